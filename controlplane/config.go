@@ -1,0 +1,46 @@
+// Package controlplane is one voter of the policy store: a Raft replica, its
+// gRPC services, and the REST gateway in front of them. Open wires them.
+//
+// It cannot name a call record: nothing below it may reach dataplane, api/data
+// or api/peer, and internal/archtest proves it.
+package controlplane
+
+import (
+	"github.com/domicile-io/domicile/internal/mtls"
+)
+
+// Config is the strict configuration of one voter (YAML; an unknown key stops the start).
+type Config struct {
+	Name    string `yaml:"name"`     // voter id, e.g. "cp1"; unique in Voters
+	DataDir string `yaml:"data_dir"` // Raft log, snapshots and state; owned by one process
+
+	TLS        mtls.Files `yaml:"tls"`         // role cp
+	GatewayTLS mtls.Files `yaml:"gateway_tls"` // role gw; how our REST gateway reaches our gRPC listener
+
+	RESTAddress string `yaml:"rest_address"` // host:port, HTTPS, people
+	GRPCAddress string `yaml:"grpc_address"` // host:port, mTLS: nodes, gateways, voters
+	RaftAddress string `yaml:"raft_address"` // host:port, mTLS, role cp only
+	OpsAddress  string `yaml:"ops_address"`  // host:port, plain HTTP: /metrics, /healthz, /readyz; loopback or an operations network; "" none
+
+	Voters []Voter `yaml:"voters"` // all voters, ourselves included
+
+	BundleKey            string `yaml:"bundle_key"`             // file: hex Ed25519 seed that signs bundles
+	BundleKeyCertificate string `yaml:"bundle_key_certificate"` // file: hex signature of the root over it
+	RootPublicKey        string `yaml:"root_public_key"`        // hex Ed25519
+
+	Bootstrap *Bootstrap `yaml:"bootstrap"` // the first start of a new cluster only; ignored afterwards
+}
+
+// Voter is one member of the cluster as its peers see it.
+type Voter struct {
+	Name        string `yaml:"name"`
+	RaftAddress string `yaml:"raft_address"`
+	GRPCAddress string `yaml:"grpc_address"`
+}
+
+// Bootstrap seeds a new cluster.
+type Bootstrap struct {
+	Catalogue           string            `yaml:"catalogue"`             // file; "" is the built-in catalogue of package regions
+	OperatorTokenSHA256 string            `yaml:"operator_token_sha256"` // hex; the first operator's bearer token
+	BaseURLs            map[string]string `yaml:"base_urls"`             // region → where tenants reach it
+}

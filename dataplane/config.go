@@ -1,0 +1,38 @@
+// Package dataplane is one node of one region: it takes call records in, keeps
+// them sealed, works on them there, and lets only pseudonyms out. Open wires
+// its parts.
+package dataplane
+
+import (
+	"time"
+
+	"github.com/domicile-io/domicile/internal/mtls"
+)
+
+// Config is the strict configuration of one node (YAML; an unknown key stops the start).
+type Config struct {
+	Region  string     `yaml:"region"`   // must be what the certificate says (invariant 6)
+	DataDir string     `yaml:"data_dir"` // everything of this node; owned by one process
+	TLS     mtls.Files `yaml:"tls"`      // role dp
+
+	ListenAddress string   `yaml:"listen_address"` // host:port, HTTPS/1.1, tenants
+	Hosts         []string `yaml:"hosts"`          // names and IP addresses that this listener serves; others are 421
+	PeerAddress   string   `yaml:"peer_address"`   // host:port, mTLS gRPC, other regions' nodes
+	OpsAddress    string   `yaml:"ops_address"`    // host:port, plain HTTP: /metrics, /healthz, /readyz; never the tenant network; "" none
+
+	ControlPlane  []string `yaml:"control_plane"`   // voters' gRPC addresses
+	RootPublicKey string   `yaml:"root_public_key"` // hex Ed25519: the operator root that certifies bundle keys
+
+	BaseURLs map[string]string `yaml:"base_urls"` // region → https base URL; so that 421 works before the first bundle
+	Peers    map[string]Peer   `yaml:"peers"`     // region → where its peer listener is
+
+	DefaultCountry string        `yaml:"default_country"` // ISO 3166-1 alpha-2 of the region, for numbers without a prefix
+	ExportInterval time.Duration `yaml:"export_interval"` // default 5m
+	ExportWindow   time.Duration `yaml:"export_window"`   // default 1h; windows tumble over acknowledgement time
+}
+
+// Peer is where another region's node listens for transfers.
+type Peer struct {
+	Address  string `yaml:"address"`
+	Boundary string `yaml:"boundary"`
+}

@@ -1,0 +1,127 @@
+// Package store is the contract between a region's data plane and whatever
+// keeps its records: [Store], its types, and (in storetest) the conformance
+// suite that every implementation passes. dataplane/store/local is the embedded
+// engine; a PostgreSQL one follows.
+//
+// Everything that is acknowledged is durable, sealed under its chunk's key, and
+// indexed by time and by subject. Every method that touches personal data takes
+// a policy.Permit and refuses one that does not cover it.
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/domicile-io/domicile/dataplane/record"
+	"github.com/domicile-io/domicile/policy"
+)
+
+// State is what became of one appended record.
+type State string
+
+// The states.
+const (
+	Stored     State = "stored"
+	Duplicate  State = "duplicate"
+	NewVersion State = "new_version"
+)
+
+// Appended says what became of one record: ID is the call's id (CA…), also for a duplicate.
+type Appended struct {
+	ID    string
+	State State
+}
+
+// Call is the folded view of all versions and events of one call.
+type Call struct {
+	ID         string // CA + 32 hex, random
+	Record     record.Record
+	IngestedAt time.Time // of the first event
+	UpdatedAt  time.Time // of the latest version or event
+	ListedAt   time.Time // first event's start, else ingest; the call's place in lists; never moves
+	Versions   int       // versions and events folded in
+}
+
+// Query selects calls of one tenant by ListedAt in [Start, End).
+type Query struct {
+	Start, End time.Time
+	Status     record.Status    // "" any
+	Direction  record.Direction // "" any
+	Number     string           // E.164 or raw; home region only; "" any
+	PageSize   int              // 1…1000
+	PageToken  string           // from the previous page; bound to tenant and query
+}
+
+// Page is one page of calls, newest first is NOT promised: order is ListedAt
+// ascending, then ID. NextPageToken is "" at the end.
+type Page struct {
+	Calls         []Call
+	NextPageToken string
+}
+
+// Quarantined is one payload that was acknowledged but could not be parsed.
+type Quarantined struct {
+	ID          string // QU + 32 hex
+	Source      record.SourceKind
+	Instance    string
+	Path        string // sub-path of the feed, e.g. "acc"
+	ContentType string
+	Problem     string // what is wrong, without the payload's words
+	ReceivedAt  time.Time
+	Payload     []byte // sealed at rest; only for the tenant itself
+}
+
+// Rollup is one row of the regional counters: the sum of calls' current
+// contributions (contract §6).
+type Rollup struct {
+	Day       string // YYYY-MM-DD, UTC, of the call's start
+	Direction record.Direction
+	Country   string // of the external party, or ""
+	Calls     int64
+	Answered  int64
+	Billsec   int64 // seconds, summed
+}
+
+// Feed is the settings of one source feed, kept at home.
+type Feed struct {
+	Source          record.SourceKind `json:"source"`
+	Name            string            `json:"name"`
+	TimeZone        string            `json:"time_zone"`        // IANA; "" is UTC, assumed
+	DefaultCountry  string            `json:"default_country"`  // alpha-2; "" is the region's, assumed
+	SignatureSecret string            `json:"signature_secret"` // write-only; Twilio's auth token
+	SignatureURL    string            `json:"signature_url"`    // the URL that the source signs, when a proxy changes it
+}
+
+// Store keeps the records of one region.
+type Store interface {
+	// Append makes records durable, in order, and says what became of each. It
+	// returns only after one fsync covers them all; records of concurrent callers
+	// share it. An error means that none of them may be acknowledged: with
+	// policy.OutcomeUnknown they may or may not be there, and the same records
+	// can be sent again. The permit must cover Ingest of CallRecord.
+	Append(ctx context.Context, permit policy.Permit, recs []record.Record) ([]Appended, error)
+
+	// Quarantine makes an unparseable payload durable.
+	Quarantine(ctx context.Context, permit policy.Permit, items []Quarantined) ([]string, error)
+	Quarantines(ctx context.Context, permit policy.Permit, pageSize int, pageToken string) ([]Quarantined, string, error)
+	// Unquarantine removes an item after a successful replay. The permit must cover Process.
+	Unquarantine(ctx context.Context, permit policy.Permit, id string) error
+
+	// List, Call and Rollups read; the permit must cover View of CallRecord.
+	List(ctx context.Context, permit policy.Permit, q Query) (Page, error)
+	Call(ctx context.Context, permit policy.Permit, id string) (Call, error)
+	Rollups(ctx context.Context, permit policy.Permit, firstDay, lastDay string) ([]Rollup, error)
+
+	// Feed settings; NotFound when never set.
+	PutFeed(ctx context.Context, permit policy.Permit, f Feed) error
+	Feed(ctx context.Context, permit policy.Permit, source record.SourceKind, name string) (Feed, error)
+
+	// Window yields the acknowledged versions of a tenant that were ingested in
+	// [from, to), for an export; the permit must cover Export. A version that was
+	// superseded within the window is yielded once, as its latest.
+	Window(ctx context.Context, permit policy.Permit, from, to time.Time, yield func(Call) error) error
+
+	// Healthy reports why the store cannot take or give records, else nil.
+	Healthy() error
+	Close() error
+}

@@ -1,0 +1,93 @@
+package policy
+
+import "time"
+
+// The rows of a bundle: what one region's nodes need to decide and nothing
+// more. Each row is shipped as its JSON form; a bundle's state hash covers the
+// rows in order of [RowKey].
+
+// KeyRole is what an API key may do.
+type KeyRole string
+
+// The roles of API keys.
+const (
+	RoleIngest    KeyRole = "ingest"
+	RoleReader    KeyRole = "reader"
+	RoleAdmin     KeyRole = "admin"
+	RoleRecipient KeyRole = "recipient"
+)
+
+// Valid reports whether r is one of the closed list.
+func (r KeyRole) Valid() bool {
+	return r == RoleIngest || r == RoleReader || r == RoleAdmin || r == RoleRecipient
+}
+
+// APIKey is what is known of a key: never its secret, only SHA-256 of it.
+type APIKey struct {
+	ID           KeyID       `json:"id"`
+	Tenant       TenantID    `json:"tenant"`
+	Region       RegionID    `json:"region"`
+	Role         KeyRole     `json:"role"`
+	SecretSHA256 string      `json:"secret_sha256"` // hex
+	HomeEpoch    uint64      `json:"home_epoch"`
+	Recipient    RecipientID `json:"recipient,omitempty"`
+	ExpiresAt    *time.Time  `json:"expires_at,omitempty"`
+}
+
+// TenantState is a tenant's stage of life.
+type TenantState string
+
+// The states of a tenant.
+const (
+	TenantActive    TenantState = "active"
+	TenantSuspended TenantState = "suspended"
+)
+
+// TenantRow is a tenant homed in the bundle's region, or one that moved away
+// (Home is then elsewhere, Policy nil and HomeURL its new place).
+type TenantRow struct {
+	ID        TenantID         `json:"id"`
+	Slug      Slug             `json:"slug"`
+	State     TenantState      `json:"state"`
+	Home      RegionID         `json:"home"`
+	HomeEpoch uint64           `json:"home_epoch"`
+	HomeURL   string           `json:"home_url,omitempty"`
+	Policy    *ResidencyPolicy `json:"policy,omitempty"`
+	Keys      []APIKey         `json:"keys,omitempty"`
+}
+
+// InboundPair lets a region receive one tenant's exports for one recipient.
+// Tenant is the sender's; its home is From.
+type InboundPair struct {
+	Tenant        TenantID    `json:"tenant"`
+	Recipient     RecipientID `json:"recipient"`
+	From          RegionID    `json:"from"`
+	Purpose       string      `json:"purpose"`
+	Transforms    string      `json:"transforms"`
+	AllowListHash string      `json:"allow_list_hash"` // hex SHA-256 of the export schema
+	Basis         string      `json:"basis"`
+	Revision      uint64      `json:"revision"`
+	Keys          []APIKey    `json:"keys,omitempty"` // role recipient
+}
+
+// Row is one row of a bundle: exactly one field is set.
+type Row struct {
+	Format int          `json:"format"`
+	Region *Region      `json:"region,omitempty"`
+	Tenant *TenantRow   `json:"tenant,omitempty"`
+	Pair   *InboundPair `json:"pair,omitempty"`
+}
+
+// RowKey orders rows and names the row that a delta replaces or removes:
+// "r/ie1", "t/TN…", "p/TN…/RP…".
+func (r Row) RowKey() string {
+	switch {
+	case r.Region != nil:
+		return "r/" + string(r.Region.ID)
+	case r.Tenant != nil:
+		return "t/" + string(r.Tenant.ID)
+	case r.Pair != nil:
+		return "p/" + string(r.Pair.Tenant) + "/" + string(r.Pair.Recipient)
+	}
+	return ""
+}
