@@ -1,0 +1,100 @@
+package dataplane
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/domicile-io/domicile/policy"
+)
+
+const (
+	maxConfigBytes        = 1 << 20
+	defaultExportInterval = 5 * time.Minute
+	defaultExportWindow   = time.Hour
+	rootKeyBytes          = 32
+)
+
+// LoadConfig reads a node's YAML file (at most 1 MiB). An unknown or repeated
+// key, and anything that Check finds, is an error that names the file.
+func LoadConfig(path string) (Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("open configuration: %w", err)
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, maxConfigBytes+1))
+	if err != nil {
+		return Config{}, fmt.Errorf("read configuration %s: %w", path, err)
+	}
+	if len(raw) > maxConfigBytes {
+		return Config{}, fmt.Errorf("configuration %s is larger than %d bytes", path, maxConfigBytes)
+	}
+	var c Config
+	dec := yaml.NewDecoder(bytes.NewReader(raw))
+	dec.KnownFields(true)
+	if err := dec.Decode(&c); err != nil {
+		return Config{}, fmt.Errorf("parse configuration %s: %w", path, err)
+	}
+	if err := dec.Decode(new(any)); !errors.Is(err, io.EOF) {
+		return Config{}, fmt.Errorf("configuration %s holds more than one document; keep one", path)
+	}
+	if err := c.Check(); err != nil {
+		return Config{}, fmt.Errorf("configuration %s: %w", path, err)
+	}
+	return c.withDefaults(), nil
+}
+
+// Check names every setting that is missing or malformed; nil when the
+// configuration can be started with.
+func (c Config) Check() error {
+	var bad []error
+	need := func(ok bool, format string, args ...any) {
+		if !ok {
+			bad = append(bad, fmt.Errorf(format, args...))
+		}
+	}
+	_, regionErr := policy.ParseRegionID(c.Region)
+	need(regionErr == nil, "region: give the region's id, such as ie1")
+	need(c.DataDir != "", "data_dir: give a folder that only this node uses")
+	need(c.TLS.Certificate != "" && c.TLS.Key != "" && c.TLS.CA != "", "tls: give certificate, key and ca")
+	need(c.ListenAddress != "", "listen_address: give host:port for tenants")
+	need(len(c.Hosts) > 0, "hosts: give the names and addresses that tenants use; others are refused with 421")
+	need(len(c.ControlPlane) > 0, "control_plane: give at least one voter's address")
+	root, rootErr := hex.DecodeString(c.RootPublicKey)
+	need(rootErr == nil && len(root) == rootKeyBytes, "root_public_key: give the operator root's Ed25519 key as %d hex digits", 2*rootKeyBytes)
+	need(c.BaseURLs[c.Region] != "", "base_urls: this node's own region %s must have one", c.Region)
+	for r, base := range c.BaseURLs {
+		_, err := policy.ParseRegionID(r)
+		need(err == nil, "base_urls: a key is not a region id")
+		u, err := url.Parse(base)
+		need(err == nil && u.Scheme == "https" && u.Host != "" && u.User == nil && u.RawQuery == "",
+			"base_urls: %s must be https://host[:port]", r)
+	}
+	for r, p := range c.Peers {
+		_, err := policy.ParseRegionID(r)
+		need(err == nil, "peers: a key is not a region id")
+		_, err = policy.ParseBoundary(p.Boundary)
+		need(err == nil && p.Address != "", "peers: %s needs an address and a boundary", r)
+	}
+	need(len(c.DefaultCountry) == 2, "default_country: give two capital letters, such as IE")
+	need(c.ExportInterval >= 0 && c.ExportWindow >= 0, "export_interval and export_window must not be negative")
+	return errors.Join(bad...)
+}
+
+func (c Config) withDefaults() Config {
+	if c.ExportInterval == 0 {
+		c.ExportInterval = defaultExportInterval
+	}
+	if c.ExportWindow == 0 {
+		c.ExportWindow = defaultExportWindow
+	}
+	return c
+}
