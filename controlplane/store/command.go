@@ -1,0 +1,188 @@
+package store
+
+import (
+	"time"
+
+	"github.com/domicile-io/domicile/policy"
+)
+
+// Kind numbers a command. Numbers are append-only and never used again. A node
+// that meets a kind it does not know stops, unless the top bit marks the kind
+// as one that older nodes may skip.
+type Kind uint16
+
+// Ignorable is the bit of kinds that a node may skip without knowing them.
+const Ignorable Kind = 1 << 15
+
+// The kinds.
+const (
+	KindInitCluster  Kind = 1
+	KindCreateTenant Kind = 2
+	KindUpdateTenant Kind = 3
+	KindPutPolicy    Kind = 4
+	KindAddChange    Kind = 5
+	KindRejectChange Kind = 6
+	KindCreateKey    Kind = 7
+	KindDeleteKey    Kind = 8
+	KindPutRegion    Kind = 9
+	KindCreateToken  Kind = 10
+	KindNop          Kind = 11 | Ignorable
+)
+
+// Stamp is everything about a command that Apply must not make up itself. It is
+// filled before the command is proposed.
+type Stamp struct {
+	Now            time.Time `json:"now"`                       // UTC; the proposer's wall clock
+	Actor          string    `json:"actor"`                     // PR…, or "bootstrap"
+	IdempotencyKey string    `json:"idempotency_key,omitempty"` // a UUID, or ""
+	RequestHash    string    `json:"request_hash,omitempty"`    // hex SHA-256 of the request; with an idempotency key only
+}
+
+// Command is one change of the state, as proposed. Payload says which.
+type Command struct {
+	Stamp   Stamp
+	Payload Payload
+}
+
+// Kind of the command; 0 without a payload.
+func (c Command) Kind() Kind {
+	if c.Payload == nil {
+		return 0
+	}
+	return c.Payload.kind()
+}
+
+// Payload is one of the payload types of this package.
+type Payload interface{ kind() Kind }
+
+// InitCluster seeds an empty store. Refused with ALREADY_EXISTS afterwards.
+type InitCluster struct {
+	ClusterID string          `json:"cluster_id"`
+	Regions   []policy.Region `json:"regions"`
+	Features  []Feature       `json:"features"`
+	Entities  []Entity        `json:"entities"`
+	Bases     []Basis         `json:"bases"`
+	Tokens    []Token         `json:"tokens"`
+}
+
+// CreateTenant places a tenant. Boundary, entity, suggested region, state,
+// home_epoch, times and etag come from the state, whatever the caller wrote;
+// Policy may be nil: then it is policy.DefaultPolicy. Result body: Tenant.
+//
+// Refusals: ALREADY_EXISTS (slug or id taken), REGION_REQUIRED,
+// INVALID_ARGUMENT (region unknown or not active; billing country not in the
+// table; malformed ids).
+type CreateTenant struct {
+	ID             policy.TenantID         `json:"id"`
+	Slug           policy.Slug             `json:"slug"`
+	Home           policy.RegionID         `json:"home"`
+	BillingCountry string                  `json:"billing_country"`
+	Policy         *policy.ResidencyPolicy `json:"policy,omitempty"`
+}
+
+// UpdateTenant re-contracts a tenant: a new billing country gives it a new
+// entity and suggestion, in its policy too. Result body: Tenant.
+//
+// Refusals: NOT_FOUND, IF_MATCH_REQUIRED, ETAG_MISMATCH, INVALID_ARGUMENT.
+type UpdateTenant struct {
+	ID             policy.TenantID `json:"id"`
+	IfMatch        string          `json:"if_match"`
+	BillingCountry string          `json:"billing_country"`
+}
+
+// PutPolicy replaces a tenant's policy by one that the proposer classified as
+// tighter or neutral against the policy of etag IfMatch; Apply checks that it
+// still is that one. Home, boundary, epoch, entity, revision come from the
+// state. Result body: Policy.
+//
+// Refusals: NOT_FOUND, IF_MATCH_REQUIRED, ETAG_MISMATCH, REGION_IMMUTABLE,
+// LOOSENING_NEEDS_APPROVAL, INVALID_ARGUMENT.
+type PutPolicy struct {
+	Tenant  policy.TenantID        `json:"tenant"`
+	IfMatch string                 `json:"if_match"`
+	Policy  policy.ResidencyPolicy `json:"policy"`
+}
+
+// AddChange keeps a loosening policy until it is signed. While a change of the
+// same tenant and hash is pending, that one is the result and nothing is added.
+// Tenant, state, time and etag are set by Apply. Result body: Change.
+//
+// Refusals: NOT_FOUND, IF_MATCH_REQUIRED, ETAG_MISMATCH (against the policy's
+// etag), INVALID_ARGUMENT, OVERLOADED (too many pending changes).
+type AddChange struct {
+	ID       string                 `json:"id"` // CH…
+	Tenant   policy.TenantID        `json:"tenant"`
+	IfMatch  string                 `json:"if_match"`
+	Hash     string                 `json:"hash"` // hex SHA-256 of Proposed.Canonical()
+	Fields   []FieldChange          `json:"fields"`
+	Proposed policy.ResidencyPolicy `json:"proposed"`
+}
+
+// RejectChange ends a pending change. Result body: Change.
+//
+// Refusals: NOT_FOUND, ETAG_MISMATCH (IfMatch may be ""), ALREADY_EXISTS (not
+// pending any more).
+type RejectChange struct {
+	ID      string `json:"id"`
+	IfMatch string `json:"if_match,omitempty"`
+}
+
+// CreateKey issues an API key. Its home_epoch comes from the state. Region is
+// the tenant's home or, with role recipient, the recipient's region. Result
+// body: Key.
+//
+// Refusals: NOT_FOUND (tenant, recipient), ALREADY_EXISTS (key id),
+// RESOURCE_REGION_MISMATCH (region), INVALID_ARGUMENT, OVERLOADED (too many keys).
+type CreateKey struct {
+	Key policy.APIKey `json:"key"`
+}
+
+// DeleteKey revokes an API key. No result body.
+//
+// Refusals: NOT_FOUND, IF_MATCH_REQUIRED, ETAG_MISMATCH.
+type DeleteKey struct {
+	Tenant  policy.TenantID `json:"tenant"`
+	ID      policy.KeyID    `json:"id"`
+	IfMatch string          `json:"if_match"`
+}
+
+// PutRegion adds a region (IfMatch "") or changes one. Result body: Region.
+//
+// Refusals: IF_MATCH_REQUIRED (it exists), ETAG_MISMATCH, INVALID_ARGUMENT
+// (boundary or country would change, backup region not of the boundary,
+// lifecycle goes back, malformed).
+type PutRegion struct {
+	Region  policy.Region `json:"region"`
+	IfMatch string        `json:"if_match,omitempty"`
+}
+
+// CreateToken stores a bearer token's hash. Result body: Token.
+//
+// Refusals: ALREADY_EXISTS (hash), NOT_FOUND (tenant), INVALID_ARGUMENT.
+type CreateToken struct {
+	Token Token `json:"token"`
+}
+
+// Nop does nothing.
+type Nop struct{}
+
+func (InitCluster) kind() Kind  { return KindInitCluster }
+func (CreateTenant) kind() Kind { return KindCreateTenant }
+func (UpdateTenant) kind() Kind { return KindUpdateTenant }
+func (PutPolicy) kind() Kind    { return KindPutPolicy }
+func (AddChange) kind() Kind    { return KindAddChange }
+func (RejectChange) kind() Kind { return KindRejectChange }
+func (CreateKey) kind() Kind    { return KindCreateKey }
+func (DeleteKey) kind() Kind    { return KindDeleteKey }
+func (PutRegion) kind() Kind    { return KindPutRegion }
+func (CreateToken) kind() Kind  { return KindCreateToken }
+func (Nop) kind() Kind          { return KindNop }
+
+// Entry is one committed entry of the Raft log.
+type Entry struct {
+	Index, Term uint64
+	Data        []byte // an encoded Command; empty for entries of Raft itself
+}
+
+// Encode gives a command's wire form.
+func Encode(c Command) ([]byte, error) { return nil, errStub }

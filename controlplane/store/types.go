@@ -1,0 +1,139 @@
+package store
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/domicile-io/domicile/policy"
+)
+
+// Tenant is an operator's customer and where it lives. It holds no personal
+// data: ids, codes and a slug that a phone number does not fit into.
+type Tenant struct {
+	ID              policy.TenantID    `json:"id"`
+	Slug            policy.Slug        `json:"slug"`
+	Home            policy.RegionID    `json:"home"`
+	Boundary        policy.Boundary    `json:"boundary"`
+	HomeEpoch       uint64             `json:"home_epoch"`
+	BillingCountry  string             `json:"billing_country"` // ISO 3166-1 alpha-2
+	Entity          string             `json:"entity"`          // contracting entity, from the table
+	SuggestedRegion policy.RegionID    `json:"suggested_region"`
+	State           policy.TenantState `json:"state"`
+	CreatedAt       time.Time          `json:"created_at"` // stamped, UTC
+	ETag            string             `json:"etag"`
+}
+
+// Policy is a tenant's residency policy with its etag. Its revision is the
+// store's revision at which it was last written.
+type Policy struct {
+	policy.ResidencyPolicy
+	ETag string `json:"etag"`
+}
+
+// Key is an API key as stored: SHA-256 of its secret, never the secret.
+type Key struct {
+	policy.APIKey
+	CreatedAt time.Time `json:"created_at"`
+	Revision  uint64    `json:"revision"` // at which it was issued: distributed once the region has acknowledged it
+	ETag      string    `json:"etag"`
+}
+
+// Region is a region with its etag.
+type Region struct {
+	policy.Region
+	ETag string `json:"etag"`
+}
+
+// Feature says how far one feature is in one region.
+type Feature struct {
+	Region policy.RegionID `json:"region"`
+	Name   string          `json:"name"`
+	Stage  string          `json:"stage"` // none, pilot, beta, ga
+}
+
+// Entity is the contracting entity of one billing country.
+type Entity struct {
+	Country         string          `json:"country"` // ISO 3166-1 alpha-2
+	Code            string          `json:"code"`
+	SuggestedRegion policy.RegionID `json:"suggested_region,omitempty"`
+}
+
+// Basis is a transfer basis.
+type Basis struct {
+	ID        string     `json:"id"`
+	State     string     `json:"state"` // active, revoked, expired
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+}
+
+// ChangeState is a pending change's stage of life.
+type ChangeState string
+
+// The states of a change. Applied and lapsed are not reached yet: nothing approves.
+const (
+	ChangePending  ChangeState = "pending"
+	ChangeRejected ChangeState = "rejected"
+	ChangeApplied  ChangeState = "applied"
+	ChangeLapsed   ChangeState = "lapsed"
+)
+
+// FieldChange is one difference between the policy in force and a proposed one.
+type FieldChange struct {
+	Field  string `json:"field"`
+	Effect string `json:"effect"` // tighten, neutral, loosen
+	From   string `json:"from"`
+	To     string `json:"to"`
+}
+
+// Change is a loosening policy that waits for signatures.
+type Change struct {
+	ID        string                 `json:"id"` // CH…
+	Tenant    policy.TenantID        `json:"tenant"`
+	State     ChangeState            `json:"state"`
+	Hash      string                 `json:"hash"` // hex SHA-256 of Proposed.Canonical()
+	Fields    []FieldChange          `json:"fields"`
+	Proposed  policy.ResidencyPolicy `json:"proposed"`
+	CreatedAt time.Time              `json:"created_at"`
+	ETag      string                 `json:"etag"`
+}
+
+// Token is a bearer token of a person or program as stored.
+type Token struct {
+	SHA256    string          `json:"sha256"`    // hex, of the whole token
+	Principal string          `json:"principal"` // PR…, opaque
+	Role      string          `json:"role"`      // operator, auditor, tenant_admin, tenant_reader, terraform
+	Tenant    policy.TenantID `json:"tenant,omitempty"`
+	ExpiresAt *time.Time      `json:"expires_at,omitempty"` // nil: does not expire (bootstrap only)
+	Disabled  bool            `json:"disabled,omitempty"`
+}
+
+// Cluster is what the first command of a cluster settled.
+type Cluster struct {
+	ID        string    `json:"id"` // CL…
+	CreatedAt time.Time `json:"created_at"`
+}
+
+// Result is what one command did. A domain refusal is a value here, equal on
+// every node; it left no effect.
+type Result struct {
+	Kind     Kind            `json:"kind"`           // of the command that had the effect: with a replay, the first one's
+	Revision uint64          `json:"revision"`       // the store's revision after the command
+	Err      *policy.Error   `json:"err,omitempty"`  // refusal, else nil
+	Body     json.RawMessage `json:"body,omitempty"` // JSON of the object written: Tenant, Policy, Key, Region, Change, Token, Cluster
+	Replayed bool            `json:"replayed"`       // the idempotency key was seen before: nothing was done again
+}
+
+// Decode reads the object that the command wrote.
+func (r Result) Decode(into any) error { return json.Unmarshal(r.Body, into) }
+
+// TenantFilter narrows Tenants; zero fields do not narrow.
+type TenantFilter struct {
+	Home policy.RegionID
+	ID   policy.TenantID // for principals that may see one tenant only
+}
+
+// Delta is what changed in one region's bundle after From, as of To.
+type Delta struct {
+	From, To uint64
+	Rows     []policy.Row // replace or add, ordered by row key
+	Removed  []string     // row keys, ordered
+}
