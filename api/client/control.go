@@ -1,0 +1,113 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	controlv1 "github.com/domicile-io/domicile/api/control/v1"
+)
+
+// Control is the control plane's REST surface. Its methods may be called
+// concurrently. Lists read every page.
+type Control struct {
+	BaseURL  string        // https://host:port
+	Token    string        // bearer token of a person or program
+	HTTP     *http.Client  // nil: http.DefaultClient
+	Patience time.Duration // how long to repeat what answered "not now"; 0: not at all
+}
+
+// The largest page that the control plane gives.
+const pageSize = "1000"
+
+var (
+	marshal   = protojson.MarshalOptions{UseProtoNames: true}
+	unmarshal = protojson.UnmarshalOptions{DiscardUnknown: true} // a newer server may say more
+)
+
+func (c *Control) wire() wire {
+	return wire{base: c.BaseURL, bearer: c.Token, http: c.HTTP, patience: c.Patience}
+}
+
+func (c *Control) proto(ctx context.Context, r request, in, out proto.Message) error {
+	var body []byte
+	if in != nil {
+		var err error
+		if body, err = marshal.Marshal(in); err != nil {
+			return err
+		}
+	}
+	return c.wire().exchange(ctx, r, body, func(b []byte) error {
+		if out == nil {
+			return nil
+		}
+		return unmarshal.Unmarshal(b, out)
+	})
+}
+
+func (c *Control) get(ctx context.Context, path string, query url.Values, out proto.Message) error {
+	return c.proto(ctx, request{method: http.MethodGet, path: path, query: query}, nil, out)
+}
+
+func (c *Control) post(ctx context.Context, path string, in, out proto.Message) error {
+	return c.proto(ctx, request{method: http.MethodPost, path: path}, in, out)
+}
+
+// put, patch and delete of what exists need the etag that was read; "" sends none.
+func (c *Control) conditional(ctx context.Context, method, path, etag string, in, out proto.Message) error {
+	r := request{method: method, path: path, header: http.Header{}}
+	if etag != "" {
+		r.header.Set("If-Match", etag)
+	}
+	return c.proto(ctx, r, in, out)
+}
+
+// pages calls one for each page until it returns no next token.
+func pages(query url.Values, one func(url.Values) (next string, err error)) error {
+	if query == nil {
+		query = url.Values{}
+	}
+	query.Set("page_size", pageSize)
+	for {
+		next, err := one(query)
+		if err != nil || next == "" {
+			return err
+		}
+		query.Set("page_token", next)
+	}
+}
+
+// Ready asks whether the voter behind BaseURL can serve.
+func (c *Control) Ready(ctx context.Context) error {
+	return c.get(ctx, "/readyz", nil, nil)
+}
+
+// Status says who leads and how far the cluster is.
+func (c *Control) Status(ctx context.Context) (*controlv1.ClusterStatus, error) {
+	out := &controlv1.ClusterStatus{}
+	return out, c.get(ctx, "/v1/status", nil, out)
+}
+
+// Nodes lists the regions' nodes as the answering voter sees them.
+func (c *Control) Nodes(ctx context.Context) ([]*controlv1.Node, error) {
+	out := &controlv1.ListNodesResponse{}
+	err := c.get(ctx, "/v1/nodes", nil, out)
+	return out.GetNodes(), err
+}
+
+// Violations lists what is against the rules now.
+func (c *Control) Violations(ctx context.Context) ([]*controlv1.Violation, error) {
+	out := &controlv1.ListViolationsResponse{}
+	err := c.get(ctx, "/v1/violations", nil, out)
+	return out.GetViolations(), err
+}
+
+// CreateToken issues a bearer token; it is returned once.
+func (c *Control) CreateToken(ctx context.Context, in *controlv1.CreateTokenRequest) (*controlv1.Token, error) {
+	out := &controlv1.Token{}
+	return out, c.post(ctx, "/v1/tokens", in, out)
+}

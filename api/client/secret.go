@@ -1,0 +1,54 @@
+package client
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/domicile-io/domicile/policy"
+)
+
+// Secret is an API key made by its owner: the control plane learns only
+// SHA256, so nothing on the way or in its log can use the key.
+type Secret struct {
+	KeyID  string // SK and 32 hex digits
+	SHA256 string // hex, of the secret's 64 hex characters
+	Key    string // the whole key; show it once
+}
+
+// NewSecret draws a key for a region from 48 bytes of r.
+func NewSecret(region string, r io.Reader) (Secret, error) {
+	id, err := policy.NewID(policy.KindKey, r)
+	if err != nil {
+		return Secret{}, err
+	}
+	var raw [32]byte
+	if _, err := io.ReadFull(r, raw[:]); err != nil {
+		return Secret{}, fmt.Errorf("draw a secret: %w", err)
+	}
+	secret := hex.EncodeToString(raw[:])
+	sum := sha256.Sum256([]byte(secret))
+	return Secret{KeyID: id, SHA256: hex.EncodeToString(sum[:]),
+		Key: fmt.Sprintf("sk_%s_%s_%s", region, strings.TrimPrefix(id, string(policy.KindKey)), secret)}, nil
+}
+
+// RegionOfKey reads which region a key belongs to; "" when it is not a key.
+func RegionOfKey(key string) policy.RegionID {
+	parts := strings.FieldsFunc(key, func(r rune) bool { return r == '_' || r == 'Z' })
+	if len(parts) != 4 || parts[0] != "sk" {
+		return ""
+	}
+	region, err := policy.ParseRegionID(parts[1])
+	if err != nil {
+		return ""
+	}
+	return region
+}
+
+// String hides the key from logs and messages.
+func (s Secret) String() string { return "[redacted]" }
+
+// Format hides the key from every verb.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[redacted]") }
