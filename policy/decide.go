@@ -8,6 +8,11 @@ const (
 	ReadFor  = 24 * time.Hour   // past this the node is write-only
 )
 
+// AgeUnknown as a BundleAge says that nobody knows how old the bundle is. Every
+// negative age means the same: it counts as too old for everything but taking
+// records in.
+const AgeUnknown time.Duration = -1
+
 // Request is one question to Decide. All time is in it.
 type Request struct {
 	Tenant    TenantID
@@ -19,12 +24,13 @@ type Request struct {
 	Purpose   string      // exports only
 
 	Now         time.Time     // for expiries
-	BundleAge   time.Duration // since the control plane last confirmed the bundle
+	BundleAge   time.Duration // since the control plane last confirmed the bundle; AgeUnknown when it never did
 	Attestation Attestation   // of the asking node
 
 	ClockSuspect  bool // wall clock jumped against the monotonic one
 	AuditDown     bool // the audit or ledger cannot be written
 	KeysDown      bool // the key service cannot be reached
+	DiskFull      bool // less than 5 % of the node's disk is free
 	SentToday     uint64
 	FieldsUnknown bool // the data holds a field without a class
 }
@@ -58,7 +64,9 @@ const (
 	RulePurpose
 	RuleAssessmentExpired
 	RuleRecipientRegion
-	ruleLastDeny = RuleRecipientRegion
+	RuleStorageFull
+	RuleConsentUnproved
+	ruleLastDeny = RuleConsentUnproved
 
 	RuleAtHome              RuleCode = 64
 	RuleInBoundary          RuleCode = 65
