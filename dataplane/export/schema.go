@@ -1,0 +1,129 @@
+package export
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/domicile-io/domicile/policy"
+)
+
+// formatVersion is the format of outbox.db; others are refused.
+const formatVersion = 1
+
+// Buckets of outbox.db.
+var (
+	bucketMeta       = []byte("meta")       // "format" → uint32
+	bucketStreams    = []byte("streams")    // TN…/RP… → JSON stream
+	bucketTransfers  = []byte("transfers")  // TN…/EX… → JSON Transfer
+	bucketQueue      = []byte("queue")      // TN…/RP…/sequence → EX…
+	bucketFrozen     = []byte("frozen")     // EX… → sealed payload; removed once acknowledged or refused
+	bucketSuppressed = []byte("suppressed") // TN…/RP…/window start → JSON windowNote
+	keyFormat        = []byte("format")
+	allOfBuckets     = [][]byte{bucketMeta, bucketStreams, bucketTransfers, bucketQueue, bucketFrozen, bucketSuppressed}
+)
+
+// State is a transfer's state.
+type State string
+
+// The states: queued → acknowledged, or queued → refused.
+const (
+	Queued       State = "queued"
+	Acknowledged State = "acknowledged"
+	Refused      State = "refused"
+)
+
+// Transfer is the record of one export; it holds no personal data.
+type Transfer struct {
+	ID         string             `json:"id"`
+	Tenant     policy.TenantID    `json:"tenant"`
+	Recipient  policy.RecipientID `json:"recipient"`
+	To         policy.RegionID    `json:"to"`
+	Purpose    string             `json:"purpose"`
+	Basis      string             `json:"basis"`
+	Sequence   uint64             `json:"sequence"`
+	Revision   uint64             `json:"revision"` // of the policy that was decided under
+	State      State              `json:"state"`
+	Rows       int                `json:"rows"`
+	Suppressed int                `json:"suppressed"`
+	Bytes      int                `json:"bytes"`
+	SHA256     string             `json:"sha256"`
+	From       time.Time          `json:"window_start"`
+	Until      time.Time          `json:"window_end"`
+	CreatedAt  time.Time          `json:"created_at"`
+	AckedAt    time.Time          `json:"acked_at,omitzero"`
+	Delivered  bool               `json:"delivered"` // the receiver's mark has passed it, as rows or as a gap
+	Why        string             `json:"why,omitempty"`
+}
+
+// Stream is the state of one (tenant, recipient).
+type Stream struct {
+	Judged    time.Time `json:"judged"`    // end of the last window that was judged
+	Sequence  uint64    `json:"sequence"`  // last given
+	Delivered uint64    `json:"delivered"` // receiver's mark
+}
+
+// WindowNote says what a judged window kept back.
+type WindowNote struct {
+	Recipient  policy.RecipientID `json:"recipient"`
+	From       time.Time          `json:"from"`
+	Until      time.Time          `json:"until"`
+	Released   int                `json:"released"`
+	Suppressed []Suppression      `json:"suppressed"`
+}
+
+func streamKey(t policy.TenantID, r policy.RecipientID) []byte {
+	return []byte(string(t) + "/" + string(r))
+}
+
+func queueKey(t policy.TenantID, r policy.RecipientID, sequence uint64) []byte {
+	return binary.BigEndian.AppendUint64(append(streamKey(t, r), '/'), sequence)
+}
+
+func transferKey(t policy.TenantID, id string) []byte { return []byte(string(t) + "/" + id) }
+
+func windowKey(t policy.TenantID, r policy.RecipientID, from time.Time) []byte {
+	return binary.BigEndian.AppendUint64(append(streamKey(t, r), '/'), uint64(from.UnixMicro()))
+}
+
+func prepare(db *bbolt.DB) error {
+	return db.Update(func(tx *bbolt.Tx) error {
+		for _, name := range allOfBuckets {
+			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+				return fmt.Errorf("make bucket %s: %w", name, err)
+			}
+		}
+		meta := tx.Bucket(bucketMeta)
+		found := meta.Get(keyFormat)
+		if found == nil {
+			return meta.Put(keyFormat, binary.BigEndian.AppendUint32(nil, formatVersion))
+		}
+		if got := binary.BigEndian.Uint32(found); got != formatVersion {
+			return fmt.Errorf("outbox.db has format %d, this build reads %d: start the version that wrote it", got, formatVersion)
+		}
+		return nil
+	})
+}
+
+func putJSON(b *bbolt.Bucket, key []byte, v any) error {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode: %w", err)
+	}
+	return b.Put(key, raw)
+}
+
+// readJSON reports whether the key was there.
+func readJSON(b *bbolt.Bucket, key []byte, v any) (bool, error) {
+	raw := b.Get(key)
+	if raw == nil {
+		return false, nil
+	}
+	if err := json.Unmarshal(raw, v); err != nil {
+		return true, fmt.Errorf("outbox.db is corrupt at %q: %w", key, err)
+	}
+	return true, nil
+}

@@ -1,0 +1,159 @@
+package peer
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	grpcpeer "google.golang.org/grpc/peer"
+
+	"github.com/domicile-io/domicile/api"
+	peerv1 "github.com/domicile-io/domicile/api/peer/v1"
+	"github.com/domicile-io/domicile/dataplane/record"
+	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/internal/mtls"
+	"github.com/domicile-io/domicile/policy"
+)
+
+// ReceiverOptions configure a Receiver. All are required.
+type ReceiverOptions struct {
+	Dir      string // holds received.db
+	Region   policy.RegionID
+	Keys     store.Keys
+	Material *mtls.Material
+	// Pair finds an inbound pair in the current bundle.
+	Pair   func(policy.TenantID, policy.RecipientID) (policy.InboundPair, bool)
+	Logger *slog.Logger
+}
+
+// Receiver takes transfers in from other regions.
+type Receiver struct {
+	peerv1.UnimplementedPeerServiceServer
+	o     ReceiverOptions
+	inbox *Inbox
+	one   sync.Mutex // bbolt writes one at a time; so do we, and the checks see the same mark
+}
+
+// NewReceiver opens the inbox.
+func NewReceiver(o ReceiverOptions) (*Receiver, error) {
+	sealer, err := store.NewSealer(o.Keys, string(o.Region), "peer/received")
+	if err != nil {
+		return nil, err
+	}
+	inbox, err := openInbox(o.Dir, sealer)
+	if err != nil {
+		return nil, err
+	}
+	return &Receiver{o: o, inbox: inbox}, nil
+}
+
+// Inbox is what has been received.
+func (r *Receiver) Inbox() *Inbox { return r.inbox }
+
+// Serve answers other regions' data planes until the listener closes. Any
+// certificate but a data plane's of our cluster is refused in the handshake.
+func (r *Receiver) Serve(l net.Listener) (stop func(), err error) {
+	config := r.o.Material.Server(mtls.Peer{Roles: []mtls.Role{mtls.DataPlane}})
+	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(config)), grpc.MaxRecvMsgSize(4<<20), grpc.MaxConcurrentStreams(16))
+	peerv1.RegisterPeerServiceServer(server, r)
+	go func() {
+		if err := server.Serve(l); err != nil {
+			r.o.Logger.Error("peer listener ended", "error", err)
+		}
+	}()
+	return server.GracefulStop, nil
+}
+
+// Deliver stores one transfer. See the proto for the contract.
+func (r *Receiver) Deliver(ctx context.Context, q *peerv1.DeliverRequest) (*peerv1.DeliverResponse, error) {
+	from, err := senderOf(ctx)
+	if err != nil {
+		return nil, api.GRPCStatus(err).Err()
+	}
+	mark, err := r.deliver(from, q)
+	if err != nil {
+		e := api.AsError(err)
+		r.o.Logger.Warn("transfer refused", "from_region", string(from), "reason", string(e.Reason), "cause", e.Cause)
+		return nil, api.GRPCStatus(err).Err()
+	}
+	return &peerv1.DeliverResponse{HighWater: mark}, nil
+}
+
+func (r *Receiver) deliver(from policy.RegionID, q *peerv1.DeliverRequest) (uint64, error) {
+	if err := r.check(from, q); err != nil {
+		return 0, err
+	}
+	r.one.Lock()
+	defer r.one.Unlock()
+	stream := streamKey(policy.TenantID(q.Tenant), policy.RecipientID(q.Recipient))
+	if mark, err := r.inbox.mark(stream); err != nil || q.Sequence <= mark {
+		return mark, err
+	}
+	if q.Refused {
+		return r.inbox.accept(stream, q.Sequence, nil)
+	}
+	if sum := sha256.Sum256(q.Payload); string(sum[:]) != string(q.PayloadSha256) {
+		return 0, policy.Errorf(policy.InvalidArgument, "the payload does not match its hash")
+	}
+	rows, err := thaw(q.Payload, q.Rows)
+	if err != nil {
+		return 0, policy.Errorf(policy.InvalidArgument, "%s", err)
+	}
+	return r.inbox.accept(stream, q.Sequence, rows)
+}
+
+// check holds the transfer against our own inbound pair: what the sender says
+// of itself counts for nothing.
+func (r *Receiver) check(from policy.RegionID, q *peerv1.DeliverRequest) error {
+	if q.Format != formatVersion {
+		return policy.Errorf(policy.InvalidArgument, "transfer format %d is not known here", q.Format)
+	}
+	if !policy.ValidID(policy.KindTransfer, q.Transfer) || q.Sequence == 0 {
+		return policy.Errorf(policy.InvalidArgument, "transfer id or sequence is malformed")
+	}
+	pair, ok := r.o.Pair(policy.TenantID(q.Tenant), policy.RecipientID(q.Recipient))
+	switch {
+	case !ok:
+		return denied("no inbound pair for this tenant and recipient")
+	case pair.From != from:
+		return denied("the sender's region is not the tenant's home")
+	case pair.Purpose != q.Purpose:
+		return denied("the purpose is not the agreed one")
+	case pair.AllowListHash != "" && pair.AllowListHash != q.AllowListHash, q.AllowListHash != record.AllowListHash():
+		return denied("the export schema is not the agreed one")
+	}
+	return nil
+}
+
+func denied(why string) error { return policy.Errorf(policy.EgressDenied, "transfer refused: %s", why) }
+
+func senderOf(ctx context.Context) (policy.RegionID, error) {
+	p, ok := grpcpeer.FromContext(ctx)
+	if !ok {
+		return "", policy.Errorf(policy.Unauthenticated, "no peer")
+	}
+	info, ok := p.AuthInfo.(credentials.TLSInfo)
+	if !ok {
+		return "", policy.Errorf(policy.Unauthenticated, "no TLS")
+	}
+	id, err := mtls.OfConnection(info.State)
+	if err != nil {
+		return "", &policy.Error{Reason: policy.Unauthenticated, Message: "the certificate is not of this cluster", Cause: err}
+	}
+	return id.Region, nil
+}
+
+// Close closes the inbox.
+func (r *Receiver) Close() error { return r.inbox.Close() }
+
+// HashOf is the hex form of a payload's hash, as transfer records show it.
+func HashOf(sum [32]byte) string { return hex.EncodeToString(sum[:]) }
+
+// String keeps a receiver out of logs.
+func (r *Receiver) String() string { return fmt.Sprintf("receiver of %s", r.o.Region) }
