@@ -35,50 +35,6 @@ type Request struct {
 	FieldsUnknown bool // the data holds a field without a class
 }
 
-// RuleCode names a rule of Decide and what it found.
-type RuleCode uint8
-
-// The rules. Codes up to ruleLastDeny deny; the others explain an allow.
-const (
-	RuleUnknownTenant RuleCode = iota + 1
-	RuleTenantSuspended
-	RuleUnknownRegion
-	RuleRegionStage
-	RuleNoClassRule
-	RuleInvalidRequest
-	RuleOutsideHome
-	RuleOutsideBoundary
-	RuleModeNotYet
-	RuleAttestation
-	RuleStaleExport
-	RuleStaleRead
-	RuleClockSuspect
-	RuleAuditDown
-	RuleKeysDown
-	RuleUnclassifiedField
-	RuleNeverExported
-	RuleEgressDenied
-	RuleEgressCap
-	RuleNoBasis
-	RuleUnknownRecipient
-	RulePurpose
-	RuleAssessmentExpired
-	RuleRecipientRegion
-	RuleStorageFull
-	RuleConsentUnproved
-	ruleLastDeny = RuleConsentUnproved
-
-	RuleAtHome              RuleCode = 64
-	RuleInBoundary          RuleCode = 65
-	RuleRecipientAllowed    RuleCode = 66
-	RuleMustPseudonymise    RuleCode = 67
-	RuleMustRecordTransfer  RuleCode = 68
-	RuleMustPassSinglingOut RuleCode = 69
-)
-
-// Denies reports whether the rule denies.
-func (c RuleCode) Denies() bool { return c <= ruleLastDeny }
-
 // maxReasons bounds a decision; there are fewer rules than this.
 const maxReasons = 32
 
@@ -111,12 +67,14 @@ func (d *Decision) Has(code RuleCode) bool {
 }
 
 func (d *Decision) note(code RuleCode) {
-	if int(d.n) < maxReasons {
-		d.reasons[d.n] = code
-		d.n++
-	}
-	if code.Denies() {
-		d.denied = true
+	d.reasons[d.n] = code // in bounds: each rule is noted at most once, and there are fewer than maxReasons
+	d.n++
+	d.denied = d.denied || code.Denies()
+}
+
+func (d *Decision) noteIf(holds bool, code RuleCode) {
+	if holds {
+		d.note(code)
 	}
 }
 
@@ -135,6 +93,9 @@ func Decide(set *Set, top *Topology, q Request) Decision {
 		return d
 	}
 	d.Revision, d.Home = r.Revision, r.Home
+	if q.Op == Export && q.Now.IsZero() {
+		d.note(RuleInvalidRequest) // without a time every expiry would seem to lie ahead
+	}
 	d.tenantAndRegion(r, top, q)
 	d.conditions(r, q)
 	var to Recipient
@@ -159,9 +120,8 @@ func Decide(set *Set, top *Topology, q Request) Decision {
 // tenantAndRegion: the tenant must be active and the region at a stage that
 // does this kind of work.
 func (d *Decision) tenantAndRegion(r *Rules, top *Topology, q Request) {
-	if r.State != TenantActive && q.Op != Store {
-		d.note(RuleTenantSuspended)
-	}
+	// What was accepted before the suspension is still stored.
+	d.noteIf(r.State != TenantActive && q.Op != Store, RuleTenantSuspended)
 	region, ok := top.Region(q.Region)
 	switch {
 	case !ok:
@@ -169,40 +129,30 @@ func (d *Decision) tenantAndRegion(r *Rules, top *Topology, q Request) {
 	case (q.Op == Ingest || q.Op == Store) && !region.Lifecycle.Accepts(), !region.Lifecycle.Serves():
 		d.note(RuleRegionStage)
 	}
-	if r.modes[q.Class] == 0 {
-		d.note(RuleNoClassRule)
-	}
-	if r.modes[q.Class] == Replicated {
-		d.note(RuleModeNotYet)
-	}
-	if q.Attestation < r.MinAttest {
-		d.note(RuleAttestation)
-	}
+	d.noteIf(r.modes[q.Class] == 0, RuleNoClassRule)
+	d.noteIf(r.modes[q.Class] >= Replicated, RuleModeNotYet)
+	d.noteIf(q.Attestation < max(r.MinAttest, Declared), RuleAttestation)
 }
 
 // conditions: the fail-closed table (04 §3). Doubt stops what goes outward,
-// never the acceptance of a home tenant's records.
+// never the acceptance of a home tenant's records; only a full disk does that.
+// The policy's own staleness bound is for exports: a tenant goes on reading its
+// own data at home for as long as ReadFor says.
 func (d *Decision) conditions(r *Rules, q Request) {
+	unknown := q.BundleAge < 0
 	if q.Op == Export {
-		if q.BundleAge < 0 || q.BundleAge >= FreshFor || (r.MaxStaleness > 0 && q.BundleAge >= r.MaxStaleness) {
+		if unknown || q.BundleAge >= FreshFor || (r.MaxStaleness > 0 && q.BundleAge >= r.MaxStaleness) {
 			d.note(RuleStaleExport)
 		}
-		if q.ClockSuspect {
-			d.note(RuleClockSuspect)
-		}
-		if q.AuditDown {
-			d.note(RuleAuditDown)
-		}
-		if q.KeysDown {
-			d.note(RuleKeysDown)
-		}
-		if q.FieldsUnknown {
-			d.note(RuleUnclassifiedField)
-		}
+		d.noteIf(q.ClockSuspect, RuleClockSuspect)
+		d.noteIf(q.AuditDown, RuleAuditDown)
+		d.noteIf(q.KeysDown, RuleKeysDown)
+		d.noteIf(q.FieldsUnknown, RuleUnclassifiedField)
 	}
-	if q.Op == View && (q.BundleAge < 0 || q.BundleAge >= ReadFor) {
-		d.note(RuleStaleRead)
-	}
+	reads := q.Op == View || (q.Op == Process && q.Region != r.Home)
+	d.noteIf(reads && (unknown || q.BundleAge >= ReadFor), RuleStaleRead)
+	writes := q.Op == Ingest || q.Op == Store || q.Op == Export
+	d.noteIf(writes && q.DiskFull, RuleStorageFull)
 }
 
 // locality: what is not an export stays at home, or inside the boundary where
@@ -223,31 +173,24 @@ func (d *Decision) locality(r *Rules, top *Topology, q Request) {
 // export: only from home, only classes that may, only to a recipient of the
 // allow-list, under a basis, and always pseudonymised.
 func (d *Decision) export(r *Rules, top *Topology, q Request) Recipient {
-	if q.Region != r.Home {
-		d.note(RuleOutsideHome)
-	}
-	if !q.Class.Exportable() {
-		d.note(RuleNeverExported)
-	}
-	if q.Egress != PseudonymisedExport && q.Egress != Aggregate {
+	d.noteIf(q.Region != r.Home, RuleOutsideHome)
+	d.noteIf(!q.Class.Exportable(), RuleNeverExported)
+	// No purpose of consent can be proved yet, so a class that requires any stays.
+	d.noteIf(r.consent[q.Class], RuleConsentUnproved)
+	if q.Egress == PseudonymisedExport || q.Egress == Aggregate {
+		d.egress(r.egress[q.Egress], q)
+	} else {
 		d.note(RuleEgressDenied)
-		return Recipient{}
 	}
-	d.egress(r.egress[q.Egress], q)
 	to, ok := r.recipient(q.Recipient)
 	if !ok {
 		d.note(RuleUnknownRecipient)
 		return Recipient{}
 	}
-	if to.Purpose != q.Purpose {
-		d.note(RulePurpose)
-	}
-	if !q.Now.Before(to.AssessmentExpiry) {
-		d.note(RuleAssessmentExpired)
-	}
-	if target, ok := top.Region(to.Region); !ok || !target.Lifecycle.Serves() {
-		d.note(RuleRecipientRegion)
-	}
+	d.noteIf(to.Purpose != q.Purpose, RulePurpose)
+	d.noteIf(!q.Now.Before(to.AssessmentExpiry), RuleAssessmentExpired)
+	target, ok := top.Region(to.Region)
+	d.noteIf(!ok || !target.Lifecycle.Serves(), RuleRecipientRegion)
 	if !d.denied {
 		d.note(RuleRecipientAllowed)
 		d.note(RuleMustPseudonymise)
@@ -258,16 +201,8 @@ func (d *Decision) export(r *Rules, top *Topology, q Request) Recipient {
 }
 
 func (d *Decision) egress(rule EgressRule, q Request) {
-	switch rule.Effect {
-	case Allow:
-	case Cap:
-		if q.SentToday >= rule.PerDay {
-			d.note(RuleEgressCap)
-		}
-	default:
-		d.note(RuleEgressDenied)
-	}
-	if rule.Effect != Deny && rule.Basis == "" {
-		d.note(RuleNoBasis)
-	}
+	allows := rule.Effect == Allow || rule.Effect == Cap
+	d.noteIf(!allows, RuleEgressDenied)
+	d.noteIf(rule.Effect == Cap && q.SentToday >= rule.PerDay, RuleEgressCap)
+	d.noteIf(allows && rule.Basis == "", RuleNoBasis)
 }

@@ -5,6 +5,50 @@ import (
 	"strings"
 )
 
+// RuleCode names a rule of Decide and what it found.
+type RuleCode uint8
+
+// The rules. Codes up to ruleLastDeny deny; the others explain an allow.
+const (
+	RuleUnknownTenant RuleCode = iota + 1
+	RuleTenantSuspended
+	RuleUnknownRegion
+	RuleRegionStage
+	RuleNoClassRule
+	RuleInvalidRequest
+	RuleOutsideHome
+	RuleOutsideBoundary
+	RuleModeNotYet
+	RuleAttestation
+	RuleStaleExport
+	RuleStaleRead
+	RuleClockSuspect
+	RuleAuditDown
+	RuleKeysDown
+	RuleUnclassifiedField
+	RuleNeverExported
+	RuleEgressDenied
+	RuleEgressCap
+	RuleNoBasis
+	RuleUnknownRecipient
+	RulePurpose
+	RuleAssessmentExpired
+	RuleRecipientRegion
+	RuleStorageFull
+	RuleConsentUnproved
+	ruleLastDeny = RuleConsentUnproved
+
+	RuleAtHome              RuleCode = 64
+	RuleInBoundary          RuleCode = 65
+	RuleRecipientAllowed    RuleCode = 66
+	RuleMustPseudonymise    RuleCode = 67
+	RuleMustRecordTransfer  RuleCode = 68
+	RuleMustPassSinglingOut RuleCode = 69
+)
+
+// Denies reports whether the rule denies.
+func (c RuleCode) Denies() bool { return c <= ruleLastDeny }
+
 // ruleInfo is what the system says about one rule.
 type ruleInfo struct {
 	name        string

@@ -18,6 +18,7 @@ type Rules struct {
 	MinAttest    Attestation
 	modes        [numDataClasses]Mode // 0: no rule
 	egress       [numEgressClasses]EgressRule
+	consent      [numDataClasses]bool // some purpose needs consent
 	recipients   []Recipient
 }
 
@@ -35,6 +36,11 @@ func Compile(p *ResidencyPolicy, state TenantState) *Rules {
 	for e, rule := range p.Egress {
 		if e > 0 && e < numEgressClasses {
 			r.egress[e] = rule
+		}
+	}
+	for c, purposes := range p.Consent {
+		if c.Valid() {
+			r.consent[c] = len(purposes) > 0
 		}
 	}
 	if !p.Recipients.DenyAll {
