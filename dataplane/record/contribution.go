@@ -37,11 +37,6 @@ func ContributionOf(r *Record, listed time.Time) Contribution {
 	return c
 }
 
-// Answered reports whether the call was picked up.
-func (r *Record) Answered() bool {
-	return r.Status == Completed || r.Status == InProgress || !r.Answer.IsZero() || r.Billsec > 0
-}
-
 // DayOf numbers the UTC day of t: days since 1970-01-01.
 func DayOf(t time.Time) int32 {
 	const day = 24 * 60 * 60
