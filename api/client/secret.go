@@ -1,11 +1,9 @@
 package client
 
 import (
-	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/domicile-io/domicile/policy"
 )
@@ -20,6 +18,10 @@ type Secret struct {
 
 // NewSecret draws a key for a region from 48 bytes of r.
 func NewSecret(region string, r io.Reader) (Secret, error) {
+	at, err := policy.ParseRegionID(region)
+	if err != nil {
+		return Secret{}, err
+	}
 	id, err := policy.NewID(policy.KindKey, r)
 	if err != nil {
 		return Secret{}, err
@@ -29,22 +31,7 @@ func NewSecret(region string, r io.Reader) (Secret, error) {
 		return Secret{}, fmt.Errorf("draw a secret: %w", err)
 	}
 	secret := hex.EncodeToString(raw[:])
-	sum := sha256.Sum256([]byte(secret))
-	return Secret{KeyID: id, SHA256: hex.EncodeToString(sum[:]),
-		Key: fmt.Sprintf("sk_%s_%s_%s", region, strings.TrimPrefix(id, string(policy.KindKey)), secret)}, nil
-}
-
-// RegionOfKey reads which region a key belongs to; "" when it is not a key.
-func RegionOfKey(key string) policy.RegionID {
-	parts := strings.FieldsFunc(key, func(r rune) bool { return r == '_' || r == 'Z' })
-	if len(parts) != 4 || parts[0] != "sk" {
-		return ""
-	}
-	region, err := policy.ParseRegionID(parts[1])
-	if err != nil {
-		return ""
-	}
-	return region
+	return Secret{KeyID: id, SHA256: policy.HashSecret(secret), Key: policy.KeyString(at, policy.KeyID(id), secret)}, nil
 }
 
 // String hides the key from logs and messages.

@@ -1,0 +1,97 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+
+	"github.com/spf13/cobra"
+
+	"github.com/domicile-io/domicile/api/client"
+	controlv1 "github.com/domicile-io/domicile/api/control/v1"
+)
+
+func (a *app) keysCommand() *cobra.Command {
+	return group("keys", "Issue and revoke region-bound API keys", a.keysCreate(), a.keysList(), a.keysDelete())
+}
+
+func (a *app) keysCreate() *cobra.Command {
+	var role string
+	c := &cobra.Command{Use: "create TENANT --role ROLE", Short: "Make a key on this machine and register its hash", Args: cobra.ExactArgs(1),
+		Long: `Draws a key on this machine, sends only its SHA-256 to the control plane, and prints the key once, on
+standard output. The key works only in the tenant's home region, which its first letters name.`,
+		Example: "  export DOMICILE_KEY=$(domicile keys create acme-ie --role admin)",
+		RunE: a.run(func(ctx context.Context, args []string) error {
+			if role == "" {
+				return usagef("--role is missing: ingest writes records, reader reads them, admin does both")
+			}
+			cp, err := a.control()
+			if err != nil {
+				return err
+			}
+			t, err := cp.Tenant(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			s, err := client.NewSecret(t.GetHomeRegion(), rand.Reader)
+			if err != nil {
+				return err
+			}
+			k, err := cp.CreateKey(ctx, &controlv1.CreateKeyRequest{Tenant: args[0], Region: t.GetHomeRegion(), Role: role,
+				SecretSha256: s.SHA256, KeyId: s.KeyID})
+			if err != nil {
+				return err
+			}
+			k.Secret = s.Key
+			return a.result(k, func() {
+				a.out.Line("%s", s.Key)
+				a.err.Line("key %s, role %s, works only in %s; it is not shown again", k.GetId(), k.GetRole(), k.GetRegion())
+				if !k.GetDistributed() {
+					a.err.Line("%s has not confirmed the key yet; it works as soon as the region hears of it", k.GetRegion())
+				}
+			})
+		})}
+	c.Flags().StringVar(&role, "role", "", "`role`: ingest, reader or admin")
+	return c
+}
+
+func (a *app) keysList() *cobra.Command {
+	return &cobra.Command{Use: "list TENANT", Short: "List a tenant's keys; secrets are not known to anyone", Args: cobra.ExactArgs(1),
+		RunE: a.run(func(ctx context.Context, args []string) error {
+			cp, err := a.control()
+			if err != nil {
+				return err
+			}
+			ks, err := cp.Keys(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return list(a, "keys", ks, func() {
+				if a.none(len(ks), "keys", "make one: domicile keys create "+args[0]+" --role ingest") {
+					return
+				}
+				rows := make([][]string, 0, len(ks))
+				for _, k := range ks {
+					rows = append(rows, []string{k.GetId(), k.GetRegion(), k.GetRole(), dash(k.GetRecipient()), stamp(k.GetCreateTime())})
+				}
+				a.out.Table([]string{"KEY", "REGION", "ROLE", "RECIPIENT", "CREATED"}, rows)
+			})
+		})}
+}
+
+func (a *app) keysDelete() *cobra.Command {
+	return &cobra.Command{Use: "delete TENANT KEY", Short: "Revoke a key", Args: cobra.ExactArgs(2),
+		RunE: a.run(func(ctx context.Context, args []string) error {
+			cp, err := a.control()
+			if err != nil {
+				return err
+			}
+			k, err := cp.Key(ctx, args[0], args[1])
+			if err != nil {
+				return err
+			}
+			if err := cp.DeleteKey(ctx, args[0], args[1], k.GetEtag()); err != nil {
+				return err
+			}
+			return a.result(&controlv1.DeleteKeyResponse{}, func() { a.out.Line("key %s is revoked", args[1]) })
+		})}
+}

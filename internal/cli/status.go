@@ -1,0 +1,181 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/domicile-io/domicile/api/client"
+	controlv1 "github.com/domicile-io/domicile/api/control/v1"
+	"github.com/domicile-io/domicile/policy"
+)
+
+// quiet is how long a node may be silent before status calls it lost: the
+// freshness after which it stops exporting.
+const quiet = 60 * time.Second
+
+// health is what status found, and its JSON form.
+type health struct {
+	Healthy  bool      `json:"healthy"`
+	Findings []finding `json:"findings"`
+
+	Leader   string `json:"leader,omitempty"`
+	Revision uint64 `json:"revision"`
+	Voters   int    `json:"voters"`
+	Nodes    int    `json:"nodes"`
+	Pending  int    `json:"pending_changes"`
+}
+
+// finding is one thing that is wrong or waits, why it matters, and what to type.
+type finding struct {
+	What string `json:"what"`
+	Why  string `json:"why"`
+	Type string `json:"type,omitempty"`
+	Bad  bool   `json:"bad"`
+}
+
+func (a *app) statusCommand() *cobra.Command {
+	return &cobra.Command{Use: "status", Short: "Say what is wrong, why it matters, and what to type", Args: cobra.NoArgs,
+		Long: "Says what is wrong, why it matters, and what to type. Exits 0 when nothing is wrong, 3 when something is.",
+		RunE: a.run(func(ctx context.Context, _ []string) error {
+			cp, err := a.control()
+			if err != nil {
+				return err
+			}
+			cp.Patience = 0
+			h, err := examine(ctx, cp)
+			if err != nil {
+				return err
+			}
+			if err := a.plain(h, func() { a.showHealth(h) }); err != nil {
+				return err
+			}
+			if !h.Healthy {
+				return policy.Errorf(policy.NotReady, "something is wrong, see above")
+			}
+			return nil
+		})}
+}
+
+// examine asks everything that a status needs. What may not be asked is left out.
+func examine(ctx context.Context, cp *client.Control) (*health, error) {
+	st, err := cp.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	h := &health{Leader: st.GetLeader(), Revision: st.GetRevision(), Voters: len(st.GetVoters()), Findings: []finding{}}
+	if st.GetLeader() == "" {
+		h.add(true, "the control plane has no leader", "policies cannot change; calls go on at home and exports queue", "start the voters that are down: a majority must run")
+	}
+	if err := h.nodes(ctx, cp); err != nil {
+		return nil, err
+	}
+	vs, err := cp.Violations(ctx)
+	if err != nil && !errors.Is(err, &policy.Error{Reason: policy.NotYet}) {
+		return nil, err
+	}
+	for _, v := range vs {
+		next := ""
+		if len(v.GetCommands()) > 0 {
+			next = v.GetCommands()[0]
+		}
+		if v.GetState() == "open" {
+			h.add(true, "violation "+v.GetId()+" "+v.GetCategory()+" at "+v.GetResource(), "something is against the rules since revision "+number(v.GetRevision()), next)
+		}
+	}
+	cs, err := cp.Changes(ctx, "pending")
+	if err != nil && !errors.Is(err, &policy.Error{Reason: policy.NotYet}) {
+		return nil, err
+	}
+	h.Pending = len(cs)
+	for _, c := range cs {
+		h.add(false, "change "+c.GetId()+" waits for approval", "it would loosen the policy of "+c.GetTenant(), "domicile changes get "+c.GetId())
+	}
+	h.Healthy = true
+	for _, f := range h.Findings {
+		h.Healthy = h.Healthy && !f.Bad
+	}
+	return h, nil
+}
+
+func (h *health) add(bad bool, what, why, next string) {
+	h.Findings = append(h.Findings, finding{What: what, Why: why, Type: next, Bad: bad})
+}
+
+// nodes compares the active regions with the nodes that are heard of.
+func (h *health) nodes(ctx context.Context, cp *client.Control) error {
+	rs, err := cp.Regions(ctx)
+	if err != nil {
+		return err
+	}
+	ns, err := cp.Nodes(ctx)
+	if err != nil {
+		return err
+	}
+	h.Nodes = len(ns)
+	heard := map[string]bool{}
+	for _, n := range ns {
+		recent := n.GetConnected() || (n.GetLastContact() != nil && time.Since(n.GetLastContact().AsTime()) < quiet)
+		heard[n.GetRegion()] = heard[n.GetRegion()] || recent
+	}
+	for _, r := range rs {
+		if r.GetLifecycle() == policy.Active.String() && !heard[r.GetId()] {
+			h.add(true, "no node of "+r.GetId()+" is connected", "the region serves its own tenants from its last bundle; its exports stop after 60 s",
+				"look at the log of the region's node; check that it reaches the voters' gRPC addresses")
+		}
+	}
+	return nil
+}
+
+func (a *app) showHealth(h *health) {
+	a.out.Fields([2]string{"leader", dash(h.Leader)}, [2]string{"voters", number(h.Voters)}, [2]string{"policy revision", number(h.Revision)},
+		[2]string{"nodes", number(h.Nodes)}, [2]string{"pending changes", number(h.Pending)})
+	a.out.Line("")
+	for _, f := range h.Findings {
+		if f.Bad {
+			a.out.Fail("%s", f.What)
+		} else {
+			a.out.Note("%s", f.What)
+		}
+		a.out.Para("      ", f.Why)
+		if f.Type != "" {
+			a.out.Para("      ", "→ "+f.Type)
+		}
+	}
+	if h.Healthy {
+		a.out.Check("nothing is wrong")
+	}
+}
+
+func (a *app) nodesCommand() *cobra.Command {
+	list := &cobra.Command{Use: "list", Short: "List nodes as the answering voter sees them", Args: cobra.NoArgs,
+		RunE: a.run(func(ctx context.Context, _ []string) error {
+			cp, err := a.control()
+			if err != nil {
+				return err
+			}
+			ns, err := cp.Nodes(ctx)
+			if err != nil {
+				return err
+			}
+			return list(a, "nodes", ns, func() { a.showNodes(ns) })
+		})}
+	return group("nodes", "Show the regions' nodes", list)
+}
+
+func (a *app) showNodes(ns []*controlv1.Node) {
+	if a.none(len(ns), "nodes", "start one with domicile-dataplane, or all with `domicile dev`") {
+		return
+	}
+	rows := make([][]string, 0, len(ns))
+	for _, n := range ns {
+		state := "not on this voter"
+		if n.GetConnected() {
+			state = "connected"
+		}
+		rows = append(rows, []string{n.GetId(), n.GetRegion(), state, number(n.GetAckedRevision()), stamp(n.GetLastContact()), n.GetAttestation()})
+	}
+	a.out.Table([]string{"NODE", "REGION", "STATE", "ACKED", "LAST CONTACT", "ATTESTATION"}, rows)
+}
