@@ -9,7 +9,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/domicile-io/domicile/dataplane/feed"
+	"github.com/domicile-io/domicile/dataplane/gate"
 	"github.com/domicile-io/domicile/dataplane/peer"
+	"github.com/domicile-io/domicile/dataplane/record"
 	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/policy"
 )
@@ -21,13 +24,6 @@ const (
 	// maxWindows bounds one round of judging; the rest follows in the next.
 	maxWindows = 10_000
 )
-
-// Question is what the exporter asks the gate, each time anew.
-type Question struct {
-	Tenant    policy.TenantID
-	Recipient policy.Recipient
-	SentToday uint64
-}
 
 // Lane is one (tenant, recipient) that the current bundle knows.
 type Lane struct {
@@ -41,8 +37,9 @@ type Options struct {
 	Keys     store.Keys
 	Outbox   *Outbox
 	Sender   *peer.Sender
-	Ask      func(Question) (policy.Permit, error) // the gate
-	Lanes    func() []Lane                         // of the tenants that are at home here
+	Gate     *gate.Gate
+	Region   policy.RegionID
+	View     func() *feed.View // the current bundle, or nil
 	Interval time.Duration
 	Window   time.Duration
 	Now      func() time.Time
@@ -74,7 +71,7 @@ func (e *Exporter) Run(ctx context.Context) {
 	tick := time.NewTicker(e.o.Interval)
 	defer tick.Stop()
 	for {
-		for _, lane := range e.o.Lanes() {
+		for _, lane := range e.lanes() {
 			if err := e.Round(ctx, lane); err != nil && ctx.Err() == nil {
 				e.log(lane, err)
 			}
@@ -90,7 +87,7 @@ func (e *Exporter) Run(ctx context.Context) {
 // RoundFor works on every lane of one tenant now.
 func (e *Exporter) RoundFor(ctx context.Context, t policy.TenantID) error {
 	var all error
-	for _, lane := range e.o.Lanes() {
+	for _, lane := range e.lanes() {
 		if lane.Tenant == t {
 			all = errors.Join(all, e.Round(ctx, lane))
 		}
@@ -191,7 +188,26 @@ func (e *Exporter) ask(lane Lane) (policy.Permit, error) {
 	if err != nil {
 		return policy.Permit{}, err
 	}
-	return e.o.Ask(Question{Tenant: lane.Tenant, Recipient: lane.Recipient, SentToday: sent})
+	return e.o.Gate.Check(gate.Question{Tenant: lane.Tenant, Op: policy.Export, Class: policy.CallRecord,
+		Egress: policy.PseudonymisedExport, Recipient: lane.Recipient.ID, Purpose: lane.Recipient.Purpose,
+		SentToday: sent, FieldsUnknown: len(record.Unclassified()) > 0})
+}
+
+// lanes lists every recipient of every tenant that is at home here.
+func (e *Exporter) lanes() (out []Lane) {
+	view := e.o.View()
+	if view == nil {
+		return nil
+	}
+	for t := range view.Tenants() {
+		if t.Home != e.o.Region || t.Policy == nil || t.Policy.Recipients.DenyAll {
+			continue
+		}
+		for _, r := range t.Policy.Recipients.List {
+			out = append(out, Lane{Tenant: t.ID, Recipient: r})
+		}
+	}
+	return out
 }
 
 // forfeits tells a refusal by policy from doubt: doubt keeps the queue.
