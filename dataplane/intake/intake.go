@@ -41,12 +41,13 @@ type Item struct {
 
 // Feed parses the body of a source feed and yields its items in order. Path is
 // what follows the feed's name: "" (sniff), or for Kamailio "acc" or "cdr". It
+// is followed by the declared content type, which is ignored. Feed
 // returns the first error of yield, the error of the body's reader (the stream
 // broke: what was yielded stands), or PAYLOAD_TOO_LARGE for an item beyond
 // MaxItem. An unknown source or path is NOT_FOUND. An empty body yields one
 // quarantined item.
-func Feed(ctx context.Context, s Settings, path, contentType string, body io.Reader, yield func(Item) error) error {
-	return feed(ctx, s, path, contentType, body, yield)
+func Feed(ctx context.Context, s Settings, path, _ string, body io.Reader, yield func(Item) error) error {
+	return feed(ctx, s, path, body, yield)
 }
 
 // NDJSON parses calls:batch: JSON lines or one JSON array of native records. A

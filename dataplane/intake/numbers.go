@@ -1,17 +1,147 @@
 package intake
 
-import "github.com/domicile-io/domicile/dataplane/record"
+import (
+	"strings"
 
-// Numbers reads telephone numbers and remembers the last ones in memory. It
-// holds personal data: call Forget after an erasure. Safe for concurrent use.
-type Numbers struct{}
+	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/nyaruka/phonenumbers"
 
-// NewNumbers remembers at most size numbers; about 200 bytes each.
-func NewNumbers(size int) *Numbers { return &Numbers{} }
+	"github.com/domicile-io/domicile/dataplane/record"
+)
+
+// shortest and longest a number with its national prefix may be (E.164 allows
+// 15 digits; shorter ones are extensions and short codes, which stay raw).
+const (
+	minDigits = 7
+	maxDigits = 18
+)
+
+// Numbers reads telephone numbers by the public number plans and remembers the
+// last ones in memory, because that costs several microseconds each. It holds
+// personal data: call Forget after an erasure. Safe for concurrent use; a nil
+// Numbers remembers nothing.
+type Numbers struct {
+	seen *lru.Cache[dialled, read]
+}
+
+type dialled struct{ digits, country string }
+
+type read struct{ e164, country string }
+
+// NewNumbers remembers at most size numbers, about 200 bytes each; size ≤ 0 is 65536.
+func NewNumbers(size int) *Numbers {
+	if size <= 0 {
+		size = 1 << 16
+	}
+	seen, err := lru.New[dialled, read](size)
+	if err != nil {
+		panic(err) // only for a size that is not positive
+	}
+	return &Numbers{seen: seen}
+}
 
 // Forget drops everything remembered.
-func (n *Numbers) Forget() {}
+func (n *Numbers) Forget() {
+	if n != nil {
+		n.seen.Purge()
+	}
+}
 
-// Party reads what a source wrote for one end of a call. Country is the
-// alpha-2 default for numbers without a country code, or "".
-func (n *Numbers) Party(raw, country string) record.Party { return record.Party{Raw: raw} }
+// withheld are the words that sources write for a party who withheld its
+// number or has none, in lower case.
+var withheld = map[string]bool{
+	"": true, "anonymous": true, "restricted": true, "unknown": true, "unavailable": true, "private": true,
+	"withheld": true, "blocked": true, "asserted": true, "<unknown>": true, "null": true, "+anonymous": true,
+	"+266696687": true, // Twilio: "anonymous" on a keypad
+	"266696687":  true, "+7378742833": true, "+2562533": true, "+8656696": true, "+86282452253": true, "+464": true,
+}
+
+// Party reads what a source wrote for one end of a call. Country is the alpha-2
+// default for numbers without a country code, or "" to read none of those. A
+// withheld number is the zero Party; an extension or a name stays raw.
+func (n *Numbers) Party(raw, country string) record.Party {
+	raw = strings.TrimSpace(raw)
+	user := user(raw)
+	if len(user) <= 16 && withheld[strings.ToLower(user)] {
+		return record.Party{}
+	}
+	p := record.Party{Raw: raw}
+	digits := dialString(user)
+	if digits == "" || digits[0] != '+' && country == "" {
+		return p
+	}
+	if digits[0] == '+' {
+		country = ""
+	}
+	key := dialled{digits, country}
+	if n != nil {
+		if got, ok := n.seen.Get(key); ok {
+			p.E164, p.Country = got.e164, got.country
+			return p
+		}
+	}
+	got := plan(digits, country)
+	if n != nil {
+		n.seen.Add(dialled{strings.Clone(digits), country}, got)
+	}
+	p.E164, p.Country = got.e164, got.country
+	return p
+}
+
+// user is the part of a SIP or tel URI that names the party; other text as it is.
+func user(raw string) string {
+	at := strings.IndexByte(raw, ':')
+	if at < 0 {
+		return raw
+	}
+	switch strings.ToLower(raw[:at]) {
+	case "sip", "sips", "tel":
+		raw = raw[at+1:]
+		if end := strings.IndexAny(raw, "@;?"); end >= 0 {
+			raw = raw[:end]
+		}
+	}
+	return raw
+}
+
+// dialString is an optional plus and 7 to 18 digits without the marks that
+// people put between them, or "" when the text is no number.
+func dialString(s string) string {
+	plain, digits := true, 0
+	for i, b := range []byte(s) {
+		switch {
+		case b >= '0' && b <= '9':
+			digits++
+		case b == '+' && i == 0:
+		case b == ' ' || b == '-' || b == '.' || b == '(' || b == ')' || b == '/':
+			plain = false
+		default:
+			return ""
+		}
+	}
+	if digits < minDigits || digits > maxDigits {
+		return ""
+	}
+	if plain {
+		return s
+	}
+	return strings.Map(func(r rune) rune {
+		if r == '+' || r >= '0' && r <= '9' {
+			return r
+		}
+		return -1
+	}, s)
+}
+
+// plan reads a dial string by the number plans; nothing when it is not valid.
+func plan(digits, country string) read {
+	number, err := phonenumbers.Parse(digits, country)
+	if err != nil || !phonenumbers.IsValidNumber(number) {
+		return read{}
+	}
+	region := phonenumbers.GetRegionCodeForNumber(number)
+	if len(region) != 2 || region == "ZZ" { // "001": a number of no country
+		region = ""
+	}
+	return read{phonenumbers.Format(number, phonenumbers.E164), region}
+}
