@@ -1,8 +1,11 @@
 package gate
 
 import (
+	"encoding/base64"
 	"fmt"
 	"log/slog"
+	"regexp"
+	"strings"
 
 	"github.com/domicile-io/domicile/policy"
 )
@@ -19,16 +22,45 @@ func (Credential) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[redacted
 // LogValue implements slog.LogValuer.
 func (Credential) LogValue() slog.Value { return slog.StringValue("[redacted]") }
 
-// FromHeader reads an Authorization header, Bearer or Basic. Anything else,
-// and "", is the zero Credential, which Authenticate refuses.
-func FromHeader(authorization string) Credential { return Credential{} }
+// maxHeader bounds the Authorization header that is looked at; a key is 103 characters.
+const maxHeader = 512
 
-// Authenticate says who shows c. The order of checks is the contract's (§4):
-// prefix of another known region WRONG_REGION (also before the first bundle),
-// of an unknown one UNAUTHENTICATED; no bundle yet UNAVAILABLE; unknown, expired
-// or wrong key UNAUTHENTICATED; key of a moved tenant WRONG_REGION at the old
-// home, CREDENTIAL_SUPERSEDED at the new one. It reads nothing but c, so it can
-// run before the body. The host is checked before it, by the listener.
-func (g *Gate) Authenticate(c Credential) (Principal, error) { return Principal{}, errNotReady }
+// FromHeader reads an Authorization header, Bearer or Basic (RFC 6750, RFC
+// 7617). Anything else, and "", is the zero Credential, which Authenticate refuses.
+func FromHeader(authorization string) Credential {
+	scheme, rest, ok := strings.Cut(authorization, " ")
+	rest = strings.TrimSpace(rest)
+	if !ok || len(authorization) > maxHeader {
+		return Credential{}
+	}
+	switch {
+	case strings.EqualFold(scheme, "Bearer"):
+		return Credential{Key: rest}
+	case strings.EqualFold(scheme, "Basic"):
+		raw, err := base64.StdEncoding.DecodeString(rest)
+		user, password, ok := strings.Cut(string(raw), ":")
+		if err != nil || !ok || user == "" {
+			return Credential{}
+		}
+		return Credential{User: user, Key: password}
+	}
+	return Credential{}
+}
 
-var _ = policy.Unauthenticated
+var keyPattern = regexp.MustCompile(`^sk(_|Z)([a-z]{2}[0-9]{1,2})(_|Z)([0-9a-f]{32})(_|Z)([0-9a-f]{64})$`)
+
+// shown is a credential taken apart. Its secret never leaves this package.
+type shown struct {
+	region policy.RegionID
+	key    policy.KeyID
+	secret string // 64 hex characters
+}
+
+// parse takes a key apart; false when it has not the form of one.
+func (c Credential) parse() (shown, bool) {
+	m := keyPattern.FindStringSubmatch(c.Key)
+	if m == nil || m[1] != m[3] || m[1] != m[5] {
+		return shown{}, false
+	}
+	return shown{region: policy.RegionID(m[2]), key: policy.KeyID("SK" + m[4]), secret: m[6]}, true
+}

@@ -27,6 +27,8 @@ type Options struct {
 	Keys   func() error // why keys cannot be had, else nil; nil: always fine
 	Ledger func() error // why the egress ledger or audit cannot be written, else nil; nil: always fine
 
+	Disk   func() error // why the node's disk can take no more (less than 5 % free), else nil; asked for each ingest, so cheap; nil: always fine
+
 	Clock   func() time.Time      // nil: time.Now
 	Metrics prometheus.Registerer // nil: none
 }
@@ -45,37 +47,148 @@ type Question struct {
 }
 
 // Gate answers whether data may move, and who asks. It is safe for concurrent use.
-type Gate struct{ o Options }
-
-// New makes a gate.
-func New(o Options) *Gate { return &Gate{o: o} }
-
-// Check asks for a permit, now. Without a bundle the error is UNAVAILABLE; a
-// denial is the domain error of its first reason (POLICY_STALE, WRONG_REGION,
-// EGRESS_DENIED, PERMISSION_DENIED, …) whose metadata lists every reason.
-func (g *Gate) Check(q Question) (policy.Permit, error) { return policy.Permit{}, errNotReady }
-
-// Explain gives the whole decision, and counts nothing.
-func (g *Gate) Explain(q Question) policy.Decision { return policy.Decision{} }
-
-var errNotReady = policy.Errorf(policy.NotReady, "the gate is not there yet")
-
-// Decisions lists the latest decisions, newest first: at most n.
-func (g *Gate) Decisions(n int) []Decided { return nil }
-
-// Decided is one line of the decision journal. It holds no personal data.
-type Decided struct {
-	Time      time.Time
-	Tenant    policy.TenantID
-	Op        policy.Operation
-	Class     policy.DataClass
-	Recipient policy.RecipientID
-	Revision  uint64
-	Allowed   bool
-	Reasons   []policy.RuleCode
+type Gate struct {
+	o       Options
+	journal journal
 }
 
-// WrongRegion is the refusal of what belongs to region to: 421 with its base URL.
+// New makes a gate. Region and Feed must be given.
+func New(o Options) *Gate {
+	if o.Attestation == 0 {
+		o.Attestation = policy.Declared
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	fine := func() error { return nil }
+	if o.Keys == nil {
+		o.Keys = fine
+	}
+	if o.Ledger == nil {
+		o.Ledger = fine
+	}
+	if o.Disk == nil {
+		o.Disk = fine
+	}
+	g := &Gate{o: o}
+	if o.Metrics != nil {
+		o.Metrics.MustRegister(collector{g})
+	}
+	return g
+}
+
+// Check asks for a permit, now. Without a bundle the error is UNAVAILABLE; a
+// denial is the decision's error ([policy.Decision.Err]): NOT_FOUND for an
+// unknown tenant, WRONG_REGION with the home's base URL, EGRESS_DENIED,
+// POLICY_STALE and so on, whose metadata "rules" lists every rule that denied.
+func (g *Gate) Check(q Question) (policy.Permit, error) {
+	v := g.o.Feed.Current()
+	if v == nil {
+		g.journal.unready.Add(1)
+		return policy.Permit{}, noBundle()
+	}
+	d, r := g.decide(v, q)
+	g.journal.note(r, &d)
+	if err := d.Err(); err != nil {
+		return policy.Permit{}, g.direct(v, q.Tenant, err)
+	}
+	return d.Permit(), nil
+}
+
+// Explain gives the whole decision without its permit's use: it is neither
+// counted nor journalled. Without a bundle the tenant is unknown.
+func (g *Gate) Explain(q Question) policy.Decision {
+	v := g.o.Feed.Current()
+	if v == nil {
+		v = &feed.View{}
+	}
+	d, _ := g.decide(v, q)
+	return d
+}
+
+func (g *Gate) decide(v *feed.View, q Question) (policy.Decision, policy.Request) {
+	r := policy.Request{
+		Tenant: q.Tenant, Op: q.Op, Class: q.Class, Region: g.o.Region,
+		Egress: q.Egress, Recipient: q.Recipient, Purpose: q.Purpose,
+		Now: g.o.Clock().UTC(), BundleAge: g.o.Feed.Age(), Attestation: g.o.Attestation,
+		ClockSuspect: g.o.Feed.ClockSuspect(),
+		SentToday:    q.SentToday, FieldsUnknown: q.FieldsUnknown,
+	}
+	switch q.Op { // the others do not depend on it, and ingest is hot
+	case policy.Export:
+		r.KeysDown, r.AuditDown, r.DiskFull = g.o.Keys() != nil, g.o.Ledger() != nil, g.o.Disk() != nil
+	case policy.Ingest, policy.Store:
+		r.DiskFull = g.o.Disk() != nil
+	}
+	return policy.Decide(v.Set, v.Topology, r), r
+}
+
+// direct adds where to go to a refusal that sends the caller elsewhere. A
+// tenant that moved away has no rules here any more, only a forwarding address.
+func (g *Gate) direct(v *feed.View, t policy.TenantID, e *policy.Error) *policy.Error {
+	row, known := v.Tenant(t)
+	switch {
+	case e.Reason == policy.NotFound && known && row.Home != g.o.Region:
+		return g.moved(row)
+	case e.Reason == policy.WrongRegion && e.Metadata["home_region"] != "":
+		home := policy.RegionID(e.Metadata["home_region"])
+		if url := g.baseURL(v, home); url != "" {
+			e.With("base_url", url)
+		}
+	}
+	return e
+}
+
+// WrongRegion is the refusal of what belongs to region to: 421, naming the
+// region and, when it is known, its base URL.
 func (g *Gate) WrongRegion(to policy.RegionID) *policy.Error {
-	return policy.Errorf(policy.WrongRegion, "this is another region's")
+	return wrongRegion(g.o.Region, to, g.baseURL(g.o.Feed.Current(), to))
+}
+
+func (g *Gate) moved(row *policy.TenantRow) *policy.Error {
+	url := row.HomeURL
+	if url == "" {
+		url = g.baseURL(g.o.Feed.Current(), row.Home)
+	}
+	return wrongRegion(g.o.Region, row.Home, url)
+}
+
+func wrongRegion(here, to policy.RegionID, url string) *policy.Error {
+	where := "region " + string(to)
+	if url != "" {
+		where += " at " + url
+	}
+	e := policy.Errorf(policy.WrongRegion, "this is region %s and the request belongs to %s; send it there", here, where).
+		With("home_region", string(to))
+	if url != "" {
+		e.With("base_url", url)
+	}
+	return e
+}
+
+// baseURL is where a region is reached: replicated state knows better than this
+// node's configuration, which is what there is before the first bundle.
+func (g *Gate) baseURL(v *feed.View, id policy.RegionID) string {
+	if v != nil {
+		if r, ok := v.Topology.Region(id); ok && r.BaseURL != "" {
+			return r.BaseURL
+		}
+	}
+	return g.o.BaseURLs[string(id)]
+}
+
+// known reports whether a region exists, as far as this node can tell.
+func (g *Gate) known(v *feed.View, id policy.RegionID) bool {
+	if _, ok := g.o.BaseURLs[string(id)]; ok || id == g.o.Region {
+		return true
+	}
+	if v == nil {
+		return false
+	}
+	_, ok := v.Topology.Region(id)
+	return ok
+}
+
+func noBundle() *policy.Error {
+	return policy.Errorf(policy.NotReady, "this node has no policy bundle yet, so it cannot say what is allowed; retry in a moment")
 }

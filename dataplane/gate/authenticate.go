@@ -1,0 +1,108 @@
+package gate
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+
+	"github.com/domicile-io/domicile/dataplane/feed"
+	"github.com/domicile-io/domicile/policy"
+)
+
+// Authenticate says who shows c. The order of checks is the contract's (§4):
+//
+//  1. prefix of another known region: WRONG_REGION, also before the first bundle
+//  2. no credential, not the form of a key, or of an unknown region: UNAUTHENTICATED
+//  3. no bundle yet: UNAVAILABLE
+//  4. key unknown, expired, or the secret wrong: UNAUTHENTICATED
+//  5. key of a moved tenant: WRONG_REGION at the old home, CREDENTIAL_SUPERSEDED at the new
+//  6. HTTP Basic whose user is not the key's tenant: UNAUTHENTICATED
+//
+// A key of another region that this region knows as its own tenant's, from
+// before a move, is CREDENTIAL_SUPERSEDED and not sent back to the old home.
+// It reads nothing but c, so it can run before the body. The listener checks
+// the host before it.
+func (g *Gate) Authenticate(c Credential) (Principal, error) {
+	s, ok := c.parse()
+	if !ok {
+		return Principal{}, unauthenticated()
+	}
+	v := g.o.Feed.Current()
+	if s.region != g.o.Region {
+		if superseded(v, g.o.Region, s) {
+			return Principal{}, newCredential()
+		}
+		if g.known(v, s.region) {
+			return Principal{}, g.WrongRegion(s.region)
+		}
+		return Principal{}, unauthenticated()
+	}
+	if v == nil {
+		return Principal{}, noBundle()
+	}
+	key, ok := v.Key(s.key)
+	fits := secretFits(s, key.SecretSHA256) // also for an unknown key, so that both take as long
+	if !ok || !fits || (key.ExpiresAt != nil && !g.o.Clock().Before(*key.ExpiresAt)) {
+		return Principal{}, unauthenticated()
+	}
+	p := Principal{Tenant: key.Tenant, Role: key.Role, Key: key.ID, Recipient: key.Recipient}
+	if key.Role == policy.RoleRecipient {
+		return g.recipient(v, p, c.User)
+	}
+	t, ok := v.Tenant(key.Tenant)
+	switch {
+	case !ok || key.Region != g.o.Region:
+		return Principal{}, unauthenticated()
+	case t.Home != g.o.Region:
+		return Principal{}, g.moved(t)
+	case key.HomeEpoch < t.HomeEpoch:
+		return Principal{}, newCredential()
+	case c.User != "" && c.User != string(t.Slug) && c.User != string(t.ID) && c.User != string(key.ID):
+		return Principal{}, unauthenticated()
+	}
+	p.Slug = t.Slug
+	return p, nil
+}
+
+// recipient keys belong to this region and are not compared with the tenant's
+// home; they need the inbound pair that brought them.
+func (g *Gate) recipient(v *feed.View, p Principal, user string) (Principal, error) {
+	if _, ok := v.Pair(p.Tenant, p.Recipient); !ok {
+		return Principal{}, unauthenticated()
+	}
+	if user != "" && user != string(p.Recipient) && user != string(p.Key) {
+		return Principal{}, unauthenticated()
+	}
+	return p, nil
+}
+
+// superseded reports whether s is a proven key of a tenant that has since moved here.
+func superseded(v *feed.View, here policy.RegionID, s shown) bool {
+	if v == nil {
+		return false
+	}
+	key, ok := v.Key(s.key)
+	if !ok || key.Region != s.region || key.Role == policy.RoleRecipient || !secretFits(s, key.SecretSHA256) {
+		return false
+	}
+	t, ok := v.Tenant(key.Tenant)
+	return ok && t.Home == here && key.HomeEpoch < t.HomeEpoch
+}
+
+// secretFits compares in constant time with the only thing that is stored.
+func secretFits(s shown, want string) bool {
+	sum := sha256.Sum256([]byte(s.secret))
+	have := hex.EncodeToString(sum[:])
+	return subtle.ConstantTimeCompare([]byte(have), []byte(want)) == 1
+}
+
+// One answer for everything that does not authenticate, so that nobody learns
+// whether a key, a tenant or a slug exists (invariant 11).
+func unauthenticated() *policy.Error {
+	return policy.Errorf(policy.Unauthenticated, "no valid API key of this region was shown; send Authorization: Bearer sk_<region>_…, or HTTP Basic with the tenant's slug and the key")
+}
+
+func newCredential() *policy.Error {
+	return policy.Errorf(policy.CredentialSuperseded, "this key is from before the tenant moved here; create a new key for this region").
+		With("new_credential_required", "true")
+}
