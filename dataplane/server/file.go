@@ -1,0 +1,101 @@
+package server
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"net/http"
+
+	"github.com/domicile-io/domicile/api/data"
+	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/policy"
+)
+
+const exportBuffer = 64 << 10
+
+// callWriter writes calls in one file format.
+type callWriter interface {
+	begin() error
+	call(c data.Call) error
+}
+
+// exportCalls streams the tenant's own calls as a file. Every page is decided
+// anew; when one fails the connection is cut, so that half a file never looks
+// whole.
+func (x *exchange) exportCalls() error {
+	p := newParams(x.r.URL)
+	q := p.calls()
+	q.PageSize = maxPageSize
+	format := p.take("format")
+	if format == "" {
+		p.fail("format", "is required: ndjson or csv")
+	}
+	if err := p.done(); err != nil {
+		return err
+	}
+	out := &pacedWriter{w: x.w, rc: http.NewResponseController(x.w)}
+	buffered := bufio.NewWriterSize(out, exportBuffer)
+	var files callWriter
+	kind := ""
+	switch format {
+	case "ndjson":
+		files, kind = &ndjsonWriter{json.NewEncoder(buffered)}, "application/x-ndjson"
+	case "csv":
+		files, kind = &csvWriter{w: buffered}, "text/csv; charset=utf-8"
+	case "parquet":
+		return policy.Errorf(policy.NotYet, "parquet is not built yet; ask for ndjson or csv")
+	default:
+		return invalid([]policy.FieldError{{Field: "format", Message: "is not one of ndjson, csv, parquet"}})
+	}
+	first, revision, err := x.page(q)
+	if err != nil {
+		return err
+	}
+	h := x.w.Header()
+	h.Set("Content-Type", kind)
+	h.Set("Content-Disposition", `attachment; filename="calls.`+format+`"`)
+	h.Set("X-Content-Type-Options", "nosniff")
+	x.w.WriteHeader(http.StatusOK)
+	if err := files.begin(); err != nil {
+		return err
+	}
+	return x.writePages(q, first, revision, files, buffered)
+}
+
+func (x *exchange) page(q store.Query) (store.Page, uint64, error) {
+	permit, err := x.permit(policy.View, policy.CallRecord)
+	if err != nil {
+		return store.Page{}, 0, err
+	}
+	page, err := x.s.o.Store.List(x.r.Context(), permit, q)
+	return page, permit.Revision(), err
+}
+
+func (x *exchange) writePages(q store.Query, page store.Page, revision uint64, files callWriter, flush *bufio.Writer) error {
+	for {
+		for i := range page.Calls {
+			if err := files.call(callForm(&page.Calls[i], string(x.s.o.Region), revision)); err != nil {
+				return err
+			}
+		}
+		if page.NextPageToken == "" {
+			return flush.Flush()
+		}
+		q.PageToken = page.NextPageToken
+		var err error
+		if page, revision, err = x.page(q); err != nil {
+			return err
+		}
+	}
+}
+
+type ndjsonWriter struct{ enc *json.Encoder }
+
+func (*ndjsonWriter) begin() error             { return nil }
+func (w *ndjsonWriter) call(c data.Call) error { return w.enc.Encode(c) }
+
+// csvWriter writes RFC 4180 with every cell quoted.
+type csvWriter struct {
+	w   io.Writer
+	row []byte
+}

@@ -1,0 +1,113 @@
+package server
+
+import (
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/domicile-io/domicile/policy"
+)
+
+// Limits of the listener. Everything that can be queued or held has one.
+const (
+	maxHeader      = 16 << 10 // bytes of one request's head
+	headerSlop     = 4 << 10  // what net/http adds to MaxHeaderBytes
+	headerTimeout  = 5 * time.Second
+	idleTimeout    = 60 * time.Second
+	maxJSON        = 1 << 20 // bytes of one JSON body
+	maxFeedBody    = 64 << 20
+	maxBatchBody   = 4 << 30 // bytes of one batch, decoded
+	maxConnections = 4096
+	maxInFlight    = 512 // requests with a body or a long answer, all tenants
+	maxPerTenant   = 128 // of these, one tenant's
+
+	// A body must arrive at minBodyRate on average after bodyGrace, so that a slow
+	// client holds a place for a bounded time. An answer must be taken within
+	// answerGrace of each write.
+	bodyGrace   = 30 * time.Second
+	minBodyRate = 4 << 10 // bytes a second
+	answerGrace = 30 * time.Second
+)
+
+// gauge bounds the requests in flight, in total and for each tenant.
+type gauge struct {
+	mu        sync.Mutex
+	total     int
+	byTenant  map[policy.TenantID]int
+	maxTotal  int
+	maxTenant int
+}
+
+func newGauge(total, perTenant int) *gauge {
+	return &gauge{byTenant: map[policy.TenantID]int{}, maxTotal: total, maxTenant: perTenant}
+}
+
+// enter takes a place for the tenant, or says that there is none.
+func (g *gauge) enter(t policy.TenantID) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.total >= g.maxTotal || g.byTenant[t] >= g.maxTenant {
+		return policy.Errorf(policy.Overloaded, "too many requests are in flight; wait as Retry-After says and send it again")
+	}
+	g.total++
+	g.byTenant[t]++
+	return nil
+}
+
+func (g *gauge) leave(t policy.TenantID) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.total--
+	if g.byTenant[t]--; g.byTenant[t] == 0 {
+		delete(g.byTenant, t)
+	}
+}
+
+func (g *gauge) inFlight() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.total
+}
+
+// pacedBody is a request body that must keep arriving.
+type pacedBody struct {
+	io.ReadCloser
+	rc    *http.ResponseController
+	start time.Time
+	read  int64
+	set   time.Time // the deadline that was set last
+}
+
+func paced(w http.ResponseWriter, body io.ReadCloser) *pacedBody {
+	return &pacedBody{ReadCloser: body, rc: http.NewResponseController(w), start: time.Now()}
+}
+
+func (p *pacedBody) Read(b []byte) (int, error) {
+	due := p.start.Add(bodyGrace + time.Duration(p.read/minBodyRate)*time.Second)
+	if latest := time.Now().Add(bodyGrace); due.After(latest) {
+		due = latest // credit for earlier speed does not let a client stall for ever
+	}
+	if due.Sub(p.set) > time.Second {
+		p.set = due
+		_ = p.rc.SetReadDeadline(due)
+	}
+	n, err := p.ReadCloser.Read(b)
+	p.read += int64(n)
+	return n, err
+}
+
+// pacedWriter is an answer that must keep being taken.
+type pacedWriter struct {
+	w   io.Writer
+	rc  *http.ResponseController
+	set time.Time
+}
+
+func (p *pacedWriter) Write(b []byte) (int, error) {
+	if due := time.Now().Add(answerGrace); due.Sub(p.set) > time.Second {
+		p.set = due
+		_ = p.rc.SetWriteDeadline(due)
+	}
+	return p.w.Write(b)
+}

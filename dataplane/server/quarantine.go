@@ -1,0 +1,179 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"slices"
+
+	"github.com/domicile-io/domicile/api/data"
+	"github.com/domicile-io/domicile/dataplane/intake"
+	"github.com/domicile-io/domicile/dataplane/record"
+	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/policy"
+)
+
+const (
+	kindQuarantined policy.IDKind = "QU"
+	maxReplay                     = 10_000 // items of one replay
+	replayPage                    = 100
+)
+
+// quarantine lists what could not be parsed, oldest first.
+func (x *exchange) quarantine() error {
+	p := newParams(x.r.URL)
+	size, token := p.pageSize(), p.take("page_token")
+	if err := p.done(); err != nil {
+		return err
+	}
+	permit, err := x.permit(policy.View, policy.CallRecord)
+	if err != nil {
+		return err
+	}
+	items, next, err := x.s.o.Store.Quarantines(x.r.Context(), permit, size, token)
+	if err != nil {
+		return err
+	}
+	out := data.Quarantine{Items: make([]data.Quarantined, 0, len(items)), NextPageToken: next}
+	for _, q := range items {
+		out.Items = append(out.Items, quarantinedForm(q))
+	}
+	return x.answer(http.StatusOK, out)
+}
+
+// replay parses quarantined payloads again: all, or those with the given ids,
+// or one with a corrected payload. What parses is stored and leaves the
+// quarantine; a crash in between leaves a duplicate, which is none.
+func (x *exchange) replay() error {
+	if err := newParams(x.r.URL).done(); err != nil {
+		return err
+	}
+	var in data.Replay
+	if err := x.decode(&in); err != nil {
+		return err
+	}
+	if err := checkReplay(in); err != nil {
+		return err
+	}
+	items, err := x.chosen(in.IDs)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := x.detached(appendTimeout)
+	defer cancel()
+	var out data.Replayed
+	for _, q := range items {
+		if in.Payload != nil {
+			q.Payload = in.Payload
+		}
+		done, err := x.replayOne(ctx, q)
+		if err != nil {
+			return err
+		}
+		if done {
+			out.Replayed++
+		} else {
+			out.Remaining++
+		}
+	}
+	return x.answer(http.StatusOK, out)
+}
+
+func checkReplay(in data.Replay) error {
+	var bad []policy.FieldError
+	if len(in.IDs) > maxPageSize {
+		bad = append(bad, policy.FieldError{Field: "ids", Message: "has more than 1000 ids"})
+	}
+	for _, id := range in.IDs {
+		if !policy.ValidID(kindQuarantined, id) {
+			bad = append(bad, policy.FieldError{Field: "ids", Message: "must each be QU and 32 hex digits"})
+			break
+		}
+	}
+	if in.Payload != nil && len(in.IDs) != 1 {
+		bad = append(bad, policy.FieldError{Field: "payload", Message: "needs exactly one id, whose payload it replaces"})
+	}
+	return invalid(bad)
+}
+
+// chosen finds the items to replay; no ids means all, up to maxReplay.
+func (x *exchange) chosen(ids []string) ([]store.Quarantined, error) {
+	permit, err := x.permit(policy.View, policy.CallRecord)
+	if err != nil {
+		return nil, err
+	}
+	var out []store.Quarantined
+	for token := ""; ; {
+		page, next, err := x.s.o.Store.Quarantines(x.r.Context(), permit, replayPage, token)
+		if err != nil {
+			return nil, err
+		}
+		for _, q := range page {
+			if len(ids) == 0 || slices.Contains(ids, q.ID) {
+				out = append(out, q)
+			}
+		}
+		if next == "" || len(out) >= maxReplay || len(ids) > 0 && len(out) >= len(ids) {
+			break
+		}
+		token = next
+	}
+	if len(out) < len(ids) {
+		return nil, policy.Errorf(policy.NotFound, "some of the ids are not in quarantine; list it and send those that are")
+	}
+	return out, nil
+}
+
+// replayOne reports whether an item left the quarantine: only when all of its
+// payload parses.
+func (x *exchange) replayOne(ctx context.Context, q store.Quarantined) (bool, error) {
+	var recs []record.Record
+	broken := false
+	take := func(it intake.Item) error {
+		if it.Err != nil {
+			broken = true
+		} else {
+			recs = append(recs, it.Record)
+		}
+		return nil
+	}
+	parseErr := x.parseAgain(ctx, q, take)
+	if parseErr != nil || broken || len(recs) == 0 {
+		return false, nil // its problem has not changed
+	}
+	permit, err := x.permit(policy.Ingest, policy.CallRecord)
+	if err != nil {
+		return false, err
+	}
+	got, err := x.s.o.Store.Append(ctx, permit, recs)
+	if err != nil {
+		return false, err
+	}
+	remove, err := x.permit(reprocess.op, reprocess.class)
+	if err != nil {
+		return false, err
+	}
+	if err := x.s.o.Store.Unquarantine(ctx, remove, q.ID); err != nil {
+		return false, err
+	}
+	if err := x.stillHome(permit); err != nil {
+		return false, err
+	}
+	var t tally
+	for _, a := range got {
+		t.add(a.State)
+	}
+	x.s.metrics.took(q.Source, t)
+	return true, nil
+}
+
+func (x *exchange) parseAgain(ctx context.Context, q store.Quarantined, take func(intake.Item) error) error {
+	if q.Source == record.Native {
+		return intake.NDJSON(ctx, x.s.nativeSettings(), bytes.NewReader(q.Payload), take)
+	}
+	settings, err := x.settingsOf(ctx, origin{source: q.Source, instance: q.Instance})
+	if err != nil {
+		return err
+	}
+	return intake.Feed(ctx, x.s.intakeSettings(settings), q.Path, q.ContentType, bytes.NewReader(q.Payload), take)
+}

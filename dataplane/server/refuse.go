@@ -1,0 +1,104 @@
+package server
+
+import (
+	"bytes"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/domicile-io/domicile/api"
+)
+
+const (
+	// lingerFor is how long a refused connection is kept open, unread, so that
+	// the answer is not lost to a reset; lingerMax bounds how many are kept at
+	// once, the rest are closed at once.
+	lingerFor = 500 * time.Millisecond
+	lingerMax = 1024
+	// refuseWrite bounds the writing of a refusal to a client that does not read.
+	refuseWrite = 2 * time.Second
+)
+
+// refuse answers a request with err, without reading another byte of its body.
+// A request that has no body is answered in the ordinary way and keeps its
+// connection; any other loses it.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error, requestID string) {
+	if r.Body == nil || r.Body == http.NoBody {
+		api.WriteProblem(w, err, requestID)
+		s.metrics.refused(api.AsError(err).Reason, 0)
+		return
+	}
+	conn, _, hijackErr := http.NewResponseController(w).Hijack()
+	if hijackErr != nil { // cannot happen over HTTP/1.1; close rather than read
+		w.Header().Set("Connection", "close")
+		api.WriteProblem(w, err, requestID)
+		return
+	}
+	wire := wireOf(conn)
+	wire.seal()
+	answer := newAnswer()
+	api.WriteProblem(answer, err, requestID)
+	_ = conn.SetWriteDeadline(time.Now().Add(refuseWrite))
+	_, writeErr := conn.Write(answer.bytes())
+	s.metrics.refused(api.AsError(err).Reason, wire.sinceMark())
+	s.linger(conn, writeErr)
+}
+
+// linger ends our half of the connection and closes it a little later; the
+// bytes that still arrive stay with the kernel.
+func (s *Server) linger(conn net.Conn, writeErr error) {
+	if writeErr != nil {
+		_ = wireOf(conn).Close()
+		return
+	}
+	if t, ok := conn.(*tls.Conn); ok {
+		_ = t.CloseWrite() // the end of the answer, authenticated
+	}
+	wire := wireOf(conn)
+	select {
+	case s.lingering <- struct{}{}:
+	default:
+		_ = wire.Close()
+		return
+	}
+	_ = wire.CloseWrite()
+	s.background.Add(1)
+	go func() {
+		defer func() { <-s.lingering; s.background.Done() }()
+		t := time.NewTimer(lingerFor)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-s.stopping:
+		}
+		_ = wire.Close()
+	}()
+}
+
+// answer is a response that is written by hand to a connection that net/http
+// no longer owns.
+type answer struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func newAnswer() *answer { return &answer{header: http.Header{}, status: http.StatusOK} }
+
+func (a *answer) Header() http.Header         { return a.header }
+func (a *answer) WriteHeader(status int)      { a.status = status }
+func (a *answer) Write(b []byte) (int, error) { return a.body.Write(b) }
+
+func (a *answer) bytes() []byte {
+	var out bytes.Buffer
+	out.WriteString("HTTP/1.1 " + strconv.Itoa(a.status) + " " + http.StatusText(a.status) + "\r\n")
+	a.header.Set("Connection", "close")
+	a.header.Set("Content-Length", strconv.Itoa(a.body.Len()))
+	a.header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	_ = a.header.Write(&out) // a bytes.Buffer does not fail
+	out.WriteString("\r\n")
+	out.Write(a.body.Bytes())
+	return out.Bytes()
+}

@@ -1,0 +1,79 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/domicile-io/domicile/dataplane/gate"
+)
+
+// route is one row of the table of everything that the listener answers.
+type route struct {
+	pattern string
+	action  gate.Action             // what the caller's role must allow; 0 allows nobody
+	serve   func(x *exchange) error // nil with public
+	public  func(x *exchange)       // without credentials; says nothing of any tenant
+}
+
+// noRoute stands for every path without a row.
+var noRoute = &route{pattern: "none"}
+
+// routes is the whole surface (contract §12). What has no row is 404, whoever
+// asks; what is not built yet has a row and answers NOT_YET.
+var routes = []route{
+	{pattern: "POST /v1/calls", action: gate.WriteRecords, serve: (*exchange).createCall},
+	{pattern: "POST /v1/calls:batch", action: gate.WriteRecords, serve: (*exchange).batch},
+	{pattern: "POST /v1/feeds/{source}/{name}", action: gate.WriteRecords, serve: (*exchange).feed},
+	{pattern: "POST /v1/feeds/{source}/{name}/{part}", action: gate.WriteRecords, serve: (*exchange).feed},
+	{pattern: "PUT /v1/feeds/{source}/{name}", action: gate.WriteSettings, serve: (*exchange).putFeedSettings},
+	{pattern: "GET /v1/feeds/{source}/{name}", action: gate.ReadSettings, serve: (*exchange).feedSettings},
+
+	{pattern: "GET /v1/calls", action: gate.ReadRecords, serve: (*exchange).listCalls},
+	{pattern: "POST /v1/calls:search", action: gate.ReadRecords, serve: (*exchange).searchCalls},
+	{pattern: "GET /v1/calls/{id}", action: gate.ReadRecords, serve: (*exchange).call},
+	{pattern: "GET /v1/calls:export", action: gate.ReadRecords, serve: (*exchange).exportCalls},
+	{pattern: "GET /v1/rollups", action: gate.ReadRecords, serve: (*exchange).rollups},
+
+	{pattern: "GET /v1/quarantine", action: gate.ReadSettings, serve: (*exchange).quarantine},
+	{pattern: "POST /v1/quarantine:replay", action: gate.WriteSettings, serve: (*exchange).replay},
+	{pattern: "GET /v1/egress", action: gate.ReadLedger, serve: (*exchange).egress},
+
+	{pattern: "GET /v1/transfers", action: gate.ReadLedger, serve: (*exchange).transfers},
+	{pattern: "GET /v1/transfers/{id}", action: gate.ReadLedger, serve: (*exchange).transfer},
+	{pattern: "POST /v1/exports:run", action: gate.RunExports, serve: (*exchange).runExports},
+	{pattern: "GET /v1/received", action: gate.ReadReceived, serve: (*exchange).received},
+
+	{pattern: "POST /v1/policies:simulate", action: gate.ReadLedger, serve: (*exchange).notYet},
+	{pattern: "POST /v1/recordings", action: gate.WriteRecords, serve: (*exchange).notYet},
+	{pattern: "GET /v1/recordings/{id}", action: gate.ReadRecords, serve: (*exchange).notYet},
+	{pattern: "POST /v1/subjects:find", action: gate.ReadRecords, serve: (*exchange).notYet},
+	{pattern: "POST /v1/subjects:export", action: gate.ReadRecords, serve: (*exchange).notYet},
+	{pattern: "POST /v1/subjects:erase", action: gate.WriteSettings, serve: (*exchange).notYet},
+	{pattern: "POST /v1/access/requests", action: gate.WriteSettings, serve: (*exchange).notYet},
+	{pattern: "GET /v1/audit/checkpoint", action: gate.ReadLedger, serve: (*exchange).notYet},
+
+	{pattern: "GET /healthz", public: (*exchange).healthz},
+	{pattern: "GET /readyz", public: (*exchange).readyz},
+}
+
+var routeByPattern = map[string]*route{}
+
+func init() { // the handlers refer to the table
+	for i := range routes {
+		routeByPattern[routes[i].pattern] = &routes[i]
+	}
+}
+
+// newMux only matches: the chain in serve has decided before it is asked, and
+// calls the row's handler itself.
+func newMux() (*http.ServeMux, error) {
+	mux := http.NewServeMux()
+	for i := range routes {
+		row := &routes[i]
+		if (row.public == nil) == (row.serve == nil) || row.serve != nil && row.action == 0 {
+			return nil, fmt.Errorf("route %s: want a handler and an action, or a public handler", row.pattern)
+		}
+		mux.HandleFunc(row.pattern, func(http.ResponseWriter, *http.Request) {})
+	}
+	return mux, nil
+}

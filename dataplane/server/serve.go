@@ -1,0 +1,189 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"path"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"github.com/domicile-io/domicile/api"
+	"github.com/domicile-io/domicile/dataplane/egress"
+	"github.com/domicile-io/domicile/dataplane/gate"
+	"github.com/domicile-io/domicile/policy"
+)
+
+// freshWait is how long a data call waits for the policy that its
+// X-Policy-Token names.
+const freshWait = 2 * time.Second
+
+// serve is the whole chain of one request: whatever is decided before a route's
+// handler runs is decided from the headers.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	began := time.Now()
+	x := &exchange{s: s, w: &answerWriter{ResponseWriter: w}, r: r, id: newRequestID(), route: noRoute}
+	x.w.Header().Set("X-Request-Id", x.id)
+	defer x.finish(began)
+	if err := x.admit(); err != nil {
+		x.refuse(err)
+		return
+	}
+	if x.route.public != nil {
+		x.route.public(x)
+		return
+	}
+	if err := s.gauge.enter(x.who.Tenant); err != nil {
+		x.refuse(err)
+		return
+	}
+	defer s.gauge.leave(x.who.Tenant)
+	if err := x.route.serve(x); err != nil {
+		x.fail(err)
+	}
+}
+
+// admit decides whether the request is served at all, in the contract's order.
+func (x *exchange) admit() error {
+	if !x.s.hosts.serves(x.r) {
+		return misdirected("this listener does not serve the host that was asked for; use the region's own base URL", x.s.o.Gate, x.s.o.Region)
+	}
+	x.match()
+	if x.route.public != nil {
+		return nil
+	}
+	authorization := x.r.Header.Values("Authorization")
+	if len(authorization) > 1 {
+		return policy.Errorf(policy.Unauthenticated, "more than one Authorization header was sent; send one")
+	}
+	credential := gate.Credential{}
+	if len(authorization) == 1 {
+		credential = gate.FromHeader(authorization[0])
+	}
+	var err error
+	if x.who, err = x.s.o.Gate.Authenticate(credential); err != nil {
+		return err
+	}
+	egress.Attribute(connIn(x.r.Context()), x.who.Tenant)
+	if x.route == noRoute {
+		return policy.Errorf(policy.NotFound, "there is nothing at this path and method; see /docs of the control plane")
+	}
+	if err := x.who.May(x.route.action); err != nil {
+		return err
+	}
+	return x.fresh()
+}
+
+// match finds the request's row and its path values.
+func (x *exchange) match() {
+	_, pattern := x.s.mux.Handler(x.r)
+	row, ok := routeByPattern[pattern]
+	if !ok || path.Clean(x.r.URL.Path) != x.r.URL.Path {
+		return // the mux would answer an unclean path with a redirect
+	}
+	x.route = row
+	x.s.mux.ServeHTTP(x.w, x.r) // sets the path values; the mux's handlers do nothing
+}
+
+// fresh waits for the policy revision that the caller has already seen.
+func (x *exchange) fresh() error {
+	token, err := single(x.r.Header, "X-Policy-Token")
+	if err != nil || token == "" {
+		return err
+	}
+	revision, err := api.ParsePolicyToken(token)
+	if err != nil {
+		return invalid([]policy.FieldError{{Field: "X-Policy-Token", Message: "is malformed; send the token of an earlier answer unchanged"}})
+	}
+	ctx, cancel := context.WithTimeout(x.r.Context(), freshWait)
+	defer cancel()
+	return x.s.o.Bundle.Wait(ctx, revision)
+}
+
+// misdirected is the refusal of a host that is not ours: it names our own base URL.
+func misdirected(why string, g *gate.Gate, region policy.RegionID) error {
+	e := g.WrongRegion(region)
+	e.Message = why
+	return e
+}
+
+// refuse answers a request whose body is not to be read.
+func (x *exchange) refuse(err error) {
+	x.w.status = api.MappingOf(api.AsError(err).Reason).HTTP
+	x.log(err)
+	x.s.refuse(x.w, x.r, err, x.id)
+}
+
+// fail answers a request whose handler gave up. If the answer has begun, the
+// connection is cut, so that half an answer never looks whole.
+func (x *exchange) fail(err error) {
+	x.log(err)
+	if x.w.status != 0 {
+		panic(http.ErrAbortHandler)
+	}
+	if !x.began && x.r.Body != http.NoBody {
+		x.w.status = api.MappingOf(api.AsError(err).Reason).HTTP
+		x.s.refuse(x.w, x.r, err, x.id)
+		return
+	}
+	x.w.deadline(writeTimeout)
+	api.WriteProblem(x.w, err, x.id)
+}
+
+// log notes failures with what is needed to find their cause. Nothing that the
+// client sent is in it: no path, query, header or body.
+func (x *exchange) log(err error) {
+	e := api.AsError(err)
+	if api.MappingOf(e.Reason).HTTP < http.StatusInternalServerError {
+		return
+	}
+	x.s.log.Warn("request failed", "request_id", x.id, "route", x.route.pattern, "tenant", string(x.who.Tenant),
+		"reason", string(e.Reason), "cause", causeOf(e))
+}
+
+func causeOf(e *policy.Error) string {
+	if e.Cause == nil {
+		return ""
+	}
+	return e.Cause.Error()
+}
+
+// finish counts the request, and turns a programming error into a 500 that
+// says nothing but the request id.
+func (x *exchange) finish(began time.Time) {
+	p := recover()
+	if p != nil && !isAbort(p) {
+		x.s.metrics.panics.Inc()
+		x.s.log.Error("request panicked", "request_id", x.id, "route", x.route.pattern, "panic", panicWords(p), "stack", string(debug.Stack()))
+		if x.w.status == 0 {
+			x.w.Header().Set("Connection", "close")
+			api.WriteProblem(x.w, fmt.Errorf("panic"), x.id)
+			p = nil
+		} else {
+			p = http.ErrAbortHandler
+		}
+	}
+	status := x.w.status
+	if status == 0 {
+		status = http.StatusOK
+	}
+	x.s.metrics.answered(x.route.pattern, status, time.Since(began))
+	if p != nil {
+		panic(p) // net/http cuts the connection without a word
+	}
+}
+
+func isAbort(p any) bool {
+	err, ok := p.(error)
+	return ok && errors.Is(err, http.ErrAbortHandler)
+}
+
+// panicWords names a panic without repeating a value that may hold data.
+func panicWords(p any) string {
+	if err, ok := p.(runtime.Error); ok {
+		return err.Error()
+	}
+	return fmt.Sprintf("%T", p)
+}

@@ -1,0 +1,150 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2/expirable"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/domicile-io/domicile/dataplane/egress"
+	"github.com/domicile-io/domicile/dataplane/gate"
+	"github.com/domicile-io/domicile/dataplane/intake"
+	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/policy"
+)
+
+// Bundle is how the server waits for a policy that a caller has just written.
+// *feed.Feed is one.
+type Bundle interface {
+	// Wait returns when the bundle is at revision or later; POLICY_STALE when ctx ends first.
+	Wait(ctx context.Context, revision uint64) error
+}
+
+// Options of a server. All but Logger, Metrics, Clock and Exports are required.
+type Options struct {
+	Region         policy.RegionID
+	Hosts          []string // names and IP addresses that this listener serves
+	DefaultCountry string   // alpha-2 of the region
+
+	TLS    *tls.Config
+	Gate   *gate.Gate
+	Bundle Bundle
+	Store  store.Store
+	Ledger func() []egress.Entry // what left the region
+	Ready  func() error          // why the node does not serve, else nil
+
+	// Exports answers the routes of exports and received rows; those it does not
+	// have answer NOT_YET.
+	Exports Exports
+
+	Logger  *slog.Logger          // nil: slog.Default()
+	Metrics prometheus.Registerer // nil: none
+	Clock   func() time.Time      // nil: time.Now
+}
+
+// Server is the tenants' listener of one node. Make it with New; it is safe for
+// concurrent use.
+type Server struct {
+	o       Options
+	log     *slog.Logger
+	now     func() time.Time
+	hosts   hosts
+	mux     *http.ServeMux
+	http    *http.Server
+	metrics *metrics
+	gauge   *gauge
+	feeds   *lru.LRU[feedKey, feedSettings]
+	numbers *intake.Numbers
+
+	lingering  chan struct{}
+	stopping   chan struct{}
+	stop       sync.Once
+	background sync.WaitGroup
+}
+
+const (
+	feedCacheSize = 4096
+	feedCacheFor  = 5 * time.Second // other nodes of the region see changed settings this late
+	numbersCached = 32 << 10
+	writeTimeout  = time.Minute // of an answer that is not streamed
+)
+
+// New makes a server; Serve runs it.
+func New(o Options) (*Server, error) {
+	switch {
+	case o.TLS == nil || o.Gate == nil || o.Bundle == nil || o.Store == nil || o.Ledger == nil || o.Ready == nil:
+		return nil, errors.New("server: TLS, Gate, Bundle, Store, Ledger and Ready are required")
+	case len(o.Hosts) == 0:
+		return nil, errors.New("server: no hosts are declared, so that every request would be refused")
+	}
+	s := &Server{o: o, log: o.Logger, now: o.Clock, hosts: newHosts(o.Hosts),
+		gauge:   newGauge(maxInFlight, maxPerTenant),
+		feeds:   lru.NewLRU[feedKey, feedSettings](feedCacheSize, nil, feedCacheFor),
+		numbers: intake.NewNumbers(numbersCached),
+
+		lingering: make(chan struct{}, lingerMax), stopping: make(chan struct{})}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	s.metrics = newMetrics(o.Metrics, s)
+	var err error
+	if s.mux, err = newMux(); err != nil {
+		return nil, err
+	}
+	s.http = s.newHTTP()
+	return s, nil
+}
+
+func (s *Server) newHTTP() *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true) // HTTP/2 would take a window of a body that is to be refused
+	return &http.Server{
+		Handler: http.HandlerFunc(s.serve), Protocols: protocols,
+		MaxHeaderBytes: maxHeader - headerSlop, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
+		WriteTimeout:                 writeTimeout,
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     log.New(io.Discard, "", 0), // it would print clients' addresses
+		ConnContext:                  withConn,
+		ConnState: func(c net.Conn, state http.ConnState) {
+			if state == http.StateIdle {
+				wireOf(c).endOfRequest()
+			}
+		},
+	}
+}
+
+// Serve answers requests on l until Shutdown; then it returns nil. It closes l.
+func (s *Server) Serve(l net.Listener) error {
+	config := s.o.TLS.Clone()
+	config.NextProtos = []string{"http/1.1"}
+	err := s.http.Serve(tls.NewListener(newWires(l, maxConnections), config))
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve tenants: %w", err)
+}
+
+// Shutdown stops accepting, waits for the requests in flight until ctx is
+// done, and then cuts those that are left.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.stop.Do(func() { close(s.stopping) })
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("wait for requests in flight: %w", err), s.http.Close())
+	}
+	s.background.Wait()
+	return err
+}

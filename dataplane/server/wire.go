@@ -1,0 +1,123 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+)
+
+// errSealed is what a read of a refused connection gets.
+var errSealed = errors.New("the connection was refused; nothing more is read from it")
+
+// wire is an accepted connection below TLS. It counts what the process reads,
+// so that "the body was not read" is measured where it counts, and once sealed
+// it reads nothing more, whoever asks.
+type wire struct {
+	net.Conn
+	read   atomic.Int64
+	mark   atomic.Int64 // read, when the last request ended
+	sealed atomic.Bool
+	once   sync.Once
+	leave  func() // gives the connection's place back
+}
+
+func (c *wire) Read(b []byte) (int, error) {
+	if c.sealed.Load() {
+		return 0, errSealed
+	}
+	n, err := c.Conn.Read(b)
+	c.read.Add(int64(n))
+	return n, err
+}
+
+// Close closes the connection and gives its place back.
+func (c *wire) Close() error {
+	c.once.Do(c.leave)
+	return c.Conn.Close()
+}
+
+// NetConn is the connection below, for whoever counts there.
+func (c *wire) NetConn() net.Conn { return c.Conn }
+
+// seal ends all reading.
+func (c *wire) seal() { c.sealed.Store(true) }
+
+// sinceMark is how many bytes the process has read since the last request
+// ended: for a refused request, TLS, headers and body together, and therefore
+// never less than what was read of the body.
+func (c *wire) sinceMark() int64 { return c.read.Load() - c.mark.Load() }
+
+func (c *wire) endOfRequest() { c.mark.Store(c.read.Load()) }
+
+// CloseWrite ends our half; the peer can still send, and nobody reads it.
+func (c *wire) CloseWrite() error {
+	for conn := c.Conn; conn != nil; {
+		if half, ok := conn.(interface{ CloseWrite() error }); ok {
+			return half.CloseWrite()
+		}
+		inner, ok := conn.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		conn = inner.NetConn()
+	}
+	return nil
+}
+
+// wireOf finds the connection below TLS.
+func wireOf(conn net.Conn) *wire {
+	switch c := conn.(type) {
+	case *tls.Conn:
+		return wireOf(c.NetConn())
+	case *wire:
+		return c
+	}
+	return &wire{Conn: conn, leave: func() {}}
+}
+
+type connKey struct{}
+
+func withConn(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, conn)
+}
+
+// connIn finds the connection of a request.
+func connIn(ctx context.Context) net.Conn {
+	conn, _ := ctx.Value(connKey{}).(net.Conn)
+	return conn
+}
+
+// wires wraps what a listener accepts, at most so many connections at once; the
+// next one waits in the kernel's queue.
+type wires struct {
+	net.Listener
+	places chan struct{}
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newWires(l net.Listener, places int) *wires {
+	return &wires{Listener: l, places: make(chan struct{}, places), closed: make(chan struct{})}
+}
+
+func (l *wires) Accept() (net.Conn, error) {
+	select {
+	case l.places <- struct{}{}:
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		<-l.places
+		return nil, err
+	}
+	return &wire{Conn: conn, leave: func() { <-l.places }}, nil
+}
+
+func (l *wires) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
