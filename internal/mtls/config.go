@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"time"
 
 	"github.com/domicile-io/domicile/policy"
 )
@@ -123,10 +122,4 @@ func (m *Material) Client(p Peer) *tls.Config {
 			}
 			return check(cs)
 		}}
-}
-
-// FreshFor reports whether the certificate is good for at least d from now.
-func (m *Material) FreshFor(d time.Duration) bool {
-	leaf, err := x509.ParseCertificate(m.Certificate.Certificate[0])
-	return err == nil && time.Now().Add(d).Before(leaf.NotAfter)
 }
