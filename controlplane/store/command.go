@@ -114,7 +114,7 @@ type AddChange struct {
 	Tenant   policy.TenantID        `json:"tenant"`
 	IfMatch  string                 `json:"if_match"`
 	Hash     string                 `json:"hash"` // hex SHA-256 of Proposed.Canonical()
-	Fields   []FieldChange          `json:"fields"`
+	Fields   []policy.FieldChange   `json:"fields"`
 	Proposed policy.ResidencyPolicy `json:"proposed"`
 }
 
@@ -183,6 +183,3 @@ type Entry struct {
 	Index, Term uint64
 	Data        []byte // an encoded Command; empty for entries of Raft itself
 }
-
-// Encode gives a command's wire form.
-func Encode(c Command) ([]byte, error) { return nil, errStub }

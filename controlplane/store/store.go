@@ -13,13 +13,16 @@ package store
 
 import (
 	"errors"
-	"io"
+	"fmt"
 	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	bolt "go.etcd.io/bbolt"
 
 	"github.com/domicile-io/domicile/policy"
 )
-
-var errStub = errors.New("not built yet")
 
 // Options of a store.
 type Options struct {
@@ -32,110 +35,176 @@ type Options struct {
 //
 // Reads return a *policy.Error of reason NOT_FOUND for what does not exist, and
 // any other error for what cannot be read or fails its checksum.
-type Store struct{}
+type Store struct {
+	path string
+	log  *slog.Logger
 
-// Open opens or creates the state and verifies every value in it.
-func Open(o Options) (*Store, error) { return nil, errStub }
+	mu sync.RWMutex // held for reading while db is used, for writing while it is swapped
+	db *bolt.DB
 
-// Close releases the file.
-func (s *Store) Close() error { return errStub }
+	broken  atomic.Pointer[error] // set once: nothing is served afterwards
+	current atomic.Pointer[cursor]
+}
+
+// cursor is what is known of the last commit without reading the file.
+type cursor struct {
+	applied  position
+	revision uint64
+	topology *policy.Topology
+}
+
+// mapSize is the address space reserved for the file, so that growing it seldom
+// waits for open readers (a snapshot being sent is one).
+const mapSize = 1 << 30
+
+// Open opens or creates the state and verifies every value in it, so that a
+// corrupt file is found before anything is served from it.
+func Open(o Options) (*Store, error) {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	s := &Store{path: o.Path, log: o.Logger}
+	_, err := os.Stat(o.Path)
+	created := errors.Is(err, os.ErrNotExist)
+	if s.db, err = openFile(o.Path); err != nil {
+		return nil, err
+	}
+	if err := s.start(); err != nil {
+		return nil, errors.Join(err, s.db.Close())
+	}
+	if created {
+		if err := syncFolder(o.Path); err != nil {
+			return nil, errors.Join(err, s.db.Close())
+		}
+	}
+	return s, nil
+}
+
+// start prepares and verifies s.db and reads the cursor from it.
+func (s *Store) start() error {
+	if err := prepare(s.db); err != nil {
+		return err
+	}
+	if err := verify(s.db); err != nil {
+		return err
+	}
+	return s.db.View(func(tx *bolt.Tx) error { return s.readCursor(tx) })
+}
+
+// prepare makes the buckets of an empty file and refuses another format.
+func prepare(db *bolt.DB) error {
+	return db.Update(func(tx *bolt.Tx) error {
+		if tx.Bucket(bucketMeta) != nil {
+			format, _, err := load[int](tx, bucketMeta, metaFormat)
+			if err != nil {
+				return err
+			}
+			return checkFormat(format)
+		}
+		for _, name := range buckets {
+			if _, err := tx.CreateBucket(name); err != nil {
+				return fmt.Errorf("create bucket %s: %w", name, err)
+			}
+		}
+		e := entry{tx: tx}
+		if err := e.put(bucketMeta, metaFormat, Format); err != nil {
+			return err
+		}
+		return e.commit()
+	})
+}
+
+// Close releases the file. It waits for reads under way.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.db == nil {
+		return nil
+	}
+	closed := errors.New("the store is closed")
+	s.broken.CompareAndSwap(nil, &closed)
+	err := s.db.Close()
+	s.db = nil
+	return err
+}
 
 // Apply applies committed entries in order, in one transaction. An error (an
 // I/O error, an unknown command, a corrupt value) means that this node must
-// stop; domain refusals are in the results, one for each entry.
-func (s *Store) Apply(entries []Entry) ([]Result, error) { return nil, errStub }
-
-// Applied gives index and term of the last applied entry; 0, 0 when new.
-func (s *Store) Applied() (index, term uint64) { return 0, 0 }
-
-// Revision of the state.
-func (s *Store) Revision() uint64 { return 0 }
-
-// Replay looks up what an idempotency key did before; ok is false when it is
-// new. Reused with another request it answers IDEMPOTENCY_KEY_REUSED in Err.
-func (s *Store) Replay(stamp Stamp) (r Result, ok bool, err error) { return r, false, errStub }
-
-// Cluster finds what InitCluster settled; NOT_FOUND before it.
-func (s *Store) Cluster() (Cluster, error) { return Cluster{}, errStub }
-
-// Tenant finds a tenant by id.
-func (s *Store) Tenant(id policy.TenantID) (Tenant, error) { return Tenant{}, errStub }
-
-// TenantBySlug finds a tenant by slug.
-func (s *Store) TenantBySlug(slug policy.Slug) (Tenant, error) { return Tenant{}, errStub }
-
-// Tenants lists tenants after the given id, ordered by id, at most limit.
-func (s *Store) Tenants(after policy.TenantID, limit int, f TenantFilter) ([]Tenant, error) {
-	return nil, errStub
+// stop: nothing of the batch is applied, and the store refuses all further
+// work. Domain refusals are in the results, one for each entry. Entries at or
+// below the applied index are passed over: a restart replays them.
+func (s *Store) Apply(entries []Entry) ([]Result, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if err := s.usable(); err != nil {
+		return nil, err
+	}
+	results := make([]Result, len(entries))
+	var next *cursor
+	err := s.db.Update(func(tx *bolt.Tx) (err error) {
+		next, err = s.applyAll(tx, entries, results)
+		return err
+	})
+	if err != nil {
+		return nil, s.breakDown(fmt.Errorf("apply: %w", err))
+	}
+	s.current.Store(next)
+	return results, nil
 }
 
-// Policy finds a tenant's policy.
-func (s *Store) Policy(id policy.TenantID) (Policy, error) { return Policy{}, errStub }
-
-// Key finds an API key by id. The caller compares its tenant.
-func (s *Store) Key(id policy.KeyID) (Key, error) { return Key{}, errStub }
-
-// Keys lists a tenant's keys after the given id, ordered by id, at most limit.
-func (s *Store) Keys(tenant policy.TenantID, after policy.KeyID, limit int) ([]Key, error) {
-	return nil, errStub
+func (s *Store) applyAll(tx *bolt.Tx, entries []Entry, results []Result) (*cursor, error) {
+	next := *s.current.Load()
+	regions := false
+	for i, en := range entries {
+		if en.Index <= next.applied.Index {
+			continue
+		}
+		next.applied = position{Index: en.Index, Term: en.Term}
+		results[i].Revision = next.revision
+		if len(en.Data) == 0 {
+			continue
+		}
+		c, err := Decode(en.Data)
+		if errors.Is(err, errSkip) {
+			continue
+		} else if err != nil {
+			return nil, fmt.Errorf("entry %d: %w", en.Index, err)
+		}
+		e := entry{tx: tx, stamp: c.Stamp, before: next.revision}
+		if results[i], err = e.run(c); err != nil {
+			return nil, fmt.Errorf("entry %d: %w", en.Index, err)
+		}
+		if e.changed && results[i].Err == nil {
+			next.revision = e.revision()
+			regions = regions || c.Kind() == KindPutRegion || c.Kind() == KindInitCluster
+		}
+	}
+	if regions {
+		top, err := topologyOf(tx)
+		if err != nil {
+			return nil, err
+		}
+		next.topology = top
+	}
+	e := entry{tx: tx}
+	if err := e.put(bucketMeta, metaApplied, next.applied); err != nil {
+		return nil, err
+	}
+	return &next, e.commit()
 }
 
-// Region finds a region.
-func (s *Store) Region(id policy.RegionID) (Region, error) { return Region{}, errStub }
-
-// Regions lists all regions, ordered by id.
-func (s *Store) Regions() ([]Region, error) { return nil, errStub }
-
-// Features lists a region's features, ordered by name; NOT_FOUND without such a region.
-func (s *Store) Features(region policy.RegionID) ([]Feature, error) { return nil, errStub }
-
-// Entities lists the contracting entities, ordered by country.
-func (s *Store) Entities() ([]Entity, error) { return nil, errStub }
-
-// EntityFor finds the contracting entity of a billing country.
-func (s *Store) EntityFor(country string) (Entity, error) { return Entity{}, errStub }
-
-// Bases lists the transfer bases, ordered by id.
-func (s *Store) Bases() ([]Basis, error) { return nil, errStub }
-
-// Basis finds a transfer basis.
-func (s *Store) Basis(id string) (Basis, error) { return Basis{}, errStub }
-
-// Change finds a pending or past change.
-func (s *Store) Change(id string) (Change, error) { return Change{}, errStub }
-
-// Changes lists changes after the given id, ordered by id, at most limit; state "" is any.
-func (s *Store) Changes(after string, limit int, state ChangeState) ([]Change, error) {
-	return nil, errStub
+// breakDown makes the store refuse everything: after a failed commit it is not
+// known what is on disk, and the descriptor must not be used again.
+func (s *Store) breakDown(err error) error {
+	s.log.Error("the state is unusable: this node must stop", "err", err)
+	s.broken.CompareAndSwap(nil, &err)
+	return err
 }
 
-// TokenByHash finds a bearer token by the hex SHA-256 of it. The caller checks
-// expiry and Disabled.
-func (s *Store) TokenByHash(sha256Hex string) (Token, error) { return Token{}, errStub }
-
-// Topology is the regions as of the last Apply; immutable, never nil after Open.
-func (s *Store) Topology() *policy.Topology { return nil }
-
-// StateHash is hex SHA-256 over the whole state. It is equal on every node at
-// the same applied index. It reads everything: for status and tests.
-func (s *Store) StateHash() (hash string, index uint64, err error) { return "", 0, errStub }
-
-// Rows calls fn with each row of a region's bundle, ordered by row key, all at
-// the revision that it returns. fn must not call the store.
-func (s *Store) Rows(region policy.RegionID, fn func(policy.Row) error) (revision uint64, err error) {
-	return 0, errStub
+// usable reports why the store refuses everything, if it does.
+func (s *Store) usable() error {
+	if err := s.broken.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
-
-// RowsChanged gives what changed in a region's bundle after revision from, as
-// of the current revision (Delta.To). SNAPSHOT_GONE means that the change log no longer
-// reaches back that far, or from lies in the future: send a snapshot.
-func (s *Store) RowsChanged(region policy.RegionID, from uint64) (Delta, error) {
-	return Delta{}, errStub
-}
-
-// WriteSnapshot writes the whole state as of one applied index.
-func (s *Store) WriteSnapshot(w io.Writer) error { return errStub }
-
-// Restore replaces the state by a snapshot. After an error the store refuses
-// everything: the node must stop.
-func (s *Store) Restore(r io.Reader) error { return errStub }

@@ -76,21 +76,13 @@ const (
 	ChangeLapsed   ChangeState = "lapsed"
 )
 
-// FieldChange is one difference between the policy in force and a proposed one.
-type FieldChange struct {
-	Field  string `json:"field"`
-	Effect string `json:"effect"` // tighten, neutral, loosen
-	From   string `json:"from"`
-	To     string `json:"to"`
-}
-
 // Change is a loosening policy that waits for signatures.
 type Change struct {
 	ID        string                 `json:"id"` // CH…
 	Tenant    policy.TenantID        `json:"tenant"`
 	State     ChangeState            `json:"state"`
 	Hash      string                 `json:"hash"` // hex SHA-256 of Proposed.Canonical()
-	Fields    []FieldChange          `json:"fields"`
+	Fields    []policy.FieldChange   `json:"fields"`
 	Proposed  policy.ResidencyPolicy `json:"proposed"`
 	CreatedAt time.Time              `json:"created_at"`
 	ETag      string                 `json:"etag"`

@@ -1,0 +1,184 @@
+package store
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/domicile-io/domicile/policy"
+)
+
+// place fills in what the state knows better than any caller.
+func place(t Tenant, p policy.ResidencyPolicy) policy.ResidencyPolicy {
+	p.Tenant, p.HomeRegion, p.Boundary, p.HomeEpoch, p.ContractingEntity = t.ID, t.Home, t.Boundary, t.HomeEpoch, t.Entity
+	return p
+}
+
+// writePolicy validates and stages a tenant's policy, its inbound pairs and the
+// rows that they touch. old is nil for a new tenant.
+func (e *entry) writePolicy(t Tenant, old *Policy, p policy.ResidencyPolicy) error {
+	p = place(t, p)
+	p.Revision = e.revision()
+	if err := e.validate(p); err != nil {
+		return err
+	}
+	if old != nil {
+		for _, r := range old.Recipients.List {
+			e.drop(bucketPairs, pairKey(r.Region, t.ID, r.ID))
+			e.touch(r.Region, pairRow(t.ID, r.ID))
+		}
+	}
+	for _, r := range p.Recipients.List {
+		e.mark(bucketPairs, pairKey(r.Region, t.ID, r.ID))
+		e.touch(r.Region, pairRow(t.ID, r.ID))
+	}
+	e.touch(t.Home, tenantRow(t.ID))
+	return e.put(bucketPolicies, []byte(t.ID), Policy{ResidencyPolicy: p, ETag: etagOf(e.revision())})
+}
+
+// validate checks a policy against the regions as they are now.
+func (e *entry) validate(p policy.ResidencyPolicy) error {
+	top, err := topologyOf(e.tx)
+	if err != nil {
+		return err
+	}
+	if fields := p.Validate(top); len(fields) > 0 {
+		return &policy.Error{Reason: policy.InvalidArgument, Message: "the policy is invalid: correct the named fields", Fields: fields}
+	}
+	if refusal := p.NotYet(); refusal != nil {
+		return refusal
+	}
+	return nil
+}
+
+func (e *entry) putPolicy(p PutPolicy) (any, error) {
+	t, old, err := e.tenantAndPolicy(p.Tenant, p.IfMatch)
+	if err != nil {
+		return nil, err
+	}
+	if p.Policy.HomeRegion != "" && p.Policy.HomeRegion != t.Home {
+		return nil, policy.Errorf(policy.RegionImmutable, "a home region changes only by a move: leave home_region as it is")
+	}
+	doc := place(t, p.Policy)
+	if same, err := samePolicy(old.ResidencyPolicy, doc); err != nil || same {
+		return old, err
+	}
+	if kind, _ := policy.Classify(&old.ResidencyPolicy, &doc); kind == policy.Loosen {
+		return nil, policy.Errorf(policy.LooseningNeedsApproval, "the policy would loosen: it must become a pending change")
+	}
+	e.changed = true
+	if err := e.writePolicy(t, &old, doc); err != nil {
+		return nil, err
+	}
+	doc.Revision = e.revision()
+	return Policy{ResidencyPolicy: doc, ETag: etagOf(e.revision())}, nil
+}
+
+func (e *entry) tenantAndPolicy(id policy.TenantID, ifMatch string) (t Tenant, p Policy, err error) {
+	if t, err = need[Tenant](e.tx, bucketTenants, []byte(id), "tenant"); err != nil {
+		return t, p, err
+	}
+	if p, err = need[Policy](e.tx, bucketPolicies, []byte(id), "policy"); err != nil {
+		return t, p, err
+	}
+	return t, p, match(ifMatch, p.ETag)
+}
+
+// samePolicy compares everything but the revision.
+func samePolicy(a, b policy.ResidencyPolicy) (bool, error) {
+	a.Revision, b.Revision = 0, 0
+	x, err := encode(a)
+	if err != nil {
+		return false, err
+	}
+	y, err := encode(b)
+	return bytes.Equal(x, y), err
+}
+
+func (e *entry) addChange(p AddChange) (any, error) {
+	t, old, err := e.tenantAndPolicy(p.Tenant, p.IfMatch)
+	if err != nil {
+		return nil, err
+	}
+	doc := place(t, p.Proposed)
+	doc.Revision = 0
+	canonical, err := doc.Canonical()
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(canonical)
+	if p.Hash != hex.EncodeToString(sum[:]) {
+		return nil, invalid("hash", "is not SHA-256 of the proposed policy")
+	}
+	if id, ok, err := load[string](e.tx, bucketPending, path(t.ID, p.Hash)); err != nil {
+		return nil, err
+	} else if ok {
+		return need[Change](e.tx, bucketChanges, []byte(id), "change")
+	}
+	if err := e.checkNewChange(p, old, doc); err != nil {
+		return nil, err
+	}
+	e.changed = true
+	c := Change{ID: p.ID, Tenant: t.ID, State: ChangePending, Hash: p.Hash, Fields: p.Fields,
+		Proposed: doc, CreatedAt: e.stamp.Now, ETag: etagOf(e.revision())}
+	if err := e.put(bucketPending, path(t.ID, c.Hash), c.ID); err != nil {
+		return nil, err
+	}
+	return c, e.put(bucketChanges, []byte(c.ID), c)
+}
+
+func (e *entry) checkNewChange(p AddChange, old Policy, doc policy.ResidencyPolicy) error {
+	if !policy.ValidID(policy.KindChange, p.ID) {
+		return invalid("id", "must be CH and 32 hex digits")
+	}
+	for _, f := range p.Fields {
+		if !fieldPattern.MatchString(f.Field) || !textPattern.MatchString(f.From) || !textPattern.MatchString(f.To) {
+			return invalid("fields", "must hold names and codes only")
+		}
+	}
+	if _, ok, err := load[Change](e.tx, bucketChanges, []byte(p.ID)); err != nil {
+		return err
+	} else if ok {
+		return policy.Errorf(policy.AlreadyExists, "the change id is taken: send the request again")
+	}
+	if kind, _ := policy.Classify(&old.ResidencyPolicy, &doc); kind != policy.Loosen {
+		return invalid("proposed", "does not loosen: put it as a policy")
+	}
+	if err := e.validate(doc); err != nil {
+		return err
+	}
+	if n := countPrefix(e.tx, bucketPending, path(p.Tenant, "")); n >= MaxPendingChanges {
+		return policy.Errorf(policy.Overloaded, "%d changes of this tenant are pending: reject some first", n)
+	}
+	return nil
+}
+
+func (e *entry) rejectChange(p RejectChange) (any, error) {
+	c, err := need[Change](e.tx, bucketChanges, []byte(p.ID), "change")
+	if err != nil {
+		return nil, err
+	}
+	if p.IfMatch != "" {
+		if err := match(p.IfMatch, c.ETag); err != nil {
+			return nil, err
+		}
+	}
+	if c.State != ChangePending {
+		return nil, policy.Errorf(policy.AlreadyExists, "the change is already %s: nothing is left to reject", c.State).With("state", string(c.State))
+	}
+	e.changed = true
+	c.State, c.ETag = ChangeRejected, etagOf(e.revision())
+	e.drop(bucketPending, path(c.Tenant, c.Hash))
+	return c, e.put(bucketChanges, []byte(c.ID), c)
+}
+
+// countPrefix counts the keys that begin with prefix.
+func countPrefix(tx *bolt.Tx, bucket, prefix []byte) (n int) {
+	c := tx.Bucket(bucket).Cursor()
+	for k, _ := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, _ = c.Next() {
+		n++
+	}
+	return n
+}

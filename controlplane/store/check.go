@@ -1,0 +1,88 @@
+package store
+
+import (
+	"regexp"
+
+	"github.com/domicile-io/domicile/policy"
+)
+
+// The forms of strings that reach the replicated state. Every string there
+// matches one of these or a form of package policy: no free text (invariant 4).
+var (
+	countryPattern = regexp.MustCompile(`^[A-Z]{2}$`)
+	cloudPattern   = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
+	backupPattern  = regexp.MustCompile(`^(none|[a-z]{2}[0-9]{1,2})$`)
+	urlPattern     = regexp.MustCompile(`^(https://[a-z0-9.-]{1,100}(:[0-9]{1,5})?)?$`)
+	hashPattern    = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	rolePattern    = regexp.MustCompile(`^[a-z_]{1,32}$`)
+	featurePattern = regexp.MustCompile(`^[a-z_]{1,40}$`)
+	stagePattern   = regexp.MustCompile(`^(none|pilot|beta|ga)$`)
+	actorPattern   = regexp.MustCompile(`^(PR[0-9a-f]{32}|ND[0-9a-f]{32}|bootstrap)$`)
+	uuidPattern    = regexp.MustCompile(`^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$`)
+	fieldPattern   = regexp.MustCompile(`^[A-Za-z0-9_.\[\]-]{1,128}$`)
+	textPattern    = regexp.MustCompile(`^[A-Za-z0-9_.,:…-]{0,128}$`)
+)
+
+// fault is a bad field found by a check.
+type fault struct{ field, message string }
+
+func (f *fault) Error() string { return f.field + ": " + f.message }
+
+// refusal turns a fault into INVALID_ARGUMENT.
+func (f *fault) refusal() *policy.Error { return invalid(f.field, "%s", f.message) }
+
+// within puts the fault under a parent field.
+func (f *fault) within(parent string) *policy.Error {
+	return invalid(parent+"."+f.field, "%s", f.message)
+}
+
+// checkStamp guards what is part of keys and expiries.
+func checkStamp(s Stamp) *fault {
+	switch {
+	case !actorPattern.MatchString(s.Actor):
+		return &fault{"actor", "must be a PR or ND id"}
+	case s.IdempotencyKey != "" && !uuidPattern.MatchString(s.IdempotencyKey):
+		return &fault{"idempotency_key", "must be a UUID in lower case"}
+	case s.IdempotencyKey != "" && !hashPattern.MatchString(s.RequestHash):
+		return &fault{"request_hash", "must be 64 hex digits"}
+	case s.Now.Unix() <= 0:
+		return &fault{"now", "must be stamped"}
+	}
+	return nil
+}
+
+func checkRegion(r policy.Region) *fault {
+	if _, err := policy.ParseRegionID(string(r.ID)); err != nil {
+		return &fault{"id", err.Error()}
+	}
+	if _, err := policy.ParseBoundary(string(r.Boundary)); err != nil {
+		return &fault{"boundary", err.Error()}
+	}
+	switch {
+	case !countryPattern.MatchString(r.Country):
+		return &fault{"country", "must be two capitals"}
+	case !cloudPattern.MatchString(r.Cloud):
+		return &fault{"cloud", "must match " + cloudPattern.String()}
+	case !backupPattern.MatchString(r.BackupRegion):
+		return &fault{"backup_region", "must be a region or none"}
+	case !urlPattern.MatchString(r.BaseURL):
+		return &fault{"base_url", "must be an https URL without a path, or empty"}
+	case r.Lifecycle < policy.Planned || r.Lifecycle > policy.Retired:
+		return &fault{"lifecycle", "must be one of planned, active, draining, read_only, retired"}
+	}
+	return nil
+}
+
+func checkToken(t Token) *fault {
+	switch {
+	case !hashPattern.MatchString(t.SHA256):
+		return &fault{"sha256", "must be 64 hex digits"}
+	case !policy.ValidID(policy.KindPrincipal, t.Principal):
+		return &fault{"principal", "must be PR and 32 hex digits"}
+	case !rolePattern.MatchString(t.Role):
+		return &fault{"role", "must match " + rolePattern.String()}
+	case t.Tenant != "" && !policy.ValidID(policy.KindTenant, string(t.Tenant)):
+		return &fault{"tenant", "must be TN and 32 hex digits"}
+	}
+	return nil
+}

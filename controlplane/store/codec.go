@@ -1,0 +1,125 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/domicile-io/domicile/policy"
+)
+
+// The wire form of a command: one byte of format, two of kind (big-endian), JSON.
+const (
+	commandFormat = 1
+	commandHeader = 3
+)
+
+type wireCommand struct {
+	Stamp   Stamp           `json:"stamp"`
+	Payload json.RawMessage `json:"payload"`
+}
+
+// Encode gives a command's wire form. PAYLOAD_TOO_LARGE beyond MaxCommand.
+func Encode(c Command) ([]byte, error) {
+	if c.Payload == nil {
+		return nil, errors.New("encode command: no payload")
+	}
+	payload, err := json.Marshal(c.Payload)
+	if err != nil {
+		return nil, fmt.Errorf("encode command %d: %w", c.Kind(), err)
+	}
+	c.Stamp.Now = c.Stamp.Now.UTC().Round(0)
+	body, err := json.Marshal(wireCommand{Stamp: c.Stamp, Payload: payload})
+	if err != nil {
+		return nil, fmt.Errorf("encode command %d: %w", c.Kind(), err)
+	}
+	out := make([]byte, 0, commandHeader+len(body))
+	out = append(out, commandFormat)
+	out = binary.BigEndian.AppendUint16(out, uint16(c.Kind()))
+	out = append(out, body...)
+	if len(out) > MaxCommand {
+		return nil, policy.Errorf(policy.PayloadTooLarge, "the change takes %d bytes and at most %d fit: split it", len(out), MaxCommand)
+	}
+	return out, nil
+}
+
+// errSkip marks a command of an unknown kind that may be skipped.
+var errSkip = errors.New("unknown command that may be skipped")
+
+// Decode reads a command's wire form. Unknown fields are errors: a newer
+// proposer that adds a field must take a new kind, or nodes would diverge.
+func Decode(data []byte) (Command, error) {
+	if len(data) < commandHeader {
+		return Command{}, fmt.Errorf("command of %d bytes is shorter than its header", len(data))
+	}
+	if data[0] != commandFormat {
+		return Command{}, fmt.Errorf("command has format %d and this program reads format %d only", data[0], commandFormat)
+	}
+	kind := Kind(binary.BigEndian.Uint16(data[1:]))
+	payload := payloadOf(kind)
+	if payload == nil {
+		if kind&Ignorable != 0 {
+			return Command{}, errSkip
+		}
+		return Command{}, fmt.Errorf("command kind %d is unknown: this node must be upgraded before it can go on", kind)
+	}
+	var w wireCommand
+	if err := strictJSON(data[commandHeader:], &w); err != nil {
+		return Command{}, fmt.Errorf("decode command %d: %w", kind, err)
+	}
+	p, err := payload(w.Payload)
+	if err != nil {
+		return Command{}, fmt.Errorf("decode command %d: %w", kind, err)
+	}
+	return Command{Stamp: w.Stamp, Payload: p}, nil
+}
+
+// payloadOf finds the decoder of a kind; nil when it is unknown.
+func payloadOf(k Kind) func([]byte) (Payload, error) {
+	switch k {
+	case KindInitCluster:
+		return payload[InitCluster]
+	case KindCreateTenant:
+		return payload[CreateTenant]
+	case KindUpdateTenant:
+		return payload[UpdateTenant]
+	case KindPutPolicy:
+		return payload[PutPolicy]
+	case KindAddChange:
+		return payload[AddChange]
+	case KindRejectChange:
+		return payload[RejectChange]
+	case KindCreateKey:
+		return payload[CreateKey]
+	case KindDeleteKey:
+		return payload[DeleteKey]
+	case KindPutRegion:
+		return payload[PutRegion]
+	case KindCreateToken:
+		return payload[CreateToken]
+	case KindNop:
+		return payload[Nop]
+	}
+	return nil
+}
+
+func payload[P Payload](b []byte) (Payload, error) {
+	var p P
+	err := strictJSON(b, &p)
+	return p, err
+}
+
+func strictJSON(b []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return errors.New("bytes after the end")
+	}
+	return nil
+}

@@ -1,0 +1,183 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/domicile-io/domicile/policy"
+)
+
+// entry is one command being applied. Handlers read the transaction and stage
+// their writes; the writes reach the transaction only if the handler does not
+// refuse, so that a refusal leaves nothing behind. A handler does not see its
+// own staged writes: it checks first and writes last.
+type entry struct {
+	tx      *bolt.Tx
+	stamp   Stamp
+	before  uint64 // revision before this command
+	changed bool   // takes the next revision
+	writes  []write
+	log     logRecord
+}
+
+type write struct {
+	bucket, key []byte
+	content     []byte // nil deletes
+}
+
+// revision that this command's effects carry.
+func (e *entry) revision() uint64 { return e.before + 1 }
+
+// put stages an object.
+func (e *entry) put(bucket, key []byte, v any) error {
+	content, err := encode(v)
+	if err != nil {
+		return err
+	}
+	e.writes = append(e.writes, write{bucket, key, content})
+	return nil
+}
+
+// mark stages an index entry.
+func (e *entry) mark(bucket, key []byte) {
+	e.writes = append(e.writes, write{bucket, key, []byte{}})
+}
+
+// drop stages a deletion.
+func (e *entry) drop(bucket, key []byte) {
+	e.writes = append(e.writes, write{bucket, key, nil})
+}
+
+// touch notes that the command changes a row of a region's bundle.
+func (e *entry) touch(region policy.RegionID, row string) {
+	t := touch{Region: region, Row: row}
+	for _, have := range e.log.Touches {
+		if have == t {
+			return
+		}
+	}
+	e.log.Touches = append(e.log.Touches, t)
+}
+
+// commit carries the staged writes into the transaction.
+func (e *entry) commit() error {
+	for _, w := range e.writes {
+		b := e.tx.Bucket(w.bucket)
+		var err error
+		if w.content == nil {
+			err = b.Delete(w.key)
+		} else {
+			err = b.Put(w.key, seal(w.bucket, w.key, w.content))
+		}
+		if err != nil {
+			return fmt.Errorf("write %s/%q: %w", w.bucket, w.key, err)
+		}
+	}
+	return nil
+}
+
+// run applies one command: replay, handler, change log, idempotency.
+func (e *entry) run(c Command) (Result, error) {
+	if f := checkStamp(c.Stamp); f != nil {
+		return Result{Kind: c.Kind(), Revision: e.before, Err: f.refusal()}, nil
+	}
+	if r, seen, err := lookup(e.tx, c.Stamp); err != nil || seen {
+		return r, err
+	}
+	body, err := e.handle(c.Payload)
+	var refusal *policy.Error
+	switch {
+	case errors.As(err, &refusal):
+		return Result{Kind: c.Kind(), Revision: e.before, Err: refusal}, nil
+	case err != nil:
+		return Result{}, err
+	}
+	r := Result{Kind: c.Kind(), Revision: e.before}
+	if body != nil {
+		if r.Body, err = json.Marshal(body); err != nil {
+			return Result{}, fmt.Errorf("encode result: %w", err)
+		}
+	}
+	if e.changed {
+		r.Revision = e.revision()
+		if err := e.logRevision(); err != nil {
+			return Result{}, err
+		}
+	}
+	if err := e.remember(r); err != nil {
+		return Result{}, err
+	}
+	return r, e.commit()
+}
+
+// logRevision stages the revision, its place in the change log, and the
+// removal of the one that falls off the log's end.
+func (e *entry) logRevision() error {
+	rev := e.revision()
+	if rev > LogRevisions {
+		e.drop(bucketLog, revisionKey(rev-LogRevisions))
+	}
+	if err := e.put(bucketLog, revisionKey(rev), e.log); err != nil {
+		return err
+	}
+	return e.put(bucketMeta, metaRevision, rev)
+}
+
+// handle dispatches to the handler of a payload. A *policy.Error is a refusal;
+// any other error stops the node.
+func (e *entry) handle(p Payload) (body any, err error) {
+	switch p := p.(type) {
+	case InitCluster:
+		return e.initCluster(p)
+	case CreateTenant:
+		return e.createTenant(p)
+	case UpdateTenant:
+		return e.updateTenant(p)
+	case PutPolicy:
+		return e.putPolicy(p)
+	case AddChange:
+		return e.addChange(p)
+	case RejectChange:
+		return e.rejectChange(p)
+	case CreateKey:
+		return e.createKey(p)
+	case DeleteKey:
+		return nil, e.deleteKey(p)
+	case PutRegion:
+		return e.putRegion(p)
+	case CreateToken:
+		return e.createToken(p)
+	case Nop:
+		return nil, nil
+	}
+	return nil, fmt.Errorf("no handler for %T", p)
+}
+
+// need reads an object that the command is about; NOT_FOUND without it.
+func need[T any](tx *bolt.Tx, bucket, key []byte, what string) (T, error) {
+	v, ok, err := load[T](tx, bucket, key)
+	if err == nil && !ok {
+		err = policy.Errorf(policy.NotFound, "no such %s: check the id, or list what there is", what)
+	}
+	return v, err
+}
+
+// match compares If-Match with an object's etag.
+func match(ifMatch, etag string) error {
+	switch ifMatch {
+	case etag:
+		return nil
+	case "":
+		return policy.Errorf(policy.IfMatchRequired, "this changes what exists: send the etag you read as If-Match").With("etag", etag)
+	}
+	return policy.Errorf(policy.ETagMismatch, "it was changed since you read it: read it again and repeat with the new etag").With("etag", etag)
+}
+
+// invalid is a refusal that names one bad field.
+func invalid(field, format string, args ...any) *policy.Error {
+	return &policy.Error{Reason: policy.InvalidArgument, Message: "the change is invalid: correct the named fields",
+		Fields: []policy.FieldError{{Field: field, Message: fmt.Sprintf(format, args...)}}}
+}

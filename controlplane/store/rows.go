@@ -1,0 +1,236 @@
+package store
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/domicile-io/domicile/policy"
+)
+
+// A region's bundle: all regions, the tenants homed there with policy and keys,
+// the tenants that moved away from it, and the inbound pairs of recipients that
+// live in it. Nothing of a tenant reaches a region that has no part in it.
+
+func tenantRow(t policy.TenantID) string {
+	return policy.Row{Tenant: &policy.TenantRow{ID: t}}.RowKey()
+}
+
+func pairRow(t policy.TenantID, r policy.RecipientID) string {
+	return policy.Row{Pair: &policy.InboundPair{Tenant: t, Recipient: r}}.RowKey()
+}
+
+// AllowListHash is hex SHA-256 of the name of an export schema: what an inbound
+// pair lets in. Sender and receiver compare it.
+func AllowListHash(transforms string) string {
+	sum := sha256.Sum256([]byte("domicile export schema v1\n" + transforms))
+	return hex.EncodeToString(sum[:])
+}
+
+// Rows calls fn with each row of a region's bundle, ordered by row key, all at
+// the revision that it returns. fn must not call the store. An error of fn ends
+// the walk and is returned.
+func (s *Store) Rows(region policy.RegionID, fn func(policy.Row) error) (revision uint64, err error) {
+	err = s.view(func(tx *bolt.Tx) error {
+		if revision, _, err = load[uint64](tx, bucketMeta, metaRevision); err != nil {
+			return err
+		}
+		for _, walk := range []func(*bolt.Tx, policy.RegionID, func(string) error) error{pairRows, regionRows, tenantRows} {
+			if err := walk(tx, region, func(key string) error {
+				row, err := rowAt(tx, region, key)
+				if err != nil || row == nil {
+					return err
+				}
+				return fn(*row)
+			}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return revision, err
+}
+
+// The three walks give row keys in order; "p/" < "r/" < "t/".
+
+func pairRows(tx *bolt.Tx, region policy.RegionID, each func(string) error) error {
+	return eachSuffix(tx, bucketPairs, path(region, ""), func(s string) error { return each("p/" + s) })
+}
+
+func regionRows(tx *bolt.Tx, _ policy.RegionID, each func(string) error) error {
+	return eachSuffix(tx, bucketRegions, nil, func(s string) error { return each("r/" + s) })
+}
+
+func tenantRows(tx *bolt.Tx, region policy.RegionID, each func(string) error) error {
+	return eachSuffix(tx, bucketHomes, path(region, ""), func(s string) error { return each("t/" + s) })
+}
+
+func eachSuffix(tx *bolt.Tx, bucket, prefix []byte, each func(string) error) error {
+	c := tx.Bucket(bucket).Cursor()
+	for k, _ := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, _ = c.Next() {
+		if err := each(string(k[len(prefix):])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rowAt makes the row of one key as a region sees it; nil when it has none.
+func rowAt(tx *bolt.Tx, region policy.RegionID, key string) (*policy.Row, error) {
+	kind, id, _ := strings.Cut(key, "/")
+	switch kind {
+	case "r":
+		r, ok, err := load[Region](tx, bucketRegions, []byte(id))
+		if err != nil || !ok {
+			return nil, err
+		}
+		return &policy.Row{Format: policy.FormatVersion, Region: &r.Region}, nil
+	case "t":
+		return tenantRowAt(tx, region, policy.TenantID(id))
+	case "p":
+		tenant, recipient, _ := strings.Cut(id, "/")
+		return pairRowAt(tx, region, policy.TenantID(tenant), policy.RecipientID(recipient))
+	}
+	return nil, fmt.Errorf("row key %q has no kind", key)
+}
+
+func tenantRowAt(tx *bolt.Tx, region policy.RegionID, id policy.TenantID) (*policy.Row, error) {
+	if tx.Bucket(bucketHomes).Get(path(region, id)) == nil {
+		return nil, nil
+	}
+	t, err := need[Tenant](tx, bucketTenants, []byte(id), "tenant")
+	if err != nil {
+		return nil, dangling(err)
+	}
+	home, err := need[Region](tx, bucketRegions, []byte(t.Home), "region")
+	if err != nil {
+		return nil, dangling(err)
+	}
+	row := &policy.TenantRow{ID: t.ID, Slug: t.Slug, State: t.State, Home: t.Home, HomeEpoch: t.HomeEpoch, HomeURL: home.BaseURL}
+	if t.Home == region {
+		p, err := need[Policy](tx, bucketPolicies, []byte(id), "policy")
+		if err != nil {
+			return nil, dangling(err)
+		}
+		row.Policy = &p.ResidencyPolicy
+		if row.Keys, err = apiKeys(tx, id, func(k Key) bool { return k.Role != policy.RoleRecipient }); err != nil {
+			return nil, err
+		}
+	}
+	return &policy.Row{Format: policy.FormatVersion, Tenant: row}, nil
+}
+
+func pairRowAt(tx *bolt.Tx, region policy.RegionID, tenant policy.TenantID, id policy.RecipientID) (*policy.Row, error) {
+	if tx.Bucket(bucketPairs).Get(pairKey(region, tenant, id)) == nil {
+		return nil, nil
+	}
+	p, err := need[Policy](tx, bucketPolicies, []byte(tenant), "policy")
+	if err != nil {
+		return nil, dangling(err)
+	}
+	r, ok := recipientOf(p, id)
+	if !ok {
+		return nil, fmt.Errorf("inbound pair of %s and %s has no recipient: %w", tenant, id, errCorrupt)
+	}
+	keys, err := apiKeys(tx, tenant, func(k Key) bool {
+		return k.Role == policy.RoleRecipient && k.Recipient == id && k.Region == region
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &policy.Row{Format: policy.FormatVersion, Pair: &policy.InboundPair{
+		Tenant: tenant, Recipient: id, From: p.HomeRegion, Purpose: r.Purpose, Transforms: r.Transforms,
+		AllowListHash: AllowListHash(r.Transforms), Basis: p.Egress[policy.PseudonymisedExport].Basis,
+		Revision: p.Revision, Keys: keys}}, nil
+}
+
+// apiKeys lists a tenant's keys as nodes need them.
+func apiKeys(tx *bolt.Tx, tenant policy.TenantID, keep func(Key) bool) ([]policy.APIKey, error) {
+	keys, err := keysOf(tx, tenant, "", MaxKeys)
+	if err != nil {
+		return nil, dangling(err)
+	}
+	var out []policy.APIKey
+	for _, k := range keys {
+		if keep(k) {
+			out = append(out, k.APIKey)
+		}
+	}
+	return out, nil
+}
+
+// dangling turns NOT_FOUND behind an index into what it is: corruption.
+func dangling(err error) error {
+	if errors.Is(err, &policy.Error{Reason: policy.NotFound}) {
+		return fmt.Errorf("an index names what does not exist: %w", errCorrupt)
+	}
+	return err
+}
+
+// RowsChanged gives what changed in a region's bundle after revision from, as
+// of the current revision (Delta.To). SNAPSHOT_GONE means that the change log
+// does not reach back that far, or that from lies in the future: send a
+// snapshot.
+func (s *Store) RowsChanged(region policy.RegionID, from uint64) (d Delta, err error) {
+	err = s.view(func(tx *bolt.Tx) error {
+		to, _, err := load[uint64](tx, bucketMeta, metaRevision)
+		if err != nil {
+			return err
+		}
+		keys, err := touched(tx, region, from, to)
+		if err != nil {
+			return err
+		}
+		d = Delta{From: from, To: to}
+		for _, key := range keys {
+			row, err := rowAt(tx, region, key)
+			switch {
+			case err != nil:
+				return err
+			case row == nil:
+				d.Removed = append(d.Removed, key)
+			default:
+				d.Rows = append(d.Rows, *row)
+			}
+		}
+		return nil
+	})
+	return d, err
+}
+
+// touched lists, in order, the row keys that (from, to] touched for a region.
+func touched(tx *bolt.Tx, region policy.RegionID, from, to uint64) ([]string, error) {
+	gone := policy.Errorf(policy.SnapshotGone, "the change log does not reach from revision %d to %d: take a snapshot", from, to)
+	if from > to || to-from > LogRevisions {
+		return nil, gone
+	}
+	var keys []string
+	c := tx.Bucket(bucketLog).Cursor()
+	want := from + 1
+	for k, raw := c.Seek(revisionKey(want)); k != nil; k, raw = c.Next() {
+		rec, err := decode[logRecord](bucketLog, k, raw)
+		if err != nil {
+			return nil, err
+		}
+		if !bytes.Equal(k, revisionKey(want)) || rec.Resync {
+			return nil, gone
+		}
+		want++
+		for _, t := range rec.Touches {
+			if t.Region == region || t.Region == everyRegion {
+				keys = append(keys, t.Row)
+			}
+		}
+	}
+	if want != to+1 {
+		return nil, gone
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys), nil
+}

@@ -1,0 +1,104 @@
+package store
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strconv"
+
+	"github.com/domicile-io/domicile/policy"
+)
+
+// Format is the version of everything in this file. A store of another format
+// is refused: reading it is the work of a migration, not of a guess.
+const Format = 1
+
+// Limits. Each is checked in Apply, so that they hold whoever proposes.
+const (
+	MaxPendingChanges = 100     // of one tenant
+	MaxKeys           = 1000    // of one tenant
+	MaxCommand        = 1 << 20 // bytes of an encoded command
+	MaxList           = 1001    // objects of one list read: a page and one to know of the next
+	LogRevisions      = 10_000  // revisions that the change log reaches back
+	idempotencyHours  = 24      // of stamped time
+	prunePerEntry     = 4       // expired idempotency records that one entry removes; more than it adds
+)
+
+// The buckets. "→" is key → value; values are sealed JSON (see seal), but for
+// the indexes, whose values are sealed and empty. All since format 1.
+var (
+	bucketMeta = []byte("meta") // see the meta keys below
+
+	bucketTenants  = []byte("tenants")  // TN… → Tenant
+	bucketSlugs    = []byte("slugs")    // slug → tenant id; a slug is never reused
+	bucketPolicies = []byte("policies") // TN… → Policy
+	bucketKeys     = []byte("keys")     // SK… → Key
+	bucketRegions  = []byte("regions")  // region → Region
+	bucketFeatures = []byte("features") // region / name → Feature
+	bucketEntities = []byte("entities") // country → Entity
+	bucketBases    = []byte("bases")    // id → Basis
+	bucketChanges  = []byte("changes")  // CH… → Change
+	bucketTokens   = []byte("tokens")   // hex SHA-256 → Token
+
+	bucketTenantKeys  = []byte("tenant_keys") // TN… / SK… → (index)
+	bucketPending     = []byte("pending")     // TN… / hash → change id; pending changes only
+	bucketHomes       = []byte("homes")       // region / TN… → (index): tenants homed there, and those that moved away
+	bucketPairs       = []byte("pairs")       // recipient's region / TN… / RP… → (index)
+	bucketLog         = []byte("log")         // revision (8 bytes, big-endian) → logRecord: bundle rows that it touched
+	bucketIdempotency = []byte("idempotency") // actor 0 key → idempotent
+	bucketExpiry      = []byte("idem_expiry") // stamped Unix ns (8 bytes) + idempotency key → (index)
+)
+
+// The meta keys.
+var (
+	metaFormat   = []byte("format")   // int
+	metaCluster  = []byte("cluster")  // Cluster
+	metaApplied  = []byte("applied")  // position of the last applied entry
+	metaRevision = []byte("revision") // uint64
+)
+
+// buckets in the order in which StateHash walks them.
+var buckets = [][]byte{
+	bucketMeta, bucketTenants, bucketSlugs, bucketPolicies, bucketKeys, bucketRegions, bucketFeatures,
+	bucketEntities, bucketBases, bucketChanges, bucketTokens, bucketTenantKeys, bucketPending,
+	bucketHomes, bucketPairs, bucketLog, bucketIdempotency, bucketExpiry,
+}
+
+// position is where in the Raft log the state stands.
+type position struct {
+	Index uint64 `json:"index"`
+	Term  uint64 `json:"term"`
+}
+
+// logRecord says which bundle rows one revision touched.
+type logRecord struct {
+	Touches []touch `json:"touches,omitempty"`
+	Resync  bool    `json:"resync,omitempty"` // too much to list: deltas do not reach across
+}
+
+// touch is one row key, as seen by one region; everyRegion is all of them.
+type touch struct {
+	Region policy.RegionID `json:"region"`
+	Row    string          `json:"row"`
+}
+
+const everyRegion policy.RegionID = "*"
+
+// path joins the parts of a compound key. No part holds a slash: ids, region
+// ids, hex and feature names have none.
+func path[A, B ~string](a A, b B) []byte { return []byte(string(a) + "/" + string(b)) }
+
+func pairKey(region policy.RegionID, tenant policy.TenantID, r policy.RecipientID) []byte {
+	return []byte(string(region) + "/" + string(tenant) + "/" + string(r))
+}
+
+func revisionKey(rev uint64) []byte { return binary.BigEndian.AppendUint64(nil, rev) }
+
+// etagOf is the etag of an object last changed at rev.
+func etagOf(rev uint64) string { return strconv.FormatUint(rev, 16) }
+
+func checkFormat(got int) error {
+	if got != Format {
+		return fmt.Errorf("state has format %d and this program reads format %d only: run the version that wrote it", got, Format)
+	}
+	return nil
+}
