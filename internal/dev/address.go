@@ -1,0 +1,66 @@
+package dev
+
+import (
+	"path/filepath"
+	"strings"
+)
+
+// Dir is the absolute data folder.
+func (e *Environment) Dir() string { return e.opts.Dir }
+
+// EnvFile is where addresses and token were written.
+func (e *Environment) EnvFile() string { return e.opts.EnvFile }
+
+// Voters names the three voters.
+func (e *Environment) Voters() []string { return append([]string(nil), voterNames...) }
+
+// Regions names the active regions, by id.
+func (e *Environment) Regions() []string {
+	out := make([]string, 0, len(e.places))
+	for _, r := range e.places {
+		out = append(out, string(r.ID))
+	}
+	return out
+}
+
+// ControlURL is the REST address of the first voter.
+func (e *Environment) ControlURL() string { return e.VoterURL(voterNames[0]) }
+
+// VoterURL is the REST address of one voter.
+func (e *Environment) VoterURL(name string) string { return "https://" + e.ports.address(name+"-rest") }
+
+// RegionURL is where a region's tenants reach it.
+func (e *Environment) RegionURL(region string) string { return "https://" + e.ports.address(region) }
+
+// OpsURL is the metrics and health of a voter or region, in plain HTTP on loopback.
+func (e *Environment) OpsURL(name string) string { return "http://" + e.ports.address(name+"-ops") }
+
+// Token is the operator's bearer token.
+func (e *Environment) Token() string { return e.pki.token }
+
+// CAFile is the PEM file of the authority that signed every listener.
+func (e *Environment) CAFile() string { return filepath.Join(e.pki.dir, "ca.pem") }
+
+// Variables are the lines of the env file.
+func (e *Environment) Variables() [][2]string {
+	vars := [][2]string{{"DOMICILE_CONTROL_URL", e.ControlURL()}}
+	for _, r := range e.Regions() {
+		vars = append(vars, [2]string{"DOMICILE_" + strings.ToUpper(r) + "_URL", e.RegionURL(r)})
+	}
+	return append(vars, [2]string{"DOMICILE_CA", e.CAFile()}, [2]string{"DOMICILE_TOKEN", e.Token()})
+}
+
+// listeners names every listener with what it is for; the order decides ports of a first start.
+func (e *Environment) listeners() []listener {
+	var all []listener
+	for _, v := range voterNames {
+		all = append(all,
+			listener{v + "-rest", "REST of voter " + v}, listener{v + "-grpc", "gRPC of voter " + v},
+			listener{v + "-raft", "Raft of voter " + v}, listener{v + "-ops", "metrics and health of voter " + v})
+	}
+	for _, r := range e.Regions() {
+		all = append(all, listener{r, "tenants of region " + r}, listener{r + "-peer", "transfers into region " + r},
+			listener{r + "-ops", "metrics and health of region " + r})
+	}
+	return all
+}

@@ -1,0 +1,247 @@
+// Package dev runs a whole Domicile in one process, for a person's first hour,
+// for demonstrations and for tests: a control plane of three voters and one
+// node in each active region of the built-in catalogue, over real listeners,
+// real TLS and real files.
+//
+// Everything lives in one folder and survives restarts:
+//
+//	DIR/lock              held while a process runs it
+//	DIR/ports.json        the ports of the first start, kept
+//	DIR/pki               authority, operator root, bundle key, operator's token (0600)
+//	DIR/controlplane/cp1  Raft log, snapshots and state of one voter; also cp2, cp3
+//	DIR/ie1               everything of one region's node; also au1, us1
+//	DIR/logs              one JSON log per part
+//	DIR/env               addresses, authority and token as KEY=value lines
+//
+// One process holds all regions here, so the isolation that separate processes
+// and machines give is not shown by it; everything that crosses between parts
+// still crosses the network, and is checked there.
+package dev
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/domicile-io/domicile/controlplane"
+	"github.com/domicile-io/domicile/dataplane"
+	"github.com/domicile-io/domicile/policy"
+	"github.com/domicile-io/domicile/regions"
+)
+
+// Defaults of Options.
+const (
+	DefaultDir            = ".domicile"
+	DefaultExportInterval = time.Second
+	DefaultExportWindow   = 10 * time.Second
+)
+
+const (
+	startLimit = 60 * time.Second // for everything to be ready
+	stopLimit  = 15 * time.Second // for requests in flight at the end
+)
+
+// voterNames are the three voters; their order is that of their ports.
+var voterNames = []string{"cp1", "cp2", "cp3"}
+
+// Options of Start. The zero value works in DefaultDir.
+type Options struct {
+	Dir            string
+	EnvFile        string        // "" DIR/env
+	ExportInterval time.Duration // 0: DefaultExportInterval
+	ExportWindow   time.Duration // 0: DefaultExportWindow
+}
+
+func (o Options) withDefaults() (Options, error) {
+	if o.Dir == "" {
+		o.Dir = DefaultDir
+	}
+	var err error
+	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
+		return o, fmt.Errorf("find the data folder: %w", err)
+	}
+	if o.EnvFile == "" {
+		o.EnvFile = filepath.Join(o.Dir, "env")
+	}
+	if o.ExportInterval == 0 {
+		o.ExportInterval = DefaultExportInterval
+	}
+	if o.ExportWindow == 0 {
+		o.ExportWindow = DefaultExportWindow
+	}
+	return o, nil
+}
+
+// Environment is a running Domicile. Its methods may be called concurrently.
+type Environment struct {
+	opts   Options
+	lock   *dirLock
+	ports  ports
+	pki    *pki
+	places []policy.Region // active regions, by id
+
+	mu     sync.Mutex
+	voters map[string]*voter
+	nodes  map[string]*regionNode
+	failed chan error
+}
+
+// Start opens everything and returns when all of it is ready and the env file
+// is written. On an error everything that was started is stopped again.
+func Start(ctx context.Context, o Options) (*Environment, error) {
+	e, err := Prepare(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.start(ctx); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	return e, nil
+}
+
+// Prepare locks the folder and makes or loads ports, keys and certificates, but
+// runs nothing: for whoever starts the parts as processes of their own, with
+// VoterConfig and RegionConfig. Close lets go of the folder.
+func Prepare(o Options) (*Environment, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the data folder: %w", err)
+	}
+	e := &Environment{opts: o, voters: map[string]*voter{}, nodes: map[string]*regionNode{}, failed: make(chan error, 16)}
+	if e.lock, err = lockDir(o.Dir); err != nil {
+		return nil, err
+	}
+	if err := e.prepare(); err != nil {
+		return nil, errors.Join(err, e.lock.release())
+	}
+	return e, nil
+}
+
+// VoterConfig is one voter's configuration.
+func (e *Environment) VoterConfig(name string) controlplane.Config { return e.voterConfig(name) }
+
+// RegionConfig is the configuration of one region's node.
+func (e *Environment) RegionConfig(region string) (dataplane.Config, error) {
+	for _, r := range e.places {
+		if string(r.ID) == region {
+			return e.nodeConfig(r), nil
+		}
+	}
+	return dataplane.Config{}, fmt.Errorf("region %q is not part of this environment", region)
+}
+
+// prepare makes or loads what must be there before anything runs.
+func (e *Environment) prepare() error {
+	if err := os.Remove(e.opts.EnvFile); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove the env file of an earlier start: %w", err)
+	}
+	catalogue, err := regions.Builtin()
+	if err != nil {
+		return err
+	}
+	for _, r := range catalogue.Regions {
+		if r.Lifecycle == policy.Active {
+			e.places = append(e.places, r)
+		}
+	}
+	if e.ports, err = openPorts(e.opts.Dir, e.listeners()); err != nil {
+		return err
+	}
+	e.pki, err = openPKI(filepath.Join(e.opts.Dir, "pki"), e.Voters(), e.Regions())
+	return err
+}
+
+func (e *Environment) start(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	var all errgroup.Group
+	for _, name := range voterNames {
+		all.Go(func() error { return e.StartVoter(ctx, name) })
+	}
+	if err := all.Wait(); err != nil {
+		return err
+	}
+	for _, r := range e.places {
+		all.Go(func() error { return e.startRegion(ctx, r) })
+	}
+	if err := all.Wait(); err != nil {
+		return err
+	}
+	if err := e.waitReady(ctx); err != nil {
+		return err
+	}
+	return writeEnvFile(e.opts.EnvFile, e.Variables())
+}
+
+// waitReady waits until every part says that it can serve.
+func (e *Environment) waitReady(ctx context.Context) error {
+	var all errgroup.Group
+	for _, p := range e.parts() {
+		all.Go(func() error { return waitFor(ctx, p.name, p.ready) })
+	}
+	return all.Wait()
+}
+
+type part struct {
+	name  string
+	ready func() error
+}
+
+func (e *Environment) parts() []part {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var all []part
+	for name, v := range e.voters {
+		all = append(all, part{"voter " + name, v.plane.Ready})
+	}
+	for name, n := range e.nodes {
+		all = append(all, part{"region " + name, n.node.Ready})
+	}
+	return all
+}
+
+// waitFor asks until ready answers nil; at the end of ctx it gives the last answer.
+func waitFor(ctx context.Context, name string, ready func() error) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := ready()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s is not ready: %w (%w)", name, err, context.Cause(ctx))
+		case <-tick.C:
+		}
+	}
+}
+
+// Failed delivers the error of a part that ended without being asked to.
+func (e *Environment) Failed() <-chan error { return e.failed }
+
+// Close stops regions first, so that they part from a control plane that still
+// answers, then the voters, and lets go of the folder.
+func (e *Environment) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
+	defer cancel()
+	e.mu.Lock()
+	nodes := e.nodes
+	e.nodes = map[string]*regionNode{}
+	e.mu.Unlock()
+	var all errgroup.Group
+	for name, n := range nodes {
+		all.Go(func() error { return n.close(ctx, name) })
+	}
+	err := errors.Join(all.Wait(), e.StopControlPlane(ctx))
+	return errors.Join(err, e.lock.release())
+}
