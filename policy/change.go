@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"time"
 )
 
 // ChangeKind says which way a change of a policy goes.
@@ -117,12 +118,23 @@ func (c *changes) classes(from, to map[DataClass]ClassRule) {
 		case !had && has:
 			c.add(field, Loosen, "", b.Mode.String())
 		default:
-			c.rank(field+".mode", cmp.Compare(a.Mode, b.Mode), a.Mode.String(), b.Mode.String())
+			c.mode(field+".mode", a.Mode, b.Mode)
 			c.rank(field+".retention", cmp.Compare(kept(a), kept(b)), number(a.Retention), number(b.Retention))
 			// Another profile may show more; a first one can only hide.
 			c.differ(field+".redact_profile", a.RedactProfile, b.RedactProfile, looser(a.RedactProfile != ""))
 		}
 	}
+}
+
+// mode: only sealed and restricted can be ranked. Under replicated nothing is
+// allowed until it is built, so even leaving it would open something.
+func (c *changes) mode(field string, from, to Mode) {
+	known := func(m Mode) bool { return m == Sealed || m == Restricted }
+	if known(from) && known(to) {
+		c.rank(field, cmp.Compare(from, to), from.String(), to.String())
+		return
+	}
+	c.differ(field, from.String(), to.String(), Loosen)
 }
 
 // kept is how long a class is kept; 0 keeps until erased, the longest there is.
@@ -139,10 +151,9 @@ func (c *changes) egress(from, to map[EgressClass]EgressRule) {
 		field := "egress." + class.String()
 		a, b := denyIfAbsent(from, class), denyIfAbsent(to, class)
 		rankA, rankB := egressRank[a.Effect], egressRank[b.Effect]
-		switch {
-		case rankA == 0 || rankB == 0:
+		if rankA == 0 || rankB == 0 {
 			c.differ(field+".effect", a.Effect.String(), b.Effect.String(), Loosen)
-		default:
+		} else {
 			c.rank(field+".effect", cmp.Compare(rankA, rankB), a.Effect.String(), b.Effect.String())
 		}
 		if a.Effect == b.Effect {
@@ -259,4 +270,4 @@ func keysOfBoth[K ~uint8, V any](a, b map[K]V) []K {
 
 func number[T ~int | ~int64 | ~uint64](n T) string { return fmt.Sprintf("%d", n) }
 
-func timeText(r Recipient) string { return r.AssessmentExpiry.UTC().Format("2006-01-02T15:04:05Z") }
+func timeText(r Recipient) string { return r.AssessmentExpiry.UTC().Format(time.RFC3339Nano) }

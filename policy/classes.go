@@ -204,10 +204,10 @@ func parseInto[T ~uint8](dst *T, names []string, b []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%q is not one of %q", clip(string(b)), names[1:])
+	return fmt.Errorf("must be one of %q", names[1:]) // what was given is not repeated: it may be personal
 }
 
-// clip keeps an error message short whatever was given.
+// clip bounds a text that somebody else chose.
 func clip(s string) string {
 	if len(s) > 40 {
 		return s[:40] + "…"

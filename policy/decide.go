@@ -36,7 +36,7 @@ type Request struct {
 }
 
 // maxReasons bounds a decision; there are fewer rules than this.
-const maxReasons = 32
+const maxReasons = 40
 
 // Decision is the answer: an effect, every reason, and a permit when allowed.
 // It is a value without pointers, so that deciding allocates nothing.

@@ -96,3 +96,23 @@ func drawRequest(t *rapid.T) Request {
 		FieldsUnknown: seldom("fields"), SentToday: rapid.Uint64Range(0, 3).Draw(t, "sent"),
 	}
 }
+
+// drawAllowable draws a request that p is likely to allow, so that a property
+// about what is allowed meets something.
+func drawAllowable(t *rapid.T, p *ResidencyPolicy) Request {
+	q := Request{Tenant: p.Tenant, Region: p.HomeRegion, Now: testNow, Egress: PseudonymisedExport,
+		Op:          rapid.SampledFrom([]Operation{Store, Process, View, Export, Export, Export}).Draw(t, "op"),
+		Class:       rapid.SampledFrom([]DataClass{CallRecord, Derived, Recording}).Draw(t, "class"),
+		Attestation: Attestation(rapid.IntRange(1, 3).Draw(t, "attested")),
+		BundleAge:   rapid.SampledFrom(testAges[1:4]).Draw(t, "age"),
+		SentToday:   rapid.Uint64Range(0, 2).Draw(t, "sent"),
+	}
+	if q.Op != Export && rapid.Bool().Draw(t, "elsewhere") {
+		q.Region = rapid.SampledFrom(testRegions).Draw(t, "region")
+	}
+	if len(p.Recipients.List) > 0 {
+		to := rapid.SampledFrom(p.Recipients.List).Draw(t, "recipient")
+		q.Recipient, q.Purpose = to.ID, to.Purpose
+	}
+	return q
+}

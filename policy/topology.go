@@ -60,7 +60,7 @@ func NewTopology(regions []Region) (*Topology, error) {
 		}
 		b, ok := t.regions[RegionID(r.BackupRegion)]
 		if !ok || b.Boundary != r.Boundary || b.ID == r.ID {
-			return nil, fmt.Errorf("region %s: backup_region %q must be another region of boundary %s, or none", r.ID, clip(r.BackupRegion), r.Boundary)
+			return nil, fmt.Errorf("region %s: backup_region must be another region of boundary %s, or none", r.ID, r.Boundary)
 		}
 	}
 	return t, nil
