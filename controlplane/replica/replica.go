@@ -1,99 +1,173 @@
 // Package replica is one voter: it keeps a store.Store equal to its peers' by
 // hashicorp/raft over mutually authenticated TLS.
+//
+// Open starts it. Propose commits a command on the leader and answers with one
+// of three outcomes: done (or refused, as a value), definitely not done, or
+// unknown. Reads go to the store directly; VerifyLeader before them makes them
+// linearizable, WaitRevision at least as fresh as a revision. DESIGN.md says
+// why things are as they are.
 package replica
 
 import (
 	"context"
 	"errors"
-	"log/slog"
-	"time"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
 
-	"github.com/domicile-io/domicile/controlplane/store"
-	"github.com/domicile-io/domicile/internal/mtls"
+	"github.com/hashicorp/raft"
 )
 
-// Voter is one member of the cluster.
-type Voter struct {
-	Name    string
-	Address string // of its Raft listener, host:port
-}
-
-// Options of a replica.
-type Options struct {
-	Name        string         // our name among Voters
-	Dir         string         // Raft log and snapshots; made when missing
-	RaftAddress string         // host:port that we listen on; "" is our address in Voters
-	Voters      []Voter        // the members of a new cluster, ourselves included
-	TLS         *mtls.Material // role cp; peers must be cp of the same cluster
-	Store       *store.Store   // owned by the caller, who closes it after Shutdown
-	Bootstrap   bool           // start a new cluster of Voters; harmless when one exists
-	Logger      *slog.Logger   // nil: slog.Default()
-	Fatal       func(error)    // called once when the node must stop; nil: panic
-
-	Heartbeat         time.Duration // election and heartbeat timeout; 0: 1 s
-	SnapshotThreshold uint64        // entries between snapshots; 0: 8192
-	SnapshotInterval  time.Duration // how often the threshold is looked at; 0: 2 min
-	TrailingLogs      uint64        // entries kept behind a snapshot; 0: 10,240
-	ApplyTimeout      time.Duration // of a proposal without a deadline; 0: 10 s
-}
-
 // Replica is one running voter. Methods are safe for concurrent use.
-type Replica struct{}
+type Replica struct {
+	o         Options
+	raft      *raft.Raft
+	disk      *disk
+	transport *raft.NetworkTransport
 
-var errStub = errors.New("not built yet")
+	fatalOnce sync.Once
+	stop      chan struct{}
+	stopOnce  sync.Once
+	watching  sync.WaitGroup
+
+	applied   atomic.Uint64 // index up to which the store holds every command
+	readyTerm atomic.Uint64 // term in which we have passed the leader's barrier
+	changed   signal        // the store has moved
+	leader    signal        // the leader, or our readiness to lead, has changed
+	verifying verifier
+}
 
 // Open starts a voter. It returns before there is a leader.
-func Open(o Options) (*Replica, error) { return nil, errStub }
-
-// Propose commits and applies a command. A refusal of the domain is
-// Result.Err, and not the error. Errors: UNAVAILABLE (not leader: definitely not
-// done; metadata "leader" names the leader when one is known), OUTCOME_UNKNOWN
-// (leadership lost or time over after it was enqueued: retry with the same
-// idempotency key).
-func (r *Replica) Propose(ctx context.Context, c store.Command) (store.Result, error) {
-	return store.Result{}, errStub
+func Open(o Options) (*Replica, error) {
+	if err := o.complete(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make Raft folder: %w", err)
+	}
+	r := &Replica{o: o, stop: make(chan struct{})}
+	d, err := openDisk(filepath.Join(o.Dir, "raft.db"), o.DiskTimeout, r.fatal)
+	if err != nil {
+		return nil, err
+	}
+	r.disk = d
+	if err := r.start(); err != nil {
+		if r.transport != nil {
+			err = errors.Join(err, r.transport.Close())
+		}
+		return nil, errors.Join(err, d.Close())
+	}
+	return r, nil
 }
 
-// Leader names the leader; ok is false while none is known.
-func (r *Replica) Leader() (name string, ok bool) { return "", false }
-
-// IsLeader reports whether we believe to lead and have applied everything that
-// was committed before our term (Ready).
-func (r *Replica) IsLeader() bool { return false }
-
-// LeaderChanged is closed when the leader, or our readiness to lead, next
-// changes; ask again for the following change.
-func (r *Replica) LeaderChanged() <-chan struct{} { return nil }
-
-// Ready reports whether this node knows a leader and, as leader, has passed its barrier.
-func (r *Replica) Ready() bool { return false }
-
-// VerifyLeader makes reads of the local store after it linearizable. On the
-// leader only; else UNAVAILABLE with metadata "leader".
-func (r *Replica) VerifyLeader(ctx context.Context) error { return errStub }
-
-// WaitRevision returns once the local store is at rev or later. POLICY_STALE
-// when ctx ends first.
-func (r *Replica) WaitRevision(ctx context.Context, rev uint64) error { return errStub }
-
-// Changed is closed when the store's revision next grows; read the store, then
-// ask again. It carries no payload.
-func (r *Replica) Changed() <-chan struct{} { return nil }
-
-// TransferLeadership hands leadership to another voter. Nothing to do when we do not lead.
-func (r *Replica) TransferLeadership(ctx context.Context) error { return errStub }
-
-// Status of a replica.
-type Status struct {
-	Name, Leader          string
-	Term, Applied, Commit uint64
-	LastLog, LastSnapshot uint64
-	State                 string // Follower, Candidate, Leader, Shutdown
-	Voters                []Voter
+func (r *Replica) start() error {
+	conf := r.o.raftConfig()
+	snaps, err := raft.NewFileSnapshotStoreWithLogger(r.o.Dir, keepSnapshots, conf.Logger)
+	if err != nil {
+		return fmt.Errorf("open snapshots: %w", err)
+	}
+	if conf.NoSnapshotRestoreOnStart, err = r.ahead(snaps); err != nil {
+		return err
+	}
+	stream, err := newStreamLayer(&r.o)
+	if err != nil {
+		return err
+	}
+	r.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		ServerAddressProvider: addresses{&r.o}, Logger: conf.Logger, Stream: stream,
+		MaxPool: connectionPool, Timeout: rpcTimeout, MsgpackUseNewTimeFormat: true})
+	log, err := raft.NewLogCache(logCache, r.disk)
+	if err != nil {
+		return fmt.Errorf("make log cache: %w", err)
+	}
+	if r.o.Bootstrap {
+		err := raft.BootstrapCluster(conf, log, r.disk, snaps, r.transport, r.members())
+		if err != nil && !errors.Is(err, raft.ErrCantBootstrap) {
+			return fmt.Errorf("bootstrap: %w", err)
+		}
+	}
+	index, _ := r.o.Store.Applied()
+	r.applied.Store(index)
+	notify := make(chan bool, 16)
+	conf.NotifyCh = notify
+	if r.raft, err = raft.NewRaft(conf, fsm{r}, log, r.disk, snaps, r.transport); err != nil {
+		return fmt.Errorf("start raft: %w", err)
+	}
+	r.watching.Add(1)
+	go r.watchLeadership(notify)
+	return nil
 }
 
-// Status of this replica as it sees itself.
-func (r *Replica) Status() Status { return Status{} }
+// ahead reports whether the store is at or past the newest snapshot, so that it
+// need not be restored. A store that is past the whole Raft log is refused:
+// that log is not the one that made it, and its entries would be passed over.
+func (r *Replica) ahead(snaps raft.SnapshotStore) (bool, error) {
+	applied, _ := r.o.Store.Applied()
+	last, err := r.disk.LastIndex()
+	if err != nil {
+		return false, fmt.Errorf("read Raft log: %w", err)
+	}
+	list, err := snaps.List()
+	if err != nil {
+		return false, fmt.Errorf("list snapshots: %w", err)
+	}
+	if len(list) > 0 {
+		last = max(last, list[0].Index)
+	}
+	if applied > last {
+		return false, fmt.Errorf("the state is at entry %d and the Raft log in %s ends at %d: they do not belong together; restore both, or remove both and rejoin", applied, r.o.Dir, last)
+	}
+	return len(list) == 0 || applied >= list[0].Index, nil
+}
+
+func (r *Replica) members() raft.Configuration {
+	var c raft.Configuration
+	for _, v := range r.o.Voters {
+		c.Servers = append(c.Servers, raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(v.Name), Address: raft.ServerAddress(v.Address)})
+	}
+	return c
+}
+
+// fatal tells the owner, once, that this node must stop.
+func (r *Replica) fatal(err error) {
+	r.fatalOnce.Do(func() {
+		r.o.Logger.Error("this voter must stop", "err", err)
+		r.o.Fatal(err)
+	})
+}
+
+// advance notes that the store holds every command up to index.
+func (r *Replica) advance(index uint64) {
+	for {
+		old := r.applied.Load()
+		if index <= old {
+			return
+		}
+		if r.applied.CompareAndSwap(old, index) {
+			break
+		}
+	}
+	r.changed.raise()
+}
 
 // Shutdown stops the voter; a leader hands over first, as long as ctx allows.
-func (r *Replica) Shutdown(ctx context.Context) error { return errStub }
+// The store stays open.
+func (r *Replica) Shutdown(ctx context.Context) error {
+	var err error
+	r.stopOnce.Do(func() {
+		if r.raft.State() == raft.Leader && len(r.o.Voters) > 1 && ctx.Err() == nil {
+			if handOver := r.TransferLeadership(ctx); handOver != nil {
+				r.o.Logger.Warn("leadership was not handed over", "err", handOver)
+			}
+		}
+		close(r.stop)
+		err = errors.Join(r.raft.Shutdown().Error(), r.transport.Close())
+		r.watching.Wait()
+		err = errors.Join(err, r.disk.Close())
+		r.leader.raise()
+		r.changed.raise()
+	})
+	return err
+}

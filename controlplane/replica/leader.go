@@ -1,0 +1,167 @@
+package replica
+
+import (
+	"context"
+	"errors"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/domicile-io/domicile/policy"
+)
+
+// Leader names the leader; ok is false while none is known.
+func (r *Replica) Leader() (name string, ok bool) {
+	_, id := r.raft.LeaderWithID()
+	return string(id), id != ""
+}
+
+// IsLeader reports whether we believe to lead and have applied everything that
+// was committed before our term. Only VerifyLeader is proof.
+func (r *Replica) IsLeader() bool {
+	return r.raft.State() == raft.Leader && r.readyTerm.Load() == r.raft.CurrentTerm()
+}
+
+// Ready reports whether this node knows a leader and, as leader, has passed its barrier.
+func (r *Replica) Ready() bool {
+	if r.raft.State() == raft.Leader {
+		return r.IsLeader()
+	}
+	_, ok := r.Leader()
+	return ok
+}
+
+// LeaderChanged is closed when the leader, or our readiness to lead, next
+// changes; ask again for the following change.
+func (r *Replica) LeaderChanged() <-chan struct{} { return r.leader.wait() }
+
+// watchLeadership passes each gain of leadership through a barrier before we
+// count as leader, and tells waiters of every change.
+func (r *Replica) watchLeadership(notify <-chan bool) {
+	defer r.watching.Done()
+	observations := make(chan raft.Observation, 16)
+	observer := raft.NewObserver(observations, false, func(o *raft.Observation) bool {
+		_, leader := o.Data.(raft.LeaderObservation)
+		return leader
+	})
+	r.raft.RegisterObserver(observer)
+	defer r.raft.DeregisterObserver(observer)
+	for {
+		select {
+		case leads := <-notify:
+			if leads {
+				r.watching.Add(1)
+				go r.barrier(r.raft.CurrentTerm())
+			}
+		case <-observations:
+		case <-r.stop:
+			return
+		}
+		r.leader.raise()
+	}
+}
+
+// barrier waits until everything committed before our term is applied here.
+func (r *Replica) barrier(term uint64) {
+	defer r.watching.Done()
+	f := r.raft.Barrier(0)
+	if err := f.Error(); err != nil {
+		r.o.Logger.Warn("lost leadership before serving", "term", term, "err", err)
+		return
+	}
+	if r.raft.CurrentTerm() != term {
+		return
+	}
+	r.advance(f.(raft.IndexFuture).Index())
+	r.readyTerm.Store(term)
+	r.o.Logger.Info("leading", "term", term)
+	r.leader.raise()
+}
+
+// notLeader is the definite refusal of a node that does not lead.
+func (r *Replica) notLeader(cause error) *policy.Error {
+	e := policy.Errorf(policy.NotReady, "this voter does not lead, and nothing was done: send it to the leader, or again in a moment")
+	e.Cause = cause
+	if name, ok := r.Leader(); ok && name != r.o.Name {
+		e.With("leader", name)
+	}
+	return e
+}
+
+// TransferLeadership hands leadership to another voter. Nothing to do when we do not lead.
+func (r *Replica) TransferLeadership(ctx context.Context) error {
+	if r.raft.State() != raft.Leader {
+		return nil
+	}
+	return await(ctx, r.raft.LeadershipTransfer())
+}
+
+// await waits for one of Raft's futures as long as ctx allows.
+func await(ctx context.Context, f raft.Future) error {
+	done := make(chan error, 1)
+	go func() { done <- f.Error() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// VerifyLeader makes reads of the local store after it linearizable: they see
+// every write that was acknowledged before the call. On the leader only; else
+// UNAVAILABLE with metadata "leader".
+func (r *Replica) VerifyLeader(ctx context.Context) error {
+	term := r.raft.CurrentTerm()
+	if !r.IsLeader() {
+		return r.notLeader(nil)
+	}
+	commit := r.raft.CommitIndex()
+	if err := r.verifying.verify(ctx, r.raft.VerifyLeader); err != nil {
+		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+			return policy.Errorf(policy.NotReady, "leadership was not confirmed in time: send the read again")
+		}
+		return r.notLeader(err)
+	}
+	if r.readyTerm.Load() != term {
+		return r.notLeader(nil)
+	}
+	return r.waitApplied(ctx, commit)
+}
+
+func (r *Replica) waitApplied(ctx context.Context, index uint64) error {
+	for {
+		changed := r.changed.wait()
+		if r.applied.Load() >= index {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-r.stop:
+			return policy.Errorf(policy.NotReady, "this voter is stopping: ask another")
+		case <-ctx.Done():
+			return policy.Errorf(policy.NotReady, "this voter has not caught up in time: send the read again")
+		}
+	}
+}
+
+// WaitRevision returns once the local store is at rev or later. POLICY_STALE
+// when ctx ends first.
+func (r *Replica) WaitRevision(ctx context.Context, rev uint64) error {
+	for {
+		changed := r.changed.wait()
+		if r.o.Store.Revision() >= rev {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-r.stop:
+			return policy.Errorf(policy.NotReady, "this voter is stopping: ask another")
+		case <-ctx.Done():
+			return policy.Errorf(policy.PolicyStale, "this voter has not reached the revision in time: send the read again, or to the leader")
+		}
+	}
+}
+
+// Changed is closed when the store next moves; read the store, then ask again.
+// It carries no payload. It may close without a new revision.
+func (r *Replica) Changed() <-chan struct{} { return r.changed.wait() }

@@ -1,0 +1,109 @@
+package replica
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/domicile-io/domicile/controlplane/store"
+	"github.com/domicile-io/domicile/internal/mtls"
+)
+
+// Voter is one member of the cluster.
+type Voter struct {
+	Name    string
+	Address string // of its Raft listener, host:port
+}
+
+// Options of a replica.
+type Options struct {
+	Name        string         // our name among Voters
+	Dir         string         // Raft log and snapshots; made when missing
+	RaftAddress string         // host:port that we listen on; "" is our address in Voters
+	Voters      []Voter        // the members of a new cluster, ourselves included
+	TLS         *mtls.Material // role cp; peers must be cp of the same cluster
+	Store       *store.Store   // owned by the caller, who closes it after Shutdown
+	Bootstrap   bool           // start a new cluster of Voters: on every voter alike, and harmless when one exists
+	Listener    net.Listener   // already bound at RaftAddress, taken over by Open; nil: Open binds
+	Logger      *slog.Logger   // nil: slog.Default()
+	Fatal       func(error)    // called once when the node must stop; nil: panic
+
+	Heartbeat         time.Duration // election and heartbeat timeout; 0: 1 s
+	SnapshotThreshold uint64        // entries between snapshots; 0: 8192
+	SnapshotInterval  time.Duration // how often the threshold is looked at; 0: 2 min
+	TrailingLogs      uint64        // entries kept behind a snapshot; 0: 10,240
+	ProposeTimeout    time.Duration // of a proposal without a nearer deadline; 0: 10 s
+	DiskTimeout       time.Duration // a log write that hangs longer is fatal, so that others can lead; 0: 10 s
+}
+
+// Defaults of Options.
+const (
+	defaultHeartbeat = time.Second
+	defaultTimeout   = 10 * time.Second
+	commitTimeout    = 20 * time.Millisecond // how late an idle follower learns of a commit
+	keepSnapshots    = 2
+	logCache         = 512 // entries kept in memory for followers that are a little behind
+)
+
+// complete checks the options and fills in defaults.
+func (o *Options) complete() error {
+	if o.Store == nil || o.TLS == nil || o.Dir == "" {
+		return errors.New("replica needs a store, TLS material and a folder")
+	}
+	if o.TLS.Identity.Role != mtls.ControlPlane {
+		return fmt.Errorf("replica's certificate has role %q, want %q", o.TLS.Identity.Role, mtls.ControlPlane)
+	}
+	own, ok := o.voter(o.Name)
+	if !ok {
+		return fmt.Errorf("voter %q is not among the voters: name and voters must agree", o.Name)
+	}
+	if o.RaftAddress == "" {
+		o.RaftAddress = own.Address
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Fatal == nil {
+		o.Fatal = func(err error) { panic(err) }
+	}
+	o.Heartbeat = or(o.Heartbeat, defaultHeartbeat)
+	o.ProposeTimeout = or(o.ProposeTimeout, defaultTimeout)
+	o.DiskTimeout = or(o.DiskTimeout, defaultTimeout)
+	return nil
+}
+
+func (o *Options) voter(name string) (Voter, bool) {
+	for _, v := range o.Voters {
+		if v.Name == name {
+			return v, true
+		}
+	}
+	return Voter{}, false
+}
+
+// raftConfig translates the options.
+func (o *Options) raftConfig() *raft.Config {
+	c := raft.DefaultConfig()
+	c.LocalID = raft.ServerID(o.Name)
+	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = o.Heartbeat, o.Heartbeat, o.Heartbeat/2
+	c.CommitTimeout = min(commitTimeout, o.Heartbeat/10)
+	c.SnapshotThreshold = or(o.SnapshotThreshold, c.SnapshotThreshold)
+	c.SnapshotInterval = or(o.SnapshotInterval, c.SnapshotInterval)
+	c.TrailingLogs = or(o.TrailingLogs, c.TrailingLogs)
+	c.BatchApplyCh = true
+	c.NoLegacyTelemetry = true
+	c.Logger = raftLogger(o.Logger)
+	return c
+}
+
+func or[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}

@@ -1,0 +1,60 @@
+package replica
+
+import (
+	"context"
+	"sync"
+
+	"github.com/hashicorp/raft"
+)
+
+// verifier shares one round of heartbeats among all reads that arrive while the
+// round before it is under way: a read may use only a round that starts after
+// the read has come.
+type verifier struct {
+	mu      sync.Mutex
+	running bool
+	next    *round // what arrivals join; starts when the running round ends
+}
+
+type round struct {
+	done chan struct{}
+	err  error
+}
+
+// verify joins the next round and waits for it as long as ctx allows.
+func (v *verifier) verify(ctx context.Context, start func() raft.Future) error {
+	v.mu.Lock()
+	if v.next == nil {
+		v.next = &round{done: make(chan struct{})}
+	}
+	mine := v.next
+	if !v.running {
+		v.running = true
+		go v.run(start)
+	}
+	v.mu.Unlock()
+	select {
+	case <-mine.done:
+		return mine.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// run works off rounds until nobody waits.
+func (v *verifier) run(start func() raft.Future) {
+	for {
+		v.mu.Lock()
+		r := v.next
+		v.next = nil
+		if r == nil {
+			v.running = false
+		}
+		v.mu.Unlock()
+		if r == nil {
+			return
+		}
+		r.err = start().Error()
+		close(r.done)
+	}
+}
