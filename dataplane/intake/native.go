@@ -78,12 +78,14 @@ func (s *Settings) seal(r *record.Record, raw []byte, contentType string) {
 	r.Native, r.NativeType = raw, contentType
 }
 
-// parties reads both ends. The country counts as assumed only when a number needed one.
+func hashOf(s string) [32]byte { return sha256.Sum256([]byte(s)) }
+
+// parties reads both ends. The country counts as assumed only where a number
+// needed one, also when that country has no such number.
 func (s *Settings) parties(r *record.Record, from, to string) {
 	r.From = s.Numbers.Party(from, s.DefaultCountry)
 	r.To = s.Numbers.Party(to, s.DefaultCountry)
-	needed := func(p record.Party) bool { return p.E164 != "" && !strings.Contains(p.Raw, "+") }
-	r.AssumedCountry = s.AssumedCountry && (needed(r.From) || needed(r.To))
+	r.AssumedCountry = s.AssumedCountry && (isNational(r.From.Raw) || isNational(r.To.Raw))
 }
 
 func (p *nativeParser) refuse(field, message string) {

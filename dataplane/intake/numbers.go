@@ -133,6 +133,12 @@ func dialString(s string) string {
 	}, s)
 }
 
+// isNational reports whether raw is a number that lacks its country code.
+func isNational(raw string) bool {
+	digits := dialString(user(raw))
+	return digits != "" && digits[0] != '+'
+}
+
 // plan reads a dial string by the number plans; nothing when it is not valid.
 func plan(digits, country string) read {
 	number, err := phonenumbers.Parse(digits, country)

@@ -86,22 +86,33 @@ func (s *splitter) peek() byte {
 // line consumes one line and returns it without its end; io.EOF after the last,
 // the reader's error when the stream broke inside a line.
 func (s *splitter) line() ([]byte, error) {
-	for from := 0; ; {
+	n, end, err := s.lineEnd(0)
+	if err != nil {
+		return nil, err
+	}
+	return s.take(n, end)
+}
+
+// lineEnd finds where the line that begins from bytes after the cursor ends,
+// counted from the cursor, and how many bytes its ending has.
+func (s *splitter) lineEnd(from int) (n, ending int, err error) {
+	begin := from
+	for {
 		if i := bytes.IndexByte(s.block[s.start+from:s.end], '\n'); i >= 0 {
-			return s.take(from+i, 1)
+			return from + i, 1, nil
 		}
 		from = s.end - s.start
 		if from > MaxItem {
-			return nil, errItemTooLong
+			return 0, 0, errItemTooLong
 		}
 		if !s.fill() {
 			if err := s.failed(); err != nil {
-				return nil, err
+				return 0, 0, err
 			}
-			if from == 0 {
-				return nil, io.EOF
+			if from == begin {
+				return 0, 0, io.EOF
 			}
-			return s.take(from, 0)
+			return from, 0, nil
 		}
 	}
 }
