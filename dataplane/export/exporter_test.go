@@ -168,7 +168,7 @@ func TestClassAboveThresholdLeavesAndClassBelowStays(t *testing.T) {
 	if r.road.rows != 13 {
 		t.Fatalf("%d rows left, want 13", r.road.rows)
 	}
-	notes, err := r.exporter.Outbox().Windows(tenant, recipient, 10)
+	notes, err := r.exporter.Outbox().Windows(tenant, 10)
 	check(t, err)
 	if len(notes) != 1 || len(notes[0].Suppressed) != 1 || notes[0].Suppressed[0].Subjects != 12 {
 		t.Fatalf("notes: %+v", notes)

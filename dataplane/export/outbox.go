@@ -13,9 +13,6 @@ import (
 	"github.com/domicile-io/domicile/policy"
 )
 
-// maxPage bounds a listing of transfers.
-const maxPage = 1000
-
 // Outbox keeps transfers from the moment their window is judged until they are
 // delivered, and their records for ever after.
 type Outbox struct {
@@ -76,6 +73,7 @@ func (o *Outbox) Judge(t policy.TenantID, note WindowNote, transfers []Transfer,
 			}
 		}
 		s.Judged = note.Until
+		s.count(transfers)
 		if len(note.Suppressed) > 0 || note.Released > 0 {
 			if err := putJSON(tx.Bucket(bucketSuppressed), windowKey(t, note.Recipient, note.From), note); err != nil {
 				return err
@@ -87,6 +85,9 @@ func (o *Outbox) Judge(t policy.TenantID, note WindowNote, transfers []Transfer,
 
 func (o *Outbox) enqueue(tx *bbolt.Tx, x Transfer, payload []byte) error {
 	if err := putJSON(tx.Bucket(bucketTransfers), transferKey(x.Tenant, x.ID), x); err != nil {
+		return err
+	}
+	if err := tx.Bucket(bucketByTime).Put(timeKey(x.Tenant, x.CreatedAt, x.ID), nil); err != nil {
 		return err
 	}
 	if err := tx.Bucket(bucketFrozen).Put([]byte(x.ID), o.sealer.Seal(payload, []byte(x.ID))); err != nil {
@@ -164,88 +165,6 @@ func (o *Outbox) Delivered(x Transfer, at time.Time) error {
 			putJSON(tx.Bucket(bucketTransfers), transferKey(x.Tenant, x.ID), x),
 			putJSON(tx.Bucket(bucketStreams), streamKey(x.Tenant, x.Recipient), s))
 	})
-}
-
-// Transfers lists a tenant's transfer records by id after a token.
-func (o *Outbox) Transfers(t policy.TenantID, size int, after string) (out []Transfer, next string, err error) {
-	if size < 1 || size > maxPage {
-		return nil, "", policy.Errorf(policy.InvalidArgument, "page_size must be 1 to %d", maxPage)
-	}
-	prefix := []byte(string(t) + "/")
-	err = o.db.View(func(tx *bbolt.Tx) error {
-		c := tx.Bucket(bucketTransfers).Cursor()
-		start := append(append([]byte{}, prefix...), after...)
-		k, _ := c.Seek(start)
-		if after != "" && bytes.Equal(k, start) {
-			k, _ = c.Next()
-		}
-		for ; bytes.HasPrefix(k, prefix); k, _ = c.Next() {
-			if len(out) == size {
-				next = out[size-1].ID
-				return nil
-			}
-			var x Transfer
-			if _, err := readJSON(tx.Bucket(bucketTransfers), k, &x); err != nil {
-				return err
-			}
-			out = append(out, x)
-		}
-		return nil
-	})
-	return out, next, err
-}
-
-// Transfer finds one transfer record of a tenant.
-func (o *Outbox) Transfer(t policy.TenantID, id string) (x Transfer, err error) {
-	err = o.db.View(func(tx *bbolt.Tx) error {
-		ok, err := readJSON(tx.Bucket(bucketTransfers), transferKey(t, id), &x)
-		if err == nil && !ok {
-			return policy.Errorf(policy.NotFound, "no such transfer")
-		}
-		return err
-	})
-	return x, err
-}
-
-// SentOn counts a tenant's transfers that were created on a UTC day, for caps.
-func (o *Outbox) SentOn(t policy.TenantID, day time.Time) (n uint64, err error) {
-	y, m, d := day.UTC().Date()
-	err = o.db.View(func(tx *bbolt.Tx) error {
-		prefix := []byte(string(t) + "/")
-		c := tx.Bucket(bucketTransfers).Cursor()
-		for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
-			var x Transfer
-			if _, err := readJSON(tx.Bucket(bucketTransfers), k, &x); err != nil {
-				return err
-			}
-			if yy, mm, dd := x.CreatedAt.UTC().Date(); yy == y && mm == m && dd == d && x.State != Refused {
-				n++
-			}
-		}
-		return nil
-	})
-	return n, err
-}
-
-// Windows lists what a tenant's judged windows released and kept back, newest
-// last, at most the latest size of each recipient.
-func (o *Outbox) Windows(t policy.TenantID, r policy.RecipientID, size int) (out []WindowNote, err error) {
-	prefix := append(streamKey(t, r), '/')
-	err = o.db.View(func(tx *bbolt.Tx) error {
-		c := tx.Bucket(bucketSuppressed).Cursor()
-		for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
-			var n WindowNote
-			if _, err := readJSON(tx.Bucket(bucketSuppressed), k, &n); err != nil {
-				return err
-			}
-			out = append(out, n)
-		}
-		return nil
-	})
-	if len(out) > size {
-		out = out[len(out)-size:]
-	}
-	return out, err
 }
 
 // Close closes the file.

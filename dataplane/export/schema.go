@@ -19,11 +19,12 @@ var (
 	bucketMeta       = []byte("meta")       // "format" → uint32
 	bucketStreams    = []byte("streams")    // TN…/RP… → JSON stream
 	bucketTransfers  = []byte("transfers")  // TN…/EX… → JSON Transfer
+	bucketByTime     = []byte("by_time")    // TN…/created µs/EX… → nothing
 	bucketQueue      = []byte("queue")      // TN…/RP…/sequence → EX…
 	bucketFrozen     = []byte("frozen")     // EX… → sealed payload; removed once acknowledged or refused
 	bucketSuppressed = []byte("suppressed") // TN…/RP…/window start → JSON windowNote
 	keyFormat        = []byte("format")
-	allOfBuckets     = [][]byte{bucketMeta, bucketStreams, bucketTransfers, bucketQueue, bucketFrozen, bucketSuppressed}
+	allOfBuckets     = [][]byte{bucketMeta, bucketStreams, bucketTransfers, bucketByTime, bucketQueue, bucketFrozen, bucketSuppressed}
 )
 
 // State is a transfer's state.
@@ -64,6 +65,8 @@ type Stream struct {
 	Judged    time.Time `json:"judged"`    // end of the last window that was judged
 	Sequence  uint64    `json:"sequence"`  // last given
 	Delivered uint64    `json:"delivered"` // receiver's mark
+	Day       string    `json:"day"`       // UTC, of Today
+	Today     uint64    `json:"today"`     // transfers queued on that day, for caps
 }
 
 // WindowNote says what a judged window kept back.
@@ -84,6 +87,11 @@ func queueKey(t policy.TenantID, r policy.RecipientID, sequence uint64) []byte {
 }
 
 func transferKey(t policy.TenantID, id string) []byte { return []byte(string(t) + "/" + id) }
+
+func timeKey(t policy.TenantID, at time.Time, id string) []byte {
+	key := binary.BigEndian.AppendUint64([]byte(string(t)+"/"), uint64(at.UnixMicro()))
+	return append(append(key, '/'), id...)
+}
 
 func windowKey(t policy.TenantID, r policy.RecipientID, from time.Time) []byte {
 	return binary.BigEndian.AppendUint64(append(streamKey(t, r), '/'), uint64(from.UnixMicro()))
