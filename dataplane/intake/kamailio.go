@@ -84,8 +84,9 @@ func short(s string) string {
 	return s
 }
 
-// acc: one transaction. The answer to an INVITE tells how the call stands; a
-// failed one (≥ 300) is all that is ever heard of its call.
+// acc: one transaction. The final answer to an INVITE tells how the call ends;
+// a failed one (≥ 300) is all that is ever heard of its call, and a call
+// without an end time has not ended yet.
 func (p *parser) acc(r *record.Record, f map[string]string) error {
 	r.SIPCode = code(f["sip_code"], 100, 699)
 	at, err := epoch(first(f["time"], f["time_attr"]))
@@ -124,7 +125,7 @@ func inviteStatus(code int) record.Status {
 	case code < 200:
 		return record.Ringing
 	case code < 300:
-		return record.InProgress
+		return record.Completed
 	case code == 486, code == 600:
 		return record.Busy
 	case code == 408, code == 480:
