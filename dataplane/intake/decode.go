@@ -80,10 +80,12 @@ func (d *decoder) Read(p []byte) (int, error) {
 		return 0, d.err
 	}
 	if d.out == nil {
-		if d.out, d.err = d.open(); d.err != nil {
-			d.out, d.err = nil, d.failure(d.err)
+		out, err := d.open()
+		if err != nil {
+			d.err = d.failure(err)
 			return 0, d.err
 		}
+		d.out = out
 	}
 	// One byte more than allowed tells a body of exactly max from a longer one.
 	if left := d.max - d.n + 1; int64(len(p)) > left {
