@@ -2,9 +2,35 @@ package dataplane
 
 import (
 	"context"
+	"crypto/ed25519"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
+	"path/filepath"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/domicile-io/domicile/dataplane/egress"
+	"github.com/domicile-io/domicile/dataplane/feed"
+	"github.com/domicile-io/domicile/dataplane/gate"
+	"github.com/domicile-io/domicile/dataplane/local"
+	"github.com/domicile-io/domicile/dataplane/server"
+	"github.com/domicile-io/domicile/dataplane/store"
+	localstore "github.com/domicile-io/domicile/dataplane/store/local"
+	"github.com/domicile-io/domicile/internal/mtls"
+	"github.com/domicile-io/domicile/policy"
+)
+
+// Folders below DataDir.
+const (
+	keysDir    = "keys"    // root and table of keys; in no backup of records
+	recordsDir = "records" // sealed records and their indexes
+	bundleDir  = "bundle"  // the policy bundle, encrypted
+	ledgerDir  = "egress"  // what left
 )
 
 // Options are what a process gives a node besides its configuration. The zero
@@ -22,8 +48,31 @@ type Options struct {
 
 // Node is one running data-plane node. Make it with Open; Close ends it.
 type Node struct {
-	cfg  Config
-	opts Options
+	cfg      Config
+	log      *slog.Logger
+	registry *prometheus.Registry
+	material *mtls.Material
+	keys     store.Keys
+	store    store.Store
+	door     *egress.Door
+	feed     *feed.Feed
+	gate     *gate.Gate
+	server   *server.Server
+
+	tenants net.Listener // bound, below TLS and the count
+	peers   net.Listener // nil: none
+	ops     net.Listener // nil: none
+
+	closers []closer // in the order of opening; closed in reverse
+	served  chan error
+	once    sync.Once
+	closed  error
+}
+
+// closer ends one part.
+type closer struct {
+	name  string
+	close func(ctx context.Context) error
 }
 
 // Open starts a node: keyring, store, egress door, policy feed, gate, tenant
@@ -33,15 +82,164 @@ type Node struct {
 //
 // ctx bounds the start only; Close ends the node.
 func Open(ctx context.Context, cfg Config, opts Options) (*Node, error) {
-	return nil, errors.New("not wired yet")
+	n := &Node{cfg: cfg.withDefaults(), log: opts.Logger, registry: prometheus.NewRegistry(), served: make(chan error, 1)}
+	if n.log == nil {
+		n.log = slog.Default()
+	}
+	n.log = n.log.With("region", cfg.Region)
+	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, step := range []func(Options) error{n.identify, n.bind, n.lock, n.openKeys, n.openStore, n.openDoor, n.openFeed, n.openServer, n.openOps} {
+		err := ctx.Err()
+		if err == nil {
+			err = step(opts)
+		}
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("start node of region %s: %w", cfg.Region, err), n.shut(context.WithoutCancel(ctx)))
+		}
+	}
+	n.feed.Start()
+	n.log.Info("node listens", "address", n.tenants.Addr().String(), "node", string(n.material.Identity.Node))
+	return n, nil
 }
+
+// onClose remembers how to end a part that was opened.
+func (n *Node) onClose(name string, f func(ctx context.Context) error) {
+	n.closers = append(n.closers, closer{name, f})
+}
+
+// identify loads the certificate and compares what it says with what the
+// configuration says; the certificate is right, so a difference stops the start.
+func (n *Node) identify(opts Options) error {
+	for _, l := range []net.Listener{opts.Listener, opts.PeerListener, opts.OpsListener} {
+		if l != nil {
+			n.onClose("listener", func(context.Context) error { return closeListener(l) })
+		}
+	}
+	if err := n.cfg.Check(); err != nil {
+		return err
+	}
+	m, err := mtls.Load(n.cfg.TLS)
+	if err != nil {
+		return err
+	}
+	if m.Identity.Role != mtls.DataPlane {
+		return fmt.Errorf("certificate %s has role %s, want %s; give the node a certificate of its own", n.cfg.TLS.Certificate, m.Identity.Role, mtls.DataPlane)
+	}
+	if string(m.Identity.Region) != n.cfg.Region {
+		return fmt.Errorf("certificate %s is of region %s but the configuration says %s; a node's region is what its certificate says, so correct the configuration or use that region's certificate",
+			n.cfg.TLS.Certificate, m.Identity.Region, n.cfg.Region)
+	}
+	n.material = m
+	return nil
+}
+
+func (n *Node) openKeys(Options) error {
+	keys, err := local.OpenKeyring(local.Options{Dir: filepath.Join(n.cfg.DataDir, keysDir), Region: n.region()})
+	if err != nil {
+		return fmt.Errorf("open keyring: %w", err)
+	}
+	n.keys = keys
+	n.onClose("keyring", func(context.Context) error { return keys.Close() })
+	return nil
+}
+
+func (n *Node) openStore(Options) error {
+	corrupt := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "domicile_corrupt_values_total",
+		Help: "Sealed values that did not open; they are neither served nor dropped."}, []string{"kind"})
+	n.registry.MustRegister(corrupt)
+	s, err := localstore.Open(localstore.Options{Dir: filepath.Join(n.cfg.DataDir, recordsDir), Region: n.region(), Keys: n.keys, Logger: n.log,
+		OnCorrupt: func(kind string) { corrupt.WithLabelValues(kind).Inc() }})
+	if err != nil {
+		return fmt.Errorf("open record store: %w", err)
+	}
+	n.store = s
+	n.onClose("record store", func(context.Context) error { return s.Close() })
+	return nil
+}
+
+func (n *Node) openDoor(Options) error {
+	door, err := egress.New(egress.Options{Region: n.region(), Dir: filepath.Join(n.cfg.DataDir, ledgerDir), Logger: n.log, Metrics: n.registry})
+	if err != nil {
+		return fmt.Errorf("open egress ledger: %w", err)
+	}
+	n.door = door
+	n.onClose("egress ledger", func(context.Context) error { return door.Close() })
+	return nil
+}
+
+func (n *Node) openFeed(Options) error {
+	root, err := hex.DecodeString(n.cfg.RootPublicKey)
+	if err != nil {
+		return fmt.Errorf("read root_public_key: %w", err)
+	}
+	f, err := feed.Open(feed.Options{Region: n.region(), Material: n.material, ControlPlane: n.cfg.ControlPlane,
+		RootPublicKey: ed25519.PublicKey(root), Dir: filepath.Join(n.cfg.DataDir, bundleDir), Keys: n.keys, Door: n.door,
+		Logger: n.log, Metrics: n.registry})
+	if err != nil {
+		return fmt.Errorf("open policy feed: %w", err)
+	}
+	n.feed = f
+	n.onClose("policy feed", func(context.Context) error { return f.Close() })
+	n.gate = gate.New(gate.Options{Region: n.region(), Feed: f, BaseURLs: n.cfg.BaseURLs,
+		Keys: n.keys.Healthy, Ledger: n.door.Healthy, Metrics: n.registry})
+	return nil
+}
+
+func (n *Node) openServer(Options) error {
+	exports, err := n.openExports()
+	if err != nil {
+		return err
+	}
+	n.server, err = server.New(server.Options{Region: n.region(), Hosts: n.cfg.Hosts, DefaultCountry: n.cfg.DefaultCountry,
+		TLS: n.material.PublicServer(), Gate: n.gate, Bundle: n.feed, Store: n.store, Ledger: n.door.Entries, Ready: n.Ready,
+		Exports: exports, Logger: n.log, Metrics: n.registry})
+	if err != nil {
+		return err
+	}
+	go func() { n.served <- n.server.Serve(n.door.Listener(n.tenants, policy.CustomerAPI)) }()
+	n.onClose("tenants' listener", func(ctx context.Context) error {
+		return errors.Join(n.server.Shutdown(ctx), <-n.served)
+	})
+	return nil
+}
+
+func (n *Node) region() policy.RegionID { return policy.RegionID(n.cfg.Region) }
 
 // URL is the base URL at which tenants reach this node, as configured for its region.
 func (n *Node) URL() string { return n.cfg.BaseURLs[n.cfg.Region] }
 
 // Ready is nil when the node serves tenants, else says every reason why not.
-func (n *Node) Ready() error { return nil }
+func (n *Node) Ready() error {
+	var why []error
+	if n.feed.Current() == nil {
+		why = append(why, errors.New("no policy bundle yet: "+n.feed.Status().LastError))
+	}
+	for _, part := range []struct {
+		name    string
+		healthy func() error
+	}{{"keyring", n.keys.Healthy}, {"record store", n.store.Healthy}, {"egress ledger", n.door.Healthy}} {
+		if err := part.healthy(); err != nil {
+			why = append(why, fmt.Errorf("%s: %w", part.name, err))
+		}
+	}
+	return errors.Join(why...)
+}
 
 // Close stops taking requests, lets those in flight end (until ctx is done),
-// then closes the feed and, last, the store and its keys.
-func (n *Node) Close(ctx context.Context) error { return nil }
+// then closes the feed and, last, the store and its keys. It may be called
+// again and then answers the same.
+func (n *Node) Close(ctx context.Context) error {
+	n.once.Do(func() { n.closed = n.shut(ctx) })
+	return n.closed
+}
+
+func (n *Node) shut(ctx context.Context) error {
+	var errs []error
+	for i := len(n.closers) - 1; i >= 0; i-- {
+		if err := n.closers[i].close(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("close %s: %w", n.closers[i].name, err))
+		}
+	}
+	n.closers = nil
+	return errors.Join(errs...)
+}

@@ -48,22 +48,14 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 // admit decides whether the request is served at all, in the contract's order.
 func (x *exchange) admit() error {
 	if !x.s.hosts.serves(x.r) {
-		return misdirected("this listener does not serve the host that was asked for; use the region's own base URL", x.s.o.Gate, x.s.o.Region)
+		return x.misdirected()
 	}
 	x.match()
 	if x.route.public != nil {
 		return nil
 	}
-	authorization := x.r.Header.Values("Authorization")
-	if len(authorization) > 1 {
-		return policy.Errorf(policy.Unauthenticated, "more than one Authorization header was sent; send one")
-	}
-	credential := gate.Credential{}
-	if len(authorization) == 1 {
-		credential = gate.FromHeader(authorization[0])
-	}
 	var err error
-	if x.who, err = x.s.o.Gate.Authenticate(credential); err != nil {
+	if x.who, err = x.s.o.Gate.Authenticate(x.credential()); err != nil {
 		return err
 	}
 	egress.Attribute(connIn(x.r.Context()), x.who.Tenant)
@@ -102,11 +94,26 @@ func (x *exchange) fresh() error {
 	return x.s.o.Bundle.Wait(ctx, revision)
 }
 
-// misdirected is the refusal of a host that is not ours: it names our own base URL.
-func misdirected(why string, g *gate.Gate, region policy.RegionID) error {
-	e := g.WrongRegion(region)
+// misdirected is the refusal of a host that is not ours. The right base URL is
+// that of the region whose credential was shown, else our own.
+func (x *exchange) misdirected() error {
+	const why = "this listener does not serve the host that was asked for; use the region's own base URL"
+	var e *policy.Error
+	_, err := x.s.o.Gate.Authenticate(x.credential())
+	if !errors.As(err, &e) || e.Reason != policy.WrongRegion {
+		e = x.s.o.Gate.WrongRegion(x.s.o.Region)
+	}
 	e.Message = why
 	return e
+}
+
+// credential is what the request showed; more than one is none.
+func (x *exchange) credential() gate.Credential {
+	authorization := x.r.Header.Values("Authorization")
+	if len(authorization) != 1 {
+		return gate.Credential{}
+	}
+	return gate.FromHeader(authorization[0])
 }
 
 // refuse answers a request whose body is not to be read.

@@ -1,0 +1,75 @@
+// Command domicile-dataplane runs one node of one region.
+//
+//	domicile-dataplane --config /etc/domicile/dataplane.yaml
+//
+// Exit codes: 0 ended by SIGINT or SIGTERM after requests in flight were
+// answered; 1 failed to start, or to end cleanly; 2 wrong usage or
+// configuration.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/domicile-io/domicile/dataplane"
+)
+
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+
+	drainFor = 30 * time.Second
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stderr))
+}
+
+func run(ctx context.Context, args []string, stderr io.Writer) int {
+	flags := flag.NewFlagSet("domicile-dataplane", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	path := flags.String("config", "", "the node's configuration, a YAML file (required)")
+	check := flags.Bool("check", false, "check the configuration and exit")
+	level := slog.LevelInfo
+	flags.TextVar(&level, "log-level", level, "debug, info, warn or error")
+	if err := flags.Parse(args); err != nil {
+		return exitUsage
+	}
+	if *path == "" || flags.NArg() > 0 {
+		fmt.Fprintln(stderr, "domicile-dataplane: give --config and nothing else; --help lists the flags")
+		return exitUsage
+	}
+	cfg, err := dataplane.LoadConfig(*path)
+	if err != nil {
+		fmt.Fprintln(stderr, "domicile-dataplane:", err)
+		return exitUsage
+	}
+	if *check {
+		return exitOK
+	}
+	log := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level}))
+	node, err := dataplane.Open(ctx, cfg, dataplane.Options{Logger: log})
+	if err != nil {
+		fmt.Fprintln(stderr, "domicile-dataplane:", err)
+		return exitFailed
+	}
+	<-ctx.Done()
+	log.Info("node ends; requests in flight are answered first", "at_most", drainFor.String())
+	drain, cancel := context.WithTimeout(context.Background(), drainFor)
+	defer cancel()
+	if err := node.Close(drain); err != nil {
+		fmt.Fprintln(stderr, "domicile-dataplane:", err)
+		return exitFailed
+	}
+	return exitOK
+}

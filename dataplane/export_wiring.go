@@ -1,0 +1,139 @@
+package dataplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"google.golang.org/grpc"
+
+	"github.com/domicile-io/domicile/dataplane/egress"
+	"github.com/domicile-io/domicile/dataplane/export"
+	"github.com/domicile-io/domicile/dataplane/peer"
+	"github.com/domicile-io/domicile/dataplane/server"
+	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/internal/mtls"
+	"github.com/domicile-io/domicile/policy"
+)
+
+// exportsDir holds outbox.db and received.db.
+const exportsDir = "exports"
+
+// openExports is where what moves records between regions is wired: the
+// receiver on n.peers (its connections counted by n.door), the exporter, and
+// the routes that report on both. It runs before the tenants' listener opens;
+// what it opens closes after that listener and before feed, store and keys.
+func (n *Node) openExports() (server.Exports, error) {
+	dir := filepath.Join(n.cfg.DataDir, exportsDir)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make folder for exports: %w", err)
+	}
+	receiver, err := n.openReceiver(dir)
+	if err != nil {
+		return nil, err
+	}
+	exporter, err := n.openExporter(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &exports{exporter: exporter, inbox: receiver.Inbox()}, nil
+}
+
+func (n *Node) openReceiver(dir string) (*peer.Receiver, error) {
+	receiver, err := peer.NewReceiver(peer.ReceiverOptions{Dir: dir, Region: n.region(), Keys: n.keys, Material: n.material, Pair: n.pair, Logger: n.log})
+	if err != nil {
+		return nil, fmt.Errorf("open received rows: %w", err)
+	}
+	n.onClose("received rows", func(context.Context) error { return receiver.Close() })
+	if n.peers == nil {
+		return receiver, nil
+	}
+	stop, err := receiver.Serve(n.door.Listener(n.peers, policy.PseudonymisedExport))
+	if err != nil {
+		return nil, err
+	}
+	n.onClose("peers' listener", func(context.Context) error { stop(); return nil })
+	return receiver, nil
+}
+
+func (n *Node) pair(t policy.TenantID, r policy.RecipientID) (policy.InboundPair, bool) {
+	view := n.feed.Current()
+	if view == nil {
+		return policy.InboundPair{}, false
+	}
+	pair, ok := view.Pair(t, r)
+	if !ok {
+		return policy.InboundPair{}, false
+	}
+	return *pair, true
+}
+
+func (n *Node) openExporter(dir string) (*export.Exporter, error) {
+	sealer, err := store.NewSealer(n.keys, n.cfg.Region, "export/outbox")
+	if err != nil {
+		return nil, err
+	}
+	outbox, err := export.OpenOutbox(dir, sealer)
+	if err != nil {
+		return nil, err
+	}
+	n.onClose("outbox", func(context.Context) error { return outbox.Close() })
+	roads := &roads{node: n, open: map[egress.Route]*grpc.ClientConn{}}
+	n.onClose("connections to other regions", func(context.Context) error { return roads.close() })
+	exporter, err := export.New(export.Options{Store: n.store, Keys: n.keys, Outbox: outbox, Sender: &peer.Sender{Dial: roads.to},
+		Gate: n.gate, Region: n.region(), View: n.feed.Current, Interval: n.cfg.ExportInterval, Window: n.cfg.ExportWindow, Logger: n.log})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { defer close(ended); exporter.Run(ctx) }()
+	n.onClose("exporter", func(context.Context) error { cancel(); <-ended; return nil })
+	return exporter, nil
+}
+
+// roads keeps one connection per (region, basis, tenant), so that the ledger
+// can say whose bytes they were.
+type roads struct {
+	node *Node
+	mu   sync.Mutex
+	open map[egress.Route]*grpc.ClientConn
+}
+
+func (r *roads) to(permit policy.Permit) (grpc.ClientConnInterface, error) {
+	target, ok := r.node.cfg.Peers[string(permit.To())]
+	if !ok {
+		return nil, policy.Errorf(policy.EgressDenied, "region %s has no entry in peers of this node's configuration; add its peer address", permit.To())
+	}
+	route := egress.Route{Class: policy.PseudonymisedExport, Region: permit.To(), Boundary: policy.Boundary(target.Boundary),
+		Basis: permit.Basis(), Tenant: permit.Tenant()}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if conn := r.open[route]; conn != nil {
+		return conn, nil
+	}
+	if err := r.node.door.Allow(route.Class, target.Address); err != nil {
+		return nil, err
+	}
+	config := r.node.material.Client(mtls.Peer{Roles: []mtls.Role{mtls.DataPlane}, Region: permit.To()})
+	conn, err := r.node.door.GRPC(route, target.Address, config)
+	if err != nil {
+		return nil, err
+	}
+	r.open[route] = conn
+	return conn, nil
+}
+
+func (r *roads) close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all error
+	for _, conn := range r.open {
+		all = errors.Join(all, conn.Close())
+	}
+	r.open = map[egress.Route]*grpc.ClientConn{}
+	return all
+}
