@@ -29,10 +29,10 @@ func (e *edit) current(key string) (policy.Row, bool) {
 }
 
 // remove takes a row and what it brought out again.
-func (e *edit) remove(key string) bool {
+func (e *edit) remove(key string) {
 	old, ok := e.current(key)
 	if !ok {
-		return false
+		return
 	}
 	delete(e.rows.at(e.next.rows, key), key)
 	switch {
@@ -48,7 +48,6 @@ func (e *edit) remove(key string) bool {
 	case old.Pair != nil:
 		e.dropKeys(old.Pair.Keys)
 	}
-	return true
 }
 
 // put adds a row or replaces the one with its key.

@@ -13,11 +13,17 @@ package feed
 import (
 	"context"
 	"crypto/ed25519"
+	"errors"
+	"fmt"
 	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/domicile-io/domicile/api/bundle"
 	"github.com/domicile-io/domicile/dataplane/egress"
 	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/internal/mtls"
@@ -39,19 +45,10 @@ type Options struct {
 	Metrics prometheus.Registerer // nil: none
 }
 
-// Clock is the two clocks that freshness depends on. The zero Clock is the system's.
-type Clock struct {
-	Wall    func() time.Time     // nil: time.Now
-	Elapsed func() time.Duration // since any fixed moment; goes on in suspend, never jumps; nil: CLOCK_BOOTTIME
-}
-
-// UnknownAge is the age of a bundle whose last contact is not known.
-const UnknownAge = time.Duration(1<<63 - 1)
-
 // Status is for people and probes.
 type Status struct {
 	Revision     uint64        // of the current bundle; 0 none
-	Age          time.Duration // since the control plane last confirmed it; UnknownAge
+	Age          time.Duration // since the control plane last confirmed it; policy.AgeUnknown
 	Connected    bool          // a stream is open
 	Voter        string        // address of the stream's other end, or ""
 	ClockSuspect bool
@@ -61,33 +58,142 @@ type Status struct {
 
 // Feed follows the control plane. Make it with Open, then Start; Close ends it.
 // It is safe for concurrent use.
-type Feed struct{ o Options }
+type Feed struct {
+	o     Options
+	fresh *freshness
+	view  atomic.Pointer[View]
+
+	// Of the following goroutine, after Open.
+	replica replica
+	cache   *cache
+	kept    contact // as last saved
+
+	ctx  context.Context // ends with Close
+	stop context.CancelFunc
+	done sync.WaitGroup
+
+	mu      sync.Mutex
+	changed chan struct{} // closed and replaced when view changes
+	status  Status        // the parts that the stream knows
+	nacks   map[string]int64
+}
 
 // Open loads the cache; Current is then non-nil if there was a good one. A
-// cache that does not verify is left alone, reported in Status, and not served.
-// Errors: bad options, or a folder or key that cannot be had.
-func Open(o Options) (*Feed, error) { return &Feed{o: o}, nil }
+// cache that does not verify is reported and not served, and the node waits for
+// the control plane. Errors: bad options, or a folder or key that cannot be had.
+func Open(o Options) (*Feed, error) {
+	if err := o.check(); err != nil {
+		return nil, fmt.Errorf("open the policy feed: %w", err)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	key, err := o.Keys.Named(keyName)
+	if err != nil {
+		return nil, fmt.Errorf("open the policy feed: key of the bundle cache: %w", err)
+	}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open the policy feed: %w", err)
+	}
+	cluster := o.Material.Identity.Cluster
+	c, err := newCache(o.Dir, key, cluster+"/"+string(o.Region)+"\n")
+	if err != nil {
+		return nil, err
+	}
+	f := &Feed{o: o, fresh: newFreshness(o.Clock), cache: c, changed: make(chan struct{}), nacks: map[string]int64{},
+		replica: replica{expect: bundle.Expect{Cluster: cluster, Region: o.Region, Root: o.RootPublicKey}}}
+	f.ctx, f.stop = context.WithCancel(context.Background())
+	if err := o.Door.Allow(policy.ControlStream, o.ControlPlane...); err != nil {
+		return nil, fmt.Errorf("open the policy feed: %w", err)
+	}
+	f.restore()
+	if o.Metrics != nil {
+		if err := o.Metrics.Register(collector{f}); err != nil {
+			return nil, fmt.Errorf("register the policy feed's metrics: %w", err)
+		}
+	}
+	return f, nil
+}
+
+func (o Options) check() error {
+	switch {
+	case o.Material == nil || o.Keys == nil || o.Door == nil:
+		return errors.New("certificate, keys and door must be given")
+	case o.Material.Identity.Role != mtls.DataPlane:
+		return fmt.Errorf("the certificate's role is %s, want %s", o.Material.Identity.Role, mtls.DataPlane)
+	case o.Material.Identity.Region != o.Region:
+		return fmt.Errorf("the certificate is of region %s, the configuration says %s: one of them is wrong", o.Material.Identity.Region, o.Region)
+	case len(o.RootPublicKey) != ed25519.PublicKeySize:
+		return fmt.Errorf("the root public key is %d bytes, want %d", len(o.RootPublicKey), ed25519.PublicKeySize)
+	case len(o.ControlPlane) == 0:
+		return errors.New("no control-plane address was given")
+	case o.Dir == "":
+		return errors.New("no folder was given")
+	}
+	return nil
+}
 
 // Start begins to follow the control plane, until Close.
-func (f *Feed) Start() {}
+func (f *Feed) Start() { f.done.Go(f.follow) }
 
 // Current is the latest good bundle, or nil before the first.
-func (f *Feed) Current() *View { return nil }
+func (f *Feed) Current() *View { return f.view.Load() }
 
-// Age is how long ago the control plane last confirmed the bundle; UnknownAge
-// when that is not known. At and past fresh_until it is at least policy.FreshFor.
-func (f *Feed) Age() time.Duration { return UnknownAge }
+// Age is how long ago the control plane last confirmed the bundle;
+// policy.AgeUnknown when that is not known. At and past fresh_until it is at
+// least policy.FreshFor.
+func (f *Feed) Age() time.Duration { return f.fresh.age() }
 
 // ClockSuspect reports whether the wall clock has jumped by more than 5 s
-// against the monotonic one and no contact has confirmed it since.
-func (f *Feed) ClockSuspect() bool { return false }
+// against the monotonic one, and has neither gone back nor been confirmed by
+// the control plane since.
+func (f *Feed) ClockSuspect() bool { return f.fresh.clockSuspect() }
 
 // Wait returns when the current bundle is at revision or later. When ctx ends
 // first the error is POLICY_STALE.
-func (f *Feed) Wait(ctx context.Context, revision uint64) error { return nil }
+func (f *Feed) Wait(ctx context.Context, revision uint64) error {
+	for {
+		f.mu.Lock()
+		changed := f.changed
+		f.mu.Unlock()
+		if v := f.Current(); v != nil && v.Revision >= revision {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return policy.Errorf(policy.PolicyStale, "this node has not yet seen policy revision %d; retry in a moment", revision)
+		}
+	}
+}
 
 // Status describes the feed now.
-func (f *Feed) Status() Status { return Status{Age: UnknownAge} }
+func (f *Feed) Status() Status {
+	f.mu.Lock()
+	s := f.status
+	f.mu.Unlock()
+	if v := f.Current(); v != nil {
+		s.Revision = v.Revision
+	}
+	s.Age, s.ClockSuspect = f.Age(), f.ClockSuspect()
+	return s
+}
 
 // Close ends the stream and waits for it.
-func (f *Feed) Close() error { return nil }
+func (f *Feed) Close() error {
+	f.stop()
+	f.done.Wait()
+	if f.o.Metrics != nil {
+		f.o.Metrics.Unregister(collector{f})
+	}
+	f.cache.close()
+	return nil
+}
+
+func (f *Feed) publish(v *View) {
+	f.view.Store(v)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	close(f.changed)
+	f.changed = make(chan struct{})
+}

@@ -72,12 +72,16 @@ func (v *View) With(revision uint64, rows []policy.Row, removed []string) (*View
 	e := edit{next: *v}
 	e.next.Revision = revision
 	for _, key := range removed {
-		if !e.remove(key) {
-			return nil, fmt.Errorf("removed row %.80q is not in the bundle", key)
-		}
+		e.remove(key) // one that is absent came and went between two revisions
 	}
-	for i := range rows {
-		if err := e.put(rows[i]); err != nil {
+	seen := make(map[string]bool, len(rows))
+	for _, r := range rows {
+		if key := r.RowKey(); seen[key] {
+			return nil, fmt.Errorf("row %.80q stands twice", key)
+		} else {
+			seen[key] = true
+		}
+		if err := e.put(r); err != nil {
 			return nil, err
 		}
 	}
@@ -143,7 +147,8 @@ func (w *writer[V]) table(t table[V]) table[V] {
 	if !w.used {
 		return t
 	}
-	return table[V]{shard: &w.next}
+	next := w.next // a copy, so that a view does not keep its edit, and through it every earlier view
+	return table[V]{shard: &next}
 }
 
 func shardOf(key string) uint64 { return maphash.String(seed, key) % shards }

@@ -1,0 +1,19 @@
+package feed
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// bootTime is CLOCK_BOOTTIME: Go's own monotonic clock stops in suspend, and a
+// node that slept must not think that its bundle is fresh.
+func bootTime() time.Duration {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+		return time.Since(started)
+	}
+	return time.Duration(ts.Nano())
+}
+
+var started = time.Now()

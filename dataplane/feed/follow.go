@@ -1,0 +1,155 @@
+package feed
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/domicile-io/domicile/api"
+	controlv1 "github.com/domicile-io/domicile/api/control/v1"
+	"github.com/domicile-io/domicile/dataplane/egress"
+	"github.com/domicile-io/domicile/internal/mtls"
+	"github.com/domicile-io/domicile/policy"
+)
+
+const (
+	minBackoff = 100 * time.Millisecond
+	maxBackoff = 5 * time.Second // so that a healed control plane is heard well within 30 s
+	// silence ends a stream: a renewal comes every 15 s, so three have been missed.
+	silence = 45 * time.Second
+	// patience is how long a voter may take to send its first push.
+	patience = 15 * time.Second
+	// maxMessage is the stream's limit; a part holds 1 MiB of rows.
+	maxMessage = 4 << 20
+)
+
+// follow tries the voters in turn until Close. A voter that names the leader is
+// followed there at once, when the leader is among the configured voters.
+func (f *Feed) follow() {
+	backoff, next := minBackoff, 0
+	hinted := false
+	for f.ctx.Err() == nil {
+		voter := f.o.ControlPlane[next%len(f.o.ControlPlane)]
+		heard, err := f.stream(voter)
+		if f.ctx.Err() != nil {
+			return
+		}
+		f.note(func(s *Status) { s.Connected, s.Voter, s.LastError = false, "", err.Error() })
+		f.o.Logger.Warn("control stream ended", "voter", voter, "error", err)
+		if heard {
+			backoff = minBackoff
+		}
+		if at := f.leader(err); at >= 0 && at != next && !hinted {
+			next, hinted = at, true // once in a row: two voters may each think the other leads
+			continue
+		}
+		next, hinted = (next+1)%len(f.o.ControlPlane), false
+		select {
+		case <-f.ctx.Done():
+		case <-time.After(backoff/2 + rand.N(backoff/2)):
+		}
+		backoff = min(2*backoff, maxBackoff)
+	}
+}
+
+// leader finds the voter that err names as the leader; -1 when it names none of ours.
+func (f *Feed) leader(err error) int {
+	var e *policy.Error
+	if !errors.As(err, &e) {
+		return -1
+	}
+	return slices.Index(f.o.ControlPlane, e.Metadata["leader"])
+}
+
+// stream follows one voter until the stream ends, and says why it did and
+// whether anything good came.
+func (f *Feed) stream(voter string) (heard bool, err error) {
+	ctx, cancel := context.WithCancelCause(f.ctx)
+	defer cancel(nil)
+	cc, err := f.o.Door.GRPC(egress.Route{Class: policy.ControlStream}, voter, f.o.Material.Client(mtls.Peer{Roles: []mtls.Role{mtls.ControlPlane}}),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}))
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = cc.Close() }()
+	// The timer ends a stream that says nothing; it bounds the connecting too.
+	quiet := time.AfterFunc(patience, func() { cancel(errors.New("nothing was heard for too long")) })
+	defer quiet.Stop()
+	s, err := controlv1.NewDistributionServiceClient(cc).Subscribe(ctx)
+	if err != nil {
+		return false, f.why(ctx, err)
+	}
+	if err := s.Send(&controlv1.NodeMessage{Message: &controlv1.NodeMessage_Hello{Hello: f.hello()}}); err != nil {
+		_, err = s.Recv() // Send says only EOF
+		return false, f.why(ctx, err)
+	}
+	resync := false
+	for {
+		p, err := s.Recv()
+		if err != nil {
+			return heard, f.why(ctx, err)
+		}
+		quiet.Reset(silence)
+		f.note(func(st *Status) { st.Connected, st.Voter = true, voter })
+		if resync && p.GetPart().GetNumber() != 0 || resync && p.GetPart() == nil {
+			continue // sent before the other side knew of our refusal
+		}
+		refused := f.handle(p)
+		resync = refused != nil
+		heard = heard || !resync
+		if err := s.Send(f.answer(p, refused)); err != nil {
+			_, err = s.Recv()
+			return heard, f.why(ctx, err)
+		}
+	}
+}
+
+func (f *Feed) why(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	if err == nil {
+		err = errors.New("the stream ended")
+	}
+	return fmt.Errorf("follow the control plane: %w", api.FromGRPC(err))
+}
+
+// hello asks for what follows the bundle we hold durably. Without a file to
+// append to, only a snapshot can be kept.
+func (f *Feed) hello() *controlv1.Hello {
+	if f.replica.good == nil || f.cache.f == nil || f.cache.stale() {
+		return &controlv1.Hello{}
+	}
+	return &controlv1.Hello{LastRevision: f.replica.good.view.Revision, StateHash: hex.EncodeToString(f.replica.good.hash[:])}
+}
+
+// answer acknowledges what is durable and published, or says what is wrong.
+func (f *Feed) answer(p *controlv1.Push, refused *refusal) *controlv1.NodeMessage {
+	last := uint64(0)
+	if f.replica.good != nil {
+		last = f.replica.good.view.Revision
+	}
+	if refused == nil {
+		return &controlv1.NodeMessage{Message: &controlv1.NodeMessage_Ack{Ack: &controlv1.Ack{Revision: last, Nonce: p.GetNonce()}}}
+	}
+	f.o.Logger.Error("bundle refused; the last good one stays", "reason", refused.reason, "error", refused.err, "last_good", last)
+	f.note(func(s *Status) { s.LastNack = refused.reason })
+	f.mu.Lock()
+	f.nacks[refused.reason]++
+	f.mu.Unlock()
+	return &controlv1.NodeMessage{Message: &controlv1.NodeMessage_Nack{Nack: &controlv1.Nack{LastGood: last, Nonce: p.GetNonce(), Reason: refused.reason}}}
+}
+
+func (f *Feed) note(change func(*Status)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change(&f.status)
+}

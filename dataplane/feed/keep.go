@@ -1,0 +1,124 @@
+package feed
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/domicile-io/domicile/api/bundle"
+	controlv1 "github.com/domicile-io/domicile/api/control/v1"
+)
+
+// restore loads what an earlier process made durable, through the checks of the
+// stream. What does not verify is not served; the floor holds all the same.
+func (f *Feed) restore() {
+	k, err := f.cache.loadContact()
+	if err != nil {
+		f.o.Logger.Error("bundle contact is not used", "error", err)
+	}
+	f.kept, f.replica.floor = k, k.Floor
+	loading := f.replica
+	loading.floor = 0 // earlier frames are below it; the last one must not be
+	err = f.cache.load(func(p *controlv1.Push) error {
+		s, refused := loading.take(p)
+		if refused != nil {
+			return refused
+		}
+		loading.commit(s)
+		return nil
+	})
+	switch {
+	case missing(err):
+		return
+	case err == nil && loading.good == nil:
+		err = errors.New("it holds no whole snapshot")
+	case err == nil && loading.good.view.Revision < k.Floor:
+		err = fmt.Errorf("it is at revision %d, below %d which this node has already had: the file was rolled back", loading.good.view.Revision, k.Floor)
+	}
+	if err != nil {
+		f.cache.close()
+		f.o.Logger.Error("bundle cache is not used; tenants wait for the control plane", "error", err)
+		f.note(func(s *Status) { s.LastError = "bundle cache: " + err.Error() })
+		return
+	}
+	f.replica.good, f.replica.floor = loading.good, loading.good.view.Revision
+	if !k.At.IsZero() {
+		f.fresh.restore(k.At, k.FreshUntil)
+	}
+	f.publish(f.replica.good.view)
+	f.o.Logger.Info("bundle loaded from the cache", "revision", f.replica.good.view.Revision)
+}
+
+// handle verifies one push, makes it durable, publishes it, in this order; the
+// caller acknowledges last.
+func (f *Feed) handle(p *controlv1.Push) *refusal {
+	s, refused := f.replica.take(p)
+	if refused == nil {
+		refused = f.keep(p, s)
+	}
+	if refused != nil {
+		f.cache.abandon()
+		f.replica.open = nil
+		return refused
+	}
+	f.replica.commit(s)
+	if s.next != nil {
+		f.publish(s.next.view)
+		f.o.Logger.Info("bundle applied", "revision", s.next.view.Revision, "tenants", s.next.rows.Len())
+	}
+	return nil
+}
+
+// keep makes what a push changes durable: rows in the cache, floor and contact
+// beside it.
+func (f *Feed) keep(p *controlv1.Push, s step) *refusal {
+	if p.GetPart() != nil {
+		if err := f.keepPart(p, s); err != nil {
+			return &refusal{reason: noStorage, err: err}
+		}
+	} else if s.next != nil {
+		f.cache.abandon()
+		if err := f.cache.append(p); err != nil {
+			return &refusal{reason: noStorage, err: err}
+		}
+	}
+	if !s.sealed {
+		return nil
+	}
+	return f.keepContact(s.statement)
+}
+
+func (f *Feed) keepPart(p *controlv1.Push, s step) error {
+	if s.first {
+		if err := f.cache.begin(); err != nil {
+			return err
+		}
+	}
+	if err := f.cache.add(p); err != nil {
+		return err
+	}
+	if s.next != nil {
+		return f.cache.finish()
+	}
+	return nil
+}
+
+// keepContact: a seal that has already run out is no contact, but its revision
+// counts. Freshness is confirmed last, when everything else is durable.
+func (f *Feed) keepContact(st bundle.Statement) *refusal {
+	k := contact{Floor: max(f.replica.floor, st.Revision), At: f.kept.At, FreshUntil: f.kept.FreshUntil}
+	now, valid := f.fresh.valid(st.FreshUntil)
+	if valid {
+		k.At, k.FreshUntil = now, st.FreshUntil
+	} else {
+		f.o.Logger.Warn("a seal that has already run out confirms nothing: its sender has lost touch with its cluster, or one of the clocks is wrong",
+			"fresh_until", st.FreshUntil, "wall_clock", now)
+	}
+	if err := f.cache.saveContact(k); err != nil {
+		return &refusal{reason: noStorage, err: err}
+	}
+	f.kept = k
+	if valid {
+		f.fresh.confirm(st.FreshUntil)
+	}
+	return nil
+}
