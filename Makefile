@@ -1,0 +1,96 @@
+# make without a target prints what there is. A target's help is its ## line.
+
+GO      ?= go
+BUILD   := .build
+BUF_VERSION := 1.75.0
+BUF     := $(BUILD)/node_modules/.bin/buf
+STATICCHECK := $(BUILD)/staticcheck
+FUZZTIME ?= 10s
+# Packages whose every statement a test must reach.
+COVERED := ./policy ./dataplane/record
+
+.DEFAULT_GOAL := help
+.PHONY: help
+help: ## print this
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## compile the programs into bin/
+	$(GO) build -o bin/ ./cmd/...
+
+.PHONY: demo
+demo: ## tell the whole story once and end
+	$(GO) run ./cmd/domicile dev --demo --exit
+
+.PHONY: test
+test: ## run every test (units, architecture, system, residency scan), then cover
+	$(GO) test ./...
+	@$(MAKE) --no-print-directory cover
+
+.PHONY: race
+race: ## run the tests under the race detector
+	$(GO) test -race ./...
+
+.PHONY: cover
+cover: ## demand that tests reach every statement of the pure packages
+	@mkdir -p $(BUILD)
+	$(GO) test -coverprofile=$(BUILD)/cover.out $(COVERED)
+	@if $(GO) tool cover -func=$(BUILD)/cover.out | grep -v '100.0%$$'; then \
+	  echo "cover: a test must reach every statement of the functions above; see $(GO) tool cover -html=$(BUILD)/cover.out" >&2; exit 1; fi
+
+.PHONY: residency-scan
+residency-scan: ## search every sink outside the home region for planted canaries
+	$(GO) test -count=1 -v ./test/residency/...
+
+.PHONY: accept
+accept: build ## run the system tests on real processes, without cached results
+	$(GO) test -count=1 ./test/...
+
+.PHONY: fuzz-short
+fuzz-short: ## fuzz every target for FUZZTIME (10s) each
+	@set -e; grep -rlE '^func Fuzz' --include='*_test.go' . | sort | while read -r file; do \
+	  for target in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p' $$file); do \
+	    echo "fuzz $$(dirname $$file) $$target"; \
+	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$(dirname $$file); \
+	  done; done
+
+.PHONY: bench-short
+bench-short: ## measure ingest, policy writes and decisions beside this machine's fsync rate (two minutes)
+	$(GO) run ./bench
+
+.PHONY: lint
+lint: $(STATICCHECK) ## gofmt, go vet, staticcheck
+	@unformatted=$$(gofmt -l .); \
+	 if [ -n "$$unformatted" ]; then echo "gofmt -w these:" >&2; echo "$$unformatted" >&2; exit 1; fi
+	$(GO) vet ./...
+	$(STATICCHECK) ./...
+
+.PHONY: lint-proto
+lint-proto: $(BUF) protodeps ## lint the protobuf sources
+	$(BUF) lint
+
+.PHONY: generate
+generate: $(BUF) protodeps ## generate the wire code and OpenAPI from api/**/*.proto
+	$(BUF) generate
+
+.PHONY: drift
+drift: generate ## fail when committed generated code differs from its sources
+	@git diff --exit-code --stat -- api || { echo "drift: run make generate and commit the result" >&2; exit 1; }
+
+.PHONY: protodeps
+protodeps:
+	$(GO) run ./internal/protodeps $(BUILD)/proto
+
+.PHONY: ci
+ci: ## what .ci/run does
+	.ci/run
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf $(BUILD) bin
+
+$(STATICCHECK): tools/go.mod tools/go.sum
+	cd tools && $(GO) build -o ../$(STATICCHECK) honnef.co/go/tools/cmd/staticcheck
+
+$(BUF):
+	npm install --prefix $(BUILD) --no-save --no-audit --no-fund @bufbuild/buf@$(BUF_VERSION)

@@ -1,0 +1,95 @@
+package archtest
+
+// module is the prefix of every import path of ours.
+const module = "github.com/domicile-io/domicile/"
+
+// importRule says what the packages under From may never reach, or what alone
+// they may reach, directly or through others.
+type importRule struct {
+	From   string   // our package, or a tree of them with /...
+	Never  []string // our packages or trees that it never reaches
+	Only   []string // when set: the only packages of ours that it reaches; nothing from outside the standard library
+	Reason string
+}
+
+var imports = []importRule{
+	{From: "policy", Only: []string{}, Reason: "the decision is pure: whoever audits it reads one package and the standard library"},
+	{From: "dataplane/record", Only: []string{"policy"}, Reason: "what a record is, and how it is pseudonymised, does no I/O and trusts no library"},
+	{From: "controlplane/...", Never: []string{"dataplane/...", "api/data", "api/peer/..."}, Reason: "residency by import graph: the control plane cannot name a call record"},
+	{From: "api/control/...", Never: []string{"api/data", "api/peer/...", "dataplane/...", "controlplane/..."}, Reason: "the control plane's wire carries no record, and the wire knows no implementation"},
+	{From: "api/data", Never: []string{"dataplane/...", "controlplane/...", "api/control/..."}, Reason: "the wire knows no implementation"},
+	{From: "api/peer/...", Never: []string{"dataplane/...", "controlplane/...", "api/control/..."}, Reason: "the wire knows no implementation"},
+	{From: "regions", Never: []string{"api/...", "controlplane/...", "dataplane/..."}, Reason: "the catalogue only seeds; it knows policy and nothing else of ours"},
+	{From: "dataplane/...", Never: []string{"controlplane/..."}, Reason: "a region lives on without the control plane; they meet on the wire only"},
+	{From: "dataplane/store", Never: []string{"dataplane/store/local", "dataplane/server"}, Reason: "the contract knows none of its implementations"},
+	{From: "dataplane/intake", Never: []string{"dataplane/store/...", "dataplane/egress", "dataplane/peer"}, Reason: "parsers read bytes and return records; they can neither keep nor send them"},
+	{From: "internal/mtls", Only: []string{"policy"}, Reason: "identity is small enough to audit"},
+}
+
+// door is one dependency and the only packages that import it. Tests may too.
+type door struct {
+	Import string   // import path, or a tree with /...
+	Only   []string // packages of ours
+	Reason string
+}
+
+var doors = []door{
+	{"github.com/hashicorp/raft", []string{"controlplane/replica"}, "consensus has one owner; everybody else proposes and reads"},
+	{"github.com/hashicorp/raft-boltdb/v2", []string{"controlplane/replica"}, "the Raft log is the replica's business"},
+	{"github.com/hashicorp/go-hclog", []string{"controlplane/replica"}, "only Raft logs through it, into slog"},
+	{"go.etcd.io/bbolt", []string{"controlplane/store", "controlplane/replica", "dataplane/export", "dataplane/peer"}, "policy state; the Raft log's options; in a region only the outbox and the received transfers, which need one transaction each"},
+	{"github.com/cockroachdb/pebble/v2/...", []string{"dataplane/store/local"}, "the embedded engine sits behind the store's contract"},
+	{"github.com/nyaruka/phonenumbers", []string{"dataplane/intake"}, "numbers become E.164 once, where they come in"},
+	{"github.com/grpc-ecosystem/grpc-gateway/v2/runtime", []string{"api/control/v1", "controlplane/server"}, "one gateway, before one listener"},
+	{"buf.build/go/protovalidate", []string{"controlplane/server"}, "wire validation happens in the one interceptor chain"},
+	{"go.yaml.in/yaml/v3", []string{"regions", "controlplane", "dataplane", "internal/testcluster"}, "configuration and catalogue; nothing on the wire is YAML"},
+	{"github.com/spf13/cobra", []string{"internal/cli"}, "commands are parsed in one place"},
+	{"charm.land/lipgloss/v2", []string{"internal/screen"}, "one package decides how things look"},
+	{"github.com/schollz/progressbar/v3", []string{"internal/cli"}, "only people watch progress"},
+	{"github.com/jhump/protoreflect/v2/...", []string{"internal/protodeps"}, "a tool of code generation"},
+}
+
+// absentDoors are dependencies without a door: importing one anywhere fails
+// until a package is named here in [doors], in the commit that needs it.
+var absentDoors = []string{
+	"github.com/aws/aws-sdk-go-v2/...", // dataplane/aws, with the cold tier
+	"github.com/jackc/pgx/v5/...",      // dataplane/store/sql
+	"github.com/hashicorp/terraform-plugin-framework/...",
+}
+
+// call is a function or value of the standard library or ours that only some
+// packages may mention. It is searched in the syntax, tests excepted.
+type call struct {
+	Package string   // import path; ours without the module
+	Names   []string // selectors
+	Within  string   // the tree that the rule is about
+	Only    []string // packages within it that may
+	Reason  string
+}
+
+var calls = []call{
+	{"policy", []string{"Decide"}, "dataplane/...", []string{"dataplane/gate"}, "one caller decides, so one place fails closed and one journal is complete"},
+	{"net", []string{"Dial", "DialTimeout", "DialTCP", "DialUDP", "DialUnix", "DialIP", "Dialer"}, "dataplane/...", []string{"dataplane/egress"}, "INV05: every connection that a data plane dials has its ledger entry"},
+	{"crypto/tls", []string{"Dial", "DialWithDialer", "Dialer", "Client"}, "dataplane/...", []string{"dataplane/egress"}, "INV05"},
+	{"net/http", []string{"DefaultClient", "DefaultTransport", "Get", "Head", "Post", "PostForm", "Client", "Transport"}, "dataplane/...", []string{"dataplane/egress"}, "INV05"},
+	{"google.golang.org/grpc", []string{"NewClient", "Dial", "DialContext"}, "dataplane/...", []string{"dataplane/egress"}, "INV05"},
+	{"net/http/pprof", []string{"*"}, "...", nil, "INV39: a profile is a copy of memory"},
+	{"os", []string{"Exit"}, "controlplane/...", nil, "only a main ends the process on purpose"},
+	{"os", []string{"Exit"}, "dataplane/...", []string{"dataplane/store/local"}, "only a main ends the process on purpose, and an engine whose disk failed under it"},
+}
+
+// forbiddenNames are package names that say nothing about what is inside.
+var forbiddenNames = []string{"util", "utils", "common", "models", "types", "helpers", "core", "base", "pkg", "misc", "shared", "lib"}
+
+// Bounds on size. Generated files are exempt.
+const (
+	maxFileLines     = 500
+	maxFunctionLines = 70
+)
+
+// longFiles and longFunctions may exceed the bounds; each says why. Both are
+// listed in ARCHITECTURE.md.
+var (
+	longFiles     = map[string]string{}
+	longFunctions = map[string]string{} // "package.Func" or "package.Type.Method"
+)
