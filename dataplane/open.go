@@ -10,6 +10,7 @@ import (
 	"net"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -57,6 +58,7 @@ type Node struct {
 	door     *egress.Door
 	feed     *feed.Feed
 	gate     *gate.Gate
+	disk     *disk
 	server   *server.Server
 
 	tenants net.Listener // bound, below TLS and the count
@@ -147,7 +149,8 @@ func (n *Node) openStore(Options) error {
 	corrupt := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "domicile_corrupt_values_total",
 		Help: "Sealed values that did not open; they are neither served nor dropped."}, []string{"kind"})
 	n.registry.MustRegister(corrupt)
-	s, err := localstore.Open(localstore.Options{Dir: filepath.Join(n.cfg.DataDir, recordsDir), Region: n.region(), Keys: n.keys, Logger: n.log,
+	n.disk = &disk{path: n.cfg.DataDir, now: time.Now}
+	s, err := localstore.Open(localstore.Options{Dir: filepath.Join(n.cfg.DataDir, recordsDir), Region: n.region(), Keys: n.keys, Logger: n.log, DiskUsed: n.disk.share,
 		OnCorrupt: func(kind string) { corrupt.WithLabelValues(kind).Inc() }})
 	if err != nil {
 		return fmt.Errorf("open record store: %w", err)
@@ -181,7 +184,7 @@ func (n *Node) openFeed(Options) error {
 	n.feed = f
 	n.onClose("policy feed", func(context.Context) error { return f.Close() })
 	n.gate = gate.New(gate.Options{Region: n.region(), Feed: f, BaseURLs: n.cfg.BaseURLs,
-		Keys: n.keys.Healthy, Ledger: n.door.Healthy, Metrics: n.registry})
+		Keys: n.keys.Healthy, Ledger: n.door.Healthy, Disk: n.disk.full, Metrics: n.registry})
 	return nil
 }
 
@@ -196,7 +199,13 @@ func (n *Node) openServer(Options) error {
 	if err != nil {
 		return err
 	}
-	go func() { n.served <- n.server.Serve(n.door.Listener(n.tenants, policy.CustomerAPI)) }()
+	go func() {
+		err := n.server.Serve(n.door.Listener(n.tenants, policy.CustomerAPI))
+		if err != nil {
+			n.log.Error("tenants' listener ended; restart the node", "cause", err.Error())
+		}
+		n.served <- err
+	}()
 	n.onClose("tenants' listener", func(ctx context.Context) error {
 		return errors.Join(n.server.Shutdown(ctx), <-n.served)
 	})
