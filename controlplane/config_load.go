@@ -1,5 +1,101 @@
 package controlplane
 
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"regexp"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxConfig is the greatest configuration file that is read, in bytes.
+const maxConfig = 1 << 20
+
 // LoadConfig reads a strict YAML file: an unknown key, a missing one or a bad
 // value stops the start with an error that names the key.
-func LoadConfig(path string) (Config, error) { return Config{}, nil }
+func LoadConfig(path string) (Config, error) {
+	var cfg Config
+	f, err := os.Open(path)
+	if err != nil {
+		return cfg, fmt.Errorf("open configuration: %w", err)
+	}
+	defer func() { _ = f.Close() }() // only read
+	raw, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+	if err != nil {
+		return cfg, fmt.Errorf("read configuration %s: %w", path, err)
+	}
+	if len(raw) > maxConfig {
+		return cfg, fmt.Errorf("configuration %s is longer than %d bytes", path, maxConfig)
+	}
+	d := yaml.NewDecoder(bytes.NewReader(raw))
+	d.KnownFields(true)
+	if err := d.Decode(&cfg); err != nil {
+		return cfg, fmt.Errorf("configuration %s: %w", path, err)
+	}
+	if err := d.Decode(new(any)); !errors.Is(err, io.EOF) {
+		return cfg, fmt.Errorf("configuration %s holds a second document; write one", path)
+	}
+	if err := cfg.Validate(); err != nil {
+		return cfg, fmt.Errorf("configuration %s: %w", path, err)
+	}
+	return cfg, nil
+}
+
+var (
+	voterName  = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
+	sha256Form = regexp.MustCompile(`^[0-9a-f]{64}$`)
+)
+
+// Validate names every key that is missing or bad.
+func (c Config) Validate() error {
+	var bad []error
+	require := func(ok bool, key, why string) {
+		if !ok {
+			bad = append(bad, fmt.Errorf("%s: %s", key, why))
+		}
+	}
+	require(voterName.MatchString(c.Name), "name", "must match "+voterName.String())
+	for key, value := range map[string]string{
+		"data_dir": c.DataDir, "bundle_key": c.BundleKey, "bundle_key_certificate": c.BundleKeyCertificate,
+		"tls.certificate": c.TLS.Certificate, "tls.key": c.TLS.Key, "tls.ca": c.TLS.CA,
+		"gateway_tls.certificate": c.GatewayTLS.Certificate, "gateway_tls.key": c.GatewayTLS.Key, "gateway_tls.ca": c.GatewayTLS.CA,
+	} {
+		require(value != "", key, "is required")
+	}
+	for key, value := range map[string]string{"rest_address": c.RESTAddress, "grpc_address": c.GRPCAddress, "raft_address": c.RaftAddress} {
+		require(isAddress(value), key, "must be host:port")
+	}
+	require(c.OpsAddress == "" || isAddress(c.OpsAddress), "ops_address", "must be host:port, or left out")
+	root, err := hex.DecodeString(c.RootPublicKey)
+	require(err == nil && len(root) == ed25519.PublicKeySize, "root_public_key", "must be 64 hex digits, the operator root's Ed25519 public key")
+	ours, seen := false, map[string]bool{}
+	for i, v := range c.Voters {
+		key := fmt.Sprintf("voters[%d].", i)
+		require(voterName.MatchString(v.Name), key+"name", "must match "+voterName.String())
+		require(!seen[v.Name], key+"name", "stands twice")
+		require(isAddress(v.RaftAddress), key+"raft_address", "must be host:port")
+		require(isAddress(v.GRPCAddress), key+"grpc_address", "must be host:port")
+		seen[v.Name] = true
+		ours = ours || v.Name == c.Name
+	}
+	require(ours, "voters", "must list all voters, this one included under its name")
+	if b := c.Bootstrap; b != nil {
+		require(sha256Form.MatchString(b.OperatorTokenSHA256), "bootstrap.operator_token_sha256", "must be 64 hex digits, the SHA-256 of the first operator's token")
+		for region, u := range b.BaseURLs {
+			require(strings.HasPrefix(u, "https://"), "bootstrap.base_urls."+region, "must be an https URL")
+		}
+	}
+	return errors.Join(bad...)
+}
+
+func isAddress(s string) bool {
+	_, port, err := net.SplitHostPort(s)
+	return err == nil && port != ""
+}

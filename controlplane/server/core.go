@@ -1,0 +1,160 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/domicile-io/domicile/api"
+	"github.com/domicile-io/domicile/controlplane/replica"
+	"github.com/domicile-io/domicile/controlplane/store"
+	"github.com/domicile-io/domicile/policy"
+)
+
+// core is what all services share.
+type core struct {
+	name    string // our name among the voters
+	voters  map[string]Voter
+	cluster string
+	store   *store.Store
+	replica *replica.Replica
+	hub     *hub
+	log     *slog.Logger
+	metrics *metrics
+}
+
+// write stamps and proposes what plan makes, unless the request's idempotency
+// key already had its effect: then that is the result, and plan, which may judge
+// by a state that has moved on, is not asked. Refusals of the domain are errors.
+func (c *core) write(ctx context.Context, req proto.Message, plan func() (store.Payload, error)) (store.Result, error) {
+	stamp, err := c.stamp(ctx, req)
+	if err != nil {
+		return store.Result{}, err
+	}
+	if stamp.IdempotencyKey != "" {
+		res, seen, err := c.store.Replay(stamp)
+		if err != nil {
+			return store.Result{}, err
+		}
+		if seen {
+			return res, c.settle(ctx, res)
+		}
+	}
+	payload, err := plan()
+	if err != nil {
+		return store.Result{}, err
+	}
+	res, err := c.replica.Propose(ctx, store.Command{Stamp: stamp, Payload: payload})
+	if err != nil {
+		return store.Result{}, err
+	}
+	return res, c.settle(ctx, res)
+}
+
+func (c *core) settle(ctx context.Context, res store.Result) error {
+	if res.Err != nil {
+		return res.Err
+	}
+	return c.answerAt(ctx, res.Revision)
+}
+
+// stamp fixes everything that applying a command must not make up.
+func (c *core) stamp(ctx context.Context, req proto.Message) (store.Stamp, error) {
+	call := callOf(ctx)
+	s := store.Stamp{Now: time.Now().UTC(), Actor: call.principal}
+	key, err := incoming(ctx, mdIdempotency)
+	if err != nil || key == "" {
+		return s, err
+	}
+	if !uuidPattern.MatchString(key) {
+		return s, fieldError("Idempotency-Key", "must be a UUID")
+	}
+	match, err := incoming(ctx, mdIfMatch)
+	if err != nil {
+		return s, err
+	}
+	body, err := proto.MarshalOptions{Deterministic: true}.Marshal(req)
+	if err != nil {
+		return s, fmt.Errorf("hash a request: %w", err)
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "%s\n%s\n%s\n", call.method, call.principal, match)
+	h.Write(body)
+	s.IdempotencyKey, s.RequestHash = strings.ToLower(key), hex.EncodeToString(h.Sum(nil))
+	return s, nil
+}
+
+// tenant finds a tenant by id or slug. One that the caller may not see does not
+// exist for them: same answer, same message.
+func (c *core) tenant(ctx context.Context, ref string) (store.Tenant, error) {
+	var t store.Tenant
+	var err error
+	if policy.ValidID(policy.KindTenant, ref) {
+		t, err = c.store.Tenant(policy.TenantID(ref))
+	} else {
+		t, err = c.store.TenantBySlug(policy.Slug(ref))
+	}
+	if isReason(err, policy.NotFound) || (err == nil && !callOf(ctx).sees(t.ID)) {
+		return store.Tenant{}, notFound("tenant")
+	}
+	return t, err
+}
+
+// ifMatch is the etag that the caller read; required where something is changed.
+func ifMatch(ctx context.Context) (string, error) {
+	tag, err := optionalIfMatch(ctx)
+	if err == nil && tag == "" {
+		return "", policy.Errorf(policy.IfMatchRequired, "send If-Match with the etag that you read, so that nobody's change is overwritten unseen")
+	}
+	return tag, err
+}
+
+func optionalIfMatch(ctx context.Context) (string, error) {
+	header, err := incoming(ctx, mdIfMatch)
+	if err != nil {
+		return "", err
+	}
+	return unquote(header)
+}
+
+// answerAt tells the caller which revision the answer shows.
+func (c *core) answerAt(ctx context.Context, revision uint64) error {
+	return setHeader(ctx, mdPolicyToken, api.PolicyToken(revision))
+}
+
+// tagged tells the caller the etag of what the answer shows.
+func tagged(ctx context.Context, etag string) error { return setHeader(ctx, mdETag, strconv.Quote(etag)) }
+
+// created makes the REST answer 201.
+func created(ctx context.Context) error {
+	return setHeader(ctx, mdStatus, strconv.Itoa(http.StatusCreated))
+}
+
+func setHeader(ctx context.Context, key, value string) error {
+	if err := grpc.SetHeader(ctx, metadata.Pairs(key, value)); err != nil {
+		return fmt.Errorf("set answer's %s: %w", key, err)
+	}
+	return nil
+}
+
+func draw(kind policy.IDKind) (string, error) { return policy.NewID(kind, rand.Reader) }
+
+// secret draws 256 random bits as 64 hex characters.
+func secret() (string, error) {
+	var raw [32]byte
+	if _, err := rand.Read(raw[:]); err != nil {
+		return "", fmt.Errorf("draw a secret: %w", err)
+	}
+	return hex.EncodeToString(raw[:]), nil
+}

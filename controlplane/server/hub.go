@@ -1,0 +1,251 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/domicile-io/domicile/api/bundle"
+	controlv1 "github.com/domicile-io/domicile/api/control/v1"
+	"github.com/domicile-io/domicile/controlplane/replica"
+	"github.com/domicile-io/domicile/controlplane/store"
+	"github.com/domicile-io/domicile/policy"
+)
+
+// hub gives each region's nodes their bundle. Only the leader's hub serves;
+// when leadership is lost every stream ends with the new leader's address.
+//
+// fresh_until is promised only from a moment at which leadership was verified:
+// a deposed leader renews nothing.
+type hub struct {
+	store   *store.Store
+	replica *replica.Replica
+	signer  *bundle.Signer
+	log     *slog.Logger
+	renew   time.Duration // between renewals
+	fresh   time.Duration // what one promises
+
+	violations violations
+
+	mu         sync.Mutex
+	feeds      map[policy.RegionID]*feed
+	nodes      map[policy.NodeID]*node
+	freshUntil time.Time
+	ackedNow   chan struct{} // closed and replaced at every acknowledgement
+}
+
+// maxNodes bounds what is remembered of nodes; disconnected ones go first.
+const maxNodes = 4096
+
+// node is what the hub knows of one node.
+type node struct {
+	id        policy.NodeID
+	region    policy.RegionID
+	connected int // open streams; more than one only while a node reconnects
+	acked     uint64
+	contact   time.Time
+}
+
+func newHub(o Options) *hub {
+	return &hub{store: o.Store, replica: o.Replica, signer: o.Signer, log: o.Logger, renew: o.Renew, fresh: o.FreshFor,
+		feeds: map[policy.RegionID]*feed{}, nodes: map[policy.NodeID]*node{}, ackedNow: make(chan struct{})}
+}
+
+// run pushes every change at once and renews on a timer, until ctx ends.
+func (h *hub) run(ctx context.Context) {
+	timer := time.NewTicker(h.renew)
+	defer timer.Stop()
+	for {
+		changed, leader := h.replica.Changed(), h.replica.LeaderChanged()
+		if h.replica.IsLeader() {
+			h.push()
+		} else {
+			h.dropAll()
+		}
+		select {
+		case <-ctx.Done():
+			h.dropAll()
+			return
+		case <-changed:
+		case <-leader:
+		case <-timer.C:
+			h.renewAll(ctx)
+		}
+	}
+}
+
+func (h *hub) all() []*feed {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	out := make([]*feed, 0, len(h.feeds))
+	for _, f := range h.feeds {
+		out = append(out, f)
+	}
+	return out
+}
+
+func (h *hub) push() {
+	until := h.until()
+	for _, f := range h.all() {
+		if err := f.advance(until); err != nil {
+			h.log.Error("a region's bundle could not be brought up to date; its nodes must resync", "region", string(f.region), "cause", err)
+			f.dropAll()
+		}
+	}
+}
+
+func (h *hub) dropAll() {
+	for _, f := range h.all() {
+		f.dropAll()
+	}
+}
+
+// renewAll extends freshness after verifying leadership; the promise counts
+// from before the check.
+func (h *hub) renewAll(ctx context.Context) {
+	if !h.replica.IsLeader() {
+		return
+	}
+	if err := h.verify(ctx); err != nil {
+		h.log.Warn("leadership could not be verified, so no bundle was renewed", "cause", err)
+		return
+	}
+	until := h.until()
+	for _, f := range h.all() {
+		if err := f.renew(until); err != nil {
+			h.log.Error("a region's bundle could not be renewed; its nodes must resync", "region", string(f.region), "cause", err)
+			f.dropAll()
+		}
+	}
+}
+
+func (h *hub) verify(ctx context.Context) error {
+	begin := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if err := h.replica.VerifyLeader(ctx); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if until := begin.Add(h.fresh); until.After(h.freshUntil) {
+		h.freshUntil = until
+	}
+	return nil
+}
+
+func (h *hub) until() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.freshUntil
+}
+
+// feedOf finds or makes the feed of a region.
+func (h *hub) feedOf(region policy.RegionID) *feed {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f, ok := h.feeds[region]
+	if !ok {
+		f = &feed{region: region, store: h.store, signer: h.signer, sessions: map[*session]struct{}{}}
+		h.feeds[region] = f
+	}
+	return f
+}
+
+// connect notes a node's stream; the returned function ends it.
+func (h *hub) connect(id policy.NodeID, region policy.RegionID) (disconnect func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n, ok := h.nodes[id]
+	if !ok {
+		h.forgetOne()
+		n = &node{id: id, region: region}
+		h.nodes[id] = n
+	}
+	n.connected++
+	n.contact = time.Now()
+	return func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		n.connected--
+		n.contact = time.Now()
+	}
+}
+
+// forgetOne makes room for a node. The caller holds h.mu.
+func (h *hub) forgetOne() {
+	if len(h.nodes) < maxNodes {
+		return
+	}
+	for id, n := range h.nodes {
+		if n.connected == 0 {
+			delete(h.nodes, id)
+			return
+		}
+	}
+}
+
+// ack notes that a node has made a revision durable.
+func (h *hub) ack(id policy.NodeID, revision uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if n, ok := h.nodes[id]; ok {
+		n.acked, n.contact = revision, time.Now()
+		close(h.ackedNow)
+		h.ackedNow = make(chan struct{})
+	}
+}
+
+// acked reports whether every connected node of a region, and at least one, has
+// acknowledged a revision.
+func (h *hub) acked(region policy.RegionID, revision uint64) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	seen := false
+	for _, n := range h.nodes {
+		if n.region != region || n.connected == 0 {
+			continue
+		}
+		if n.acked < revision {
+			return false
+		}
+		seen = true
+	}
+	return seen
+}
+
+// waitAcked waits for acked, at most patience.
+func (h *hub) waitAcked(ctx context.Context, region policy.RegionID, revision uint64, patience time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		h.mu.Lock()
+		again := h.ackedNow
+		h.mu.Unlock()
+		if h.acked(region, revision) {
+			return true
+		}
+		select {
+		case <-again:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+func (h *hub) nodeList() []*controlv1.Node {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	out := make([]*controlv1.Node, 0, len(h.nodes))
+	for _, n := range h.nodes {
+		out = append(out, &controlv1.Node{Id: string(n.id), Region: string(n.region), Connected: n.connected > 0,
+			AckedRevision: n.acked, LastContact: timestamppb.New(n.contact), Attestation: policy.Declared.String()})
+	}
+	slices.SortFunc(out, func(a, b *controlv1.Node) int { return strings.Compare(a.GetId(), b.GetId()) })
+	return out
+}

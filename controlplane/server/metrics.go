@@ -1,0 +1,54 @@
+package server
+
+import (
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/domicile-io/domicile/controlplane/replica"
+	"github.com/domicile-io/domicile/controlplane/store"
+)
+
+// metrics have labels of closed sets only (invariant 9): methods of the
+// permission table, reasons of the error vocabulary.
+type metrics struct {
+	calls   *prometheus.CounterVec
+	seconds *prometheus.HistogramVec
+}
+
+func newMetrics(reg prometheus.Registerer, rep *replica.Replica, st *store.Store, inFlight func() float64) (*metrics, error) {
+	m := &metrics{
+		calls: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "domicile_control_calls_total",
+			Help: "Calls by method and reason; reason is empty for success."}, []string{"method", "reason"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "domicile_control_call_seconds",
+			Help: "Duration of calls by method, streams included.", Buckets: []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10}}, []string{"method"}),
+	}
+	gauge := func(name, help string, f func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)
+	}
+	for _, c := range []prometheus.Collector{m.calls, m.seconds,
+		gauge("domicile_control_revision", "Revision of the local state.", func() float64 { return float64(st.Revision()) }),
+		gauge("domicile_control_leader", "1 while this voter leads.", func() float64 {
+			if rep.IsLeader() {
+				return 1
+			}
+			return 0
+		}),
+		gauge("domicile_control_calls_in_flight", "Unary calls being handled.", inFlight),
+	} {
+		if err := reg.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) call(method, reason string, took time.Duration) {
+	if _, ok := permissions[method]; !ok {
+		method = "other" // a caller can invent methods
+	}
+	method = method[strings.LastIndexByte(method, '/')+1:]
+	m.calls.WithLabelValues(method, reason).Inc()
+	m.seconds.WithLabelValues(method).Observe(took.Seconds())
+}

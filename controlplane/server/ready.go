@@ -1,0 +1,21 @@
+package server
+
+import (
+	"errors"
+
+	"github.com/domicile-io/domicile/policy"
+)
+
+// Ready reports whether calls can be answered: the cluster is initialised and
+// somebody leads. The error says what is missing, and nothing else.
+func (s *Server) Ready() error {
+	if !s.replica.Ready() {
+		return errors.New("no leader is known")
+	}
+	if _, err := s.store.Cluster(); isReason(err, policy.NotFound) {
+		return errors.New("the cluster is not initialised")
+	} else if err != nil {
+		return errors.New("the state cannot be read")
+	}
+	return nil
+}

@@ -1,0 +1,157 @@
+package server
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/domicile-io/domicile/api/control"
+	controlv1 "github.com/domicile-io/domicile/api/control/v1"
+	"github.com/domicile-io/domicile/controlplane/store"
+	"github.com/domicile-io/domicile/policy"
+)
+
+type regionService struct {
+	controlv1.UnimplementedRegionServiceServer
+	*core
+}
+
+// ListRegions implements controlv1.RegionServiceServer. The page token is a
+// region id: there are few, and no other kind of id fits.
+func (s regionService) ListRegions(_ context.Context, req *controlv1.ListRegionsRequest) (*controlv1.ListRegionsResponse, error) {
+	list, err := s.store.Regions()
+	if err != nil {
+		return nil, err
+	}
+	after := req.GetPageToken()
+	if _, err := policy.ParseRegionID(after); after != "" && err != nil {
+		return nil, fieldError("page_token", "must be the next_page_token of the page before")
+	}
+	_, limit, _ := page("", req.GetPageSize(), "")
+	out := &controlv1.ListRegionsResponse{}
+	for _, r := range list {
+		if string(r.ID) <= after {
+			continue
+		}
+		if len(out.Regions) == limit {
+			out.NextPageToken = out.Regions[limit-1].GetId()
+			break
+		}
+		out.Regions = append(out.Regions, control.RegionOf(r.Region, r.ETag))
+	}
+	return out, nil
+}
+
+// GetRegion implements controlv1.RegionServiceServer.
+func (s regionService) GetRegion(ctx context.Context, req *controlv1.GetRegionRequest) (*controlv1.Region, error) {
+	r, err := s.store.Region(policy.RegionID(req.GetRegion()))
+	if isReason(err, policy.NotFound) {
+		return nil, notFound("region")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return control.RegionOf(r.Region, r.ETag), tagged(ctx, r.ETag)
+}
+
+// PutRegion implements controlv1.RegionServiceServer.
+func (s regionService) PutRegion(ctx context.Context, req *controlv1.PutRegionRequest) (*controlv1.Region, error) {
+	id := policy.RegionID(req.GetRegion())
+	var added bool
+	res, err := s.write(ctx, req, func() (store.Payload, error) {
+		region, err := control.RegionFrom(id, req.GetSpec())
+		if err != nil {
+			return nil, err
+		}
+		_, err = s.store.Region(id)
+		added = isReason(err, policy.NotFound)
+		if err != nil && !added {
+			return nil, err
+		}
+		tag, err := optionalIfMatch(ctx)
+		return store.PutRegion{Region: region, IfMatch: tag}, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var r store.Region
+	if err := res.Decode(&r); err != nil {
+		return nil, err
+	}
+	if added {
+		if err := created(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return control.RegionOf(r.Region, r.ETag), tagged(ctx, r.ETag)
+}
+
+// ListFeatures implements controlv1.RegionServiceServer.
+func (s regionService) ListFeatures(_ context.Context, req *controlv1.ListFeaturesRequest) (*controlv1.ListFeaturesResponse, error) {
+	list, err := s.store.Features(policy.RegionID(req.GetRegion()))
+	if isReason(err, policy.NotFound) {
+		return nil, notFound("region")
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := &controlv1.ListFeaturesResponse{}
+	for _, f := range list {
+		out.Features = append(out.Features, &controlv1.Feature{Name: f.Name, Stage: f.Stage})
+	}
+	return out, nil
+}
+
+// ListEntities implements controlv1.RegionServiceServer.
+func (s regionService) ListEntities(context.Context, *controlv1.ListEntitiesRequest) (*controlv1.ListEntitiesResponse, error) {
+	list, err := s.store.Entities()
+	if err != nil {
+		return nil, err
+	}
+	out := &controlv1.ListEntitiesResponse{}
+	for _, e := range list {
+		out.Entities = append(out.Entities, &controlv1.Entity{BillingCountry: e.Country, Code: e.Code, SuggestedRegion: string(e.SuggestedRegion)})
+	}
+	return out, nil
+}
+
+// ListBases implements controlv1.RegionServiceServer.
+func (s regionService) ListBases(context.Context, *controlv1.ListBasesRequest) (*controlv1.ListBasesResponse, error) {
+	list, err := s.store.Bases()
+	if err != nil {
+		return nil, err
+	}
+	out := &controlv1.ListBasesResponse{}
+	for _, b := range list {
+		out.Bases = append(out.Bases, basisOf(b))
+	}
+	return out, nil
+}
+
+// GetBasis implements controlv1.RegionServiceServer.
+func (s regionService) GetBasis(_ context.Context, req *controlv1.GetBasisRequest) (*controlv1.Basis, error) {
+	b, err := s.store.Basis(req.GetBasis())
+	if isReason(err, policy.NotFound) {
+		return nil, notFound("basis")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return basisOf(b), nil
+}
+
+// RevokeBasis implements controlv1.RegionServiceServer.
+func (s regionService) RevokeBasis(_ context.Context, req *controlv1.RevokeBasisRequest) (*controlv1.Basis, error) {
+	if _, err := s.store.Basis(req.GetBasis()); err != nil {
+		return nil, notFound("basis")
+	}
+	return nil, notYet("revoking a transfer basis")
+}
+
+func basisOf(b store.Basis) *controlv1.Basis {
+	out := &controlv1.Basis{Id: b.ID, State: b.State}
+	if b.ExpiresAt != nil {
+		out.ExpiresAt = timestamppb.New(*b.ExpiresAt)
+	}
+	return out
+}

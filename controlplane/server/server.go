@@ -1,0 +1,149 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/domicile-io/domicile/api/bundle"
+	controlv1 "github.com/domicile-io/domicile/api/control/v1"
+	"github.com/domicile-io/domicile/controlplane/replica"
+	"github.com/domicile-io/domicile/controlplane/store"
+	"github.com/domicile-io/domicile/internal/mtls"
+)
+
+// Options of a server. All fields are required but the durations.
+type Options struct {
+	Name       string // ours among Voters
+	Voters     []Voter
+	Store      *store.Store
+	Replica    *replica.Replica
+	Signer     *bundle.Signer
+	TLS        *mtls.Material // role cp
+	GatewayTLS *mtls.Material // role gw
+	GRPC       net.Listener   // TCP
+	REST       net.Listener   // TCP
+	Logger     *slog.Logger
+	Registry   prometheus.Registerer
+
+	Renew    time.Duration // between renewals of fresh_until; 0: 15 s
+	FreshFor time.Duration // what one promises; 0: 60 s
+}
+
+// Server answers on two listeners until Close.
+type Server struct {
+	*core
+	valid    *validation
+	peers    *peers
+	inFlight chan struct{}
+	grpc     *grpc.Server
+	rest     *http.Server
+	own      *grpc.ClientConn // of the gateway, to ourselves
+	on       struct{ grpc, rest net.Listener }
+	stop     context.CancelFunc
+	done     sync.WaitGroup
+}
+
+// New builds a server; Serve starts it.
+func New(o Options) (*Server, error) {
+	if o.Renew == 0 {
+		o.Renew = 15 * time.Second
+	}
+	if o.FreshFor == 0 {
+		o.FreshFor = time.Minute
+	}
+	s := &Server{inFlight: make(chan struct{}, maxInFlight)}
+	s.on.grpc, s.on.rest = o.GRPC, o.REST
+	voters := make(map[string]Voter, len(o.Voters))
+	for _, v := range o.Voters {
+		voters[v.Name] = v
+	}
+	m, err := newMetrics(o.Registry, o.Replica, o.Store, func() float64 { return float64(len(s.inFlight)) })
+	if err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
+	if s.valid, err = newValidation(); err != nil {
+		return nil, fmt.Errorf("compile the rules of messages: %w", err)
+	}
+	s.core = &core{name: o.Name, voters: voters, cluster: o.TLS.Identity.Cluster, store: o.Store, replica: o.Replica,
+		hub: newHub(o), log: o.Logger, metrics: m}
+	s.peers = &peers{own: o.GatewayTLS, voters: voters}
+	s.grpc = grpc.NewServer(
+		grpc.Creds(credentials.NewTLS(o.TLS.Server(mtls.Peer{Roles: []mtls.Role{mtls.ControlPlane, mtls.DataPlane, mtls.Gateway}}))),
+		grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream),
+		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxHeaderListSize(maxHeader), grpc.MaxConcurrentStreams(1024), grpc.ConnectionTimeout(5*time.Second),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 15 * time.Second, Timeout: 5 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}))
+	s.register()
+	if s.own, err = dial(o.GRPC.Addr().String(), o.GatewayTLS); err != nil {
+		return nil, err
+	}
+	handler, err := s.gateway()
+	if err != nil {
+		return nil, errors.Join(err, s.own.Close())
+	}
+	s.rest = &http.Server{Handler: handler, TLSConfig: o.TLS.PublicServer(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second,
+		WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: maxHeader, ErrorLog: newStdLogger(o.Logger)}
+	return s, nil
+}
+
+func (s *Server) register() {
+	controlv1.RegisterTenantServiceServer(s.grpc, tenantService{core: s.core})
+	controlv1.RegisterKeyServiceServer(s.grpc, keyService{core: s.core})
+	controlv1.RegisterPolicyServiceServer(s.grpc, policyService{core: s.core})
+	controlv1.RegisterChangeServiceServer(s.grpc, changeService{core: s.core})
+	controlv1.RegisterRecipientServiceServer(s.grpc, recipientService{core: s.core})
+	controlv1.RegisterRegionServiceServer(s.grpc, regionService{core: s.core})
+	controlv1.RegisterOperationsServiceServer(s.grpc, operationsService{core: s.core})
+	controlv1.RegisterDistributionServiceServer(s.grpc, distributionService{core: s.core})
+}
+
+// Serve answers on both listeners in the background; fatal is called when one
+// of them fails by itself.
+func (s *Server) Serve(fatal func(error)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.stop = cancel
+	run := func(what string, f func() error) {
+		s.done.Add(1)
+		go func() {
+			defer s.done.Done()
+			if err := f(); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, grpc.ErrServerStopped) {
+				fatal(fmt.Errorf("serve %s: %w", what, err))
+			}
+		}()
+	}
+	run("gRPC", func() error { return s.grpc.Serve(s.on.grpc) })
+	run("REST", func() error { return s.rest.ServeTLS(s.on.rest, "", "") })
+	run("distribution", func() error { s.hub.run(ctx); return nil })
+}
+
+// Close takes no more requests, waits for those in flight until ctx ends, and
+// then ends them.
+func (s *Server) Close(ctx context.Context) error {
+	err := s.rest.Shutdown(ctx)
+	if s.stop != nil {
+		s.stop() // streams end, or a graceful stop would wait for them forever
+	}
+	graceful := make(chan struct{})
+	go func() { s.grpc.GracefulStop(); close(graceful) }()
+	select {
+	case <-graceful:
+	case <-ctx.Done():
+		s.grpc.Stop()
+		<-graceful
+		err = errors.Join(err, s.rest.Close())
+	}
+	s.done.Wait()
+	s.peers.close()
+	return errors.Join(err, s.own.Close())
+}
