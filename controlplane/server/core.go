@@ -134,7 +134,9 @@ func (c *core) answerAt(ctx context.Context, revision uint64) error {
 }
 
 // tagged tells the caller the etag of what the answer shows.
-func tagged(ctx context.Context, etag string) error { return setHeader(ctx, mdETag, strconv.Quote(etag)) }
+func tagged(ctx context.Context, etag string) error {
+	return setHeader(ctx, mdETag, strconv.Quote(etag))
+}
 
 // created makes the REST answer 201.
 func created(ctx context.Context) error {

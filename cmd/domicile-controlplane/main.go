@@ -1,0 +1,77 @@
+// Command domicile-controlplane runs one voter of the policy store.
+//
+//	domicile-controlplane --config FILE
+//
+// It logs JSON to standard error. Exit codes: 0 stopped by a signal; 1 the voter
+// could not go on; 2 bad flags or configuration. Whoever starts it should start
+// it again after 1.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/domicile-io/domicile/controlplane"
+)
+
+const (
+	exitFailed = 1
+	exitUsage  = 2
+
+	stopLimit = 20 * time.Second // for requests in flight and handing leadership over
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stderr))
+}
+
+// run is main without the process, for tests.
+func run(ctx context.Context, args []string, stderr io.Writer) int {
+	flags := flag.NewFlagSet("domicile-controlplane", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	path := flags.String("config", "", "configuration `file` (YAML; an unknown key stops the start)")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return 0
+		}
+		return exitUsage
+	}
+	if *path == "" || flags.NArg() > 0 {
+		_, _ = fmt.Fprintln(stderr, "domicile-controlplane: give --config FILE and nothing else")
+		return exitUsage
+	}
+	cfg, err := controlplane.LoadConfig(*path)
+	if err != nil {
+		_, _ = fmt.Fprintln(stderr, "domicile-controlplane:", err)
+		return exitUsage
+	}
+	log := slog.New(slog.NewJSONHandler(stderr, nil))
+	plane, err := controlplane.Open(ctx, cfg, controlplane.Options{Logger: log})
+	if err != nil {
+		log.Error("voter did not start", "cause", err)
+		return exitFailed
+	}
+	code := 0
+	select {
+	case <-ctx.Done():
+	case <-plane.Done():
+		code = exitFailed // why is in the log already
+	}
+	closing, cancel := context.WithTimeout(context.Background(), stopLimit)
+	defer cancel()
+	if err := plane.Close(closing); err != nil {
+		log.Error("voter did not stop cleanly", "cause", err)
+		return exitFailed
+	}
+	return code
+}

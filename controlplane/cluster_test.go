@@ -1,0 +1,299 @@
+package controlplane_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/domicile-io/domicile/api/bundle"
+	"github.com/domicile-io/domicile/controlplane"
+	"github.com/domicile-io/domicile/internal/mtls"
+	"github.com/domicile-io/domicile/policy"
+)
+
+// cluster is a real control plane: voters over TLS and Raft on loopback.
+type cluster struct {
+	t       *testing.T
+	id      string
+	ca      *mtls.Authority
+	root    ed25519.PublicKey
+	client  *http.Client
+	configs []controlplane.Config
+	planes  []*controlplane.Plane // nil while stopped
+	logs    *bytes.Buffer
+}
+
+const (
+	operatorToken = "operator-token-of-the-tests-0123456789"
+	patience      = 20 * time.Second
+)
+
+var fast = controlplane.Timing{Heartbeat: 200 * time.Millisecond, Renew: 300 * time.Millisecond, FreshFor: 60 * time.Second}
+
+func newCluster(t *testing.T, voters int) *cluster {
+	t.Helper()
+	c := prepare(t, voters)
+	for i := range c.configs {
+		c.start(i)
+	}
+	t.Cleanup(func() {
+		for i := range c.planes {
+			c.stop(i)
+		}
+	})
+	c.ready()
+	return c
+}
+
+// prepare makes keys, certificates and configurations.
+func prepare(t *testing.T, voters int) *cluster {
+	t.Helper()
+	dir := t.TempDir()
+	c := &cluster{t: t, id: mustID(t, policy.KindCluster), planes: make([]*controlplane.Plane, voters)}
+	var err error
+	if c.ca, err = mtls.OpenAuthority(filepath.Join(dir, "pki")); err != nil {
+		t.Fatal(err)
+	}
+	pub, root, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.root = pub
+	seed := bytes.Repeat([]byte{7}, ed25519.SeedSize)
+	key := ed25519.NewKeyFromSeed(seed).Public().(ed25519.PublicKey)
+	write := func(name string, b []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(hex.EncodeToString(b)+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	seedFile, certFile := write("bundle.key", seed), write("bundle.cert", bundle.CertifyKey(root, c.id, key))
+	token := sha256.Sum256([]byte(operatorToken))
+	var members []controlplane.Voter
+	for i := range voters {
+		members = append(members, controlplane.Voter{Name: fmt.Sprintf("cp%d", i+1), RaftAddress: freePort(t), GRPCAddress: freePort(t)})
+	}
+	for i, m := range members {
+		c.configs = append(c.configs, controlplane.Config{
+			Name: m.Name, DataDir: filepath.Join(dir, m.Name),
+			TLS:         c.issue(filepath.Join(dir, "tls", m.Name), mtls.ControlRegion, mtls.ControlPlane),
+			GatewayTLS:  c.issue(filepath.Join(dir, "gw", m.Name), mtls.ControlRegion, mtls.Gateway),
+			RESTAddress: freePort(t), GRPCAddress: members[i].GRPCAddress, RaftAddress: members[i].RaftAddress, OpsAddress: freePort(t),
+			Voters: members, BundleKey: seedFile, BundleKeyCertificate: certFile, RootPublicKey: hex.EncodeToString(pub),
+			Bootstrap: &controlplane.Bootstrap{OperatorTokenSHA256: hex.EncodeToString(token[:]), BaseURLs: map[string]string{"ie1": "https://127.0.0.1:7001"}},
+		})
+	}
+	roots, err := mtls.LoadRoots(c.configs[0].TLS.CA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.client = &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}}
+	t.Cleanup(c.client.CloseIdleConnections)
+	return c
+}
+
+func (c *cluster) issue(dir string, region policy.RegionID, role mtls.Role) mtls.Files {
+	c.t.Helper()
+	f, err := c.ca.Issue(dir, mtls.Identity{Cluster: c.id, Region: region, Role: role, Node: policy.NodeID(mustID(c.t, policy.KindNode))}, "127.0.0.1")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return f
+}
+
+func (c *cluster) start(i int) {
+	c.t.Helper()
+	var log *slog.Logger
+	if testing.Verbose() && os.Getenv("DOMICILE_TEST_LOG") != "" {
+		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	p, err := controlplane.Open(context.Background(), c.configs[i], controlplane.Options{Logger: log, Timing: fast})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.planes[i] = p
+}
+
+func (c *cluster) stop(i int) {
+	c.t.Helper()
+	if c.planes[i] == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := c.planes[i].Close(ctx); err != nil {
+		c.t.Errorf("close voter %d: %v", i+1, err)
+	}
+	c.planes[i] = nil
+}
+
+// ready waits until every running voter is.
+func (c *cluster) ready() {
+	c.t.Helper()
+	for i, p := range c.planes {
+		if p != nil {
+			eventually(c.t, func() error { return p.Ready() }, "voter %d is not ready", i+1)
+		}
+	}
+}
+
+// leader gives the index of the leading voter.
+func (c *cluster) leader() int {
+	c.t.Helper()
+	found := -1
+	eventually(c.t, func() error {
+		for i, p := range c.planes {
+			if p != nil && p.Status().Leader {
+				found = i
+				return nil
+			}
+		}
+		return fmt.Errorf("nobody leads")
+	}, "no leader")
+	return found
+}
+
+// follower gives the index of a running voter that does not lead.
+func (c *cluster) follower() int {
+	c.t.Helper()
+	leader := c.leader()
+	for i, p := range c.planes {
+		if p != nil && i != leader {
+			return i
+		}
+	}
+	c.t.Fatal("no follower runs")
+	return -1
+}
+
+// answer is what a REST request got.
+type answer struct {
+	Status int
+	Header http.Header
+	Body   map[string]any
+	Raw    string
+}
+
+func (a answer) str(key string) string { s, _ := a.Body[key].(string); return s }
+
+// headers of one request; "Authorization" is the operator's unless given.
+type headers map[string]string
+
+// do sends one request to a voter; body is marshalled unless it is a string.
+func (c *cluster) do(voter int, method, path string, body any, h headers) answer {
+	c.t.Helper()
+	a, err := c.try(voter, method, path, body, h)
+	if err != nil {
+		c.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	return a
+}
+
+func (c *cluster) try(voter int, method, path string, body any, h headers) (answer, error) {
+	var r io.Reader
+	switch b := body.(type) {
+	case nil:
+	case string:
+		r = bytes.NewReader([]byte(b))
+	default:
+		raw, err := json.Marshal(b)
+		if err != nil {
+			return answer{}, err
+		}
+		r = bytes.NewReader(raw)
+	}
+	req, err := http.NewRequest(method, "https://"+c.configs[voter].RESTAddress+path, r)
+	if err != nil {
+		return answer{}, err
+	}
+	req.Header.Set("Authorization", "Bearer "+operatorToken)
+	for k, v := range h {
+		req.Header.Set(k, v)
+	}
+	resp, err := c.client.Do(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return answer{}, err
+	}
+	a := answer{Status: resp.StatusCode, Header: resp.Header, Raw: string(raw)}
+	_ = json.Unmarshal(raw, &a.Body) // not every answer is JSON
+	return a, nil
+}
+
+// want fails unless the answer has the status, and the reason when one is given.
+func (c *cluster) want(a answer, status int, reason policy.Reason) answer {
+	c.t.Helper()
+	if a.Status != status || a.str("reason") != string(reason) {
+		c.t.Fatalf("answer %d %q, want %d %q: %s", a.Status, a.str("reason"), status, reason, a.Raw)
+	}
+	if reason != "" && (a.Header.Get("Content-Type") != "application/problem+json" || a.str("request_id") == "" || a.str("request_id") != a.Header.Get("X-Request-Id")) {
+		c.t.Fatalf("no proper problem document: %v %s", a.Header, a.Raw)
+	}
+	return a
+}
+
+// tenant makes one and gives its creation's answer.
+func (c *cluster) tenant(slug, region string) answer {
+	c.t.Helper()
+	return c.want(c.do(0, "POST", "/v1/tenants", map[string]any{"slug": slug, "home_region": region, "billing_country": "IE"}, nil), 201, "")
+}
+
+// token makes one of a role, for a tenant or "".
+func (c *cluster) token(role, tenant string) headers {
+	c.t.Helper()
+	a := c.want(c.do(0, "POST", "/v1/tokens", map[string]any{"role": role, "tenant": tenant}, nil), 201, "")
+	return headers{"Authorization": "Bearer " + a.str("secret")}
+}
+
+func eventually(t *testing.T, f func() error, format string, args ...any) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		err := f()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: %v", fmt.Sprintf(format, args...), err)
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func mustID(t *testing.T, kind policy.IDKind) string {
+	t.Helper()
+	id, err := policy.NewID(kind, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
