@@ -2,12 +2,151 @@ package cli
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/domicile-io/domicile/internal/dev"
+	"github.com/domicile-io/domicile/internal/story"
 )
 
 func (a *app) devCommand() *cobra.Command {
-	return &cobra.Command{Use: "dev", Short: "Run the whole system on this machine", Args: cobra.NoArgs,
-		RunE: a.run(func(context.Context, []string) error { return errors.New("not wired yet") })}
+	var o dev.Options
+	var demo, exit bool
+	c := &cobra.Command{Use: "dev", Short: "Run the whole system on this machine", Args: cobra.NoArgs,
+		Long: `Runs a control plane of three voters and a node in each active region, in one process, on 127.0.0.1,
+with real TLS and real files. Keys, token, ports and data stay in the data folder and are there again
+at the next start. Logs go to files in the data folder.
+
+--demo tells the whole story first, step by step, and checks each; it may be repeated on the same
+folder. With --exit it ends after the story (0 when every check held) and, unless --data-dir is given,
+uses a temporary folder.`,
+		Example: "  domicile dev\n  domicile dev --demo --exit\n  domicile dev --data-dir /tmp/try --env-file /tmp/try/env",
+	}
+	f := c.Flags()
+	f.StringVar(&o.Dir, "data-dir", dev.DefaultDir, "`folder` that holds everything; one process at a time")
+	f.StringVar(&a.envFile, "env-file", "", "`file` to write addresses, authority and token to, once all is ready (default DIR/env)")
+	f.BoolVar(&demo, "demo", false, "tell the story and check it")
+	f.BoolVar(&exit, "exit", false, "with --demo: end after the story")
+	f.DurationVar(&o.ExportInterval, "export-interval", dev.DefaultExportInterval, "`time` between two looks at closed export windows")
+	f.DurationVar(&o.ExportWindow, "export-window", dev.DefaultExportWindow, "`length` of an export window")
+	c.RunE = a.run(func(ctx context.Context, _ []string) error {
+		if exit && !demo {
+			return usagef("--exit ends after the story: give --demo too")
+		}
+		if o.ExportInterval <= 0 || o.ExportWindow <= 0 {
+			return usagef("--export-interval and --export-window must be longer than nothing")
+		}
+		o.EnvFile = a.envFile
+		if exit && !c.Flags().Changed("data-dir") {
+			tmp, err := os.MkdirTemp("", "domicile-demo-")
+			if err != nil {
+				return fmt.Errorf("make a temporary folder: %w", err)
+			}
+			defer os.RemoveAll(tmp)
+			o.Dir = tmp
+		}
+		return a.runDev(ctx, o, demo, exit)
+	})
+	return c
+}
+
+// runDev starts, tells, waits and stops.
+func (a *app) runDev(ctx context.Context, o dev.Options, demo, exit bool) (err error) {
+	began := time.Now()
+	a.out.Line("Starting three voters and one node in each region …")
+	env, err := dev.Start(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		a.out.Line("")
+		if stopErr := env.Close(); err == nil {
+			err = stopErr
+		}
+		a.out.Line("Stopped. Everything is kept in %s.", relative(env.Dir()))
+	}()
+	a.showParts(env, time.Since(began))
+	if demo {
+		if err := story.Tell(ctx, story.Options{Env: env, Screen: a.out, Program: program()}); err != nil {
+			return err
+		}
+	}
+	if exit {
+		return nil
+	}
+	a.showFirstSteps(env)
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-env.Failed():
+		return err
+	}
+}
+
+// showParts says what runs where.
+func (a *app) showParts(env *dev.Environment, took time.Duration) {
+	a.out.Line("")
+	a.out.Line("%s  %s", a.out.Bold("Domicile runs on this machine."), a.out.Faint(fmt.Sprintf("ready in %.1f s", took.Seconds())))
+	a.out.Line("")
+	rows := [][]string{{"control plane", "rules and places, no personal data; 3 voters", env.ControlURL()}}
+	for _, r := range env.Regions() {
+		rows = append(rows, []string{"region " + r, "call records of the tenants that live there", env.RegionURL(r)})
+	}
+	a.out.Table([]string{"PART", "HOLDS", "WHERE"}, rows)
+	a.out.Line("")
+	a.out.Fields([2]string{"data and logs", relative(env.Dir())}, [2]string{"addresses, authority, token", relative(env.EnvFile())})
+}
+
+// showFirstSteps gives a newcomer three things to try, as commands that work.
+func (a *app) showFirstSteps(env *dev.Environment) {
+	p := program()
+	a.out.Line("")
+	a.out.Line("%s in another terminal, after %s", a.out.Bold("Three things to try"), a.out.Code("export DOMICILE_ENV_FILE="+env.EnvFile()))
+	a.out.Step(1, "Place a tenant in Ireland and make it a key")
+	a.out.Command(p + " tenants create my-company --region ie1 --country IE")
+	a.out.Command("export DOMICILE_KEY=$(" + p + " keys create my-company --role admin)")
+	a.out.Step(2, "Give it a call record, and read it back")
+	a.out.Command(`echo '{"native_id":"1","from":"+35319100001","to":"+442079460001"}' | ` + p + " records import --source native -")
+	a.out.Command(p + " records list")
+	a.out.Step(3, "Ask whether the US may store it, and why not")
+	a.out.Command(p + " explain my-company --operation store --class call_record --region us1")
+	a.out.Line("")
+	a.out.Line("Ctrl-C stops everything; the data stays.")
+}
+
+// program is how the reader started us, so that commands can be copied.
+func program() string {
+	self, err := os.Executable()
+	if err != nil {
+		return "domicile"
+	}
+	if strings.Contains(self, string(filepath.Separator)+"go-build") {
+		return "go run ./cmd/domicile"
+	}
+	if found, err := exec.LookPath("domicile"); err == nil && found == self {
+		return "domicile"
+	}
+	if rel := relative(self); rel != self {
+		return "." + string(filepath.Separator) + rel
+	}
+	return self
+}
+
+// relative shortens a path inside the working folder.
+func relative(path string) string {
+	wd, err := os.Getwd()
+	if err != nil {
+		return path
+	}
+	rel, err := filepath.Rel(wd, path)
+	if err != nil || strings.HasPrefix(rel, "..") {
+		return path
+	}
+	return rel
 }

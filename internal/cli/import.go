@@ -17,6 +17,8 @@ import (
 	"github.com/domicile-io/domicile/api/data"
 )
 
+const stdin = "-" // as a path
+
 // contentTypes of what each source's files usually hold; the region looks at
 // the bytes themselves.
 var contentTypes = map[string]string{
@@ -32,7 +34,7 @@ func (a *app) recordsImport() *cobra.Command {
 	c := &cobra.Command{Use: "import --source SOURCE --feed NAME PATH…", Short: "Bring in spool folders, CSV and NDJSON files", Args: cobra.MinimumNArgs(1),
 		Long: `Brings in what a source left on disk: FreeSWITCH's err-log-dir, Asterisk's Master.csv or JSON lines,
 Kamailio's JSON lines, recorded Twilio callbacks, or NDJSON in Domicile's own form (--source native).
-A folder means every file in it and below. Named as the live feed's instance, a record that came in live
+A folder means every file in it and below; - reads standard input. Named as the live feed's instance, a record that came in live
 already counts as a duplicate, so an import may be repeated.
 
 With --remove a file is deleted only after its region acknowledged that it is durable, and only when
@@ -99,16 +101,21 @@ func (im *importer) bar(n int) *progressbar.ProgressBar {
 
 // one sends a file. Whatever happens before the acknowledgement, the file stays.
 func (im *importer) one(ctx context.Context, path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
+	f := im.app.in
+	if path != stdin {
+		opened, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer opened.Close()
+		f = opened
 	}
-	defer f.Close()
 	u := client.Upload{Body: f, ContentType: contentTypes[im.source], Encoding: encodingOf(path)}
 	if strings.HasSuffix(path, ".jsonl") || strings.HasSuffix(path, ".ndjson") || strings.HasSuffix(path, ".json") {
 		u.ContentType = "application/json"
 	}
 	var n data.Counts
+	var err error
 	if im.source == "native" {
 		n, err = im.region.Batch(ctx, client.Upload{Body: f, Encoding: u.Encoding})
 	} else {
@@ -121,7 +128,7 @@ func (im *importer) one(ctx context.Context, path string) error {
 	im.total.Accepted += n.Accepted
 	im.total.Duplicates += n.Duplicates
 	im.total.Quarantined += n.Quarantined
-	if im.remove && n.Quarantined == 0 && n.Accepted+n.Duplicates > 0 {
+	if im.remove && path != stdin && n.Quarantined == 0 && n.Accepted+n.Duplicates > 0 {
 		if err := os.Remove(path); err != nil {
 			return fmt.Errorf("stored, but not removed: %w", err)
 		}
@@ -144,6 +151,10 @@ func encodingOf(path string) string {
 func collect(paths []string) ([]string, error) {
 	var files []string
 	for _, p := range paths {
+		if p == stdin {
+			files = append(files, p)
+			continue
+		}
 		err := filepath.WalkDir(p, func(path string, d fs.DirEntry, err error) error {
 			if err != nil {
 				return err
