@@ -122,11 +122,8 @@ func (p Pseudonymised) MarshalJSON() ([]byte, error) {
 // for exporting call records pseudonymised, a key of another scope, a call
 // without an id (CA…), and everything while a field has no class.
 func Pseudonymise(callID string, r *Record, k *PseudonymKey, permit policy.Permit) (Pseudonymised, error) {
-	if err := covers(k, permit); err != nil {
+	if err := mayCross(unclassified(), k, permit); err != nil {
 		return Pseudonymised{}, err
-	}
-	if len(unclassified()) > 0 {
-		return Pseudonymised{}, policy.Errorf(policy.EgressDenied, "a field of the record has no class; class it in the field table first")
 	}
 	if !policy.ValidID(policy.KindCall, callID) {
 		return Pseudonymised{}, errors.New("pseudonymise a call: it has no valid call id")
@@ -145,8 +142,11 @@ func Pseudonymise(callID string, r *Record, k *PseudonymKey, permit policy.Permi
 	}}, nil
 }
 
-func covers(k *PseudonymKey, p policy.Permit) error {
+// mayCross refuses an export as a whole; gaps are the fields without a class.
+func mayCross(gaps []string, k *PseudonymKey, p policy.Permit) error {
 	switch {
+	case len(gaps) > 0:
+		return policy.Errorf(policy.EgressDenied, "%d fields of a record have no class; class them in the field table first", len(gaps))
 	case p.Empty(), p.Operation() != policy.Export, p.Class() != policy.CallRecord, p.Transform() != policy.Pseudonymise:
 		return policy.Errorf(policy.EgressDenied, "the permit is not for exporting pseudonymised call records; ask for one with Decide")
 	case k == nil, k.scope.Tenant != p.Tenant(), k.scope.Recipient != p.Recipient(), k.scope.Purpose != p.Purpose():

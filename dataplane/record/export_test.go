@@ -1,0 +1,9 @@
+package record
+
+// Parts that the outside tests reach into.
+var (
+	Missing = missing
+	Leaves  = leaves
+
+	MayCross = mayCross
+)
