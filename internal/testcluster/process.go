@@ -1,0 +1,121 @@
+package testcluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// stopLimit is how long a process may take to end by itself before it is killed.
+const stopLimit = 20 * time.Second
+
+// Process is one process of the system, running or not.
+type Process struct {
+	name, program, config, log, ready string
+
+	cmd  *exec.Cmd
+	file *os.File
+	done chan error // receives the process's end once
+}
+
+// Log is the file that the process writes its output to, appended over restarts.
+func (p *Process) Log() string { return p.log }
+
+// PID of the running process.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Start starts the process; WaitReady says when it serves.
+func (p *Process) Start() error {
+	if err := os.MkdirAll(filepath.Dir(p.log), 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("open the log of %s: %w", p.name, err)
+	}
+	cmd := exec.Command(p.program, "--config", p.config)
+	cmd.Stdout, cmd.Stderr = f, f
+	if err := cmd.Start(); err != nil {
+		return errors.Join(fmt.Errorf("start %s: %w", p.name, err), f.Close())
+	}
+	p.cmd, p.file, p.done = cmd, f, make(chan error, 1)
+	done := p.done
+	go func() { done <- cmd.Wait() }()
+	return nil
+}
+
+// WaitReady waits until the process's readiness probe answers 200. It fails at
+// once when the process ends.
+func (p *Process) WaitReady(ctx context.Context) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if p.isReady(ctx) {
+			return nil
+		}
+		select {
+		case err := <-p.done:
+			p.done <- err
+			return fmt.Errorf("%s ended at its start: %v; its log is %s", p.name, err, p.log)
+		case <-ctx.Done():
+			return fmt.Errorf("%s is not ready: %w; its log is %s", p.name, context.Cause(ctx), p.log)
+		case <-tick.C:
+		}
+	}
+}
+
+func (p *Process) isReady(ctx context.Context) bool {
+	q, err := http.NewRequestWithContext(ctx, http.MethodGet, p.ready, nil)
+	if err != nil {
+		return false
+	}
+	resp, err := http.DefaultClient.Do(q)
+	if err != nil {
+		return false
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
+}
+
+// Kill ends the process as a power failure would end it, page cache aside.
+func (p *Process) Kill() error {
+	if p.cmd == nil {
+		return fmt.Errorf("%s does not run", p.name)
+	}
+	if err := p.cmd.Process.Kill(); err != nil {
+		return fmt.Errorf("kill %s: %w", p.name, err)
+	}
+	<-p.done
+	return p.ended()
+}
+
+// Stop asks the process to end and waits; a process that does not is killed and
+// reported. A process that does not run is no error.
+func (p *Process) Stop() error {
+	if p.cmd == nil {
+		return nil
+	}
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("stop %s: %w", p.name, err)
+	}
+	select {
+	case err := <-p.done:
+		if err != nil {
+			err = fmt.Errorf("%s ended badly: %w; its log is %s", p.name, err, p.log)
+		}
+		return errors.Join(err, p.ended())
+	case <-time.After(stopLimit):
+		return errors.Join(fmt.Errorf("%s did not end within %s; its log is %s", p.name, stopLimit, p.log), p.Kill())
+	}
+}
+
+func (p *Process) ended() error {
+	p.cmd = nil
+	return p.file.Close()
+}
