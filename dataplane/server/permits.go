@@ -9,8 +9,10 @@ type need struct {
 }
 
 // The permits that the store asks for, beside ingest and view of call records.
+// Settings are read to process records, so that a node which may no longer show
+// anything can still take records in.
 var (
-	readSettings  = need{policy.Process, policy.AccountConfig} // a node that is write-only still has to read its feeds' settings
-	writeSettings = need{policy.Store, policy.AccountConfig}
+	readSettings  = need{policy.Process, policy.CallRecord}
+	writeSettings = need{policy.Process, policy.CallRecord}
 	reprocess     = need{policy.Process, policy.CallRecord}
 )

@@ -19,7 +19,7 @@ const (
 	replayPage                    = 100
 )
 
-// quarantine lists what could not be parsed, oldest first.
+// quarantine lists what could not be parsed, in order of the random ids.
 func (x *exchange) quarantine() error {
 	p := newParams(x.r.URL)
 	size, token := p.pageSize(), p.take("page_token")
@@ -55,26 +55,30 @@ func (x *exchange) replay() error {
 	if err := checkReplay(in); err != nil {
 		return err
 	}
-	items, err := x.chosen(in.IDs)
-	if err != nil {
-		return err
+	if len(in.IDs) > 0 { // nothing is done when an id is wrong
+		found := 0
+		if err := x.scan(in.IDs, func(store.Quarantined) error { found++; return nil }); err != nil {
+			return err
+		}
+		if found < len(in.IDs) {
+			return policy.Errorf(policy.NotFound, "some of the ids are not in quarantine; list it and send those that are")
+		}
 	}
-	ctx, cancel := x.detached(appendTimeout)
-	defer cancel()
 	var out data.Replayed
-	for _, q := range items {
+	err := x.scan(in.IDs, func(q store.Quarantined) error {
 		if in.Payload != nil {
 			q.Payload = in.Payload
 		}
-		done, err := x.replayOne(ctx, q)
-		if err != nil {
-			return err
-		}
+		done, err := x.replayOne(q)
 		if done {
 			out.Replayed++
 		} else {
 			out.Remaining++
 		}
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	return x.answer(http.StatusOK, out)
 }
@@ -83,6 +87,9 @@ func checkReplay(in data.Replay) error {
 	var bad []policy.FieldError
 	if len(in.IDs) > maxPageSize {
 		bad = append(bad, policy.FieldError{Field: "ids", Message: "has more than 1000 ids"})
+	}
+	if slices.Sort(in.IDs); len(slices.Compact(slices.Clone(in.IDs))) != len(in.IDs) {
+		bad = append(bad, policy.FieldError{Field: "ids", Message: "names an id more than once"})
 	}
 	for _, id := range in.IDs {
 		if !policy.ValidID(kindQuarantined, id) {
@@ -96,37 +103,42 @@ func checkReplay(in data.Replay) error {
 	return invalid(bad)
 }
 
-// chosen finds the items to replay; no ids means all, up to maxReplay.
-func (x *exchange) chosen(ids []string) ([]store.Quarantined, error) {
-	permit, err := x.permit(policy.View, policy.CallRecord)
-	if err != nil {
-		return nil, err
-	}
-	var out []store.Quarantined
+// scan visits the items with the given ids, or all, page by page: a payload may
+// be megabytes, so they are never all in memory. It visits at most maxReplay.
+func (x *exchange) scan(ids []string, visit func(store.Quarantined) error) error {
+	visited := 0
 	for token := ""; ; {
+		permit, err := x.permit(policy.View, policy.CallRecord)
+		if err != nil {
+			return err
+		}
 		page, next, err := x.s.o.Store.Quarantines(x.r.Context(), permit, replayPage, token)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for _, q := range page {
-			if len(ids) == 0 || slices.Contains(ids, q.ID) {
-				out = append(out, q)
+			if len(ids) > 0 && !slices.Contains(ids, q.ID) {
+				continue
+			}
+			if err := visit(q); err != nil {
+				return err
+			}
+			if visited++; visited == maxReplay || visited == len(ids) {
+				return nil
 			}
 		}
-		if next == "" || len(out) >= maxReplay || len(ids) > 0 && len(out) >= len(ids) {
-			break
+		if next == "" {
+			return nil
 		}
 		token = next
 	}
-	if len(out) < len(ids) {
-		return nil, policy.Errorf(policy.NotFound, "some of the ids are not in quarantine; list it and send those that are")
-	}
-	return out, nil
 }
 
 // replayOne reports whether an item left the quarantine: only when all of its
 // payload parses.
-func (x *exchange) replayOne(ctx context.Context, q store.Quarantined) (bool, error) {
+func (x *exchange) replayOne(q store.Quarantined) (bool, error) {
+	ctx, cancel := x.detached(appendTimeout)
+	defer cancel()
 	var recs []record.Record
 	broken := false
 	take := func(it intake.Item) error {
