@@ -127,7 +127,7 @@ func (r *region) policy(revision uint64, egress policy.EgressRule) {
 	p.Recipients = policy.Recipients{List: []policy.Recipient{{ID: recipient, Region: "us1", Purpose: "analytics", Transforms: "standard",
 		Threshold: 10, Colluding: 3, AssessmentExpiry: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)}}}
 	row := policy.TenantRow{ID: tenant, Slug: "acme-ie", State: policy.TenantActive, Home: "ie1", HomeEpoch: 1, Policy: &p}
-	view, err := feed.NewView(revision, []policy.Row{{Region: &ie}, {Region: &us}, {Tenant: &row}})
+	view, err := feed.NewView(revision, []policy.Row{{Format: 1, Region: &ie}, {Format: 1, Region: &us}, {Format: 1, Tenant: &row}})
 	check(r.t, err)
 	r.view = view
 }
