@@ -38,11 +38,11 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error, reque
 	}
 	wire := wireOf(conn)
 	wire.seal()
+	s.metrics.refused(api.AsError(err).Reason, wire.sinceMark()) // final: nothing more is read
 	answer := newAnswer()
 	api.WriteProblem(answer, err, requestID)
 	_ = conn.SetWriteDeadline(time.Now().Add(refuseWrite))
 	_, writeErr := conn.Write(answer.bytes())
-	s.metrics.refused(api.AsError(err).Reason, wire.sinceMark())
 	s.linger(conn, writeErr)
 }
 
