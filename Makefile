@@ -40,7 +40,7 @@ cover: ## demand that tests reach every statement of the pure packages
 
 .PHONY: residency-scan
 residency-scan: ## search every sink outside the home region for planted canaries
-	$(GO) test -count=1 -v ./test/residency/...
+	$(GO) test -count=1 -v -run TestINV01 ./test/system
 
 .PHONY: accept
 accept: build ## run the system tests on real processes, without cached results
