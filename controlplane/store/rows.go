@@ -2,8 +2,6 @@ package store
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -24,13 +22,6 @@ func tenantRow(t policy.TenantID) string {
 
 func pairRow(t policy.TenantID, r policy.RecipientID) string {
 	return policy.Row{Pair: &policy.InboundPair{Tenant: t, Recipient: r}}.RowKey()
-}
-
-// AllowListHash is hex SHA-256 of the name of an export schema: what an inbound
-// pair lets in. Sender and receiver compare it.
-func AllowListHash(transforms string) string {
-	sum := sha256.Sum256([]byte("domicile export schema v1\n" + transforms))
-	return hex.EncodeToString(sum[:])
 }
 
 // Rows calls fn with each row of a region's bundle, ordered by row key, all at
@@ -146,7 +137,7 @@ func pairRowAt(tx *bolt.Tx, region policy.RegionID, tenant policy.TenantID, id p
 	}
 	return &policy.Row{Format: policy.FormatVersion, Pair: &policy.InboundPair{
 		Tenant: tenant, Recipient: id, From: p.HomeRegion, Purpose: r.Purpose, Transforms: r.Transforms,
-		AllowListHash: AllowListHash(r.Transforms), Basis: p.Egress[policy.PseudonymisedExport].Basis,
+		AllowListHash: policy.ExportSchemaHash(r.Transforms), Basis: p.Egress[policy.PseudonymisedExport].Basis,
 		Revision: p.Revision, Keys: keys}}, nil
 }
 
