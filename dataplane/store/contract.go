@@ -52,8 +52,9 @@ type Query struct {
 	PageToken  string           // from the previous page; bound to tenant and query
 }
 
-// Page is one page of calls, newest first is NOT promised: order is ListedAt
-// ascending, then ID. NextPageToken is "" at the end.
+// Page is one page of calls, in order of ListedAt, then of arrival; ascending.
+// NextPageToken is "" at the end. A page may be short, even empty, and have a
+// token: then more calls remain to be looked at.
 type Page struct {
 	Calls         []Call
 	NextPageToken string
@@ -112,7 +113,8 @@ type Store interface {
 	Call(ctx context.Context, permit policy.Permit, id string) (Call, error)
 	Rollups(ctx context.Context, permit policy.Permit, firstDay, lastDay string) ([]Rollup, error)
 
-	// Feed settings; NotFound when never set.
+	// Feed settings; NotFound when never set. The permits must cover Store and
+	// Process of AccountConfig.
 	PutFeed(ctx context.Context, permit policy.Permit, f Feed) error
 	Feed(ctx context.Context, permit policy.Permit, source record.SourceKind, name string) (Feed, error)
 
@@ -125,3 +127,11 @@ type Store interface {
 	Healthy() error
 	Close() error
 }
+
+// Limits that every Store has.
+const (
+	MaxAppend   = 10_000  // records in one Append
+	MaxNative   = 8 << 20 // bytes of one record's native payload, or of one quarantined one
+	MaxPageSize = 1000    // of List and Quarantines; 0 means DefaultPage
+	DefaultPage = 100
+)

@@ -2,10 +2,22 @@ package local
 
 import (
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/domicile-io/domicile/dataplane/record"
 	"github.com/domicile-io/domicile/dataplane/store"
@@ -21,75 +33,244 @@ type Options struct {
 	Now    func() time.Time // nil is time.Now
 	Rand   io.Reader        // ids and salts; nil is crypto/rand
 
-	MaxPending int // records waiting per tenant before OVERLOADED; 0 is 65,536
+	MaxPending      int // records waiting per tenant before OVERLOADED; 0 is 65,536
+	MaxPendingBytes int // native bytes waiting per tenant before OVERLOADED; 0 is 64 MiB
+	FrameCache      int // bytes of opened frames kept for reads; 0 is 64 MiB
 
 	// DiskUsed tells the used share of the disk in [0, 1]; asked at most once a
 	// second. nil asks the file system. From 0.95 on, Append answers STORAGE_FULL.
 	DiskUsed func() (float64, error)
 
 	// OnCorrupt is called for every sealed value that does not open; kind is one
-	// of a closed list ("frame", "call", "rollup", …), fit for a metric label.
+	// of a closed list ("frame", "fold", "rollup", …), fit for a metric label.
 	OnCorrupt func(kind string)
+
+	// FS is pebble's file system; nil is the real one. Tests inject errors here.
+	FS vfs.FS
 }
 
 // Store keeps the records of one region in pebble. It is safe for concurrent use.
-type Store struct{ o Options }
+type Store struct {
+	db              *pebble.DB
+	region          policy.RegionID
+	keys            store.Keys
+	log             *slog.Logger
+	now             func() time.Time
+	rand            io.Reader
+	onCorrupt       func(string)
+	maxPending      int
+	maxPendingBytes int
+	disk            *diskGauge
+
+	writer   [16]byte // random per process start
+	ids      cipher.Block
+	indexKey [32]byte
+	tokens   cipher.AEAD
+	rows     rowSealer
+	aeads    *lru.Cache[store.KeyID, cipher.AEAD]
+	frames   *frameCache
+	subjects tagCache
+	sealers  chan struct{} // bounds the goroutines that compress and seal
+
+	mu      sync.Mutex
+	tenants map[policy.TenantID]*tenant
+	closed  bool
+	working sync.WaitGroup // calls and committers under way
+
+	failed atomic.Pointer[policy.Error]
+}
 
 var _ store.Store = (*Store)(nil)
 
-var errStub = errors.New("local store: not there yet")
+// cachedAEADs bounds the expanded chunk keys kept for reads (about 1 KiB each).
+const cachedAEADs = 4096
 
-// Open opens or makes the store in o.Dir.
-func Open(o Options) (*Store, error) { return &Store{o: o}, errStub }
+// Open opens or makes the store in o.Dir. It refuses a folder of another region
+// or newer schema, and one whose keyring is not the one it was made with.
+func Open(o Options) (*Store, error) {
+	if o.Dir == "" || o.Region == "" || o.Keys == nil {
+		return nil, errors.New("open local store: Dir, Region and Keys must be set")
+	}
+	s := &Store{region: o.Region, keys: o.Keys, log: o.Logger, now: o.Now, rand: o.Rand, onCorrupt: o.OnCorrupt,
+		maxPending: o.MaxPending, maxPendingBytes: o.MaxPendingBytes, tenants: map[policy.TenantID]*tenant{},
+		sealers: make(chan struct{}, runtime.GOMAXPROCS(0))}
+	s.defaults(&o)
+	if err := s.openKeys(); err != nil {
+		return nil, fmt.Errorf("open local store: %w", err)
+	}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open local store: %w", err)
+	}
+	db, err := pebble.Open(o.Dir, s.pebbleOptions(o.FS))
+	if err != nil {
+		return nil, fmt.Errorf("open local store %s: %w", o.Dir, err)
+	}
+	s.db = db
+	if err := s.checkMeta(); err != nil {
+		return nil, fmt.Errorf("open local store %s: %w", o.Dir, errors.Join(err, db.Close()))
+	}
+	return s, nil
+}
+
+func (s *Store) defaults(o *Options) {
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.rand == nil {
+		s.rand = rand.Reader
+	}
+	if s.maxPending <= 0 {
+		s.maxPending = 1 << 16
+	}
+	if s.maxPendingBytes <= 0 {
+		s.maxPendingBytes = 64 << 20
+	}
+	if o.FrameCache <= 0 {
+		o.FrameCache = 64 << 20
+	}
+	s.frames = newFrameCache(o.FrameCache)
+	s.disk = newDiskGauge(o.Dir, o.DiskUsed)
+}
+
+// openKeys fetches the named keys and draws this start's writer id.
+func (s *Store) openKeys() (err error) {
+	if s.aeads, err = lru.New[store.KeyID, cipher.AEAD](cachedAEADs); err != nil {
+		return err
+	}
+	if _, err := io.ReadFull(s.rand, s.writer[:]); err != nil {
+		return err
+	}
+	if s.indexKey, err = s.keys.Named("store/index"); err != nil {
+		return err
+	}
+	idKey, err := s.keys.Named("store/id")
+	if err != nil {
+		return err
+	}
+	if s.ids, err = aes.NewCipher(idKey[:]); err != nil {
+		return err
+	}
+	tokenKey, err := s.keys.Named("store/page-token")
+	if err != nil {
+		return err
+	}
+	s.tokens, err = newAEAD(tokenKey)
+	return err
+}
 
 // Append implements store.Store.
-func (s *Store) Append(context.Context, policy.Permit, []record.Record) ([]store.Appended, error) {
-	return nil, errStub
+func (s *Store) Append(ctx context.Context, permit policy.Permit, recs []record.Record) ([]store.Appended, error) {
+	t, err := s.enter(permit, policy.Ingest)
+	if err != nil {
+		return nil, err
+	}
+	defer s.working.Done()
+	if err := s.usable(); err != nil {
+		return nil, err
+	}
+	if len(recs) == 0 {
+		return nil, nil
+	}
+	if err := s.disk.check(s.now()); err != nil {
+		return nil, err
+	}
+	size := 0
+	for i := range recs {
+		if len(recs[i].Native) > store.MaxNative {
+			return nil, policy.Errorf(policy.PayloadTooLarge, "a record's native payload may hold %d bytes", store.MaxNative)
+		}
+		size += len(recs[i].Native)
+	}
+	if len(recs) > store.MaxAppend {
+		return nil, policy.Errorf(policy.InvalidArgument, "at most %d records at once", store.MaxAppend)
+	}
+	return t.append(ctx, recs, size)
 }
 
-// Quarantine implements store.Store.
-func (s *Store) Quarantine(context.Context, policy.Permit, []store.Quarantined) ([]string, error) {
-	return nil, errStub
+// enter checks the permit and finds the tenant's committer. The caller holds the
+// store open until it calls s.working.Done.
+func (s *Store) enter(permit policy.Permit, op policy.Operation) (*tenant, error) {
+	return s.enterFor(permit, op, policy.CallRecord)
 }
 
-// Quarantines implements store.Store.
-func (s *Store) Quarantines(context.Context, policy.Permit, int, string) ([]store.Quarantined, string, error) {
-	return nil, "", errStub
+func (s *Store) enterFor(permit policy.Permit, op policy.Operation, class policy.DataClass) (*tenant, error) {
+	id := permit.Tenant()
+	if !permit.Allows(id, op, class) {
+		return nil, policy.Errorf(policy.PermissionDenied, "the permit does not cover %s of %s", op, class)
+	}
+	if permit.Region() != s.region {
+		return nil, policy.Errorf(policy.PermissionDenied, "the permit is for another region")
+	}
+	raw, err := rawTenant(id)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, errStopping
+	}
+	t, ok := s.tenants[id]
+	if !ok {
+		if t, err = s.newTenant(id, raw); err != nil {
+			return nil, err
+		}
+		s.tenants[id] = t
+	}
+	s.working.Add(1)
+	return t, nil
 }
 
-// Unquarantine implements store.Store.
-func (s *Store) Unquarantine(context.Context, policy.Permit, string) error { return errStub }
+var errStopping = policy.Errorf(policy.NotReady, "the record store is closed; the process is stopping")
 
-// List implements store.Store.
-func (s *Store) List(context.Context, policy.Permit, store.Query) (store.Page, error) {
-	return store.Page{}, errStub
+// usable reports why nothing can be written, else nil.
+func (s *Store) usable() error {
+	if err := s.failed.Load(); err != nil {
+		return err
+	}
+	return nil
 }
 
-// Call implements store.Store.
-func (s *Store) Call(context.Context, policy.Permit, string) (store.Call, error) {
-	return store.Call{}, errStub
-}
-
-// Rollups implements store.Store.
-func (s *Store) Rollups(context.Context, policy.Permit, string, string) ([]store.Rollup, error) {
-	return nil, errStub
-}
-
-// PutFeed implements store.Store.
-func (s *Store) PutFeed(context.Context, policy.Permit, store.Feed) error { return errStub }
-
-// Feed implements store.Store.
-func (s *Store) Feed(context.Context, policy.Permit, record.SourceKind, string) (store.Feed, error) {
-	return store.Feed{}, errStub
-}
-
-// Window implements store.Store.
-func (s *Store) Window(context.Context, policy.Permit, time.Time, time.Time, func(store.Call) error) error {
-	return errStub
+// fail remembers the first failed write. Nothing is acknowledged after it: what
+// the disk holds is unknown until the log is read again.
+func (s *Store) fail(cause error) error {
+	err := &policy.Error{Reason: policy.OutcomeUnknown, Cause: cause,
+		Message: "the record store could not sync to disk; the records may or may not be stored; send them again after the node has restarted on a sound disk"}
+	if s.failed.CompareAndSwap(nil, err) {
+		s.log.Error("record store stops acknowledging", "cause", cause)
+	}
+	return s.failed.Load()
 }
 
 // Healthy implements store.Store.
-func (s *Store) Healthy() error { return errStub }
+func (s *Store) Healthy() error {
+	if err := s.usable(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return errStopping
+	}
+	return nil
+}
 
-// Close implements store.Store.
-func (s *Store) Close() error { return nil }
+// Close implements store.Store: it waits for what is under way. Closing twice is harmless.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	s.mu.Unlock()
+	s.working.Wait()
+	return s.db.Close()
+}
+
+func isReason(err error, r policy.Reason) bool {
+	return errors.Is(err, &policy.Error{Reason: r})
+}
