@@ -160,12 +160,23 @@ func (p *nativeParser) text(c *cursor, name string, limit int, dst *string) erro
 		p.refuse(name, "must be a string")
 	case len(text) > limit:
 		p.refuse(name, "is longer than "+strconv.Itoa(limit)+" bytes")
-	case strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }):
+	case hasControl(text):
 		p.refuse(name, "must not hold control characters")
 	default:
 		*dst = text
 	}
 	return nil
+}
+
+// hasControl reports control characters: no name or id needs them, and logs and
+// terminals obey them.
+func hasControl(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] == 0x7f {
+			return true
+		}
+	}
+	return false
 }
 
 // simple reports whether the next value is no object or array.

@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"strconv"
 	"strings"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -141,13 +142,56 @@ func isNational(raw string) bool {
 
 // plan reads a dial string by the number plans; nothing when it is not valid.
 func plan(digits, country string) read {
+	if got := international(digits); got.e164 != "" {
+		return got
+	}
 	number, err := phonenumbers.Parse(digits, country)
-	if err != nil || !phonenumbers.IsValidNumber(number) {
+	if err != nil {
 		return read{}
 	}
-	region := phonenumbers.GetRegionCodeForNumber(number)
-	if len(region) != 2 || region == "ZZ" { // "001": a number of no country
-		region = ""
+	region := regionOf(number)
+	if region == "" {
+		return read{}
 	}
-	return read{phonenumbers.Format(number, phonenumbers.E164), region}
+	return read{phonenumbers.Format(number, phonenumbers.E164), geographic(region)}
+}
+
+// international reads what is already E.164 without the general parser, which
+// takes two thirds of the time to find that there is nothing to normalise.
+// Nothing when it is not, or not valid as it stands.
+func international(digits string) read {
+	if digits[0] != '+' || len(digits) > 16 {
+		return read{}
+	}
+	for n := 1; n <= 3; n++ {
+		code, _ := strconv.Atoi(digits[1 : 1+n])
+		if digits[1+n] == '0' || phonenumbers.GetRegionCodeForCountryCode(code) == "ZZ" {
+			continue
+		}
+		national, _ := strconv.ParseUint(digits[1+n:], 10, 64)
+		cc := int32(code)
+		if region := regionOf(&phonenumbers.PhoneNumber{CountryCode: &cc, NationalNumber: &national}); region != "" {
+			return read{digits, geographic(region)}
+		}
+		break // calling codes are prefix-free
+	}
+	return read{}
+}
+
+// regionOf is the region in whose plan the number is valid, or "".
+func regionOf(number *phonenumbers.PhoneNumber) string {
+	region := phonenumbers.GetRegionCodeForNumber(number)
+	if region == "" || region == "ZZ" || !phonenumbers.IsValidNumberForRegion(number, region) {
+		return ""
+	}
+	return region
+}
+
+// geographic is the country of a region of the number plans; the plans of no
+// country ("001") have none.
+func geographic(region string) string {
+	if len(region) != 2 {
+		return ""
+	}
+	return region
 }
