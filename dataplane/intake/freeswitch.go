@@ -56,18 +56,17 @@ func (p *parser) freeswitch() error {
 func unwrap(body []byte) ([]byte, error) {
 	body = bytes.TrimRight(body, "\x00 \t\r\n")
 	value, isForm := bytes.CutPrefix(body, []byte("cdr="))
+	if isForm && bytes.HasPrefix(value, []byte("{")) {
+		return value, nil // raw after all: every encoder escapes the brace
+	}
 	if isForm {
 		value, _, _ = bytes.Cut(value, []byte("&"))
 	}
 	switch {
 	case len(value) == 0:
 		return nil, ProblemEmpty
-	case value[0] == '{', value[0] == '%':
-		text, err := url.QueryUnescape(string(value))
-		if err != nil {
-			return nil, ProblemEscape
-		}
-		return trimmed([]byte(text)), nil
+	case value[0] == '%':
+		return percentDecoded(string(value))
 	case !isForm && !isBase64(value):
 		return nil, ProblemUnsupported
 	}
@@ -84,6 +83,20 @@ func unwrap(body []byte) ([]byte, error) {
 		return nil, ProblemBase64
 	}
 	return trimmed(bytes.TrimRight(out, "\x00")), nil
+}
+
+// percentDecoded undoes percent-encoding. A plus is a space only to encoders
+// that do not write %20 for one.
+func percentDecoded(s string) ([]byte, error) {
+	decode := url.QueryUnescape
+	if strings.Contains(s, "%20") {
+		decode = url.PathUnescape
+	}
+	text, err := decode(s)
+	if err != nil {
+		return nil, ProblemEscape
+	}
+	return trimmed([]byte(text)), nil
 }
 
 func trimmed(b []byte) []byte { return bytes.Trim(b, " \t\r\n") }
