@@ -93,14 +93,21 @@ func (s *Store) start() error {
 
 // prepare makes the buckets of an empty file and refuses another format.
 func prepare(db *bolt.DB) error {
-	return db.Update(func(tx *bolt.Tx) error {
-		if tx.Bucket(bucketMeta) != nil {
-			format, _, err := load[int](tx, bucketMeta, metaFormat)
-			if err != nil {
-				return err
-			}
-			return checkFormat(format)
+	empty := false
+	err := db.View(func(tx *bolt.Tx) error {
+		if empty = tx.Bucket(bucketMeta) == nil; empty {
+			return nil
 		}
+		format, _, err := load[int](tx, bucketMeta, metaFormat)
+		if err != nil {
+			return err
+		}
+		return checkFormat(format)
+	})
+	if err != nil || !empty {
+		return err
+	}
+	return db.Update(func(tx *bolt.Tx) error {
 		for _, name := range buckets {
 			if _, err := tx.CreateBucket(name); err != nil {
 				return fmt.Errorf("create bucket %s: %w", name, err)
