@@ -12,7 +12,7 @@ type need struct {
 // Settings are read to process records, so that a node which may no longer show
 // anything can still take records in.
 var (
-	readSettings  = need{policy.Process, policy.CallRecord}
-	writeSettings = need{policy.Process, policy.CallRecord}
+	readSettings  = need{policy.Process, policy.AccountConfig}
+	writeSettings = need{policy.Store, policy.AccountConfig}
 	reprocess     = need{policy.Process, policy.CallRecord}
 )
