@@ -1,13 +1,10 @@
 package intake
 
 import (
-	"bytes"
-	"encoding/base64"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/domicile-io/domicile/dataplane/record"
 )
@@ -49,61 +46,6 @@ func (p *parser) freeswitch() error {
 		return p.item(r, body, typeForm, err)
 	}
 	return p.item(r, raw, typeJSON, nil)
-}
-
-// unwrap undoes the encode setting. Base64 is not percent-encoded by the
-// source, so its plus is a plus; in percent-encoded text FreeSWITCH writes %2B.
-func unwrap(body []byte) ([]byte, error) {
-	body = bytes.TrimRight(body, "\x00 \t\r\n")
-	value, isForm := bytes.CutPrefix(body, []byte("cdr="))
-	if isForm && bytes.HasPrefix(value, []byte("{")) {
-		return value, nil // raw after all: every encoder escapes the brace
-	}
-	if isForm {
-		value, _, _ = bytes.Cut(value, []byte("&"))
-	}
-	switch {
-	case len(value) == 0:
-		return nil, ProblemEmpty
-	case value[0] == '%':
-		return percentDecoded(string(value))
-	case !isForm && !isBase64(value):
-		return nil, ProblemUnsupported
-	}
-	text := string(value)
-	if strings.Contains(text, "%") { // a proxy encoded it after all
-		var err error
-		if text, err = url.PathUnescape(text); err != nil {
-			return nil, ProblemEscape
-		}
-	}
-	text = strings.NewReplacer("\r", "", "\n", "", " ", "+").Replace(text)
-	out, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(text, "="))
-	if err != nil {
-		return nil, ProblemBase64
-	}
-	return trimmed(bytes.TrimRight(out, "\x00")), nil
-}
-
-// percentDecoded undoes percent-encoding. A plus is a space only to encoders
-// that do not write %20 for one.
-func percentDecoded(s string) ([]byte, error) {
-	decode := url.QueryUnescape
-	if strings.Contains(s, "%20") {
-		decode = url.PathUnescape
-	}
-	text, err := decode(s)
-	if err != nil {
-		return nil, ProblemEscape
-	}
-	return trimmed([]byte(text)), nil
-}
-
-func trimmed(b []byte) []byte { return bytes.Trim(b, " \t\r\n") }
-
-// isBase64 tells a base64 spool file from text: JSON objects begin "ey" or "ew".
-func isBase64(b []byte) bool {
-	return len(b) > 2 && b[0] == 'e' && (b[1] == 'y' || b[1] == 'w')
 }
 
 // fsProfile is one entry of callflow.
@@ -308,86 +250,6 @@ func (f *fsRecord) record(s *Settings) (record.Record, error) {
 	}
 	f.outcome(&r)
 	return r, nil
-}
-
-// times: the variables speak for the whole call, the profiles for their part.
-// "0" means that it did not happen.
-func (f *fsRecord) times(r *record.Record, oldest, newest fsProfile) error {
-	answered := first(nonzero(f.vars["answer_uepoch"]), seconds(f.vars["answer_epoch"]))
-	for _, p := range f.profiles {
-		answered = first(answered, nonzero(p.answered))
-	}
-	for _, t := range []struct {
-		dst  *time.Time
-		text string
-	}{
-		{&r.Start, first(nonzero(f.vars["start_uepoch"]), nonzero(oldest.created), seconds(f.vars["start_epoch"]))},
-		{&r.Ring, first(nonzero(f.vars["progress_uepoch"]), nonzero(oldest.progress), nonzero(newest.progress))},
-		{&r.Answer, answered},
-		{&r.End, first(nonzero(f.vars["end_uepoch"]), nonzero(newest.hangup), seconds(f.vars["end_epoch"]))},
-	} {
-		if err := micros(t.text, t.dst); err != nil {
-			return err
-		}
-	}
-	r.Duration, r.Billsec = span(r.Start, r.End), span(r.Answer, r.End)
-	if err := duration(first(f.vars["mduration"], thousandfold(f.vars["duration"])), &r.Duration); err != nil {
-		return err
-	}
-	return duration(first(f.vars["billmsec"], thousandfold(f.vars["billsec"])), &r.Billsec)
-}
-
-func nonzero(s string) string {
-	if strings.Trim(s, "0") == "" {
-		return ""
-	}
-	return s
-}
-
-// seconds makes an epoch in seconds one in microseconds.
-func seconds(s string) string {
-	if s = nonzero(s); s != "" {
-		s += "000000"
-	}
-	return s
-}
-
-func thousandfold(s string) string {
-	if s != "" {
-		s += "000"
-	}
-	return s
-}
-
-// micros reads an epoch in microseconds; "" leaves dst as it is.
-func micros(text string, dst *time.Time) error {
-	if text == "" {
-		return nil
-	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		return ProblemTime
-	}
-	t, ok := plausible(time.UnixMicro(n))
-	if !ok {
-		return ProblemTime
-	}
-	*dst = t
-	return nil
-}
-
-// duration reads milliseconds; "" leaves dst as it is. A negative one comes
-// from a clock that was set back: nothing is known then.
-func duration(text string, dst *time.Duration) error {
-	if text == "" {
-		return nil
-	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || n > maxLength.Milliseconds() {
-		return ProblemNumber
-	}
-	*dst = time.Duration(max(0, n)) * time.Millisecond
-	return nil
 }
 
 // first is the first that is not empty.

@@ -26,10 +26,8 @@ func (f *fsRecord) outcome(r *record.Record) {
 		strings.TrimPrefix(f.vars["proto_specific_hangup_cause"], "sip:")), 100, 699)
 	cause := f.vars["hangup_cause"]
 	switch {
-	case !r.Answer.IsZero() && r.End.IsZero():
-		r.Status = record.InProgress
 	case !r.Answer.IsZero():
-		r.Status = record.Completed
+		r.Status = record.Completed // a leg is posted at its end
 	case causes[cause] != "":
 		r.Status = causes[cause]
 	case cause != "":
