@@ -90,6 +90,11 @@ func TestLoad(t *testing.T) {
 // TestStrict changes one thing of a good catalogue and demands that the error
 // names its key.
 func TestStrict(t *testing.T) {
+	abroad := strings.Replace(minimal, "entities:", "  us1: {boundary: us, country: US, cloud: aws-us-east-1, backup_region: none, lifecycle: active, features: "+allFeatures+"}\nentities:", 1)
+	if _, err := Parse([]byte(abroad)); err != nil {
+		t.Fatal(err)
+	}
+	abroad = strings.Replace(abroad, "backup_region: none", "backup_region: us1", 1)
 	cases := map[string]struct{ from, to, named string }{
 		"unknown top key":   {"bases:", "bases_: {}\nbases:", "bases_"},
 		"misspelt key":      {"backup_region:", "backup_regoin:", "backup_regoin"},
@@ -101,6 +106,7 @@ func TestStrict(t *testing.T) {
 		"backup missing":    {"backup_region: none, ", "", "regions.ie1.backup_region"},
 		"backup unknown":    {"backup_region: none", "backup_region: us1", "regions.ie1.backup_region"},
 		"backup of itself":  {"backup_region: none", "backup_region: ie1", "regions.ie1.backup_region"},
+		"backup abroad":     {minimal, abroad, "regions.ie1.backup_region"},
 		"lifecycle":         {"lifecycle: active", "lifecycle: alive", "regions.ie1.lifecycle"},
 		"plain http":        {"lifecycle: active", "lifecycle: active, base_url: 'http://x'", "regions.ie1.base_url"},
 		"unknown feature":   {"voice: ga", "voice: ga, fax: ga", "regions.ie1.features.fax"},
