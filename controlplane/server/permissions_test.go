@@ -1,0 +1,74 @@
+package server
+
+import (
+	"testing"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	_ "github.com/domicile-io/domicile/api/control/v1"
+	"github.com/domicile-io/domicile/internal/mtls"
+)
+
+// methods walks every service of the control plane's API.
+func methods(t *testing.T) map[string]protoreflect.MethodDescriptor {
+	t.Helper()
+	out := map[string]protoreflect.MethodDescriptor{}
+	protoregistry.GlobalFiles.RangeFilesByPackage("domicile.control.v1", func(f protoreflect.FileDescriptor) bool {
+		for i := range f.Services().Len() {
+			s := f.Services().Get(i)
+			for j := range s.Methods().Len() {
+				m := s.Methods().Get(j)
+				out["/"+string(s.FullName())+"/"+string(m.Name())] = m
+			}
+		}
+		return true
+	})
+	if len(out) < 30 {
+		t.Fatalf("only %d methods found: the walk is broken", len(out))
+	}
+	return out
+}
+
+func TestINV12_EveryMethodHasARow(t *testing.T) {
+	all := methods(t)
+	for name := range all {
+		p, ok := permissions[name]
+		if !ok {
+			t.Errorf("%s has no row in the permission table", name)
+		}
+		if len(p.roles) == 0 && len(p.nodes) == 0 {
+			t.Errorf("%s may be called by nobody", name)
+		}
+	}
+	for name := range permissions {
+		if _, ok := all[name]; !ok {
+			t.Errorf("the permission table has a row for %s, which does not exist", name)
+		}
+	}
+}
+
+func TestINV12_CertificatesAloneMayDoNothingButSubscribe(t *testing.T) {
+	for name, p := range permissions {
+		subscribe := name == "/domicile.control.v1.DistributionService/Subscribe"
+		for _, r := range []mtls.Role{mtls.DataPlane, mtls.Gateway, mtls.ControlPlane} {
+			admitted := p.admit(mtls.Identity{Role: r}) == nil
+			if r == mtls.DataPlane && admitted != subscribe {
+				t.Errorf("a data plane's certificate: %s admitted %v", name, admitted)
+			}
+			if r != mtls.DataPlane && admitted == subscribe {
+				t.Errorf("certificate of role %s: %s admitted %v", r, name, admitted)
+			}
+		}
+		if p.allow(caller{}) == nil {
+			t.Errorf("%s is allowed without any role", name)
+		}
+		if p.write && len(p.roles) > 0 {
+			for _, r := range []role{auditor, tenantReader} {
+				if p.allow(caller{role: r}) == nil {
+					t.Errorf("%s, a write, is allowed to %s", name, r)
+				}
+			}
+		}
+	}
+}
