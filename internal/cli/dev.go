@@ -43,6 +43,7 @@ uses a temporary folder.`,
 			return usagef("--export-interval and --export-window must be longer than nothing")
 		}
 		o.EnvFile = a.envFile
+		dir := o.Dir
 		if exit && !c.Flags().Changed("data-dir") {
 			tmp, err := os.MkdirTemp("", "domicile-demo-")
 			if err != nil {
@@ -51,13 +52,16 @@ uses a temporary folder.`,
 			defer os.RemoveAll(tmp)
 			o.Dir = tmp
 		}
-		return a.runDev(ctx, o, demo, exit)
+		return a.runDev(ctx, o, mode{demo: demo, exit: exit, temporary: o.Dir != dir})
 	})
 	return c
 }
 
+// mode is what dev does besides running.
+type mode struct{ demo, exit, temporary bool }
+
 // runDev starts, tells, waits and stops.
-func (a *app) runDev(ctx context.Context, o dev.Options, demo, exit bool) (err error) {
+func (a *app) runDev(ctx context.Context, o dev.Options, m mode) (err error) {
 	began := time.Now()
 	a.out.Line("Starting three voters and one node in each region …")
 	env, err := dev.Start(ctx, o)
@@ -69,15 +73,19 @@ func (a *app) runDev(ctx context.Context, o dev.Options, demo, exit bool) (err e
 		if stopErr := env.Close(); err == nil {
 			err = stopErr
 		}
-		a.out.Line("Stopped. Everything is kept in %s.", relative(env.Dir()))
+		if m.temporary {
+			a.out.Line("Stopped; its temporary folder is removed. To try the commands, tell it again and stay: %s dev --demo", program())
+		} else {
+			a.out.Line("Stopped. Everything is kept in %s.", relative(env.Dir()))
+		}
 	}()
 	a.showParts(env, time.Since(began))
-	if demo {
+	if m.demo {
 		if err := story.Tell(ctx, story.Options{Env: env, Screen: a.out, Program: program()}); err != nil {
 			return err
 		}
 	}
-	if exit {
+	if m.exit {
 		return nil
 	}
 	a.showFirstSteps(env)

@@ -51,7 +51,7 @@ func (t *teller) crossBorder(ctx context.Context) error {
 		return err
 	}
 	t.sideBySide(rows)
-	t.withKey(h, "transfers %s", sent.last)
+	t.command("transfers %s", sent.last)
 	t.Screen.Command(fmt.Sprintf("DOMICILE_KEY=$(%s recipients key %s %s) %s received --recipient %s", t.Program, h.slug, h.recipient, t.Program, h.recipient))
 	return nil
 }

@@ -36,6 +36,6 @@ func (t *teller) ledger(ctx context.Context) error {
 	if err := t.check(foreign == 0, "nothing left by any other class than the policy's"); err != nil {
 		return err
 	}
-	t.withKey(h, "egress")
+	t.command("egress")
 	return nil
 }

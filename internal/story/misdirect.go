@@ -40,7 +40,7 @@ func (t *teller) misdirect(ctx context.Context) error {
 	if err := t.refused(err, policy.WrongRegion, "reading with the Irish key in the US is refused in the same way"); err != nil {
 		return err
 	}
-	t.withKey(h, "--region-url %s records list", wrong)
+	t.command("--region-url %s records list", wrong)
 	return nil
 }
 

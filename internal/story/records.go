@@ -65,7 +65,7 @@ func (t *teller) bringIn(ctx context.Context) error {
 	if err := t.generate(ctx, t.homes[0]); err != nil {
 		return err
 	}
-	t.withKey(t.homes[0], "records list --start %s --end 2026-03-15", day)
+	t.command("records list --start %s --end 2026-03-15", day)
 	return nil
 }
 
@@ -181,7 +181,7 @@ func (t *teller) rollups(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t.withKey(h, "rollups --day %s", day)
+	t.command("rollups --day %s", day)
 	return nil
 }
 

@@ -61,6 +61,7 @@ func Tell(ctx context.Context, o Options) error {
 	}
 	t := &teller{Options: o, http: hc, homes: cast()}
 	t.control = t.controlAt(o.Env.ControlURL())
+	t.introduce()
 	began := time.Now()
 	for _, step := range []struct {
 		title string
@@ -85,6 +86,15 @@ func Tell(ctx context.Context, o Options) error {
 	t.Screen.Line("")
 	t.Screen.Line("%s  %s", t.Screen.Bold("Every check held."), t.Screen.Faint(fmt.Sprintf("%d steps in %.0f s", t.steps, time.Since(began).Seconds())))
 	return nil
+}
+
+// introduce says what the signs mean and makes the commands below work elsewhere.
+func (t *teller) introduce() {
+	t.Screen.Line("")
+	t.Screen.Para("", "Each step says what happened. ✓ was just checked; a check that fails ends the story with an error. "+
+		"A line after $ shows the same in another terminal, after these two, once the tenants are there:")
+	t.Screen.Command("export DOMICILE_ENV_FILE=" + t.Env.EnvFile())
+	t.Screen.Command("export DOMICILE_KEY=$(" + t.Program + " keys create " + t.homes[0].slug + " --role admin)")
 }
 
 func (t *teller) controlAt(url string) *client.Control {
@@ -117,11 +127,6 @@ func (t *teller) refused(err error, reason policy.Reason, sentence string) error
 // command shows a command of the CLI that shows the same.
 func (t *teller) command(format string, args ...any) {
 	t.Screen.Command(t.Program + " " + fmt.Sprintf(format, args...))
-}
-
-// withKey shows a command that needs a tenant's key.
-func (t *teller) withKey(h *home, format string, args ...any) {
-	t.Screen.Command(fmt.Sprintf("DOMICILE_KEY=$(%s keys create %s --role reader) %s %s", t.Program, h.slug, t.Program, fmt.Sprintf(format, args...)))
 }
 
 func notYet(err error) bool { return errors.Is(err, &policy.Error{Reason: policy.NotYet}) }
