@@ -130,12 +130,14 @@ type sink struct {
 	bytes []byte
 }
 
+func recipientOf(i int) string { return "RP" + strings.Repeat(fmt.Sprint(i+1), 32) }
+
 // home makes a region's tenant with a recipient elsewhere.
 func (s *scan) home(i int) {
 	h := homes[i]
-	recipient := "RP" + strings.Repeat(fmt.Sprint(i+1), 32)
+	recipient := recipientOf(i)
 	rules := &controlv1.PolicyRules{
-		Classes: map[string]*controlv1.ClassRule{"call_record": {Mode: "sealed"}},
+		Classes: map[string]*controlv1.ClassRule{"call_record": {Mode: "sealed"}, "account_config": {Mode: "sealed"}, "derived": {Mode: "sealed"}, "billing_usage": {Mode: "sealed"}},
 		Egress: map[string]*controlv1.EgressRule{"PSEUDONYMISED_EXPORT": {Effect: "allow", Basis: "PSEUDONYMISED-UC2"},
 			"CUSTOMER_API": {Effect: "allow", Basis: "NONE"}},
 		Recipients: &controlv1.RecipientList{List: []*controlv1.Recipient{{Id: recipient, Region: h.sendsTo, Purpose: "analytics",
@@ -247,7 +249,7 @@ func (s *scan) quarantine(i int, r *client.Region) {
 // crossed waits until pseudonymised rows have reached the recipient, and keeps them.
 func (s *scan) crossed(i int) {
 	until(s.t, 60*time.Second, "rows of "+homes[i].region+" at their recipient", func() error {
-		got, err := s.recipients[homes[i].region].Received(s.ctx(), "", "")
+		got, err := s.recipients[homes[i].region].Received(s.ctx(), recipientOf(i), "")
 		if err != nil {
 			return err
 		}
