@@ -3,11 +3,13 @@ package server
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"strconv"
 	"sync"
 	"time"
 
+	"github.com/domicile-io/domicile/api"
 	"github.com/domicile-io/domicile/api/data"
 	"github.com/domicile-io/domicile/dataplane/intake"
 	"github.com/domicile-io/domicile/dataplane/record"
@@ -98,26 +100,20 @@ func (x *exchange) ingest(from origin, parse parser) (tally, error) {
 	if err == nil {
 		return t, nil
 	}
-	var e *policy.Error
-	if !errors.As(brokenOff(err), &e) {
-		return t, err
-	}
-	told := *e // the original may be shared
-	told.Metadata = nil
-	for k, v := range e.Metadata {
-		told.With(k, v)
-	}
+	told := *api.AsError(err) // the original may be shared
+	told.Metadata = maps.Clone(told.Metadata)
 	return t, t.note(&told)
 }
 
 func (x *exchange) ingestSmall(from origin, parse parser, t *tally) error {
 	c, _ := chunks.Get().(*chunk)
+	var failed error
 	put := func() error {
 		if c.empty() {
 			return nil
 		}
-		if err := x.commit(from, c, t); err != nil {
-			return err
+		if failed = x.commit(from, c, t); failed != nil {
+			return failed
 		}
 		clear(c.records)
 		c.records, c.bad, c.bytes = c.records[:0], nil, 0
@@ -130,11 +126,17 @@ func (x *exchange) ingestSmall(from origin, parse parser, t *tally) error {
 		}
 		return nil
 	})
-	if err := put(); err != nil {
-		return err // the chunk is not reused: the store may still be at work on it
+	if failed == nil {
+		failed = put() // what came before the body broke off is whole
+	}
+	if failed != nil {
+		return failed // the chunk is not reused: the store may still be at work on it
 	}
 	c.release()
-	return parseErr
+	if parseErr != nil {
+		return brokenOff(parseErr)
+	}
+	return nil
 }
 
 // ingestStream parses in a goroutine of its own while the chunk before is
@@ -164,7 +166,7 @@ func (x *exchange) ingestStream(from origin, parse parser, t *tally) error {
 func parseInto(ctx context.Context, from origin, parse parser, ready chan<- *chunk) (err error) {
 	defer func() {
 		if p := recover(); p != nil { // in the handler's goroutine net/http would have caught it
-			err = errors.New("parser: " + panicWords(p))
+			err = &policy.Error{Reason: policy.Internal, Message: "the request failed inside; quote the request id to the operator", Cause: errors.New("parser: " + panicWords(p))}
 		}
 	}()
 	c, _ := chunks.Get().(*chunk)
@@ -189,7 +191,10 @@ func parseInto(ctx context.Context, from origin, parse parser, ready chan<- *chu
 			return sendErr
 		}
 	}
-	return err
+	if err != nil {
+		return brokenOff(err)
+	}
+	return nil
 }
 
 func (c *chunk) take(from origin, it intake.Item) {

@@ -84,10 +84,7 @@ func paced(w http.ResponseWriter, body io.ReadCloser) *pacedBody {
 }
 
 func (p *pacedBody) Read(b []byte) (int, error) {
-	due := p.start.Add(bodyGrace + time.Duration(p.read/minBodyRate)*time.Second)
-	if latest := time.Now().Add(bodyGrace); due.After(latest) {
-		due = latest // credit for earlier speed does not let a client stall for ever
-	}
+	due := p.due(time.Now())
 	if due.Sub(p.set) > time.Second {
 		p.set = due
 		_ = p.rc.SetReadDeadline(due)
@@ -95,6 +92,15 @@ func (p *pacedBody) Read(b []byte) (int, error) {
 	n, err := p.ReadCloser.Read(b)
 	p.read += int64(n)
 	return n, err
+}
+
+// due is until when the next bytes must have come.
+func (p *pacedBody) due(now time.Time) time.Time {
+	due := p.start.Add(bodyGrace + time.Duration(p.read/minBodyRate)*time.Second)
+	if latest := now.Add(bodyGrace); due.After(latest) {
+		return latest // credit for earlier speed does not let a client stall for ever
+	}
+	return due
 }
 
 // pacedWriter is an answer that must keep being taken.
