@@ -48,7 +48,7 @@ func decode(t *testing.T, encoding string, body io.Reader, max int64) ([]byte, e
 func TestDecode(t *testing.T) {
 	text := bytes.Repeat([]byte(`{"native_id":"n"}`+"\n"), 1000)
 	size := int64(len(text))
-	zeros := make([]byte, 64<<20)
+	zeros := make([]byte, 8<<20)
 	bigWindow, err := zstd.NewWriter(nil, zstd.WithWindowSize(64<<20), zstd.WithSingleSegment(false))
 	if err != nil {
 		t.Fatal(err)
