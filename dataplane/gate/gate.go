@@ -27,7 +27,7 @@ type Options struct {
 	Keys   func() error // why keys cannot be had, else nil; nil: always fine
 	Ledger func() error // why the egress ledger or audit cannot be written, else nil; nil: always fine
 
-	Disk   func() error // why the node's disk can take no more (less than 5 % free), else nil; asked for each ingest, so cheap; nil: always fine
+	Disk func() error // why the node's disk can take no more (less than 5 % free), else nil; asked for each ingest, so cheap; nil: always fine
 
 	Clock   func() time.Time      // nil: time.Now
 	Metrics prometheus.Registerer // nil: none
