@@ -115,7 +115,8 @@ func (a *app) showParts(env *dev.Environment, took time.Duration) {
 func (a *app) showFirstSteps(env *dev.Environment) {
 	p := program()
 	a.out.Line("")
-	a.out.Line("%s in another terminal, after %s", a.out.Bold("Three things to try"), a.out.Code("export DOMICILE_ENV_FILE="+env.EnvFile()))
+	a.out.Line("%s, in another terminal, after this:", a.out.Bold("Three things to try"))
+	a.out.Command("export DOMICILE_ENV_FILE=" + env.EnvFile())
 	a.out.Step(1, "Place a tenant in Ireland and make it a key")
 	a.out.Command(p + " tenants create my-company --region ie1 --country IE")
 	a.out.Command("export DOMICILE_KEY=$(" + p + " keys create my-company --role admin)")

@@ -30,6 +30,9 @@ type usageError struct{ err error }
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
+// errSaid ends a command with exitFailed when everything was already printed.
+var errSaid = errors.New("already said")
+
 func usagef(format string, args ...any) error { return &usageError{err: fmt.Errorf(format, args...)} }
 
 // report prints err, if any, and says how the process ends.
@@ -40,6 +43,8 @@ func (a *app) report(err error) int {
 	var refused *policy.Error
 	var usage *usageError
 	switch {
+	case errors.Is(err, errSaid):
+		return exitFailed
 	case errors.As(err, &refused):
 		if a.output == "json" {
 			a.reportJSON(refused)

@@ -63,9 +63,9 @@ func (a *app) showEgress(l data.EgressLedger) {
 	}
 	rows := make([][]string, 0, len(l.Entries))
 	for _, e := range l.Entries {
-		rows = append(rows, []string{e.Class, e.Destination, dash(e.Region), dash(e.Boundary), dash(e.Basis), number(e.Connections), bytesOf(e.BytesOut), bytesOf(e.BytesIn)})
+		rows = append(rows, []string{e.Class, e.Destination, dash(e.Region), dash(e.Boundary), dash(e.Basis), dash(e.Tenant), number(e.Connections), bytesOf(e.BytesOut), bytesOf(e.BytesIn)})
 	}
-	a.out.Table([]string{"CLASS", "DESTINATION", "REGION", "BOUNDARY", "BASIS", "CONNS", "OUT", "IN"}, rows)
+	a.out.Table([]string{"CLASS", "DESTINATION", "REGION", "BOUNDARY", "BASIS", "TENANT", "CONNS", "OUT", "IN"}, rows)
 }
 
 func (a *app) transfersCommand() *cobra.Command {

@@ -38,7 +38,7 @@ type finding struct {
 
 func (a *app) statusCommand() *cobra.Command {
 	return &cobra.Command{Use: "status", Short: "Say what is wrong, why it matters, and what to type", Args: cobra.NoArgs,
-		Long: "Says what is wrong, why it matters, and what to type. Exits 0 when nothing is wrong, 3 when something is.",
+		Long: "Says what is wrong, why it matters, and what to type. Exits 0 when nothing is wrong, 1 when something is.",
 		RunE: a.run(func(ctx context.Context, _ []string) error {
 			cp, err := a.control()
 			if err != nil {
@@ -53,7 +53,7 @@ func (a *app) statusCommand() *cobra.Command {
 				return err
 			}
 			if !h.Healthy {
-				return policy.Errorf(policy.NotReady, "something is wrong, see above")
+				return errSaid
 			}
 			return nil
 		})}

@@ -22,17 +22,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/domicile-io/domicile/controlplane"
-	"github.com/domicile-io/domicile/dataplane"
 	"github.com/domicile-io/domicile/policy"
-	"github.com/domicile-io/domicile/regions"
 )
 
 // Defaults of Options.
@@ -105,61 +101,6 @@ func Start(ctx context.Context, o Options) (*Environment, error) {
 	return e, nil
 }
 
-// Prepare locks the folder and makes or loads ports, keys and certificates, but
-// runs nothing: for whoever starts the parts as processes of their own, with
-// VoterConfig and RegionConfig. Close lets go of the folder.
-func Prepare(o Options) (*Environment, error) {
-	o, err := o.withDefaults()
-	if err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the data folder: %w", err)
-	}
-	e := &Environment{opts: o, voters: map[string]*voter{}, nodes: map[string]*regionNode{}, failed: make(chan error, 16)}
-	if e.lock, err = lockDir(o.Dir); err != nil {
-		return nil, err
-	}
-	if err := e.prepare(); err != nil {
-		return nil, errors.Join(err, e.lock.release())
-	}
-	return e, nil
-}
-
-// VoterConfig is one voter's configuration.
-func (e *Environment) VoterConfig(name string) controlplane.Config { return e.voterConfig(name) }
-
-// RegionConfig is the configuration of one region's node.
-func (e *Environment) RegionConfig(region string) (dataplane.Config, error) {
-	for _, r := range e.places {
-		if string(r.ID) == region {
-			return e.nodeConfig(r), nil
-		}
-	}
-	return dataplane.Config{}, fmt.Errorf("region %q is not part of this environment", region)
-}
-
-// prepare makes or loads what must be there before anything runs.
-func (e *Environment) prepare() error {
-	if err := os.Remove(e.opts.EnvFile); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("remove the env file of an earlier start: %w", err)
-	}
-	catalogue, err := regions.Builtin()
-	if err != nil {
-		return err
-	}
-	for _, r := range catalogue.Regions {
-		if r.Lifecycle == policy.Active {
-			e.places = append(e.places, r)
-		}
-	}
-	if e.ports, err = openPorts(e.opts.Dir, e.listeners()); err != nil {
-		return err
-	}
-	e.pki, err = openPKI(filepath.Join(e.opts.Dir, "pki"), e.Voters(), e.Regions())
-	return err
-}
-
 func (e *Environment) start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
@@ -179,51 +120,10 @@ func (e *Environment) start(ctx context.Context) error {
 	if err := e.waitReady(ctx); err != nil {
 		return err
 	}
+	if err := e.waitConnected(ctx); err != nil {
+		return err
+	}
 	return writeEnvFile(e.opts.EnvFile, e.Variables())
-}
-
-// waitReady waits until every part says that it can serve.
-func (e *Environment) waitReady(ctx context.Context) error {
-	var all errgroup.Group
-	for _, p := range e.parts() {
-		all.Go(func() error { return waitFor(ctx, p.name, p.ready) })
-	}
-	return all.Wait()
-}
-
-type part struct {
-	name  string
-	ready func() error
-}
-
-func (e *Environment) parts() []part {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	var all []part
-	for name, v := range e.voters {
-		all = append(all, part{"voter " + name, v.plane.Ready})
-	}
-	for name, n := range e.nodes {
-		all = append(all, part{"region " + name, n.node.Ready})
-	}
-	return all
-}
-
-// waitFor asks until ready answers nil; at the end of ctx it gives the last answer.
-func waitFor(ctx context.Context, name string, ready func() error) error {
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := ready()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%s is not ready: %w (%w)", name, err, context.Cause(ctx))
-		case <-tick.C:
-		}
-	}
 }
 
 // Failed delivers the error of a part that ended without being asked to.

@@ -96,7 +96,8 @@ func (e *Environment) StopControlPlane(ctx context.Context) error {
 	return all.Wait()
 }
 
-// StartControlPlane starts every voter that does not run and waits until they are ready.
+// StartControlPlane starts every voter that does not run and waits until they are
+// ready and hear of a node in each region.
 func (e *Environment) StartControlPlane(ctx context.Context) error {
 	runs := map[string]bool{}
 	for _, name := range e.running() {
@@ -111,7 +112,10 @@ func (e *Environment) StartControlPlane(ctx context.Context) error {
 	if err := all.Wait(); err != nil {
 		return err
 	}
-	return e.waitReady(ctx)
+	if err := e.waitReady(ctx); err != nil {
+		return err
+	}
+	return e.waitConnected(ctx)
 }
 
 func (e *Environment) running() []string {

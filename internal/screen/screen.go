@@ -86,7 +86,9 @@ func (s *Screen) Step(n int, title string) {
 }
 
 // Check prints what was checked and found so.
-func (s *Screen) Check(format string, args ...any) { s.mark(s.Good("✓"), fmt.Sprintf(format, args...)) }
+func (s *Screen) Check(format string, args ...any) {
+	s.mark(s.Good("✓"), fmt.Sprintf(format, args...))
+}
 
 // Fail prints what was checked and found otherwise.
 func (s *Screen) Fail(format string, args ...any) { s.mark(s.Bad("✗"), fmt.Sprintf(format, args...)) }
