@@ -132,7 +132,7 @@ func TestFeedSettings(t *testing.T) {
 	}
 	r.refusal(policy.NotFound, http.MethodGet, "/v1/feeds/asterisk/pbx", reader, "")
 	row := func(n int) string {
-		return fmt.Sprintf(`"","1000","0412345678","ctx","x","SIP/a","SIP/b","Dial","x","2026-01-14 09:04:05","2026-01-14 09:04:08","2026-01-14 09:05:05",60,57,"ANSWERED","DOCUMENTATION","176847%d.1",""`+"\n", n)
+		return fmt.Sprintf(`"","1000","0412345678","ctx","x","SIP/a","SIP/b","Dial","x","2026-01-14 09:04:05","2026-01-14 09:04:08","2026-01-14 09:05:05",60,57,"ANSWERED","DOCUMENTATION","176847000%d.1",""`+"\n", n)
 	}
 	if got := r.counts("/v1/feeds/asterisk/pbx", writer, row(1)); got.Accepted != 1 { // with the defaults, which are now cached
 		t.Errorf("%+v", got)
@@ -151,7 +151,7 @@ func TestFeedSettings(t *testing.T) {
 	}
 	for _, c := range page.Calls {
 		switch assumed := strings.Join(c.Assumed, " "); c.NativeID {
-		case "1768471.1":
+		case "1768470001.1":
 			if assumed != "time_zone country" || c.StartTime.Hour() != 9 || c.To.Country == "AU" {
 				t.Errorf("without settings: %+v %v", c, c.StartTime)
 			}

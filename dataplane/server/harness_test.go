@@ -57,7 +57,7 @@ func (b *bundle) Wait(ctx context.Context, revision uint64) error {
 
 // region is one listener with everything real below it but the control plane.
 type region struct {
-	t       *testing.T
+	t       testing.TB
 	id      policy.RegionID
 	bundle  *bundle
 	store   *switchable
@@ -154,14 +154,14 @@ func rows() []policy.Row {
 	return out
 }
 
-func newView(t *testing.T, revision uint64, rows []policy.Row) *feed.View {
+func newView(t testing.TB, revision uint64, rows []policy.Row) *feed.View {
 	t.Helper()
 	v, err := feed.NewView(revision, rows)
 	must(t, err)
 	return v
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -169,7 +169,7 @@ func must(t *testing.T, err error) {
 }
 
 // start serves region ie1 on a loopback port.
-func start(t *testing.T) *region {
+func start(t testing.TB) *region {
 	t.Helper()
 	dir := t.TempDir()
 	r := &region{t: t, id: "ie1", bundle: &bundle{}, metrics: prometheus.NewRegistry(), log: &safeBuffer{}}
