@@ -39,6 +39,7 @@ const (
 	kindInstance   kind = 'i'
 	kindQuarantine kind = 'q'
 	kindFeed       kind = 'e'
+	kindTable      kind = 0 // a file of pebble's; in no key
 )
 
 // name of a kind, as metrics and AADs say it.
@@ -60,6 +61,8 @@ func (k kind) name() string {
 		return "quarantine"
 	case kindFeed:
 		return "feed"
+	case kindTable:
+		return "table"
 	}
 	return "meta"
 }

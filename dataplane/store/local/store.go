@@ -51,6 +51,7 @@ type Options struct {
 
 // Store keeps the records of one region in pebble. It is safe for concurrent use.
 type Store struct {
+	dir             string
 	db              *pebble.DB
 	region          policy.RegionID
 	keys            store.Keys
@@ -91,7 +92,7 @@ func Open(o Options) (*Store, error) {
 	if o.Dir == "" || o.Region == "" || o.Keys == nil {
 		return nil, errors.New("open local store: Dir, Region and Keys must be set")
 	}
-	s := &Store{region: o.Region, keys: o.Keys, log: o.Logger, now: o.Now, rand: o.Rand, onCorrupt: o.OnCorrupt,
+	s := &Store{dir: o.Dir, region: o.Region, keys: o.Keys, log: o.Logger, now: o.Now, rand: o.Rand, onCorrupt: o.OnCorrupt,
 		maxPending: o.MaxPending, maxPendingBytes: o.MaxPendingBytes, tenants: map[policy.TenantID]*tenant{},
 		sealers: make(chan struct{}, runtime.GOMAXPROCS(0))}
 	s.defaults(&o)
@@ -100,6 +101,9 @@ func Open(o Options) (*Store, error) {
 	}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open local store: %w", err)
+	}
+	if err := s.checkManifest(o.Dir); err != nil {
+		return nil, fmt.Errorf("open local store %s: %w", o.Dir, err)
 	}
 	db, err := pebble.Open(o.Dir, s.pebbleOptions(o.FS))
 	if err != nil {
@@ -268,7 +272,15 @@ func (s *Store) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 	s.working.Wait()
-	return s.db.Close()
+	if err := s.usable(); err != nil {
+		_ = s.db.Close() // says again what failed
+		return err
+	}
+	// With the log empty, every acknowledged byte is in a checksummed table.
+	if err := errors.Join(s.db.Flush(), s.db.Close()); err != nil {
+		return fmt.Errorf("close local store: %w", err)
+	}
+	return s.stampClosed()
 }
 
 func isReason(err error, r policy.Reason) bool {
