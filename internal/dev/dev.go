@@ -123,6 +123,9 @@ func (e *Environment) start(ctx context.Context) error {
 	if err := e.waitConnected(ctx); err != nil {
 		return err
 	}
+	if err := e.publishURLs(ctx); err != nil {
+		return err
+	}
 	return writeEnvFile(e.opts.EnvFile, e.Variables())
 }
 

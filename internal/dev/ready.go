@@ -19,15 +19,48 @@ func (e *Environment) waitReady(ctx context.Context) error {
 	return all.Wait()
 }
 
-// waitConnected waits until the control plane hears of a node in each region: a
-// node that was here before serves from its last bundle sooner than that.
-func (e *Environment) waitConnected(ctx context.Context) error {
+// operator is a client for the first voter, with the operator's token.
+func (e *Environment) operator() (cp *client.Control, done func(), err error) {
 	hc, err := client.NewHTTP(client.HTTPOptions{CAFile: e.CAFile()})
+	if err != nil {
+		return nil, nil, err
+	}
+	return &client.Control{BaseURL: e.ControlURL(), Token: e.Token(), HTTP: hc, Patience: startLimit}, hc.CloseIdleConnections, nil
+}
+
+// publishURLs corrects where the control plane says that regions are, after
+// somebody gave one another port.
+func (e *Environment) publishURLs(ctx context.Context) error {
+	cp, done, err := e.operator()
 	if err != nil {
 		return err
 	}
-	defer hc.CloseIdleConnections()
-	cp := &client.Control{BaseURL: e.ControlURL(), Token: e.Token(), HTTP: hc}
+	defer done()
+	for _, name := range e.Regions() {
+		r, err := cp.RegionInfo(ctx, name)
+		if err != nil {
+			return fmt.Errorf("read the address of %s: %w", name, err)
+		}
+		if r.GetBaseUrl() == e.RegionURL(name) {
+			continue
+		}
+		etag := r.GetEtag()
+		r.BaseUrl, r.Etag = e.RegionURL(name), ""
+		if _, err := cp.PutRegion(ctx, r, etag); err != nil {
+			return fmt.Errorf("correct the address of %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// waitConnected waits until the control plane hears of a node in each region: a
+// node that was here before serves from its last bundle sooner than that.
+func (e *Environment) waitConnected(ctx context.Context) error {
+	cp, done, err := e.operator()
+	if err != nil {
+		return err
+	}
+	defer done()
 	return waitFor(ctx, "the control plane", func() error {
 		nodes, err := cp.Nodes(ctx)
 		if err != nil {
