@@ -56,6 +56,10 @@ fuzz-short: ## fuzz every target for FUZZTIME (10s) each
 
 .PHONY: bench-short
 bench-short: ## measure ingest, policy writes and decisions beside this machine's fsync rate (two minutes)
+	$(GO) run ./bench -short
+
+.PHONY: bench
+bench: ## the same, longer rounds
 	$(GO) run ./bench
 
 .PHONY: lint
