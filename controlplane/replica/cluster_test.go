@@ -170,7 +170,17 @@ func hash(s string) string {
 func seed() store.InitCluster {
 	return store.InitCluster{ClusterID: clusterID,
 		Regions:  []policy.Region{{ID: "ie1", Boundary: "eu", Country: "IE", Cloud: "aws-eu-west-1", BackupRegion: "none", Lifecycle: policy.Active}},
-		Entities: []store.Entity{{Country: "IE", Code: "DOM-IE", SuggestedRegion: "ie1"}}}
+		Entities: entities()}
+}
+
+// countries all have one contracting entity.
+var countries = []string{"IE", "FR", "DE", "ES", "IT", "NL", "BE", "PT"}
+
+func entities() (out []store.Entity) {
+	for _, c := range countries {
+		out = append(out, store.Entity{Country: c, Code: "DOM-IE", SuggestedRegion: "ie1"})
+	}
+	return out
 }
 
 // equal waits until all running voters stand at one index, and compares their state.

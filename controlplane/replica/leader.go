@@ -2,7 +2,7 @@ package replica
 
 import (
 	"context"
-	"errors"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -53,28 +53,35 @@ func (r *Replica) watchLeadership(notify <-chan bool) {
 				go r.barrier(r.raft.CurrentTerm())
 			}
 		case <-observations:
-		case <-r.stop:
+		case <-r.stopping.Done():
 			return
 		}
 		r.leader.raise()
 	}
 }
 
-// barrier waits until everything committed before our term is applied here.
+// barrier waits until everything committed before our term is applied here. It
+// tries as long as we lead in that term: a barrier that meets a failing
+// hand-over is refused although we go on leading.
 func (r *Replica) barrier(term uint64) {
 	defer r.watching.Done()
-	f := r.raft.Barrier(0)
-	if err := f.Error(); err != nil {
-		r.o.Logger.Warn("lost leadership before serving", "term", term, "err", err)
+	for r.raft.State() == raft.Leader && r.raft.CurrentTerm() == term && r.stopping.Err() == nil {
+		// Raft may forget a barrier while it stops, so we do not wait for it alone.
+		if err := await(r.stopping, r.raft.Barrier(enqueueTimeout)); err != nil {
+			r.o.Logger.Warn("the barrier of a new leader did not pass", "term", term, "err", err)
+			select {
+			case <-time.After(r.o.Heartbeat / 10):
+			case <-r.stopping.Done():
+			}
+			continue
+		}
+		if r.raft.CurrentTerm() == term {
+			r.readyTerm.Store(term)
+			r.o.Logger.Info("leading", "term", term)
+			r.leader.raise()
+		}
 		return
 	}
-	if r.raft.CurrentTerm() != term {
-		return
-	}
-	r.advance(f.(raft.IndexFuture).Index())
-	r.readyTerm.Store(term)
-	r.o.Logger.Info("leading", "term", term)
-	r.leader.raise()
 }
 
 // notLeader is the definite refusal of a node that does not lead.
@@ -109,39 +116,25 @@ func await(ctx context.Context, f raft.Future) error {
 
 // VerifyLeader makes reads of the local store after it linearizable: they see
 // every write that was acknowledged before the call. On the leader only; else
-// UNAVAILABLE with metadata "leader".
+// UNAVAILABLE with metadata "leader". It costs one barrier in the Raft log,
+// shared by all calls that arrive while the one before it is under way.
+//
+// It does not use Raft's own VerifyLeader, which counts acknowledgements of
+// heartbeats that were sent before it was called: DESIGN.md.
 func (r *Replica) VerifyLeader(ctx context.Context) error {
-	term := r.raft.CurrentTerm()
 	if !r.IsLeader() {
 		return r.notLeader(nil)
 	}
-	commit := r.raft.CommitIndex()
-	if err := r.verifying.verify(ctx, r.raft.VerifyLeader); err != nil {
-		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-			return policy.Errorf(policy.NotReady, "leadership was not confirmed in time: send the read again")
-		}
-		return r.notLeader(err)
+	ctx, cancel := context.WithTimeout(ctx, r.o.ProposeTimeout)
+	defer cancel()
+	err := r.verifying.verify(ctx, func() raft.Future { return r.raft.Barrier(enqueueTimeout) })
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return &policy.Error{Reason: policy.NotReady, Message: "leadership was not confirmed in time: send the read again", Cause: err}
 	}
-	if r.readyTerm.Load() != term {
-		return r.notLeader(nil)
-	}
-	return r.waitApplied(ctx, commit)
-}
-
-func (r *Replica) waitApplied(ctx context.Context, index uint64) error {
-	for {
-		changed := r.changed.wait()
-		if r.applied.Load() >= index {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-r.stop:
-			return policy.Errorf(policy.NotReady, "this voter is stopping: ask another")
-		case <-ctx.Done():
-			return policy.Errorf(policy.NotReady, "this voter has not caught up in time: send the read again")
-		}
-	}
+	return r.notLeader(err)
 }
 
 // WaitRevision returns once the local store is at rev or later. POLICY_STALE
@@ -154,7 +147,7 @@ func (r *Replica) WaitRevision(ctx context.Context, rev uint64) error {
 		}
 		select {
 		case <-changed:
-		case <-r.stop:
+		case <-r.stopping.Done():
 			return policy.Errorf(policy.NotReady, "this voter is stopping: ask another")
 		case <-ctx.Done():
 			return policy.Errorf(policy.PolicyStale, "this voter has not reached the revision in time: send the read again, or to the leader")

@@ -28,7 +28,8 @@ type Replica struct {
 	transport *raft.NetworkTransport
 
 	fatalOnce sync.Once
-	stop      chan struct{}
+	stopping  context.Context // done from Shutdown on
+	stop      context.CancelFunc
 	stopOnce  sync.Once
 	watching  sync.WaitGroup
 
@@ -47,7 +48,8 @@ func Open(o Options) (*Replica, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make Raft folder: %w", err)
 	}
-	r := &Replica{o: o, stop: make(chan struct{})}
+	r := &Replica{o: o}
+	r.stopping, r.stop = context.WithCancel(context.Background())
 	d, err := openDisk(filepath.Join(o.Dir, "raft.db"), o.DiskTimeout, r.fatal)
 	if err != nil {
 		return nil, err
@@ -162,7 +164,7 @@ func (r *Replica) Shutdown(ctx context.Context) error {
 				r.o.Logger.Warn("leadership was not handed over", "err", handOver)
 			}
 		}
-		close(r.stop)
+		r.stop()
 		err = errors.Join(r.raft.Shutdown().Error(), r.transport.Close())
 		r.watching.Wait()
 		err = errors.Join(err, r.disk.Close())

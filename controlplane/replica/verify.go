@@ -7,7 +7,7 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// verifier shares one round of heartbeats among all reads that arrive while the
+// verifier shares one round of confirmation among all reads that arrive while the
 // round before it is under way: a read may use only a round that starts after
 // the read has come.
 type verifier struct {
