@@ -17,13 +17,6 @@ import (
 	"github.com/domicile-io/domicile/policy"
 )
 
-// Defaults of rules that a writer leaves out.
-const (
-	defaultThreshold = 10
-	defaultColluding = 3
-	defaultStaleness = policy.Seconds(60)
-)
-
 // RulesOf is the part of p that its owner writes.
 func RulesOf(p *policy.ResidencyPolicy) *controlv1.PolicyRules {
 	out := &controlv1.PolicyRules{
@@ -92,7 +85,7 @@ func ApplyRules(base policy.ResidencyPolicy, r *controlv1.PolicyRules, prefix st
 	}
 	p.MaxStaleness = policy.Seconds(r.GetMaxPolicyStaleness())
 	if p.MaxStaleness == 0 {
-		p.MaxStaleness = defaultStaleness
+		p.MaxStaleness = policy.DefaultMaxStaleness
 	}
 	p.AllowRegionChange = r.GetAllowRegionChange()
 	return p, b.err()
@@ -112,13 +105,13 @@ func RecipientFrom(r *controlv1.Recipient) policy.Recipient {
 		Transforms: r.GetTransforms(), Threshold: int(r.GetThreshold()), Colluding: int(r.GetColluding()),
 		AssessmentHash: r.GetAssessmentHash(), AssessmentExpiry: r.GetAssessmentExpiry().AsTime()}
 	if out.Transforms == "" {
-		out.Transforms = "standard"
+		out.Transforms = policy.DefaultTransforms
 	}
 	if out.Threshold == 0 {
-		out.Threshold = defaultThreshold
+		out.Threshold = policy.DefaultThreshold
 	}
 	if out.Colluding == 0 {
-		out.Colluding = defaultColluding
+		out.Colluding = policy.DefaultColluding
 	}
 	return out
 }
@@ -145,16 +138,16 @@ func accessOf(a *controlv1.AccessRule, home policy.Boundary) policy.AccessRule {
 	out := policy.AccessRule{Approval: a.GetApproval(), AllowedReasons: slices.Clone(a.GetAllowedReasons()),
 		ApproverBoundary: policy.Boundary(a.GetApproverBoundary()), MaxDuration: policy.Seconds(a.GetMaxDuration()), ScopeWidth: a.GetScopeWidth()}
 	if out.Approval == "" {
-		out.Approval = "required"
+		out.Approval = policy.ApprovalByPeople
 	}
 	if out.ApproverBoundary == "" {
 		out.ApproverBoundary = home
 	}
 	if out.MaxDuration == 0 {
-		out.MaxDuration = 3600
+		out.MaxDuration = policy.DefaultMaxDuration
 	}
 	if out.ScopeWidth == "" {
-		out.ScopeWidth = "record"
+		out.ScopeWidth = policy.DefaultScopeWidth
 	}
 	return out
 }

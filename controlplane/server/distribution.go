@@ -151,7 +151,9 @@ func (s distributionService) listen(stream grpc.BidiStreamingServer[controlv1.No
 		case m.GetNack() != nil:
 			nacks++
 			s.log.Warn("a node refused its bundle", "node", string(id), "region", string(f.region), "reason", nackReason(m.GetNack().GetReason()), "last_good", m.GetNack().GetLastGood())
-			s.hub.violations.add(categoryOf(m.GetNack().GetReason()), id, m.GetNack().GetLastGood())
+			if m.GetNack().GetReason() != nackGap {
+				s.hub.violations.add(categoryOf(m.GetNack().GetReason()), id, m.GetNack().GetLastGood())
+			}
 			if nacks > 1 {
 				return policy.Errorf(policy.NotReady, "the node refused its bundle twice; see GET /v1/violations")
 			}
@@ -162,10 +164,14 @@ func (s distributionService) listen(stream grpc.BidiStreamingServer[controlv1.No
 	}
 }
 
+// nackGap asks for a snapshot: the push does not follow what the node holds.
+// Nothing is wrong with either side.
+const nackGap = "GAP"
+
 // nackReason keeps the closed list; what a node invents is not logged.
 func nackReason(r string) string {
 	switch r {
-	case "BAD_SIGNATURE", "BELOW_FLOOR", "BAD_ROW", "STATE_HASH", "STORAGE":
+	case "BAD_SIGNATURE", "BELOW_FLOOR", "BAD_ROW", "STATE_HASH", "STORAGE", nackGap:
 		return r
 	}
 	return "OTHER"
