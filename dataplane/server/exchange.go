@@ -26,7 +26,7 @@ type exchange struct {
 	id    string // request id
 	route *route
 	who   gate.Principal
-	began bool // some of the body was asked for
+	began bool // some of the body was read
 }
 
 // permit asks the gate, now, whether this tenant's data may be moved.
@@ -49,12 +49,11 @@ func (x *exchange) stillHome(before policy.Permit) error {
 // body is the request's body, decoded, at most max bytes and arriving at a
 // bearable pace.
 func (x *exchange) body(max int64) (io.ReadCloser, error) {
-	x.began = true
 	encoding, err := single(x.r.Header, "Content-Encoding")
 	if err != nil {
 		return nil, err
 	}
-	return intake.Decode(strings.ToLower(strings.TrimSpace(encoding)), paced(x.w, x.r.Body), max)
+	return intake.Decode(strings.ToLower(strings.TrimSpace(encoding)), x.paced(), max)
 }
 
 // whole reads a body into memory: JSON of at most maxJSON bytes.

@@ -23,9 +23,10 @@ const (
 	// stored while the next is parsed.
 	chunkRecords = 1024
 	chunkBytes   = 1 << 20
-	// smallBody is a body that is parsed whole before it is stored, because a
-	// second goroutine would cost more than it gains.
-	smallBody = 64 << 10
+	// smallBody is a body that is parsed before it is stored and not meanwhile,
+	// because a second goroutine and a chunk of full size would cost more than
+	// they gain.
+	smallBody = 128 << 10
 	// appendTimeout bounds the wait for durability.
 	appendTimeout = 30 * time.Second
 )
@@ -106,7 +107,7 @@ func (x *exchange) ingest(from origin, parse parser) (tally, error) {
 }
 
 func (x *exchange) ingestSmall(from origin, parse parser, t *tally) error {
-	c, _ := chunks.Get().(*chunk)
+	c := &chunk{}
 	var failed error
 	put := func() error {
 		if c.empty() {
@@ -115,8 +116,7 @@ func (x *exchange) ingestSmall(from origin, parse parser, t *tally) error {
 		if failed = x.commit(from, c, t); failed != nil {
 			return failed
 		}
-		clear(c.records)
-		c.records, c.bad, c.bytes = c.records[:0], nil, 0
+		c = &chunk{}
 		return nil
 	}
 	parseErr := parse(func(it intake.Item) error {
@@ -130,9 +130,8 @@ func (x *exchange) ingestSmall(from origin, parse parser, t *tally) error {
 		failed = put() // what came before the body broke off is whole
 	}
 	if failed != nil {
-		return failed // the chunk is not reused: the store may still be at work on it
+		return failed
 	}
-	c.release()
 	if parseErr != nil {
 		return brokenOff(parseErr)
 	}
@@ -142,6 +141,10 @@ func (x *exchange) ingestSmall(from origin, parse parser, t *tally) error {
 // ingestStream parses in a goroutine of its own while the chunk before is
 // being stored.
 func (x *exchange) ingestStream(from origin, parse parser, t *tally) error {
+	if err := x.s.streams.enter(x.who.Tenant); err != nil {
+		return err
+	}
+	defer x.s.streams.leave(x.who.Tenant)
 	ctx, cancel := context.WithCancel(x.r.Context())
 	defer cancel()
 	ready := make(chan *chunk)

@@ -16,11 +16,12 @@ const (
 	headerTimeout  = 5 * time.Second
 	idleTimeout    = 60 * time.Second
 	maxJSON        = 1 << 20 // bytes of one JSON body
-	maxFeedBody    = 64 << 20
 	maxBatchBody   = 4 << 30 // bytes of one batch, decoded
 	maxConnections = 4096
-	maxInFlight    = 512 // requests with a body or a long answer, all tenants
+	maxInFlight    = 512 // requests, all tenants
 	maxPerTenant   = 128 // of these, one tenant's
+	maxStreams     = 128 // bodies that are stored while they arrive; each holds two chunks
+	maxTenantFlows = 64  // of these, one tenant's
 
 	// A body must arrive at minBodyRate on average after bodyGrace, so that a slow
 	// client holds a place for a bounded time. An answer must be taken within
@@ -77,10 +78,11 @@ type pacedBody struct {
 	start time.Time
 	read  int64
 	set   time.Time // the deadline that was set last
+	began *bool     // set by the first read
 }
 
-func paced(w http.ResponseWriter, body io.ReadCloser) *pacedBody {
-	return &pacedBody{ReadCloser: body, rc: http.NewResponseController(w), start: time.Now()}
+func (x *exchange) paced() *pacedBody {
+	return &pacedBody{ReadCloser: x.r.Body, rc: http.NewResponseController(x.w), start: time.Now(), began: &x.began}
 }
 
 func (p *pacedBody) Read(b []byte) (int, error) {
@@ -89,6 +91,7 @@ func (p *pacedBody) Read(b []byte) (int, error) {
 		p.set = due
 		_ = p.rc.SetReadDeadline(due)
 	}
+	*p.began = true
 	n, err := p.ReadCloser.Read(b)
 	p.read += int64(n)
 	return n, err

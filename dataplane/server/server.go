@@ -63,6 +63,7 @@ type Server struct {
 	http    *http.Server
 	metrics *metrics
 	gauge   *gauge
+	streams *gauge
 	feeds   *lru.LRU[feedKey, feedSettings]
 	numbers *intake.Numbers
 
@@ -75,7 +76,7 @@ type Server struct {
 const (
 	feedCacheSize = 4096
 	feedCacheFor  = 5 * time.Second // other nodes of the region see changed settings this late
-	numbersCached = 32 << 10
+	numbersCached = 64 << 10
 	writeTimeout  = time.Minute // of an answer that is not streamed
 )
 
@@ -89,6 +90,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{o: o, log: o.Logger, now: o.Clock, hosts: newHosts(o.Hosts),
 		gauge:   newGauge(maxInFlight, maxPerTenant),
+		streams: newGauge(maxStreams, maxTenantFlows),
 		feeds:   lru.NewLRU[feedKey, feedSettings](feedCacheSize, nil, feedCacheFor),
 		numbers: intake.NewNumbers(numbersCached),
 
