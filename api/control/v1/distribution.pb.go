@@ -230,7 +230,7 @@ type Nack struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	LastGood uint64                 `protobuf:"varint,1,opt,name=last_good,json=lastGood,proto3" json:"last_good,omitempty"`
 	Nonce    uint64                 `protobuf:"varint,2,opt,name=nonce,proto3" json:"nonce,omitempty"`
-	// BAD_SIGNATURE, BELOW_FLOOR, BAD_ROW, STATE_HASH, STORAGE.
+	// BAD_SIGNATURE, BELOW_FLOOR, BAD_ROW, STATE_HASH, STORAGE, GAP (not a fault: asks for a snapshot).
 	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
