@@ -50,7 +50,9 @@ func (t *teller) crossBorder(ctx context.Context) error {
 	if err := t.noNumbers(rows); err != nil {
 		return err
 	}
-	t.sideBySide(rows)
+	if err := t.sideBySide(ctx, h, rows); err != nil {
+		return err
+	}
 	t.command("transfers %s", sent.last)
 	t.Screen.Command(fmt.Sprintf("DOMICILE_KEY=$(%s recipients key %s %s) %s received --recipient %s", t.Program, h.slug, h.recipient, t.Program, h.recipient))
 	return nil
@@ -144,18 +146,24 @@ func (t *teller) noNumbers(rows []data.PseudonymRow) error {
 	return t.check(found == 0, "no number, name or exact time is among them, nor any row of a suppressed class")
 }
 
-// sideBySide shows the first calls as they are at home and rows as they are
-// abroad. Which row is which call only the home region can tell.
-func (t *teller) sideBySide(rows []data.PseudonymRow) {
+// sideBySide shows calls as they are at home and rows as they are abroad.
+// Which row is which call only the home region can tell.
+func (t *teller) sideBySide(ctx context.Context, h *home, rows []data.PseudonymRow) error {
 	const shown = 3
-	t.Screen.Line("      %s", t.Screen.Faint("in Ireland: who, to whom, when, how long"))
-	for _, c := range t.generated.calls[:shown] {
-		t.Screen.Line("      %s → %s  %s  %.0f s", c.From, c.To, c.StartTime.Format(time.DateTime), c.EndTime.Sub(*c.StartTime).Seconds())
+	hour := t.generated.hour
+	page, err := h.client.Calls(ctx, client.Filter{Start: hour, End: hour.Add(time.Hour), PageSize: shown})
+	if err != nil {
+		return err
 	}
-	t.Screen.Line("      %s", t.Screen.Faint("in the US: pseudonyms, countries, the hour, a span (in another order)"))
+	t.Screen.Line("      %s", t.Screen.Faint("in "+h.region+": who, to whom, when, how long"))
+	for _, c := range page.Calls {
+		t.Screen.Line("      %s → %s  %s  %.0f s", c.From.E164, c.To.E164, c.StartTime.Format(time.DateTime), float64(c.DurationMS)/1000)
+	}
+	t.Screen.Line("      %s", t.Screen.Faint("in "+recipientsIn+": pseudonyms, countries, the hour, a span (which row is which call, only "+h.region+" can tell)"))
 	for _, r := range rows[max(0, len(rows)-shown):] {
 		t.Screen.Line("      %s… → %s…  %s → %s  %s  %s  %s", clip(r.From), clip(r.To), r.FromCC, r.ToCC, r.Hour, r.Duration, r.Outcome)
 	}
+	return t.check(len(page.Calls) == shown, "both sides were read just now, each with its own key, from its own region")
 }
 
 func clip(pseudonym string) string {

@@ -118,6 +118,7 @@ func callsOfDay(ctx context.Context, h *home) ([]data.Call, error) {
 // of rows is large enough to leave and one is not.
 type generated struct {
 	began           time.Time // just before they were sent
+	hour            time.Time // in which all of them start
 	calls           []data.NewCall
 	passes, crowd   int // rows of the class that passes, and its distinct callers
 	withheld, alone int // rows of the class that does not, and its distinct callers
@@ -126,7 +127,7 @@ type generated struct {
 // makeGenerated draws 200 answered calls of one hour: 180 from 60 Irish
 // callers, 20 from 5 London ones. The gate wants 10 + 3 distinct callers.
 func makeGenerated(hour time.Time, called string) generated {
-	g := generated{passes: 180, crowd: 60, withheld: 20, alone: 5}
+	g := generated{hour: hour, passes: 180, crowd: 60, withheld: 20, alone: 5}
 	telling := uuid.NewString()
 	for i := range g.passes + g.withheld {
 		from := fmt.Sprintf("+353191001%02d", i%g.crowd)

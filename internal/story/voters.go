@@ -19,19 +19,19 @@ import (
 // are left, which must first agree on a new leader.
 func (t *teller) loseVoter(ctx context.Context) error {
 	h := t.homes[2]
-	victim, other := t.Env.Leader(), ""
+	victim, other := "", ""
+	if err := t.eventually(ctx, func() bool { victim = t.Env.Leader(); return victim != "" }); err != nil {
+		return fmt.Errorf("the voters agree on a leader: %w", err)
+	}
 	for _, v := range t.Env.Voters() {
 		if v != victim {
 			other = v
 		}
 	}
-	if err := t.check(victim != "", "one of three voters leads: %s", victim); err != nil {
-		return err
-	}
 	if err := t.Env.StopVoter(ctx, victim); err != nil {
 		return err
 	}
-	t.Screen.Note("stopped it")
+	t.Screen.Note("stopped %s, which led the three", victim)
 	began := time.Now()
 	before, after, err := t.tighten(ctx, t.controlAt(t.Env.VoterURL(other)), h)
 	if err != nil {
