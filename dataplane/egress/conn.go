@@ -7,8 +7,11 @@ import (
 	"github.com/domicile-io/domicile/policy"
 )
 
-// tenantSide is the destination of accepted connections in the ledger.
-const tenantSide = "tenant"
+// The destinations of accepted connections in the ledger.
+const (
+	tenantSide   = "tenant"   // CUSTOMER_API
+	acceptedSide = "accepted" // other classes: peers of other regions
+)
 
 // conn counts the bytes of one connection. It embeds the interface, not the TCP
 // connection, so that no fast path (sendfile, splice) can go around the count.
@@ -61,8 +64,12 @@ func (c *conn) attribute(t policy.TenantID) {
 // Listener counts what l accepts, under class; see [Attribute]. Until then
 // bytes belong to no tenant.
 func (d *Door) Listener(l net.Listener, class policy.EgressClass) net.Listener {
+	from := acceptedSide
+	if class == policy.CustomerAPI {
+		from = tenantSide
+	}
 	return &listener{Listener: l, ledger: d.ledger,
-		key: key{class: class, destination: tenantSide, region: d.o.Region, boundary: d.o.Boundary}}
+		key: key{class: class, destination: from, region: d.o.Region, boundary: d.o.Boundary}}
 }
 
 type listener struct {

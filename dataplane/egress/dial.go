@@ -94,7 +94,7 @@ func (d *Door) deny(r Route, format string, args ...any) error {
 func (d *Door) dial(ctx context.Context, r Route, network, addr, destination string) (net.Conn, error) {
 	c := d.ledger.counter(key{class: r.Class, destination: destination, region: r.Region,
 		boundary: r.Boundary, basis: r.Basis, tenant: r.Tenant})
-	if err := d.ledger.open(c); err != nil {
+	if err := d.ledger.open(ctx, c); err != nil {
 		denied := d.deny(r, "the egress ledger cannot be written, so nothing is dialed; see the node's log and its disk")
 		var e *policy.Error
 		if errors.As(denied, &e) {

@@ -19,6 +19,7 @@
 package egress
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -55,7 +56,7 @@ type Route struct {
 // Entry is the sum of one kind of traffic.
 type Entry struct {
 	Class       policy.EgressClass
-	Destination string // host:port as declared, "resolver" for name look-ups, or "tenant" for accepted connections
+	Destination string // host:port as declared, "resolver" for name look-ups; for accepted connections "tenant", or "accepted" for other classes than CUSTOMER_API
 	Region      policy.RegionID
 	Boundary    policy.Boundary
 	Basis       string
@@ -73,8 +74,6 @@ const maxDestinations = 4096 // declared destinations of one door
 type Door struct {
 	o      Options
 	ledger *ledger
-	stop   chan struct{}
-	done   sync.WaitGroup
 	close  sync.Once
 
 	mu      sync.RWMutex
@@ -109,27 +108,13 @@ func New(o Options) (*Door, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Door{o: o, ledger: l, stop: make(chan struct{}), allowed: map[destination]bool{}}
+	d := &Door{o: o, ledger: l, allowed: map[destination]bool{}}
 	if o.Metrics != nil {
 		if err := o.Metrics.Register(collector{d}); err != nil {
-			return nil, fmt.Errorf("register the egress door's metrics: %w", err)
+			return nil, errors.Join(fmt.Errorf("register the egress door's metrics: %w", err), l.close())
 		}
 	}
-	d.done.Go(d.flush)
 	return d, nil
-}
-
-func (d *Door) flush() {
-	tick := time.NewTicker(d.o.Flush)
-	defer tick.Stop()
-	for {
-		select {
-		case <-d.stop:
-			return
-		case <-tick.C:
-			d.ledger.flush()
-		}
-	}
 }
 
 // Allow declares destinations of a class (host:port). It may be called again to
@@ -178,8 +163,6 @@ func (d *Door) Healthy() error { return d.ledger.healthy() }
 func (d *Door) Close() error {
 	var err error
 	d.close.Do(func() {
-		close(d.stop)
-		d.done.Wait()
 		if d.o.Metrics != nil {
 			d.o.Metrics.Unregister(collector{d})
 		}

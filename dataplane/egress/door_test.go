@@ -158,9 +158,7 @@ func TestINV05_NothingIsDialedWhileTheLedgerCannotBeWritten(t *testing.T) {
 	if err := d.Allow(policy.ControlStream, addr); err != nil {
 		t.Fatal(err)
 	}
-	d.ledger.mu.Lock()
 	_ = d.ledger.journal.f.Close() // the next write fails
-	d.ledger.mu.Unlock()
 	hidden := dir + ".hidden"
 	if err := os.Rename(dir, hidden); err != nil { // and so does making a new file
 		t.Fatal(err)
@@ -184,6 +182,37 @@ func TestINV05_NothingIsDialedWhileTheLedgerCannotBeWritten(t *testing.T) {
 	_ = c.Close()
 	if e := find(t, d.Entries(), policy.ControlStream, ""); e.Connections != 1 {
 		t.Fatalf("refused dials were counted as connections: %+v", e)
+	}
+}
+
+func TestINV28_AHangingLedgerStopsDialingAndNothingElse(t *testing.T) {
+	d := testDoor(t, t.TempDir())
+	addr, accepted, _, _ := countingPeer(t, nil)
+	if err := d.Allow(policy.ControlStream, addr); err != nil {
+		t.Fatal(err)
+	}
+	hanging, release := make(chan struct{}), make(chan struct{})
+	d.ledger.patience = 20 * time.Millisecond
+	d.ledger.journal.sync = func(f *os.File) error {
+		close(hanging)
+		<-release
+		return f.Sync()
+	}
+	if _, err := d.Dialer(Route{Class: policy.ControlStream})(t.Context(), "tcp", addr); !errors.Is(err, &policy.Error{Reason: policy.EgressDenied}) {
+		t.Fatalf("dialed over a hanging ledger: %v", err)
+	}
+	<-hanging // the fault took effect
+	if d.Healthy() == nil {
+		t.Error("a hanging ledger is healthy")
+	}
+	d.ledger.counter(key{class: policy.CustomerAPI, destination: tenantSide}).opened.Add(1) // as Accept does
+	if e := find(t, d.Entries(), policy.CustomerAPI, ""); e.Connections != 1 || accepted.Load() != 0 {
+		t.Errorf("%+v, peer accepted %d", e, accepted.Load())
+	}
+	d.ledger.journal.sync = (*os.File).Sync
+	close(release)
+	if err := d.Close(); err != nil || d.Healthy() != nil {
+		t.Errorf("the disk is back: %v, %v", err, d.Healthy())
 	}
 }
 

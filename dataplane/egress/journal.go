@@ -59,9 +59,10 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 type journal struct {
 	dir    string
 	region policy.RegionID
-	f      *os.File // nil after a failure
-	size   int64    // of the file
-	base   int64    // of the file when it was last rewritten
+	f      *os.File             // nil after a failure
+	size   int64                // of the file
+	base   int64                // of the file when it was last rewritten
+	sync   func(*os.File) error // (*os.File).Sync but in tests of a disk that hangs
 }
 
 // openJournal folds an existing journal, or makes a new one. A line that does
@@ -72,7 +73,7 @@ func openJournal(dir string, region policy.RegionID, now time.Time, log *slog.Lo
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, nil, fmt.Errorf("make the egress ledger's folder: %w", err)
 	}
-	j := &journal{dir: dir, region: region}
+	j := &journal{dir: dir, region: region, sync: (*os.File).Sync}
 	days := map[string]map[key]sum{}
 	path := filepath.Join(dir, journalFile)
 	f, err := os.Open(path)
@@ -94,7 +95,8 @@ func openJournal(dir string, region policy.RegionID, now time.Time, log *slog.Lo
 			log.Error("egress ledger is damaged: the lines that check are counted, the file is kept", "lines", damaged, "file", aside)
 		}
 	}
-	if err := j.rewrite(days, now); err != nil {
+	foldMonths(days, now)
+	if err := j.rewrite(days); err != nil {
 		return nil, nil, err
 	}
 	return j, days, nil
@@ -187,7 +189,7 @@ func (j *journal) append(lines []line) error {
 	n, err := j.f.Write(b.Bytes())
 	j.size += int64(n)
 	if err == nil {
-		err = j.f.Sync()
+		err = j.sync(j.f)
 	}
 	if err != nil {
 		_ = j.close() // an unsynced descriptor is never used again
@@ -196,10 +198,8 @@ func (j *journal) append(lines []line) error {
 	return nil
 }
 
-// rewrite replaces the file by one that holds exactly days, old days folded
-// into their month (in days too).
-func (j *journal) rewrite(days map[string]map[key]sum, now time.Time) error {
-	foldMonths(days, now)
+// rewrite replaces the file by one that holds exactly days.
+func (j *journal) rewrite(days map[string]map[key]sum) error {
 	var b bytes.Buffer
 	if err := encodeLine(&b, lineJSON{Format: journalFormat, Region: j.region}); err != nil {
 		return err
@@ -219,7 +219,7 @@ func (j *journal) rewrite(days map[string]map[key]sum, now time.Time) error {
 	}
 	_, err = f.Write(b.Bytes())
 	if err == nil {
-		err = f.Sync()
+		err = j.sync(f)
 	}
 	if err == nil {
 		err = os.Rename(path+".new", path)
@@ -234,6 +234,7 @@ func (j *journal) rewrite(days map[string]map[key]sum, now time.Time) error {
 	return nil
 }
 
+// foldMonths adds days that are older than keepDays to their month.
 func foldMonths(days map[string]map[key]sum, now time.Time) {
 	oldest := now.UTC().Add(-keepDays).Format(time.DateOnly)
 	var old []string

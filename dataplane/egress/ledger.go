@@ -2,6 +2,8 @@ package egress
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -51,16 +53,29 @@ func (c *counter) pending() sum {
 		out: c.out.Load() - c.durable.out, in: c.in.Load() - c.durable.in}
 }
 
-// ledger holds the counts of all time by UTC day, in memory and in a journal.
-type ledger struct {
-	clock func() time.Time
-	log   *slog.Logger
+// hung is how long the journal may take before what depends on it fails (04
+// §4, invariant 28).
+const hung = 2 * time.Second
 
-	mu       sync.Mutex
-	journal  *journal
-	days     map[string]map[key]sum // durable
+// ledger holds the counts of all time by UTC day, in memory and in a journal.
+// One goroutine writes the journal, so that a disk which hangs stops dialing
+// and nothing else: counting, accepting and reading the ledger go on.
+type ledger struct {
+	clock    func() time.Time
+	log      *slog.Logger
+	patience time.Duration
+
+	requests chan chan error // each wants everything pending to be durable
+	stop     chan struct{}
+	done     chan struct{}
+	journal  *journal // the writer's
+
+	broken atomic.Pointer[error] // why the journal could not be written last time
+	since  atomic.Int64          // Unix ns: when the write that is going on began; 0 none
+
+	mu       sync.Mutex             // memory only, never held over I/O
+	days     map[string]map[key]sum // durable; changed by the writer only
 	counters map[key]*counter
-	broken   error // why the journal could not be written last time
 }
 
 func openLedger(o Options) (*ledger, error) {
@@ -68,7 +83,10 @@ func openLedger(o Options) (*ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &ledger{clock: o.Clock, log: o.Logger, journal: j, days: days, counters: map[key]*counter{}}, nil
+	l := &ledger{clock: o.Clock, log: o.Logger, patience: hung, journal: j, days: days, counters: map[key]*counter{},
+		requests: make(chan chan error), stop: make(chan struct{}), done: make(chan struct{})}
+	go l.run(o.Flush)
+	return l, nil
 }
 
 func (l *ledger) counter(k key) *counter {
@@ -82,71 +100,122 @@ func (l *ledger) counter(k key) *counter {
 	return c
 }
 
-// open journals one more connection of c, durably, or takes it back and says why.
-func (l *ledger) open(c *counter) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// open journals one more connection of c, durably, or says why it may not be opened.
+func (l *ledger) open(ctx context.Context, c *counter) error {
 	c.opened.Add(1)
-	if err := l.write([]*counter{c}); err != nil {
-		c.opened.Add(-1)
-		return err
+	err := l.flush(ctx)
+	if err != nil {
+		c.failed.Add(1)
 	}
-	return nil
+	return err
 }
 
-// flush journals whatever is pending.
-func (l *ledger) flush() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.flushLocked()
+// flush makes durable what is pending now. Callers at the same time share one sync.
+func (l *ledger) flush(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, l.patience, errors.New("the journal does not answer"))
+	defer cancel()
+	answer := make(chan error, 1)
+	select {
+	case l.requests <- answer:
+	case <-l.stop:
+		return errors.New("egress ledger is closed")
+	case <-ctx.Done():
+		return fmt.Errorf("egress ledger: %w", context.Cause(ctx))
+	}
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("egress ledger: %w", context.Cause(ctx))
+	}
 }
 
-func (l *ledger) flushLocked() {
-	var due []*counter
-	for _, c := range l.counters {
-		if !c.pending().zero() {
-			due = append(due, c)
+// run is the writer.
+func (l *ledger) run(every time.Duration) {
+	defer close(l.done)
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		var waiting []chan error
+		ending := false
+		select {
+		case a := <-l.requests:
+			waiting = append(waiting, a)
+		case <-tick.C:
+		case <-l.stop:
+			ending = true
+		}
+		for more := true; more; {
+			select {
+			case a := <-l.requests:
+				waiting = append(waiting, a)
+			default:
+				more = false
+			}
+		}
+		err := l.write()
+		for _, a := range waiting {
+			a <- err
+		}
+		if ending {
+			return
 		}
 	}
-	was := l.broken
-	if len(due) == 0 && was == nil {
-		return
-	}
-	err := l.write(due)
-	if err != nil && was == nil {
-		l.log.Error("egress ledger cannot be written; nothing is dialed until it can", "error", err)
-	}
-	if err == nil && was != nil {
-		l.log.Info("egress ledger can be written again")
-	}
 }
 
-// write appends the pending counts of some counters, of now, and keeps them as
-// durable. After a failure the journal's end is unknown, so the next write
-// makes a whole new file out of memory instead of trusting the old descriptor.
-func (l *ledger) write(due []*counter) error {
+// write appends everything pending to the journal, under today, and keeps it as
+// durable. After a failure the journal's end is unknown, so the next write makes
+// a whole new file out of memory instead of trusting the old descriptor.
+func (l *ledger) write() error {
+	was := l.broken.Load()
 	now := l.clock().UTC()
-	day := now.Format(time.DateOnly)
-	lines := make([]line, 0, len(due))
-	for _, c := range due {
-		p := c.pending()
-		p.last = now.Unix()
-		lines = append(lines, line{day: day, key: c.key, sum: p})
+	due, lines := l.due(now)
+	if len(due) == 0 && was == nil {
+		return nil
 	}
-	if l.broken != nil || l.journal.full() {
-		l.broken = l.journal.rewrite(l.days, now)
+	l.since.Store(time.Now().UnixNano())
+	defer l.since.Store(0)
+	var err error
+	if was != nil || l.journal.full() {
+		l.mu.Lock()
+		foldMonths(l.days, now)
+		l.mu.Unlock()
+		err = l.journal.rewrite(l.days)
 	}
-	if l.broken == nil {
-		l.broken = l.journal.append(lines)
+	if err == nil {
+		err = l.journal.append(lines)
 	}
-	if l.broken != nil {
-		return l.broken
+	if err != nil {
+		l.broken.Store(&err)
+		if was == nil {
+			l.log.Error("egress ledger cannot be written; nothing is dialed until it can", "error", err)
+		}
+		return err
 	}
+	l.broken.Store(nil)
+	if was != nil {
+		l.log.Info("egress ledger can be written again")
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for i, c := range due {
 		c.durable.add(lines[i].sum)
 		into(l.days, lines[i])
 	}
 	return nil
+}
+
+// due lists what is pending.
+func (l *ledger) due(now time.Time) (due []*counter, lines []line) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.counters {
+		if p := c.pending(); !p.zero() {
+			p.last = now.Unix()
+			due, lines = append(due, c), append(lines, line{day: now.Format(time.DateOnly), key: c.key, sum: p})
+		}
+	}
+	return due, lines
 }
 
 func into(days map[string]map[key]sum, n line) {
@@ -161,23 +230,24 @@ func into(days map[string]map[key]sum, n line) {
 }
 
 func (l *ledger) healthy() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.broken != nil {
-		return fmt.Errorf("egress ledger: %w", l.broken)
+	if err := l.broken.Load(); err != nil {
+		return fmt.Errorf("egress ledger: %w", *err)
+	}
+	if since := l.since.Load(); since != 0 && time.Since(time.Unix(0, since)) > l.patience {
+		return fmt.Errorf("egress ledger: a write has not come back for more than %s; see the node's disk", l.patience)
 	}
 	return nil
 }
 
+// close makes everything durable and ends the writer.
 func (l *ledger) close() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.flushLocked()
-	broken := l.broken
-	if err := l.journal.close(); broken == nil {
-		return err
+	close(l.stop)
+	<-l.done
+	err := l.journal.close()
+	if broken := l.broken.Load(); broken != nil {
+		return fmt.Errorf("close the egress ledger, the latest counts are lost: %w", *broken)
 	}
-	return fmt.Errorf("close the egress ledger, the latest counts are lost: %w", broken)
+	return err
 }
 
 // entries sums one day or, with "", all; what is pending belongs to today.

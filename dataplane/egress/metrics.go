@@ -57,7 +57,7 @@ func (l *ledger) classes() map[policy.EgressClass]sum {
 	for k, c := range l.counters {
 		s := out[k.class]
 		s.add(sum{failed: c.failed.Load(), out: c.out.Load(), in: c.in.Load()})
-		if k.destination != tenantSide || k.tenant == "" {
+		if accepted := k.destination == tenantSide || k.destination == acceptedSide; !accepted || k.tenant == "" {
 			s.opened += c.opened.Load()
 		}
 		out[k.class] = s
