@@ -97,5 +97,13 @@ func (s *Store) checkMeta() error {
 			return fmt.Errorf("row %s is not as expected: %s", w.name, w.wrong)
 		}
 	}
-	return b.Commit(pebble.Sync)
+	if known {
+		return nil
+	}
+	if err := b.Commit(pebble.Sync); err != nil {
+		return err
+	}
+	// A new store's first log is of an older format, without the offsets that
+	// checkLogs needs. Flushing begins another.
+	return s.db.Flush()
 }

@@ -102,7 +102,7 @@ func Open(o Options) (*Store, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open local store: %w", err)
 	}
-	if err := s.checkManifest(o.Dir); err != nil {
+	if err := errors.Join(s.checkManifest(o.Dir), checkLogs(o.Dir)); err != nil {
 		return nil, fmt.Errorf("open local store %s: %w", o.Dir, err)
 	}
 	db, err := pebble.Open(o.Dir, s.pebbleOptions(o.FS))
