@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/domicile-io/domicile/api/data"
+	"github.com/domicile-io/domicile/internal/screen"
 )
 
 func (a *app) quarantineCommand() *cobra.Command {
@@ -37,7 +38,7 @@ func (a *app) quarantineList() *cobra.Command {
 				}
 				rows := make([][]string, 0, len(all.Items))
 				for _, q := range all.Items {
-					rows = append(rows, []string{q.ID, when(q.ReceiveTime), q.Source + "/" + q.Instance, bytesOf(int64(len(q.Payload))), q.Problem})
+					rows = append(rows, []string{q.ID, when(q.ReceiveTime), q.Source + "/" + q.Instance, screen.Bytes(int64(len(q.Payload))), q.Problem})
 				}
 				a.out.Table([]string{"ID", "RECEIVED", "FEED", "SIZE", "PROBLEM"}, rows)
 			})

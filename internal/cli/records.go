@@ -13,6 +13,7 @@ import (
 
 	"github.com/domicile-io/domicile/api/client"
 	"github.com/domicile-io/domicile/api/data"
+	"github.com/domicile-io/domicile/internal/screen"
 )
 
 func (a *app) recordsCommand() *cobra.Command {
@@ -216,7 +217,7 @@ func (a *app) recordsExport() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			a.err.Line("%s: %s", file, bytesOf(n))
+			a.err.Line("%s: %s", file, screen.Bytes(n))
 			return nil
 		})}
 	w.flags(c)

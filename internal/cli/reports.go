@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/domicile-io/domicile/api/data"
+	"github.com/domicile-io/domicile/internal/screen"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -63,7 +64,7 @@ func (a *app) showEgress(l data.EgressLedger) {
 	}
 	rows := make([][]string, 0, len(l.Entries))
 	for _, e := range l.Entries {
-		rows = append(rows, []string{e.Class, e.Destination, dash(e.Region), dash(e.Boundary), dash(e.Basis), dash(e.Tenant), number(e.Connections), bytesOf(e.BytesOut), bytesOf(e.BytesIn)})
+		rows = append(rows, []string{e.Class, e.Destination, dash(e.Region), dash(e.Boundary), dash(e.Basis), dash(e.Tenant), number(e.Connections), screen.Bytes(e.BytesOut), screen.Bytes(e.BytesIn)})
 	}
 	a.out.Table([]string{"CLASS", "DESTINATION", "REGION", "BOUNDARY", "BASIS", "TENANT", "CONNS", "OUT", "IN"}, rows)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/domicile-io/domicile/internal/screen"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -22,7 +23,7 @@ func (t *teller) ledger(ctx context.Context) error {
 	allowed := []string{policy.ControlStream.String(), policy.PseudonymisedExport.String(), policy.CustomerAPI.String()}
 	customers, foreign := 0, 0
 	for _, e := range l.Entries {
-		t.Screen.Line("      %-20s %-22s %-4s %8d B out %8d B in  %s", e.Class, e.Destination, orDash(e.Region), e.BytesOut, e.BytesIn, orDash(e.Basis))
+		t.Screen.Line("      %-20s %-15s %-4s %10s out %10s in  %s", e.Class, e.Destination, orDash(e.Region), screen.Bytes(e.BytesOut), screen.Bytes(e.BytesIn), orDash(e.Basis))
 		if e.Class == policy.CustomerAPI.String() {
 			customers++
 		}
