@@ -68,7 +68,7 @@ type region struct {
 	client  *http.Client
 	roots   *x509.CertPool
 	log     *safeBuffer
-	now     atomic.Int64 // offset of the server's clock
+	cut     chan struct{} // closed when the latest upload could send no more
 }
 
 // switchable lets a test fail or hold the real store.
@@ -200,8 +200,7 @@ func start(t testing.TB) *region {
 	r.server, err = New(Options{Region: r.id, Hosts: []string{"127.0.0.1", "api.ie1.example.test"}, DefaultCountry: "IE",
 		TLS:    material.PublicServer(),
 		Gate:   gate.New(gate.Options{Region: r.id, Feed: r.bundle, BaseURLs: map[string]string{"ie1": ieURL, "us1": usURL}}),
-		Bundle: r.bundle, Store: r.store, Ledger: r.door.Entries, Ready: func() error { return nil }, Logger: logger, Metrics: r.metrics,
-		Clock: func() time.Time { return time.Now().Add(time.Duration(r.now.Load())) }})
+		Bundle: r.bundle, Store: r.store, Ledger: r.door.Entries, Ready: func() error { return nil }, Logger: logger, Metrics: r.metrics})
 	must(t, err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)

@@ -64,9 +64,8 @@ func (s *Server) linger(conn net.Conn, writeErr error) {
 		return
 	}
 	_ = wire.CloseWrite()
-	s.background.Add(1)
 	go func() {
-		defer func() { <-s.lingering; s.background.Done() }()
+		defer func() { <-s.lingering }()
 		t := time.NewTimer(lingerFor)
 		defer t.Stop()
 		select {
@@ -75,6 +74,14 @@ func (s *Server) linger(conn net.Conn, writeErr error) {
 		}
 		_ = wire.Close()
 	}()
+}
+
+// drain waits until no refused connection is held; one that is refused later is
+// closed at once.
+func (s *Server) drain() {
+	for range cap(s.lingering) {
+		s.lingering <- struct{}{}
+	}
 }
 
 // answer is a response that is written by hand to a connection that net/http

@@ -67,10 +67,9 @@ type Server struct {
 	feeds   *lru.LRU[feedKey, feedSettings]
 	numbers *intake.Numbers
 
-	lingering  chan struct{}
-	stopping   chan struct{}
-	stop       sync.Once
-	background sync.WaitGroup
+	lingering chan struct{} // one place for each refused connection that is held
+	stopping  chan struct{}
+	stop      sync.Once
 }
 
 const (
@@ -142,11 +141,13 @@ func (s *Server) Serve(l net.Listener) error {
 // Shutdown stops accepting, waits for the requests in flight until ctx is
 // done, and then cuts those that are left.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.stop.Do(func() { close(s.stopping) })
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		err = errors.Join(fmt.Errorf("wait for requests in flight: %w", err), s.http.Close())
 	}
-	s.background.Wait()
+	s.stop.Do(func() {
+		close(s.stopping)
+		s.drain()
+	})
 	return err
 }
