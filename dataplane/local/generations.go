@@ -42,7 +42,7 @@ func openGenerations(path string, region policy.RegionID, root [32]byte, random 
 	}
 	g := &generations{root: w, keys: map[uint64][32]byte{}, random: random}
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		slot, err := g.slot(1)
+		slot, _, err := g.make(1)
 		if err != nil {
 			return nil, err
 		}
@@ -65,8 +65,12 @@ func (g *generations) read() error {
 	if err != nil {
 		return err
 	}
-	// A torn last slot belongs to a generation that was never used.
+	// A torn last slot, short or still zeros, belongs to a generation that was
+	// never used.
 	g.count = uint64(len(data) / slotSize)
+	if n := g.count; n > 1 && allZero(data[(n-1)*slotSize:]) {
+		g.count--
+	}
 	for n := uint64(1); n <= g.count; n++ {
 		s := data[(n-1)*slotSize : n*slotSize]
 		if string(s[:7]) != slotMagic || s[7] != format || binary.BigEndian.Uint64(s[8:]) != n {
@@ -87,37 +91,27 @@ func (g *generations) read() error {
 	return nil
 }
 
-// slot makes the bytes of a new generation.
-func (g *generations) slot(n uint64) ([]byte, error) {
-	var key [32]byte
+// make draws a generation's key and the bytes of its slot.
+func (g *generations) make(n uint64) (slot []byte, key [32]byte, err error) {
 	if _, err := io.ReadFull(g.random, key[:]); err != nil {
-		return nil, fmt.Errorf("draw a generation key: %w", err)
+		return nil, key, fmt.Errorf("draw a generation key: %w", err)
 	}
 	s := append([]byte(slotMagic), format)
 	s = binary.BigEndian.AppendUint64(s, n)
-	s, err := g.root.seal(append(s, live), key, n, nil, g.random)
+	s, err = g.root.seal(append(s, live), key, n, nil, g.random)
 	if err != nil {
-		return nil, err
+		return nil, key, err
 	}
-	return append(s, make([]byte, slotSize-len(s))...), nil
+	return append(s, make([]byte, slotSize-len(s))...), key, nil
 }
 
-// add makes the next generation durable and gives its number.
-func (g *generations) add() (uint64, error) {
-	n := g.count + 1
-	s, err := g.slot(n)
-	if err != nil {
-		return 0, err
-	}
-	if err := writeAt(g.file, s, int64(g.count)*slotSize); err != nil {
-		return 0, err
-	}
-	key, err := g.root.open(s[17:17+wrapped], n, nil)
-	if err != nil {
-		return 0, err
+// add makes the next generation durable.
+func (g *generations) add(n uint64, slot []byte, key [32]byte) error {
+	if err := writeAt(g.file, slot, int64(n-1)*slotSize); err != nil {
+		return err
 	}
 	g.keys[n], g.count = key, n
-	return n, nil
+	return nil
 }
 
 // destroy overwrites the slot's key in place and syncs.

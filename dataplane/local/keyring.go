@@ -36,12 +36,13 @@ type Keyring struct {
 	lock   *os.File
 	cache  *lru.Cache[store.KeyID, [32]byte]
 
-	mu     sync.Mutex
-	gens   *generations
-	tables map[uint64]*table // opened on demand, one per generation
-	names  *names            // of the current generation
-	failed error
-	closed bool
+	mu      sync.Mutex
+	gens    *generations
+	tables  map[uint64]*table // opened on demand, one per generation
+	names   *names            // of the current generation
+	nameTag [32]byte
+	failed  error
+	closed  bool
 }
 
 var _ store.Keys = (*Keyring)(nil)
@@ -83,8 +84,9 @@ func (k *Keyring) load() error {
 	if k.gens, err = openGenerations(filepath.Join(k.dir, generationsFile), k.region, root, k.rand); err != nil {
 		return err
 	}
+	k.nameTag = derive(root, "name tag")
 	current := k.gens.current()
-	if k.names, err = openNames(k.dir, k.region, current, k.gens.keys[current]); err != nil {
+	if k.names, err = openNames(k.dir, k.region, current, k.gens.keys[current], k.nameTag); err != nil {
 		return err
 	}
 	_, err = k.tableOf(current)

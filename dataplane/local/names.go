@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 
@@ -16,7 +17,7 @@ import (
 // A names file, one per generation, is a run of entries of nameEntry bytes,
 // which a disk sector holds whole, so that a write is never torn inside:
 //
-//	0   tag: HMAC-SHA256 of the name under a key of the generation
+//	0   tag: HMAC-SHA256 of the name under a key of the root, which outlives generations
 //	32  wrapped key
 //	92  zeros
 //	124 CRC-32C of what is before
@@ -40,7 +41,7 @@ type names struct {
 	count int64
 }
 
-func openNames(dir string, region policy.RegionID, gen uint64, key [32]byte) (*names, error) {
+func openNames(dir string, region policy.RegionID, gen uint64, key, tag [32]byte) (*names, error) {
 	w, err := newWrapper(derive(key, "name"), region, nameKind)
 	if err != nil {
 		return nil, err
@@ -49,7 +50,7 @@ func openNames(dir string, region policy.RegionID, gen uint64, key [32]byte) (*n
 	if err != nil {
 		return nil, err
 	}
-	n := &names{file: f, gen: gen, wrap: w, tag: derive(key, "name tag"), keys: map[[32]byte][32]byte{}}
+	n := &names{file: f, gen: gen, wrap: w, tag: tag, keys: map[[32]byte][32]byte{}}
 	if err := n.read(); err != nil {
 		f.Close()
 		return nil, err
@@ -111,6 +112,23 @@ func (n *names) add(name string, random io.Reader) (key [32]byte, err error) {
 	n.keys[tag] = key
 	n.count++
 	return key, nil
+}
+
+// takeOver wraps all names of an older generation under this one.
+func (n *names) takeOver(old *names, random io.Reader) error {
+	var all []byte
+	for tag, key := range old.keys {
+		e, err := n.entry(tag, key, random)
+		if err != nil {
+			return err
+		}
+		all = append(all, e...)
+	}
+	if err := writeAt(n.file, all, 0); err != nil {
+		return fmt.Errorf("wrap the named keys anew: %w", err)
+	}
+	n.keys, n.count = maps.Clone(old.keys), old.count
+	return nil
 }
 
 func (n *names) entry(tag, key [32]byte, random io.Reader) ([]byte, error) {

@@ -31,8 +31,7 @@ func openTable(dir string, region policy.RegionID, gen uint64, key [32]byte) (*t
 	if err != nil {
 		return nil, err
 	}
-	path := filepath.Join(dir, fmt.Sprintf("table-%08d", gen))
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(tablePath(dir, gen), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -47,6 +46,10 @@ func openTable(dir string, region policy.RegionID, gen uint64, key [32]byte) (*t
 	const blockSize = tableBlock * wrapped
 	blocks := (info.Size() + blockSize - 1) / blockSize
 	return &table{file: f, gen: gen, wrap: w, written: uint64(blocks) * tableBlock}, nil
+}
+
+func tablePath(dir string, gen uint64) string {
+	return filepath.Join(dir, fmt.Sprintf("table-%08d", gen))
 }
 
 // draw hands out the next key, after making a block durable when none is left.

@@ -1,0 +1,279 @@
+package local
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/policy"
+)
+
+func open(t *testing.T, dir string) *Keyring {
+	t.Helper()
+	k, err := OpenKeyring(Options{Dir: dir, Region: "ie1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { k.Close() })
+	return k
+}
+
+func draw(t *testing.T, k *Keyring) (store.KeyID, [32]byte) {
+	t.Helper()
+	id, key, err := k.Draw()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id, key
+}
+
+func isReason(err error, r policy.Reason) bool { return errors.Is(err, &policy.Error{Reason: r}) }
+
+func TestKeysSurviveAndAreNeverDrawnTwice(t *testing.T) {
+	dir := t.TempDir()
+	all := map[store.KeyID][32]byte{}
+	keys := map[[32]byte]bool{}
+	for range 3 {
+		k := open(t, dir)
+		for range tableBlock + 10 {
+			id, key := draw(t, k)
+			if _, twice := all[id]; twice || keys[key] {
+				t.Fatalf("key %v was drawn twice", id)
+			}
+			all[id], keys[key] = key, true
+		}
+		k.Close()
+	}
+	k := open(t, dir)
+	for id, want := range all {
+		if got, err := k.Open(id); err != nil || got != want {
+			t.Fatalf("key %v after reopening: same %v, error %v", id, got == want, err)
+		}
+	}
+	for _, id := range []store.KeyID{{Generation: 1, Index: 1 << 40}, {Generation: 9}, {}} {
+		if _, err := k.Open(id); !isReason(err, policy.Internal) {
+			t.Errorf("key %v: %v, want INTERNAL", id, err)
+		}
+	}
+}
+
+func TestConcurrentDraws(t *testing.T) {
+	k := open(t, t.TempDir())
+	var mu sync.Mutex
+	seen := map[store.KeyID]bool{}
+	var wg sync.WaitGroup
+	for w := range 8 {
+		wg.Go(func() {
+			for n := range 200 {
+				id, key, err := k.Draw()
+				got, err2 := k.Open(id)
+				_, err3 := k.Named(fmt.Sprintf("name/%d", (w+n)%5))
+				if err := errors.Join(err, err2, err3); err != nil || got != key {
+					t.Errorf("draw: %v", err)
+				}
+				mu.Lock()
+				if seen[id] {
+					t.Errorf("key %v was drawn twice", id)
+				}
+				seen[id] = true
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestNamedKeysSurvive(t *testing.T) {
+	dir := t.TempDir()
+	k := open(t, dir)
+	want := map[string][32]byte{}
+	for n := range 20 {
+		name := fmt.Sprintf("pseudonym/TN%d", n)
+		want[name], _ = k.Named(name)
+	}
+	k.Close()
+	// A crash may leave a longer file behind: part of an entry, or zeros.
+	f, err := os.OpenFile(namesPath(dir, 1), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = f.Write(make([]byte, nameEntry+40))
+	f.Close()
+	k = open(t, dir)
+	for name, key := range want {
+		if got, err := k.Named(name); err != nil || got != key {
+			t.Fatalf("%s changed, error %v", name, err)
+		}
+	}
+	fresh, err := k.Named("another")
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.Close()
+	if got, _ := open(t, dir).Named("another"); got != fresh {
+		t.Fatal("a name added behind a torn tail was lost")
+	}
+}
+
+// TestINV34_ChangedBytesAreRefused flips bytes all over the keyring; what was
+// handed out is then the same, or an error.
+func TestINV34_ChangedBytesAreRefused(t *testing.T) {
+	dir := t.TempDir()
+	k := open(t, dir)
+	id, key := draw(t, k)
+	named, _ := k.Named("index")
+	k.Close()
+	refused := 0
+	for _, file := range []string{rootFile, generationsFile, "table-00000001", "names-00000001"} {
+		path := filepath.Join(dir, file)
+		good, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for at := range min(len(good), wrapped+20) {
+			bad := bytes.Clone(good)
+			bad[at] ^= 1
+			if err := os.WriteFile(path, bad, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			k, err := OpenKeyring(Options{Dir: dir, Region: "ie1"})
+			if err != nil {
+				refused++
+				continue
+			}
+			got, err1 := k.Open(id)
+			name, err2 := k.Named("index")
+			if err1 == nil && got != key || err2 == nil && name != named {
+				t.Errorf("%s: a flip of byte %d gave another key", file, at)
+			}
+			if err1 != nil || err2 != nil {
+				refused++
+			}
+			k.Close()
+		}
+		if err := os.WriteFile(path, good, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if refused < 200 {
+		t.Fatalf("only %d flips were refused", refused)
+	}
+}
+
+func TestDestroyedGeneration(t *testing.T) {
+	dir := t.TempDir()
+	k := open(t, dir)
+	old, _ := draw(t, k)
+	named, _ := k.Named("index")
+	slot, err := os.ReadFile(filepath.Join(dir, generationsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := k.DestroyGeneration(1); !isReason(err, policy.InvalidArgument) {
+		t.Fatalf("the current generation: %v, want INVALID_ARGUMENT", err)
+	}
+	gen, err := k.NextGeneration()
+	if err != nil || gen != 2 {
+		t.Fatalf("generation %d, error %v", gen, err)
+	}
+	if err := k.DestroyGeneration(1); err != nil {
+		t.Fatal(err)
+	}
+	next, key := draw(t, k)
+	if next.Generation != 2 {
+		t.Fatalf("drew of generation %d", next.Generation)
+	}
+	check := func(k *Keyring) {
+		t.Helper()
+		if _, err := k.Open(old); !isReason(err, policy.Destroyed) {
+			t.Fatalf("a destroyed key: %v, want DESTROYED", err)
+		}
+		if got, err := k.Open(next); err != nil || got != key {
+			t.Fatalf("a key of the new generation: %v", err)
+		}
+		if got, err := k.Named("index"); err != nil || got != named {
+			t.Fatalf("a named key did not survive its generation: %v", err)
+		}
+	}
+	check(k)
+	k.Close()
+	check(open(t, dir))
+	now, err := os.ReadFile(filepath.Join(dir, generationsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(now, slot[17+12:17+wrapped]) {
+		t.Fatal("the wrapped key of the destroyed generation is still in the file")
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	dir := t.TempDir()
+	k := open(t, dir)
+	if _, err := OpenKeyring(Options{Dir: dir, Region: "ie1"}); err == nil || !strings.Contains(err.Error(), "another process") {
+		t.Errorf("a held folder: %v", err)
+	}
+	k.Close()
+	if _, err := OpenKeyring(Options{Dir: dir, Region: "au1"}); err == nil {
+		t.Error("another region's keyring opened")
+	}
+	root := filepath.Join(dir, rootFile)
+	if err := os.Chmod(root, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenKeyring(Options{Dir: dir, Region: "ie1"}); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+		t.Errorf("a readable root key: %v", err)
+	}
+	if err := os.Remove(root); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenKeyring(Options{Dir: dir, Region: "ie1"}); err == nil || !strings.Contains(err.Error(), "missing") {
+		t.Errorf("a missing root key: %v", err)
+	}
+	if _, err := os.Stat(root); err == nil {
+		t.Error("a new root key was made beside old files")
+	}
+}
+
+// TestStolenDisk: without the root key's file, no byte of any key is in the folder.
+func TestStolenDisk(t *testing.T) {
+	dir := t.TempDir()
+	k := open(t, dir)
+	var secrets [][]byte
+	for range 5 {
+		_, key := draw(t, k)
+		secrets = append(secrets, bytes.Clone(key[:]))
+	}
+	named, _ := k.Named("pseudonym/TN1")
+	secrets = append(secrets, named[:], []byte("pseudonym"))
+	for _, key := range k.gens.keys {
+		secrets = append(secrets, bytes.Clone(key[:]))
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if f.Name() == rootFile {
+			continue
+		}
+		data, err := os.ReadFile(filepath.Join(dir, f.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, s := range secrets {
+			if bytes.Contains(data, s) || bytes.Contains(data, s[:8]) {
+				t.Errorf("%s holds secret %d", f.Name(), i)
+			}
+		}
+	}
+	if text := fmt.Sprintf("%v %+v %#v %s", k, k, k, k); strings.Count(text, "[redacted]") != 4 {
+		t.Errorf("a keyring prints as %q", text)
+	}
+}
