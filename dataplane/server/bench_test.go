@@ -7,12 +7,12 @@ import (
 	"testing"
 )
 
-// benchLines are n records of about 1 KB, of many people.
+// benchLines are n records of about 1 KB, of 40,000 people.
 func benchLines(round, n int) []byte {
 	var b bytes.Buffer
 	for i := range n {
 		fmt.Fprintf(&b, `{"native_id":"b-%d-%d","from":"+35387%07d","to":"+35386%07d","caller_name":"Person %d","direction":"inbound","status":"completed","start_time":"2026-03-%02dT09:%02d:%02dZ","duration_ms":60000,"billsec_ms":55000,"stir":{"attest":"A","orig_id":"%032x","verstat":"TN-Validation-Passed-A"},"recording_refs":["RE%032x"],"consent_ref":"consent-%d"}`,
-			round, i, (i*7919)%10_000_000, (i*104729)%10_000_000, i, 1+i%28, i%60, (i/60)%60, i, i, i)
+			round, i, (i*7919)%20_000, (i*104729)%20_000, i, 1+i%28, i%60, (i/60)%60, i, i, i)
 		b.WriteByte('\n')
 	}
 	return b.Bytes()
