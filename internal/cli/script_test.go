@@ -1,0 +1,93 @@
+package cli_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/domicile-io/domicile/internal/cli"
+	"github.com/domicile-io/domicile/internal/dev"
+)
+
+// TestMain lets the scripts run this test binary as "domicile", wired as its
+// main is: the commands run as processes of their own against real listeners.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"domicile": func() {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		code := cli.Run(ctx, os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
+		stop()
+		os.Exit(code)
+	}})
+}
+
+// TestScripts runs each script against one environment. Scripts place tenants
+// of their own, so that they may run side by side.
+func TestScripts(t *testing.T) {
+	e, err := dev.Start(context.Background(), dev.Options{Dir: t.TempDir(), ExportWindow: time.Second, ExportInterval: 100 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("scripts", func(t *testing.T) { // so that Close waits for parallel scripts
+		testscript.Run(t, testscript.Params{
+			Dir: "testdata/script",
+			Setup: func(env *testscript.Env) error {
+				for _, v := range e.Variables() {
+					env.Setenv(v[0], v[1])
+				}
+				env.Setenv("HOME", env.WorkDir)
+				env.Setenv("DEV_ENV_FILE", e.EnvFile())
+				return nil
+			},
+			Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "keyvar": keyvar, "await": await},
+		})
+	})
+}
+
+// exits CODE COMMAND…: run a command and compare its exit code.
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	var failed *exec.ExitError
+	if errors.As(err, &failed) {
+		got = failed.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// keyvar NAME TENANT ROLE: make a key and put it in a variable.
+func keyvar(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(ts.Exec("domicile", "keys", "create", args[1], "--role", args[2]))
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
+}
+
+// await FILE: wait until a file is there, at most 30 s.
+func await(ts *testscript.TestScript, _ bool, args []string) {
+	path := ts.MkAbs(args[0])
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if _, err := os.Stat(filepath.Clean(path)); err == nil {
+			return
+		}
+	}
+	ts.Fatalf("%s did not appear", args[0])
+}
