@@ -1,0 +1,50 @@
+package local
+
+import (
+	"context"
+	"encoding/binary"
+	"time"
+
+	"github.com/domicile-io/domicile/dataplane/record"
+	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/policy"
+)
+
+// Recount computes a tenant's rollups of all days from its calls' current
+// views, without looking at the counters: what Rollups must agree with. It
+// opens every frame, so it is for checks, not for serving. The permit must
+// cover Process of CallRecord.
+func (s *Store) Recount(ctx context.Context, permit policy.Permit) ([]store.Rollup, error) {
+	t, err := s.enter(permit, policy.Process)
+	if err != nil {
+		return nil, err
+	}
+	defer s.working.Done()
+	sums := map[cellKey]counts{}
+	err = s.scan(kindTime, keyOf(nil, kindTime, t.raw), func(key, value []byte) error {
+		if len(key) != 17+suffixSize {
+			return s.corrupt(kindTime, nil)
+		}
+		listed := unorderedTime(binary.BigEndian.Uint64(key[17:]))
+		c, err := s.callAt(t.raw, readRef(key[25:]), value)
+		if err != nil {
+			return err
+		}
+		a := record.ContributionOf(&c.Record, time.UnixMicro(listed))
+		if a.Calls > 0 {
+			k := cellKey{a.Day, a.Direction, a.Country}
+			sum := sums[k]
+			sums[k] = counts{sum.calls + a.Calls, sum.answered + a.Answered, sum.billsec + a.Billsec}
+		}
+		return ctx.Err()
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]store.Rollup, 0, len(sums))
+	for k, c := range sums {
+		out = append(out, rollupOf(k, c))
+	}
+	sortRollups(out)
+	return out, nil
+}
