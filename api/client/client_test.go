@@ -132,7 +132,9 @@ func TestAnUnknownAuthorityIsNotTrusted(t *testing.T) {
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	var elsewhere atomic.Int32
 	other, _ := serve(t, func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) })
-	s, hc := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect) })
+	s, hc := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect)
+	})
 	r := client.Region{BaseURL: s.URL, Key: "k", HTTP: hc}
 	if _, err := r.CreateCall(context.Background(), data.NewCall{NativeID: "1"}); err == nil {
 		t.Error("a redirect counted as success")

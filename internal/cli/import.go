@@ -4,20 +4,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"sort"
 	"strings"
+	"sync"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/domicile-io/domicile/api/client"
 	"github.com/domicile-io/domicile/api/data"
 )
 
-const stdin = "-" // as a path
+const (
+	stdin  = "-"      // as a path
+	native = "native" // our own NDJSON, as a source
+)
 
 // contentTypes of what each source's files usually hold; the region looks at
 // the bytes themselves.
@@ -26,7 +32,7 @@ var contentTypes = map[string]string{
 	"kamailio":   "application/x-ndjson",
 	"asterisk":   "text/csv",
 	"twilio":     "application/x-www-form-urlencoded",
-	"native":     "application/x-ndjson",
+	native:       "application/x-ndjson",
 }
 
 func (a *app) recordsImport() *cobra.Command {
@@ -47,39 +53,57 @@ nothing of it was quarantined.`,
 	return c
 }
 
+// importer sends files side by side, because each waits for its own sync.
 type importer struct {
 	app          *app
 	source, feed string
 	remove       bool
 
 	region *client.Region
-	total  data.Counts
-	files  int
+	bar    *progressbar.ProgressBar
+
+	mu    sync.Mutex
+	total data.Counts
+	files int
 }
+
+const importersAtOnce = 8
 
 func (im *importer) run(ctx context.Context, paths []string) error {
 	if _, ok := contentTypes[im.source]; !ok {
 		return usagef("--source is missing or unknown: freeswitch, kamailio, asterisk, twilio or native")
 	}
-	if im.feed == "" && im.source != "native" {
+	if im.feed == "" && im.source != native {
 		return usagef("--feed is missing: give the name of the live feed, so that what came in live is not counted twice")
 	}
-	files, err := collect(paths)
+	files, size, err := collect(paths)
 	if err != nil {
 		return err
 	}
 	if im.region, err = im.app.region(); err != nil {
 		return err
 	}
-	bar := im.bar(len(files))
+	im.bar = im.newBar(size)
+	all, ctx := errgroup.WithContext(ctx)
+	all.SetLimit(importersAtOnce)
 	for _, f := range files {
-		if err := im.one(ctx, f); err != nil {
-			_ = bar.Exit()
-			return fmt.Errorf("%s: %w", f, err)
-		}
-		_ = bar.Add(1)
+		all.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err // another file failed; this one stays untouched
+			}
+			if err := im.one(ctx, f); err != nil {
+				return fmt.Errorf("%s: %w", f, err)
+			}
+			return nil
+		})
 	}
-	_ = bar.Finish()
+	err = all.Wait()
+	_ = im.bar.Exit()
+	return errors.Join(im.summary(), err)
+}
+
+// summary says what is stored, also after a failure.
+func (im *importer) summary() error {
 	return im.app.plain(struct {
 		Files int `json:"files"`
 		data.Counts
@@ -91,49 +115,59 @@ func (im *importer) run(ctx context.Context, paths []string) error {
 	})
 }
 
-func (im *importer) bar(n int) *progressbar.ProgressBar {
+func (im *importer) newBar(size int64) *progressbar.ProgressBar {
 	if !im.app.err.Terminal() {
-		return progressbar.DefaultSilent(int64(n))
+		return progressbar.DefaultBytesSilent(size)
 	}
-	return progressbar.NewOptions(n, progressbar.OptionSetWriter(im.app.err.Writer()), progressbar.OptionSetDescription("importing"),
-		progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish())
+	return progressbar.NewOptions64(size, progressbar.OptionSetWriter(im.app.err.Writer()), progressbar.OptionSetDescription("importing"),
+		progressbar.OptionShowBytes(true), progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish())
 }
 
 // one sends a file. Whatever happens before the acknowledgement, the file stays.
 func (im *importer) one(ctx context.Context, path string) error {
-	f := im.app.in
+	in := im.app.in
 	if path != stdin {
-		opened, err := os.Open(path)
+		f, err := os.Open(path)
 		if err != nil {
 			return err
 		}
-		defer opened.Close()
-		f = opened
+		defer f.Close()
+		in = f
 	}
-	u := client.Upload{Body: f, ContentType: contentTypes[im.source], Encoding: encodingOf(path)}
-	if strings.HasSuffix(path, ".jsonl") || strings.HasSuffix(path, ".ndjson") || strings.HasSuffix(path, ".json") {
-		u.ContentType = "application/json"
-	}
+	counted := progressbar.NewReader(in, im.bar)
+	u := client.Upload{Body: struct{ io.Reader }{&counted}, ContentType: contentTypeOf(im.source, path), Encoding: encodingOf(path)}
 	var n data.Counts
 	var err error
-	if im.source == "native" {
-		n, err = im.region.Batch(ctx, client.Upload{Body: f, Encoding: u.Encoding})
+	if im.source == native {
+		n, err = im.region.Batch(ctx, u)
 	} else {
 		n, err = im.region.Feed(ctx, im.source, im.feed, u)
 	}
 	if err != nil {
 		return err
 	}
+	im.mu.Lock()
 	im.files++
 	im.total.Accepted += n.Accepted
 	im.total.Duplicates += n.Duplicates
 	im.total.Quarantined += n.Quarantined
+	im.mu.Unlock()
 	if im.remove && path != stdin && n.Quarantined == 0 && n.Accepted+n.Duplicates > 0 {
 		if err := os.Remove(path); err != nil {
 			return fmt.Errorf("stored, but not removed: %w", err)
 		}
 	}
 	return nil
+}
+
+func contentTypeOf(source, path string) string {
+	switch filepath.Ext(strings.TrimSuffix(strings.TrimSuffix(path, ".gz"), ".zst")) {
+	case ".json", ".jsonl", ".ndjson":
+		if source != native {
+			return "application/json"
+		}
+	}
+	return contentTypes[source]
 }
 
 func encodingOf(path string) string {
@@ -146,10 +180,9 @@ func encodingOf(path string) string {
 	return ""
 }
 
-// collect lists regular files, folders walked, in order of name. Hidden files
-// are left out: they are what others are still writing.
-func collect(paths []string) ([]string, error) {
-	var files []string
+// collect lists regular files, folders walked, in order of name, and their
+// bytes together. Hidden files are left out: they are what others are still writing.
+func collect(paths []string) (files []string, size int64, err error) {
 	for _, p := range paths {
 		if p == stdin {
 			files = append(files, p)
@@ -165,18 +198,23 @@ func collect(paths []string) ([]string, error) {
 				}
 				return nil
 			}
-			if d.Type().IsRegular() {
-				files = append(files, path)
+			if !d.Type().IsRegular() {
+				return nil
 			}
+			info, err := d.Info()
+			if err != nil {
+				return err
+			}
+			files, size = append(files, path), size+info.Size()
 			return nil
 		})
 		if err != nil {
-			return nil, usagef("%v", err)
+			return nil, 0, usagef("%v", err)
 		}
 	}
 	if len(files) == 0 {
-		return nil, errors.New("there is no file to import")
+		return nil, 0, usagef("there is no file to import")
 	}
 	sort.Strings(files)
-	return files, nil
+	return files, size, nil
 }

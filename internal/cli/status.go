@@ -46,6 +46,9 @@ func (a *app) statusCommand() *cobra.Command {
 			}
 			cp.Patience = 0
 			h, err := examine(ctx, cp)
+			if errors.Is(err, &policy.Error{Reason: policy.NotReady}) {
+				h, err = unavailable(cp, err), nil
+			}
 			if err != nil {
 				return err
 			}
@@ -57,6 +60,21 @@ func (a *app) statusCommand() *cobra.Command {
 			}
 			return nil
 		})}
+}
+
+// unavailable is what status says when the control plane cannot be asked.
+func unavailable(cp *client.Control, err error) *health {
+	h := &health{}
+	const meanwhile = "policies cannot change; regions go on taking in and showing their own tenants' calls, and their exports stop after 60 s"
+	var e *policy.Error
+	if errors.As(err, &e) && e.Metadata["request_id"] != "" {
+		h.add(true, "the control plane answers at "+cp.BaseURL+" but has no leader", meanwhile,
+			"start the voters that are down: a majority must run; this one said: "+e.Message)
+		return h
+	}
+	h.add(true, "the control plane does not answer at "+cp.BaseURL, meanwhile,
+		"check the address (--control-url, DOMICILE_CONTROL_URL), then start its voters; on this machine: domicile dev")
+	return h
 }
 
 // examine asks everything that a status needs. What may not be asked is left out.
@@ -130,9 +148,11 @@ func (h *health) nodes(ctx context.Context, cp *client.Control) error {
 }
 
 func (a *app) showHealth(h *health) {
-	a.out.Fields([2]string{"leader", dash(h.Leader)}, [2]string{"voters", number(h.Voters)}, [2]string{"policy revision", number(h.Revision)},
-		[2]string{"nodes", number(h.Nodes)}, [2]string{"pending changes", number(h.Pending)})
-	a.out.Line("")
+	if h.Voters > 0 { // else nobody could be asked
+		a.out.Fields([2]string{"leader", dash(h.Leader)}, [2]string{"voters", number(h.Voters)}, [2]string{"policy revision", number(h.Revision)},
+			[2]string{"nodes", number(h.Nodes)}, [2]string{"pending changes", number(h.Pending)})
+		a.out.Line("")
+	}
 	for _, f := range h.Findings {
 		if f.Bad {
 			a.out.Fail("%s", f.What)

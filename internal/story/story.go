@@ -74,7 +74,7 @@ func Tell(ctx context.Context, o Options) error {
 		{"A decision, explained", t.explain},
 		{"What reached the US, beside the Irish originals", t.crossBorder},
 		{"The egress ledger: everything that left Ireland", t.ledger},
-		{"One voter stops, and a policy is written", t.loseVoter},
+		{"The voter that leads stops, and a policy is written", t.loseVoter},
 		{"The whole control plane stops, and calls are taken in", t.loseControlPlane},
 	} {
 		t.steps++
