@@ -127,7 +127,7 @@ func (r *Replica) VerifyLeader(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.o.ProposeTimeout)
 	defer cancel()
-	err := r.verifying.verify(ctx, func() raft.Future { return r.raft.Barrier(enqueueTimeout) })
+	err := r.verifying.verify(ctx, r.confirm)
 	switch {
 	case err == nil:
 		return nil
@@ -135,6 +135,14 @@ func (r *Replica) VerifyLeader(ctx context.Context) error {
 		return &policy.Error{Reason: policy.NotReady, Message: "leadership was not confirmed in time: send the read again", Cause: err}
 	}
 	return r.notLeader(err)
+}
+
+// confirm is one round for all who wait, so it ends with no reader's context:
+// Raft may forget a barrier while it stops.
+func (r *Replica) confirm() error {
+	ctx, cancel := context.WithTimeout(r.stopping, r.o.ProposeTimeout)
+	defer cancel()
+	return await(ctx, r.raft.Barrier(enqueueTimeout))
 }
 
 // WaitRevision returns once the local store is at rev or later. POLICY_STALE

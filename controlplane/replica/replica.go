@@ -25,7 +25,7 @@ type Replica struct {
 	o         Options
 	raft      *raft.Raft
 	disk      *disk
-	transport *raft.NetworkTransport
+	transport *transport
 
 	fatalOnce sync.Once
 	stopping  context.Context // done from Shutdown on
@@ -77,9 +77,9 @@ func (r *Replica) start() error {
 	if err != nil {
 		return err
 	}
-	r.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+	r.transport = &transport{raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		ServerAddressProvider: addresses{&r.o}, Logger: conf.Logger, Stream: stream,
-		MaxPool: connectionPool, Timeout: rpcTimeout, MsgpackUseNewTimeFormat: true})
+		MaxPool: connectionPool, Timeout: rpcTimeout, MsgpackUseNewTimeFormat: true})}
 	log, err := raft.NewLogCache(logCache, r.disk)
 	if err != nil {
 		return fmt.Errorf("make log cache: %w", err)

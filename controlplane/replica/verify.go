@@ -3,8 +3,6 @@ package replica
 import (
 	"context"
 	"sync"
-
-	"github.com/hashicorp/raft"
 )
 
 // verifier shares one round of confirmation among all reads that arrive while the
@@ -22,7 +20,7 @@ type round struct {
 }
 
 // verify joins the next round and waits for it as long as ctx allows.
-func (v *verifier) verify(ctx context.Context, start func() raft.Future) error {
+func (v *verifier) verify(ctx context.Context, start func() error) error {
 	v.mu.Lock()
 	if v.next == nil {
 		v.next = &round{done: make(chan struct{})}
@@ -41,8 +39,9 @@ func (v *verifier) verify(ctx context.Context, start func() raft.Future) error {
 	}
 }
 
-// run works off rounds until nobody waits.
-func (v *verifier) run(start func() raft.Future) {
+// run works off rounds until nobody waits. start must end by itself: a round
+// that never ends would hold up all reads after it.
+func (v *verifier) run(start func() error) {
 	for {
 		v.mu.Lock()
 		r := v.next
@@ -54,7 +53,7 @@ func (v *verifier) run(start func() raft.Future) {
 		if r == nil {
 			return
 		}
-		r.err = start().Error()
+		r.err = start()
 		close(r.done)
 	}
 }
