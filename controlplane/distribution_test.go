@@ -179,7 +179,7 @@ func TestKeysAreDistributedBeforeTheAnswer(t *testing.T) {
 	}()
 	eventually(t, func() error {
 		list := c.do(leader, "GET", "/v1/nodes", nil, nil)
-		if nodes := list.Body["nodes"].([]any); len(nodes) == 1 && nodes[0].(map[string]any)["acked_revision"] != "0" {
+		if nodes := list.Body["nodes"].([]any); len(nodes) == 1 && nodes[0].(map[string]any)["acked_revision"] != float64(0) {
 			return nil
 		}
 		return errStatus(0)

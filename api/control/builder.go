@@ -64,7 +64,7 @@ func (b *builder) egress(in map[string]*controlv1.EgressRule) map[policy.EgressC
 			continue
 		}
 		r := in[k]
-		rule := policy.EgressRule{PerDay: r.GetPerDay(), Basis: r.GetBasis()}
+		rule := policy.EgressRule{PerDay: uint64(r.GetPerDay()), Basis: r.GetBasis()}
 		b.closed(&rule.Effect, r.GetEffect(), fmt.Sprintf("egress[%s].effect", class))
 		out[class] = rule
 	}

@@ -21,17 +21,17 @@ import (
 func RulesOf(p *policy.ResidencyPolicy) *controlv1.PolicyRules {
 	out := &controlv1.PolicyRules{
 		Classes: map[string]*controlv1.ClassRule{}, Egress: map[string]*controlv1.EgressRule{},
-		OnRegionUnavailable: name(p.OnUnavailable), MaxPolicyStaleness: int64(p.MaxStaleness),
+		OnRegionUnavailable: name(p.OnUnavailable), MaxPolicyStaleness: uint32(p.MaxStaleness),
 		MinAttestation: name(p.MinAttestation), AllowRegionChange: p.AllowRegionChange,
 		Recipients: &controlv1.RecipientList{DenyAll: p.Recipients.DenyAll},
 		Access: &controlv1.AccessRule{Approval: p.Access.Approval, AllowedReasons: p.Access.AllowedReasons,
-			ApproverBoundary: string(p.Access.ApproverBoundary), MaxDuration: int64(p.Access.MaxDuration), ScopeWidth: p.Access.ScopeWidth},
+			ApproverBoundary: string(p.Access.ApproverBoundary), MaxDuration: uint32(p.Access.MaxDuration), ScopeWidth: p.Access.ScopeWidth},
 	}
 	for c, r := range p.Classes {
-		out.Classes[c.String()] = &controlv1.ClassRule{Mode: name(r.Mode), Retention: int64(r.Retention), RedactProfile: r.RedactProfile}
+		out.Classes[c.String()] = &controlv1.ClassRule{Mode: name(r.Mode), Retention: uint32(r.Retention), RedactProfile: r.RedactProfile}
 	}
 	for e, r := range p.Egress {
-		out.Egress[e.String()] = &controlv1.EgressRule{Effect: name(r.Effect), PerDay: r.PerDay, Basis: r.Basis}
+		out.Egress[e.String()] = &controlv1.EgressRule{Effect: name(r.Effect), PerDay: uint32(r.PerDay), Basis: r.Basis}
 	}
 	for i := range p.Recipients.List {
 		out.Recipients.List = append(out.Recipients.List, RecipientOf(&p.Recipients.List[i]))
@@ -48,7 +48,7 @@ func RulesOf(p *policy.ResidencyPolicy) *controlv1.PolicyRules {
 // PolicyOf is the wire form of a stored policy.
 func PolicyOf(p *policy.ResidencyPolicy, etag string) *controlv1.Policy {
 	out := &controlv1.Policy{
-		Tenant: string(p.Tenant), HomeRegion: string(p.HomeRegion), Boundary: string(p.Boundary), HomeEpoch: p.HomeEpoch,
+		Tenant: string(p.Tenant), HomeRegion: string(p.HomeRegion), Boundary: string(p.Boundary), HomeEpoch: uint32(p.HomeEpoch),
 		Revision: p.Revision, Etag: etag, ContractingEntity: p.ContractingEntity, Rules: RulesOf(p),
 	}
 	for _, s := range p.Signatures {

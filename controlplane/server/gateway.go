@@ -11,15 +11,16 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/domicile-io/domicile/api"
@@ -38,16 +39,26 @@ const (
 // by Grpc-Timeout, other methods by X-HTTP-Method-Override, forwarded names.
 var passed = []string{"Authorization", "If-Match", "Idempotency-Key", "X-Policy-Token", "X-Consistency", "X-Request-Id"}
 
-// queries are the only query parameters, and only reads have any.
-var queries = []string{"page_size", "page_token", "home_region", "state"}
+// queries are the query parameters by path; only reads have any, and a name
+// that a path does not know is a mistake that would silently filter nothing.
+func queries(path string) []string {
+	pages := []string{"page_size", "page_token"}
+	switch {
+	case path == "/v1/tenants":
+		return append(pages, "home_region")
+	case path == "/v1/changes":
+		return append(pages, "state")
+	case path == "/v1/regions", strings.HasSuffix(path, "/keys"):
+		return pages
+	}
+	return nil
+}
 
 // gateway is the REST handler: our own checks, then grpc-gateway over a real
 // connection to our own gRPC listener.
 func (s *Server) gateway() (http.Handler, error) {
 	mux := runtime.NewServeMux(
-		runtime.WithMarshalerOption(runtime.MIMEWildcard, &runtime.JSONPb{
-			MarshalOptions:   protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true},
-			UnmarshalOptions: protojson.UnmarshalOptions{DiscardUnknown: false}}),
+		runtime.WithMarshalerOption(runtime.MIMEWildcard, newRESTJSON()),
 		runtime.WithIncomingHeaderMatcher(func(h string) (string, bool) {
 			// The gateway itself passes Authorization.
 			return strings.ToLower(h), h != "Authorization" && slices.Contains(passed, h)
@@ -115,10 +126,8 @@ func admit(w http.ResponseWriter, r *http.Request) error {
 	}
 	contentType := r.Header.Get("Content-Type")
 	r.Header = kept
-	for name, values := range r.URL.Query() {
-		if r.Method != http.MethodGet || !slices.Contains(queries, name) || len(values) != 1 {
-			return fieldError("query", "holds a parameter that is unknown here or given twice; the OpenAPI document at /openapi.json lists them")
-		}
+	if err := admitURL(r); err != nil {
+		return err
 	}
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil
@@ -141,6 +150,27 @@ func admit(w http.ResponseWriter, r *http.Request) error {
 	// One value and nothing after it: the gateway reads the first and drops the rest.
 	if !json.Valid(body) {
 		return policy.Errorf(policy.InvalidArgument, "the body is not one JSON value")
+	}
+	return nil
+}
+
+// admitURL refuses what two readers of a URL could read differently: escaped
+// slashes, bytes that are no text, parameters that are malformed, unknown or
+// given twice.
+func admitURL(r *http.Request) error {
+	raw := strings.ToLower(r.URL.RawPath)
+	if !utf8.ValidString(r.URL.Path) || strings.Contains(raw, "%2f") || strings.Contains(raw, "%5c") {
+		return policy.Errorf(policy.NotFound, "no such path; the OpenAPI document at /openapi.json lists all")
+	}
+	given, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return fieldError("query", "is malformed")
+	}
+	known := queries(r.URL.Path)
+	for name, values := range given {
+		if r.Method != http.MethodGet || !slices.Contains(known, name) || len(values) != 1 || !utf8.ValidString(values[0]) {
+			return fieldError("query", "holds a parameter that is unknown here or given twice; the OpenAPI document at /openapi.json lists them")
+		}
 	}
 	return nil
 }
@@ -199,6 +229,9 @@ func (s *Server) problem(err error) error {
 	case codes.Unavailable:
 		return policy.Errorf(policy.NotReady, "this voter is starting or stopping; retry")
 	}
+	if st.Code() == codes.Internal || st.Code() == codes.Unknown { // its text is a library's
+		return fmt.Errorf("the gateway's call failed: %s", st.Code())
+	}
 	return api.FromGRPC(err)
 }
 
@@ -206,6 +239,8 @@ func (s *Server) problem(err error) error {
 // when it is one of ours: an unknown name is the caller's text.
 func shape(message string) string {
 	switch {
+	case message == errPathField.Error():
+		return "it repeats a field that the path carries; leave it out"
 	case strings.Contains(message, "unknown field"):
 		return "it holds an unknown field (names are snake_case)"
 	case strings.Contains(message, "duplicate field"):

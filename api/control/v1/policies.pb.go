@@ -8,6 +8,7 @@ package controlv1
 
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	_ "github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-openapiv2/options"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -36,7 +37,7 @@ type PolicyRules struct {
 	Access     *AccessRule            `protobuf:"bytes,5,opt,name=access,proto3" json:"access,omitempty"`
 	Consent    map[string]*Purposes   `protobuf:"bytes,6,rep,name=consent,proto3" json:"consent,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Seconds; 0 is the default of 60.
-	MaxPolicyStaleness int64  `protobuf:"varint,7,opt,name=max_policy_staleness,json=maxPolicyStaleness,proto3" json:"max_policy_staleness,omitempty"`
+	MaxPolicyStaleness uint32 `protobuf:"varint,7,opt,name=max_policy_staleness,json=maxPolicyStaleness,proto3" json:"max_policy_staleness,omitempty"`
 	MinAttestation     string `protobuf:"bytes,8,opt,name=min_attestation,json=minAttestation,proto3" json:"min_attestation,omitempty"`
 	AllowRegionChange  bool   `protobuf:"varint,9,opt,name=allow_region_change,json=allowRegionChange,proto3" json:"allow_region_change,omitempty"`
 	unknownFields      protoimpl.UnknownFields
@@ -115,7 +116,7 @@ func (x *PolicyRules) GetConsent() map[string]*Purposes {
 	return nil
 }
 
-func (x *PolicyRules) GetMaxPolicyStaleness() int64 {
+func (x *PolicyRules) GetMaxPolicyStaleness() uint32 {
 	if x != nil {
 		return x.MaxPolicyStaleness
 	}
@@ -140,7 +141,7 @@ type ClassRule struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Mode  string                 `protobuf:"bytes,1,opt,name=mode,proto3" json:"mode,omitempty"`
 	// Seconds; 0: until erased.
-	Retention     int64  `protobuf:"varint,2,opt,name=retention,proto3" json:"retention,omitempty"`
+	Retention     uint32 `protobuf:"varint,2,opt,name=retention,proto3" json:"retention,omitempty"`
 	RedactProfile string `protobuf:"bytes,3,opt,name=redact_profile,json=redactProfile,proto3" json:"redact_profile,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -183,7 +184,7 @@ func (x *ClassRule) GetMode() string {
 	return ""
 }
 
-func (x *ClassRule) GetRetention() int64 {
+func (x *ClassRule) GetRetention() uint32 {
 	if x != nil {
 		return x.Retention
 	}
@@ -200,7 +201,7 @@ func (x *ClassRule) GetRedactProfile() string {
 type EgressRule struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Effect        string                 `protobuf:"bytes,1,opt,name=effect,proto3" json:"effect,omitempty"`
-	PerDay        uint64                 `protobuf:"varint,2,opt,name=per_day,json=perDay,proto3" json:"per_day,omitempty"`
+	PerDay        uint32                 `protobuf:"varint,2,opt,name=per_day,json=perDay,proto3" json:"per_day,omitempty"`
 	Basis         string                 `protobuf:"bytes,3,opt,name=basis,proto3" json:"basis,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -243,7 +244,7 @@ func (x *EgressRule) GetEffect() string {
 	return ""
 }
 
-func (x *EgressRule) GetPerDay() uint64 {
+func (x *EgressRule) GetPerDay() uint32 {
 	if x != nil {
 		return x.PerDay
 	}
@@ -419,7 +420,7 @@ type AccessRule struct {
 	AllowedReasons   []string               `protobuf:"bytes,2,rep,name=allowed_reasons,json=allowedReasons,proto3" json:"allowed_reasons,omitempty"`
 	ApproverBoundary string                 `protobuf:"bytes,3,opt,name=approver_boundary,json=approverBoundary,proto3" json:"approver_boundary,omitempty"`
 	// Seconds, at most 4 hours.
-	MaxDuration   int64  `protobuf:"varint,4,opt,name=max_duration,json=maxDuration,proto3" json:"max_duration,omitempty"`
+	MaxDuration   uint32 `protobuf:"varint,4,opt,name=max_duration,json=maxDuration,proto3" json:"max_duration,omitempty"`
 	ScopeWidth    string `protobuf:"bytes,5,opt,name=scope_width,json=scopeWidth,proto3" json:"scope_width,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -476,7 +477,7 @@ func (x *AccessRule) GetApproverBoundary() string {
 	return ""
 }
 
-func (x *AccessRule) GetMaxDuration() int64 {
+func (x *AccessRule) GetMaxDuration() uint32 {
 	if x != nil {
 		return x.MaxDuration
 	}
@@ -588,16 +589,17 @@ func (x *Signature) GetValue() string {
 
 // Policy is a tenant's rules with what the system adds.
 type Policy struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	Tenant            string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	HomeRegion        string                 `protobuf:"bytes,2,opt,name=home_region,json=homeRegion,proto3" json:"home_region,omitempty"`
-	Boundary          string                 `protobuf:"bytes,3,opt,name=boundary,proto3" json:"boundary,omitempty"`
-	HomeEpoch         uint64                 `protobuf:"varint,4,opt,name=home_epoch,json=homeEpoch,proto3" json:"home_epoch,omitempty"`
-	Revision          uint64                 `protobuf:"varint,5,opt,name=revision,proto3" json:"revision,omitempty"`
-	Etag              string                 `protobuf:"bytes,6,opt,name=etag,proto3" json:"etag,omitempty"`
-	ContractingEntity string                 `protobuf:"bytes,7,opt,name=contracting_entity,json=contractingEntity,proto3" json:"contracting_entity,omitempty"`
-	Rules             *PolicyRules           `protobuf:"bytes,8,opt,name=rules,proto3" json:"rules,omitempty"`
-	Signatures        []*Signature           `protobuf:"bytes,9,rep,name=signatures,proto3" json:"signatures,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Tenant     string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	HomeRegion string                 `protobuf:"bytes,2,opt,name=home_region,json=homeRegion,proto3" json:"home_region,omitempty"`
+	Boundary   string                 `protobuf:"bytes,3,opt,name=boundary,proto3" json:"boundary,omitempty"`
+	HomeEpoch  uint32                 `protobuf:"varint,4,opt,name=home_epoch,json=homeEpoch,proto3" json:"home_epoch,omitempty"`
+	// Below 2^53; a number in JSON.
+	Revision          uint64       `protobuf:"varint,5,opt,name=revision,proto3" json:"revision,omitempty"`
+	Etag              string       `protobuf:"bytes,6,opt,name=etag,proto3" json:"etag,omitempty"`
+	ContractingEntity string       `protobuf:"bytes,7,opt,name=contracting_entity,json=contractingEntity,proto3" json:"contracting_entity,omitempty"`
+	Rules             *PolicyRules `protobuf:"bytes,8,opt,name=rules,proto3" json:"rules,omitempty"`
+	Signatures        []*Signature `protobuf:"bytes,9,rep,name=signatures,proto3" json:"signatures,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -653,7 +655,7 @@ func (x *Policy) GetBoundary() string {
 	return ""
 }
 
-func (x *Policy) GetHomeEpoch() uint64 {
+func (x *Policy) GetHomeEpoch() uint32 {
 	if x != nil {
 		return x.HomeEpoch
 	}
@@ -901,12 +903,13 @@ func (x *ExplainDecisionRequest) GetAttestation() string {
 }
 
 type ExplainDecisionResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Effect        string                 `protobuf:"bytes,1,opt,name=effect,proto3" json:"effect,omitempty"`
-	Revision      uint64                 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
-	HomeRegion    string                 `protobuf:"bytes,3,opt,name=home_region,json=homeRegion,proto3" json:"home_region,omitempty"`
-	Reasons       []*DecisionReason      `protobuf:"bytes,4,rep,name=reasons,proto3" json:"reasons,omitempty"`
-	Transform     string                 `protobuf:"bytes,5,opt,name=transform,proto3" json:"transform,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Effect string                 `protobuf:"bytes,1,opt,name=effect,proto3" json:"effect,omitempty"`
+	// Below 2^53; a number in JSON.
+	Revision      uint64            `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	HomeRegion    string            `protobuf:"bytes,3,opt,name=home_region,json=homeRegion,proto3" json:"home_region,omitempty"`
+	Reasons       []*DecisionReason `protobuf:"bytes,4,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	Transform     string            `protobuf:"bytes,5,opt,name=transform,proto3" json:"transform,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1817,7 +1820,7 @@ var File_control_v1_policies_proto protoreflect.FileDescriptor
 
 const file_control_v1_policies_proto_rawDesc = "" +
 	"\n" +
-	"\x19control/v1/policies.proto\x12\x13domicile.control.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf9\a\n" +
+	"\x19control/v1/policies.proto\x12\x13domicile.control.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a.protoc-gen-openapiv2/options/annotations.proto\"\xf7\a\n" +
 	"\vPolicyRules\x12e\n" +
 	"\aclasses\x18\x01 \x03(\v2-.domicile.control.v1.PolicyRules.ClassesEntryB\x1c\xbaH\x19\x9a\x01\x16\x10 \"\x12r\x102\x0e^[a-z_]{1,32}$R\aclasses\x12^\n" +
 	"\x15on_region_unavailable\x18\x02 \x01(\tB*\xbaH'r%R\x00R\vfail_closedR\x14failover_in_boundaryR\x13onRegionUnavailable\x12b\n" +
@@ -1826,8 +1829,8 @@ const file_control_v1_policies_proto_rawDesc = "" +
 	"recipients\x18\x04 \x01(\v2\".domicile.control.v1.RecipientListR\n" +
 	"recipients\x127\n" +
 	"\x06access\x18\x05 \x01(\v2\x1f.domicile.control.v1.AccessRuleR\x06access\x12e\n" +
-	"\aconsent\x18\x06 \x03(\v2-.domicile.control.v1.PolicyRules.ConsentEntryB\x1c\xbaH\x19\x9a\x01\x16\x10 \"\x12r\x102\x0e^[a-z_]{1,32}$R\aconsent\x12=\n" +
-	"\x14max_policy_staleness\x18\a \x01(\x03B\v\xbaH\b\"\x06\x18\x80\xa3\x05(\x00R\x12maxPolicyStaleness\x12Y\n" +
+	"\aconsent\x18\x06 \x03(\v2-.domicile.control.v1.PolicyRules.ConsentEntryB\x1c\xbaH\x19\x9a\x01\x16\x10 \"\x12r\x102\x0e^[a-z_]{1,32}$R\aconsent\x12;\n" +
+	"\x14max_policy_staleness\x18\a \x01(\rB\t\xbaH\x06*\x04\x18\x80\xa3\x05R\x12maxPolicyStaleness\x12Y\n" +
 	"\x0fmin_attestation\x18\b \x01(\tB0\xbaH-r+R\x00R\bdeclaredR\x0foperator_signedR\fcloud_signedR\x0eminAttestation\x12.\n" +
 	"\x13allow_region_change\x18\t \x01(\bR\x11allowRegionChange\x1aZ\n" +
 	"\fClassesEntry\x12\x10\n" +
@@ -1838,18 +1841,17 @@ const file_control_v1_policies_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\v2\x1f.domicile.control.v1.EgressRuleR\x05value:\x028\x01\x1aY\n" +
 	"\fConsentEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x123\n" +
-	"\x05value\x18\x02 \x01(\v2\x1d.domicile.control.v1.PurposesR\x05value:\x028\x01\"\xb4\x01\n" +
+	"\x05value\x18\x02 \x01(\v2\x1d.domicile.control.v1.PurposesR\x05value:\x028\x01\"\xb2\x01\n" +
 	"\tClassRule\x129\n" +
 	"\x04mode\x18\x01 \x01(\tB%\xbaH\"r R\x06sealedR\n" +
 	"restrictedR\n" +
-	"replicatedR\x04mode\x12+\n" +
-	"\tretention\x18\x02 \x01(\x03B\r\xbaH\n" +
-	"\"\b\x18\x80\xbc\xe0\xdf\v(\x00R\tretention\x12?\n" +
+	"replicatedR\x04mode\x12)\n" +
+	"\tretention\x18\x02 \x01(\rB\v\xbaH\b*\x06\x18\x80\xbc\xe0\xdf\vR\tretention\x12?\n" +
 	"\x0eredact_profile\x18\x03 \x01(\tB\x18\xbaH\x15r\x132\x11^[a-z0-9_]{0,32}$R\rredactProfile\"\x86\x01\n" +
 	"\n" +
 	"EgressRule\x12/\n" +
 	"\x06effect\x18\x01 \x01(\tB\x17\xbaH\x14r\x12R\x05allowR\x04denyR\x03capR\x06effect\x12\x17\n" +
-	"\aper_day\x18\x02 \x01(\x04R\x06perDay\x12.\n" +
+	"\aper_day\x18\x02 \x01(\rR\x06perDay\x12.\n" +
 	"\x05basis\x18\x03 \x01(\tB\x18\xbaH\x15r\x132\x11^[A-Z0-9-]{0,32}$R\x05basis\"h\n" +
 	"\rRecipientList\x12\x19\n" +
 	"\bdeny_all\x18\x01 \x01(\bR\adenyAll\x12<\n" +
@@ -1864,29 +1866,28 @@ const file_control_v1_policies_proto_rawDesc = "" +
 	"\tthreshold\x18\x05 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xc0\x84=(\x00R\tthreshold\x12)\n" +
 	"\tcolluding\x18\x06 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xc0\x84=(\x00R\tcolluding\x12>\n" +
 	"\x0fassessment_hash\x18\a \x01(\tB\x15\xbaH\x12r\x102\x0e^[0-9a-f]{64}$R\x0eassessmentHash\x12O\n" +
-	"\x11assessment_expiry\x18\b \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\x10assessmentExpiry\"\xb3\x02\n" +
+	"\x11assessment_expiry\x18\b \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\x10assessmentExpiry\"\xb1\x02\n" +
 	"\n" +
 	"AccessRule\x12-\n" +
 	"\bapproval\x18\x01 \x01(\tB\x11\xbaH\x0er\fR\x00R\brequiredR\bapproval\x12E\n" +
 	"\x0fallowed_reasons\x18\x02 \x03(\tB\x1c\xbaH\x19\x92\x01\x16\x10\x10\"\x12r\x102\x0e^[A-Z_]{1,64}$R\x0eallowedReasons\x12C\n" +
-	"\x11approver_boundary\x18\x03 \x01(\tB\x16\xbaH\x13r\x112\x0f^([a-z]{2,8})?$R\x10approverBoundary\x12-\n" +
-	"\fmax_duration\x18\x04 \x01(\x03B\n" +
-	"\xbaH\a\"\x05\x18\xc0p(\x00R\vmaxDuration\x12;\n" +
+	"\x11approver_boundary\x18\x03 \x01(\tB\x16\xbaH\x13r\x112\x0f^([a-z]{2,8})?$R\x10approverBoundary\x12+\n" +
+	"\fmax_duration\x18\x04 \x01(\rB\b\xbaH\x05*\x03\x18\xc0pR\vmaxDuration\x12;\n" +
 	"\vscope_width\x18\x05 \x01(\tB\x1a\xbaH\x17r\x15R\x00R\x06recordR\x04callR\x03dayR\n" +
 	"scopeWidth\"L\n" +
 	"\bPurposes\x12@\n" +
 	"\bpurposes\x18\x01 \x03(\tB$\xbaH!\x92\x01\x1e\x10 \"\x1ar\x182\x16^[a-z][a-z0-9_]{1,31}$R\bpurposes\"l\n" +
 	"\tSignature\x12,\n" +
 	"\x06key_id\x18\x01 \x01(\tB\x15\xbaH\x12r\x102\x0e^[0-9a-f]{32}$R\x05keyId\x121\n" +
-	"\x05value\x18\x02 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9+/=]{88}$R\x05value\"\xd3\x02\n" +
+	"\x05value\x18\x02 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9+/=]{88}$R\x05value\"\xdc\x02\n" +
 	"\x06Policy\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x1f\n" +
 	"\vhome_region\x18\x02 \x01(\tR\n" +
 	"homeRegion\x12\x1a\n" +
 	"\bboundary\x18\x03 \x01(\tR\bboundary\x12\x1d\n" +
 	"\n" +
-	"home_epoch\x18\x04 \x01(\x04R\thomeEpoch\x12\x1a\n" +
-	"\brevision\x18\x05 \x01(\x04R\brevision\x12\x12\n" +
+	"home_epoch\x18\x04 \x01(\rR\thomeEpoch\x12#\n" +
+	"\brevision\x18\x05 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\brevision\x12\x12\n" +
 	"\x04etag\x18\x06 \x01(\tR\x04etag\x12-\n" +
 	"\x12contracting_entity\x18\a \x01(\tR\x11contractingEntity\x126\n" +
 	"\x05rules\x18\b \x01(\v2 .domicile.control.v1.PolicyRulesR\x05rules\x12>\n" +
@@ -1897,7 +1898,7 @@ const file_control_v1_policies_proto_rawDesc = "" +
 	"\x06tenant\x18\x01 \x01(\tB.\xbaH+r)2'^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})$R\x06tenant\"\x9a\x01\n" +
 	"\x10PutPolicyRequest\x12F\n" +
 	"\x06tenant\x18\x01 \x01(\tB.\xbaH+r)2'^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})$R\x06tenant\x12>\n" +
-	"\x05rules\x18\x02 \x01(\v2 .domicile.control.v1.PolicyRulesB\x06\xbaH\x03\xc8\x01\x01R\x05rules\"\xc7\x04\n" +
+	"\x05rules\x18\x02 \x01(\v2 .domicile.control.v1.PolicyRulesB\x06\xbaH\x03\xc8\x01\x01R\x05rules\"\xce\x04\n" +
 	"\x16ExplainDecisionRequest\x12F\n" +
 	"\x06tenant\x18\x01 \x01(\tB.\xbaH+r)2'^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})$R\x06tenant\x12I\n" +
 	"\toperation\x18\x02 \x01(\tB+\xbaH(r&R\x06ingestR\x05storeR\aprocessR\x04viewR\x06exportR\toperation\x124\n" +
@@ -1906,13 +1907,13 @@ const file_control_v1_policies_proto_rawDesc = "" +
 	"\x06region\x18\x04 \x01(\tB\x1b\xbaH\x18r\x162\x14^[a-z]{2}[0-9]{1,2}$R\x06region\x128\n" +
 	"\fegress_class\x18\x05 \x01(\tB\x15\xbaH\x12r\x102\x0e^[A-Z_]{0,32}$R\vegressClass\x128\n" +
 	"\trecipient\x18\x06 \x01(\tB\x1a\xbaH\x17r\x152\x13^(RP[0-9a-f]{32})?$R\trecipient\x12:\n" +
-	"\apurpose\x18\a \x01(\tB \xbaH\x1dr\x1b2\x19^([a-z][a-z0-9_]{1,31})?$R\apurpose\x12+\n" +
+	"\apurpose\x18\a \x01(\tB \xbaH\x1dr\x1b2\x19^([a-z][a-z0-9_]{1,31})?$R\apurpose\x122\n" +
 	"\n" +
-	"bundle_age\x18\b \x01(\x03B\f\xbaH\t\"\a\x18\x80\xe7\x84\x0f(\x00R\tbundleAge\x12R\n" +
-	"\vattestation\x18\t \x01(\tB0\xbaH-r+R\x00R\bdeclaredR\x0foperator_signedR\fcloud_signedR\vattestation\"\xcb\x01\n" +
+	"bundle_age\x18\b \x01(\x03B\x13\x92A\x04\x9a\x02\x01\x03\xbaH\t\"\a\x18\x80\xe7\x84\x0f(\x00R\tbundleAge\x12R\n" +
+	"\vattestation\x18\t \x01(\tB0\xbaH-r+R\x00R\bdeclaredR\x0foperator_signedR\fcloud_signedR\vattestation\"\xd4\x01\n" +
 	"\x17ExplainDecisionResponse\x12\x16\n" +
-	"\x06effect\x18\x01 \x01(\tR\x06effect\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x1f\n" +
+	"\x06effect\x18\x01 \x01(\tR\x06effect\x12#\n" +
+	"\brevision\x18\x02 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\brevision\x12\x1f\n" +
 	"\vhome_region\x18\x03 \x01(\tR\n" +
 	"homeRegion\x12=\n" +
 	"\areasons\x18\x04 \x03(\v2#.domicile.control.v1.DecisionReasonR\areasons\x12\x1c\n" +

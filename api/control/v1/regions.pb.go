@@ -8,6 +8,7 @@ package controlv1
 
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	_ "github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-openapiv2/options"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -1002,13 +1003,14 @@ func (x *ListNodesResponse) GetNodes() []*Node {
 }
 
 type Violation struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	State         string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
-	Category      string                 `protobuf:"bytes,3,opt,name=category,proto3" json:"category,omitempty"`
-	Resource      string                 `protobuf:"bytes,4,opt,name=resource,proto3" json:"resource,omitempty"`
-	Revision      uint64                 `protobuf:"varint,5,opt,name=revision,proto3" json:"revision,omitempty"`
-	Commands      []string               `protobuf:"bytes,6,rep,name=commands,proto3" json:"commands,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Id       string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	State    string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	Category string                 `protobuf:"bytes,3,opt,name=category,proto3" json:"category,omitempty"`
+	Resource string                 `protobuf:"bytes,4,opt,name=resource,proto3" json:"resource,omitempty"`
+	// Below 2^53; a number in JSON.
+	Revision      uint64   `protobuf:"varint,5,opt,name=revision,proto3" json:"revision,omitempty"`
+	Commands      []string `protobuf:"bytes,6,rep,name=commands,proto3" json:"commands,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1202,14 +1204,15 @@ func (*GetClusterStatusRequest) Descriptor() ([]byte, []int) {
 }
 
 type ClusterStatus struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ClusterId     string                 `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
-	Leader        string                 `protobuf:"bytes,2,opt,name=leader,proto3" json:"leader,omitempty"`
-	Revision      uint64                 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
-	AppliedIndex  uint64                 `protobuf:"varint,4,opt,name=applied_index,json=appliedIndex,proto3" json:"applied_index,omitempty"`
-	Term          uint64                 `protobuf:"varint,5,opt,name=term,proto3" json:"term,omitempty"`
-	Voters        []*Voter               `protobuf:"bytes,6,rep,name=voters,proto3" json:"voters,omitempty"`
-	AnsweredBy    string                 `protobuf:"bytes,7,opt,name=answered_by,json=answeredBy,proto3" json:"answered_by,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ClusterId string                 `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	Leader    string                 `protobuf:"bytes,2,opt,name=leader,proto3" json:"leader,omitempty"`
+	// These three are below 2^53; numbers in JSON.
+	Revision      uint64   `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	AppliedIndex  uint64   `protobuf:"varint,4,opt,name=applied_index,json=appliedIndex,proto3" json:"applied_index,omitempty"`
+	Term          uint64   `protobuf:"varint,5,opt,name=term,proto3" json:"term,omitempty"`
+	Voters        []*Voter `protobuf:"bytes,6,rep,name=voters,proto3" json:"voters,omitempty"`
+	AnsweredBy    string   `protobuf:"bytes,7,opt,name=answered_by,json=answeredBy,proto3" json:"answered_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1359,7 +1362,7 @@ type CreateTokenRequest struct {
 	// Required with the tenant roles.
 	Tenant string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	// Seconds from now, at most 90 days; 0 is one day.
-	Lifetime      int64 `protobuf:"varint,3,opt,name=lifetime,proto3" json:"lifetime,omitempty"`
+	Lifetime      uint32 `protobuf:"varint,3,opt,name=lifetime,proto3" json:"lifetime,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1408,7 +1411,7 @@ func (x *CreateTokenRequest) GetTenant() string {
 	return ""
 }
 
-func (x *CreateTokenRequest) GetLifetime() int64 {
+func (x *CreateTokenRequest) GetLifetime() uint32 {
 	if x != nil {
 		return x.Lifetime
 	}
@@ -1495,7 +1498,7 @@ var File_control_v1_regions_proto protoreflect.FileDescriptor
 
 const file_control_v1_regions_proto_rawDesc = "" +
 	"\n" +
-	"\x18control/v1/regions.proto\x12\x13domicile.control.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe0\x03\n" +
+	"\x18control/v1/regions.proto\x12\x13domicile.control.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a.protoc-gen-openapiv2/options/annotations.proto\"\xe0\x03\n" +
 	"\x06Region\x12.\n" +
 	"\x02id\x18\x01 \x01(\tB\x1e\xbaH\x1br\x192\x17^([a-z]{2}[0-9]{1,2})?$R\x02id\x12/\n" +
 	"\bboundary\x18\x02 \x01(\tB\x13\xbaH\x10r\x0e2\f^[a-z]{2,8}$R\bboundary\x12+\n" +
@@ -1544,48 +1547,49 @@ const file_control_v1_regions_proto_rawDesc = "" +
 	"\x0fGetBasisRequest\x12.\n" +
 	"\x05basis\x18\x01 \x01(\tB\x18\xbaH\x15r\x132\x11^[A-Z0-9-]{1,32}$R\x05basis\"D\n" +
 	"\x12RevokeBasisRequest\x12.\n" +
-	"\x05basis\x18\x01 \x01(\tB\x18\xbaH\x15r\x132\x11^[A-Z0-9-]{1,32}$R\x05basis\"\xd4\x01\n" +
+	"\x05basis\x18\x01 \x01(\tB\x18\xbaH\x15r\x132\x11^[A-Z0-9-]{1,32}$R\x05basis\"\xdd\x01\n" +
 	"\x04Node\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12\x1c\n" +
-	"\tconnected\x18\x03 \x01(\bR\tconnected\x12%\n" +
-	"\x0eacked_revision\x18\x04 \x01(\x04R\rackedRevision\x12=\n" +
+	"\tconnected\x18\x03 \x01(\bR\tconnected\x12.\n" +
+	"\x0eacked_revision\x18\x04 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\rackedRevision\x12=\n" +
 	"\flast_contact\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vlastContact\x12 \n" +
 	"\vattestation\x18\x06 \x01(\tR\vattestation\"\x12\n" +
 	"\x10ListNodesRequest\"D\n" +
 	"\x11ListNodesResponse\x12/\n" +
-	"\x05nodes\x18\x01 \x03(\v2\x19.domicile.control.v1.NodeR\x05nodes\"\xa1\x01\n" +
+	"\x05nodes\x18\x01 \x03(\v2\x19.domicile.control.v1.NodeR\x05nodes\"\xaa\x01\n" +
 	"\tViolation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x1a\n" +
 	"\bcategory\x18\x03 \x01(\tR\bcategory\x12\x1a\n" +
-	"\bresource\x18\x04 \x01(\tR\bresource\x12\x1a\n" +
-	"\brevision\x18\x05 \x01(\x04R\brevision\x12\x1a\n" +
+	"\bresource\x18\x04 \x01(\tR\bresource\x12#\n" +
+	"\brevision\x18\x05 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\brevision\x12\x1a\n" +
 	"\bcommands\x18\x06 \x03(\tR\bcommands\"\x17\n" +
 	"\x15ListViolationsRequest\"X\n" +
 	"\x16ListViolationsResponse\x12>\n" +
 	"\n" +
 	"violations\x18\x01 \x03(\v2\x1e.domicile.control.v1.ViolationR\n" +
 	"violations\"\x19\n" +
-	"\x17GetClusterStatusRequest\"\xf0\x01\n" +
+	"\x17GetClusterStatusRequest\"\x8b\x02\n" +
 	"\rClusterStatus\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12\x16\n" +
-	"\x06leader\x18\x02 \x01(\tR\x06leader\x12\x1a\n" +
-	"\brevision\x18\x03 \x01(\x04R\brevision\x12#\n" +
-	"\rapplied_index\x18\x04 \x01(\x04R\fappliedIndex\x12\x12\n" +
-	"\x04term\x18\x05 \x01(\x04R\x04term\x122\n" +
+	"\x06leader\x18\x02 \x01(\tR\x06leader\x12#\n" +
+	"\brevision\x18\x03 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\brevision\x12,\n" +
+	"\rapplied_index\x18\x04 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\fappliedIndex\x12\x1b\n" +
+	"\x04term\x18\x05 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\x04term\x122\n" +
 	"\x06voters\x18\x06 \x03(\v2\x1a.domicile.control.v1.VoterR\x06voters\x12\x1f\n" +
 	"\vanswered_by\x18\a \x01(\tR\n" +
 	"answeredBy\"R\n" +
 	"\x05Voter\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
 	"\fraft_address\x18\x02 \x01(\tR\vraftAddress\x12\x16\n" +
-	"\x06leader\x18\x03 \x01(\bR\x06leader\"\xdd\x01\n" +
+	"\x06leader\x18\x03 \x01(\bR\x06leader\"\xdb\x01\n" +
 	"\x12CreateTokenRequest\x12T\n" +
 	"\x04role\x18\x01 \x01(\tB@\xbaH=r;R\boperatorR\aauditorR\ftenant_adminR\rtenant_readerR\tterraformR\x04role\x12G\n" +
-	"\x06tenant\x18\x02 \x01(\tB/\xbaH,r*2(^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})?$R\x06tenant\x12(\n" +
-	"\blifetime\x18\x03 \x01(\x03B\f\xbaH\t\"\a\x18\x80\xce\xda\x03(\x00R\blifetime\"\xa4\x01\n" +
+	"\x06tenant\x18\x02 \x01(\tB/\xbaH,r*2(^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})?$R\x06tenant\x12&\n" +
+	"\blifetime\x18\x03 \x01(\rB\n" +
+	"\xbaH\a*\x05\x18\x80\xce\xda\x03R\blifetime\"\xa4\x01\n" +
 	"\x05Token\x12\x1c\n" +
 	"\tprincipal\x18\x01 \x01(\tR\tprincipal\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12\x16\n" +

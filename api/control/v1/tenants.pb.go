@@ -31,7 +31,7 @@ type Tenant struct {
 	Slug              string                 `protobuf:"bytes,2,opt,name=slug,proto3" json:"slug,omitempty"`
 	HomeRegion        string                 `protobuf:"bytes,3,opt,name=home_region,json=homeRegion,proto3" json:"home_region,omitempty"`
 	Boundary          string                 `protobuf:"bytes,4,opt,name=boundary,proto3" json:"boundary,omitempty"`
-	HomeEpoch         uint64                 `protobuf:"varint,5,opt,name=home_epoch,json=homeEpoch,proto3" json:"home_epoch,omitempty"`
+	HomeEpoch         uint32                 `protobuf:"varint,5,opt,name=home_epoch,json=homeEpoch,proto3" json:"home_epoch,omitempty"`
 	BillingCountry    string                 `protobuf:"bytes,6,opt,name=billing_country,json=billingCountry,proto3" json:"billing_country,omitempty"`
 	ContractingEntity string                 `protobuf:"bytes,7,opt,name=contracting_entity,json=contractingEntity,proto3" json:"contracting_entity,omitempty"`
 	// Where the billing country would suggest; never applied by itself.
@@ -103,7 +103,7 @@ func (x *Tenant) GetBoundary() string {
 	return ""
 }
 
-func (x *Tenant) GetHomeEpoch() uint64 {
+func (x *Tenant) GetHomeEpoch() uint32 {
 	if x != nil {
 		return x.HomeEpoch
 	}
@@ -1151,7 +1151,7 @@ const file_control_v1_tenants_proto_rawDesc = "" +
 	"homeRegion\x12\x1a\n" +
 	"\bboundary\x18\x04 \x01(\tR\bboundary\x12\x1d\n" +
 	"\n" +
-	"home_epoch\x18\x05 \x01(\x04R\thomeEpoch\x12'\n" +
+	"home_epoch\x18\x05 \x01(\rR\thomeEpoch\x12'\n" +
 	"\x0fbilling_country\x18\x06 \x01(\tR\x0ebillingCountry\x12-\n" +
 	"\x12contracting_entity\x18\a \x01(\tR\x11contractingEntity\x12)\n" +
 	"\x10suggested_region\x18\b \x01(\tR\x0fsuggestedRegion\x12\x14\n" +
