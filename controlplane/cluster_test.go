@@ -34,7 +34,7 @@ type cluster struct {
 	client  *http.Client
 	configs []controlplane.Config
 	planes  []*controlplane.Plane // nil while stopped
-	logs    *bytes.Buffer
+	timing  controlplane.Timing
 }
 
 const (
@@ -47,23 +47,29 @@ var fast = controlplane.Timing{Heartbeat: 200 * time.Millisecond, Renew: 300 * t
 func newCluster(t *testing.T, voters int) *cluster {
 	t.Helper()
 	c := prepare(t, voters)
+	c.startAll()
+	return c
+}
+
+// startAll starts every voter, and stops those that still run when the test ends.
+func (c *cluster) startAll() {
+	c.t.Helper()
 	for i := range c.configs {
 		c.start(i)
 	}
-	t.Cleanup(func() {
+	c.t.Cleanup(func() {
 		for i := range c.planes {
 			c.stop(i)
 		}
 	})
 	c.ready()
-	return c
 }
 
 // prepare makes keys, certificates and configurations.
 func prepare(t *testing.T, voters int) *cluster {
 	t.Helper()
 	dir := t.TempDir()
-	c := &cluster{t: t, id: mustID(t, policy.KindCluster), planes: make([]*controlplane.Plane, voters)}
+	c := &cluster{t: t, id: mustID(t, policy.KindCluster), planes: make([]*controlplane.Plane, voters), timing: fast}
 	var err error
 	if c.ca, err = mtls.OpenAuthority(filepath.Join(dir, "pki")); err != nil {
 		t.Fatal(err)
@@ -122,7 +128,7 @@ func (c *cluster) start(i int) {
 	if testing.Verbose() && os.Getenv("DOMICILE_TEST_LOG") != "" {
 		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
-	p, err := controlplane.Open(context.Background(), c.configs[i], controlplane.Options{Logger: log, Timing: fast})
+	p, err := controlplane.Open(context.Background(), c.configs[i], controlplane.Options{Logger: log, Timing: c.timing})
 	if err != nil {
 		c.t.Fatal(err)
 	}

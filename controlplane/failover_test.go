@@ -61,3 +61,43 @@ func TestRestartKeepsEverything(t *testing.T) {
 		t.Errorf("after a restart: %s", b.Raw)
 	}
 }
+
+// A write that the leader has taken when it loses its quorum is neither done nor
+// refused; the same idempotency key settles it with one effect.
+func TestINV31_AWriteInFlightWhenTheLeaderIsLostIsUnknownAndSettled(t *testing.T) {
+	c := prepare(t, 3)
+	c.timing.Heartbeat = 3 * time.Second // so that the leader believes in itself while we write
+	c.startAll()
+	leader := c.leader()
+	for i := range c.planes {
+		if i != leader {
+			c.stop(i)
+		}
+	}
+	h := headers{"Idempotency-Key": "77777777-6a0c-4c57-9d5f-52b7bd2dd1c4"}
+	body := map[string]any{"slug": "in-flight", "home_region": "ie1", "billing_country": "IE"}
+	lost := c.want(c.do(leader, "POST", "/v1/tenants", body, h), 503, policy.OutcomeUnknown)
+	if lost.Header.Get("Retry-After") == "" {
+		t.Error("503 without Retry-After")
+	}
+	for i := range c.planes {
+		if i != leader {
+			c.start(i)
+		}
+	}
+	c.ready()
+	var first answer
+	eventually(t, func() error {
+		a, err := c.try(0, "POST", "/v1/tenants", body, h)
+		if err == nil && a.Status != 201 {
+			err = errStatus(a.Status)
+		}
+		first = a
+		return err
+	}, "the write is not settled")
+	again := c.want(c.do(1, "POST", "/v1/tenants", body, h), 201, "")
+	list := c.want(c.do(2, "GET", "/v1/tenants", nil, nil), 200, "")
+	if again.str("id") != first.str("id") || len(list.Body["tenants"].([]any)) != 1 {
+		t.Errorf("one key, several effects: %s %s %s", first.Raw, again.Raw, list.Raw)
+	}
+}

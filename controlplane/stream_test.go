@@ -1,0 +1,119 @@
+package controlplane_test
+
+import (
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/domicile-io/domicile/api"
+	"github.com/domicile-io/domicile/api/bundle"
+	"github.com/domicile-io/domicile/policy"
+)
+
+// tenants creates n in a region, many at once, and gives their ids.
+func (c *cluster) tenants(n int, region string) (ids []string) {
+	c.t.Helper()
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	next := make(chan int)
+	for range 32 {
+		wg.Go(func() {
+			for i := range next {
+				slug := "many-" + string(rune('a'+i%26)) + string(rune('a'+i/26%26)) + string(rune('a'+i/676%26))
+				a, err := c.try(0, "POST", "/v1/tenants", map[string]any{"slug": slug, "home_region": region, "billing_country": "IE"}, nil)
+				if err != nil || a.Status != 201 {
+					c.t.Errorf("tenant %d: %v %s", i, err, a.Raw)
+					continue
+				}
+				mu.Lock()
+				ids = append(ids, a.str("id"))
+				mu.Unlock()
+			}
+		})
+	}
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+	slices.Sort(ids)
+	return ids
+}
+
+// A bundle larger than one part comes in parts, of which only the last is
+// sealed; the pages of a list hold every tenant once.
+func TestABundleOfManyTenants(t *testing.T) {
+	c := newCluster(t, 1)
+	ids := c.tenants(1100, "ie1")
+	n := c.subscribe(0, "ie1", 0, "")
+	var sizes []int
+	for sealed := false; !sealed; {
+		p := n.next()
+		part := p.GetPart()
+		if part == nil || int(part.GetNumber()) != len(sizes) || part.GetLast() != (p.GetSeal() != nil) {
+			t.Fatalf("push %d: part %d, last %v, sealed %v", len(sizes), part.GetNumber(), part.GetLast(), p.GetSeal() != nil)
+		}
+		size := 0
+		for _, r := range part.GetRows() {
+			size += len(r)
+		}
+		sizes, sealed = append(sizes, size), p.GetSeal() != nil
+	}
+	if len(sizes) < 2 || slices.Max(sizes) > bundle.MaxPartBytes {
+		t.Errorf("parts of %v bytes", sizes)
+	}
+	for _, id := range ids {
+		if _, ok := n.rows["t/"+id]; !ok {
+			t.Fatalf("the bundle has no tenant %s", id)
+		}
+	}
+	var listed []string
+	path := "/v1/tenants?page_size=300"
+	for token := ""; ; {
+		a := c.want(c.do(0, "GET", path+token, nil, nil), 200, "")
+		for _, x := range a.Body["tenants"].([]any) {
+			listed = append(listed, x.(map[string]any)["id"].(string))
+		}
+		if a.str("next_page_token") == "" {
+			break
+		}
+		token = "&page_token=" + a.str("next_page_token")
+	}
+	if !slices.Equal(listed, ids) {
+		t.Errorf("%d tenants listed, %d made", len(listed), len(ids))
+	}
+}
+
+// A node that does not read is dropped, bounded in memory; it resyncs, and others
+// are not held up.
+func TestASlowNodeIsDroppedAndResyncs(t *testing.T) {
+	c := newCluster(t, 1)
+	slow, quick := c.subscribe(0, "ie1", 0, ""), c.subscribe(0, "ie1", 0, "")
+	for slow.next().GetSeal() == nil {
+	}
+	at, hash := slow.revision, sprintf("%x", slow.state.Hash())
+	var last string
+	// One change after another, so that each is a push; far more than a stream's
+	// window and our queue hold.
+	for i := range 250 {
+		slug := "one-" + string(rune('a'+i%26)) + string(rune('a'+i/26))
+		last = c.tenant(slug, "ie1").str("id")
+		quick.until("t/"+last, true)
+	}
+	var err error
+	got := 0
+	for err == nil {
+		if _, err = slow.stream.Recv(); err == nil {
+			got++
+		}
+	}
+	if e := api.AsError(api.FromGRPC(err)); e.Reason != policy.NotReady || got >= 250 {
+		t.Errorf("the slow node got %d pushes, then %v", got, err)
+	}
+	again := c.subscribe(0, "ie1", at, hash)
+	again.rows, again.state, again.revision = slow.rows, slow.state, at
+	again.until("t/"+last, true)
+	if again.state.Hash() != quick.state.Hash() {
+		t.Error("after its resync the slow node holds something else")
+	}
+}
