@@ -6,6 +6,8 @@
 package controlplane
 
 import (
+	"time"
+
 	"github.com/domicile-io/domicile/internal/mtls"
 )
 
@@ -28,6 +30,8 @@ type Config struct {
 	BundleKeyCertificate string `yaml:"bundle_key_certificate"` // file: hex signature of the root over it
 	RootPublicKey        string `yaml:"root_public_key"`        // hex Ed25519
 
+	Raft Raft `yaml:"raft"` // left out: defaults for voters within one continent
+
 	Bootstrap *Bootstrap `yaml:"bootstrap"` // the first start of a new cluster only; ignored afterwards
 }
 
@@ -36,6 +40,15 @@ type Voter struct {
 	Name        string `yaml:"name"`
 	RaftAddress string `yaml:"raft_address"`
 	GRPCAddress string `yaml:"grpc_address"`
+}
+
+// Raft tunes consensus; a zero field takes the default of package replica. All
+// voters should have the same.
+type Raft struct {
+	Heartbeat         time.Duration `yaml:"heartbeat"`          // how long a leader may be silent before an election; at least 10 ms
+	SnapshotThreshold uint64        `yaml:"snapshot_threshold"` // log entries between snapshots
+	SnapshotInterval  time.Duration `yaml:"snapshot_interval"`  // how often the threshold is looked at
+	TrailingLogs      uint64        `yaml:"trailing_logs"`      // entries kept behind a snapshot, for voters that are a little behind
 }
 
 // Bootstrap seeds a new cluster.

@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"encoding/hex"
@@ -165,7 +166,9 @@ func (p *Plane) openState(cfg Config, opts Options, own *mtls.Material) error {
 		return fmt.Errorf("data_dir %s belongs to another cluster than the certificate", cfg.DataDir)
 	}
 	o := replica.Options{Name: cfg.Name, Dir: filepath.Join(cfg.DataDir, "raft"), RaftAddress: cfg.RaftAddress, TLS: own,
-		Store: p.store, Bootstrap: cfg.Bootstrap != nil, Logger: p.log, Fatal: p.fail, Heartbeat: opts.Timing.Heartbeat}
+		Store: p.store, Bootstrap: cfg.Bootstrap != nil, Logger: p.log, Fatal: p.fail,
+		Heartbeat: cmp.Or(opts.Timing.Heartbeat, cfg.Raft.Heartbeat), SnapshotThreshold: cfg.Raft.SnapshotThreshold,
+		SnapshotInterval: cfg.Raft.SnapshotInterval, TrailingLogs: cfg.Raft.TrailingLogs}
 	for _, v := range cfg.Voters {
 		o.Voters = append(o.Voters, replica.Voter{Name: v.Name, Address: v.RaftAddress})
 	}
