@@ -84,7 +84,7 @@ func (n *Node) openExporter(dir string) (*export.Exporter, error) {
 	roads := &roads{node: n, open: map[egress.Route]*grpc.ClientConn{}}
 	n.onClose("connections to other regions", func(context.Context) error { return roads.close() })
 	exporter, err := export.New(export.Options{Store: n.store, Keys: n.keys, Outbox: outbox, Sender: &peer.Sender{Dial: roads.to},
-		Gate: n.gate, Region: n.region(), View: n.feed.Current, Interval: n.cfg.ExportInterval, Window: n.cfg.ExportWindow, Logger: n.log})
+		Gate: n.gate, Region: n.region(), View: n.feed.Current, Interval: n.cfg.ExportInterval, Window: n.cfg.ExportWindow, Logger: n.log, Metrics: n.registry})
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,6 @@ import (
 	"github.com/domicile-io/domicile/dataplane/export"
 	"github.com/domicile-io/domicile/dataplane/gate"
 	"github.com/domicile-io/domicile/dataplane/peer"
-	"github.com/domicile-io/domicile/dataplane/record"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -88,5 +87,5 @@ func transferOf(x export.Transfer) data.Transfer {
 	return data.Transfer{ID: x.ID, Tenant: string(x.Tenant), Recipient: string(x.Recipient), ToRegion: string(x.To), Purpose: x.Purpose,
 		Basis: x.Basis, Sequence: x.Sequence, Revision: x.Revision, State: string(x.State), Rows: x.Rows, Suppressed: x.Suppressed,
 		Bytes: x.Bytes, SHA256: x.SHA256, WindowFrom: x.From.UTC(), WindowTo: x.Until.UTC(), CreateTime: x.CreatedAt, AckTime: x.AckedAt,
-		Fields: record.ExportedFields(), Why: x.Why}
+		Fields: x.Fields, Why: x.Why}
 }

@@ -2,17 +2,18 @@ package export
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"go.etcd.io/bbolt"
+
 	"github.com/domicile-io/domicile/dataplane/feed"
 	"github.com/domicile-io/domicile/dataplane/gate"
 	"github.com/domicile-io/domicile/dataplane/peer"
-	"github.com/domicile-io/domicile/dataplane/record"
 	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/policy"
 )
@@ -31,7 +32,7 @@ type Lane struct {
 	Recipient policy.Recipient
 }
 
-// Options configure an Exporter. All but Now are required.
+// Options configure an Exporter. All but Now and Metrics are required.
 type Options struct {
 	Store    store.Store
 	Keys     store.Keys
@@ -44,12 +45,18 @@ type Options struct {
 	Window   time.Duration
 	Now      func() time.Time
 	Logger   *slog.Logger
+	Metrics  prometheus.Registerer // nil: none
 }
 
 // Exporter judges windows and sends what passed.
 type Exporter struct {
-	o   Options
-	one sync.Mutex // one round at a time
+	o       Options
+	metrics *metrics
+	judging sync.Mutex // one window's candidates are in memory at a time
+
+	mu      sync.Mutex
+	sending map[policy.TenantID]*sync.Mutex // a tenant's caps count all its lanes, so they send one after the other
+	waits   map[string]policy.Reason        // lanes whose wait was logged, and why they wait
 }
 
 // New makes an exporter; Run starts it.
@@ -60,26 +67,50 @@ func New(o Options) (*Exporter, error) {
 	if o.Interval <= 0 || o.Window <= 0 {
 		return nil, fmt.Errorf("export interval and window must be above 0")
 	}
-	return &Exporter{o: o}, nil
+	return &Exporter{o: o, metrics: newMetrics(o.Metrics, o.Outbox), sending: map[policy.TenantID]*sync.Mutex{}, waits: map[string]policy.Reason{}}, nil
 }
 
 // Outbox is where transfers and their records are kept.
 func (e *Exporter) Outbox() *Outbox { return e.o.Outbox }
 
-// Run works on every lane once an interval until ctx ends.
+// Run works on every lane once an interval until ctx ends. Regions are sent to
+// side by side, so that one which does not answer holds up no other.
 func (e *Exporter) Run(ctx context.Context) {
 	tick := time.NewTicker(e.o.Interval)
 	defer tick.Stop()
 	for {
-		for _, lane := range e.lanes() {
-			if err := e.Round(ctx, lane); err != nil && ctx.Err() == nil {
-				e.log(lane, err)
-			}
+		if err := e.forfeitAbsent(); err != nil {
+			e.o.Logger.Error("streams without a recipient were not closed", "error", err)
 		}
+		var all sync.WaitGroup
+		for _, lanes := range e.byRegion() {
+			all.Go(func() { e.pass(ctx, lanes) })
+		}
+		all.Wait()
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		}
+	}
+}
+
+// pass works on the lanes to one region. After one that could not be reached,
+// the others only judge: each would wait as long.
+func (e *Exporter) pass(ctx context.Context, lanes []Lane) {
+	reached := true
+	for _, lane := range lanes {
+		if ctx.Err() != nil {
+			return
+		}
+		err := e.judge(ctx, lane)
+		if reached {
+			sent := e.drain(ctx, lane)
+			reached = !errors.Is(sent, errUnreachable)
+			err = errors.Join(err, sent)
+		}
+		if ctx.Err() == nil {
+			e.log(lane, err)
 		}
 	}
 }
@@ -96,101 +127,17 @@ func (e *Exporter) RoundFor(ctx context.Context, t policy.TenantID) error {
 }
 
 // Round judges a lane's closed windows, then sends what is queued. An error
-// means that the rest stays where it is for the next round.
+// means that the rest stays where it is for the next round. A window that
+// cannot be judged does not hold up what was judged before it.
 func (e *Exporter) Round(ctx context.Context, lane Lane) error {
-	e.one.Lock()
-	defer e.one.Unlock()
+	var all error
 	if err := e.judge(ctx, lane); err != nil {
-		return fmt.Errorf("judge windows: %w", err)
+		all = fmt.Errorf("judge windows: %w", err)
 	}
 	if err := e.drain(ctx, lane); err != nil {
-		return fmt.Errorf("send queue: %w", err)
+		all = errors.Join(all, fmt.Errorf("send queue: %w", err))
 	}
-	return nil
-}
-
-// judge looks at every window that has closed. A stale bundle leaves windows
-// unjudged (the queue grows); any other refusal forfeits them, so that a later
-// loosening never exports what was acknowledged before it.
-func (e *Exporter) judge(ctx context.Context, lane Lane) error {
-	now := e.o.Now()
-	if err := e.o.Outbox.Begin(lane.Tenant, lane.Recipient.ID, now.Add(-2*time.Second).Truncate(e.o.Window)); err != nil {
-		return err
-	}
-	s, err := e.o.Outbox.Stream(lane.Tenant, lane.Recipient.ID)
-	if err != nil {
-		return err
-	}
-	closed := now.Add(-grace).Truncate(e.o.Window)
-	if !closed.After(s.Judged) {
-		return nil
-	}
-	permit, err := e.ask(lane)
-	if forfeits(err) {
-		note := WindowNote{Recipient: lane.Recipient.ID, From: s.Judged, Until: closed}
-		return e.o.Outbox.Judge(lane.Tenant, note, nil, nil)
-	}
-	if err != nil {
-		return err
-	}
-	from := s.Judged
-	for n := 0; from.Before(closed) && n < maxWindows; n++ {
-		until := from.Truncate(e.o.Window).Add(e.o.Window)
-		empty, err := e.window(ctx, lane, permit, from, until)
-		if err != nil {
-			return err
-		}
-		if from = until; empty && from.Before(closed) {
-			continue // one commit for a run of empty windows
-		}
-		if empty {
-			return e.o.Outbox.Judge(lane.Tenant, WindowNote{Recipient: lane.Recipient.ID, From: s.Judged, Until: until}, nil, nil)
-		}
-	}
-	return nil
-}
-
-// window judges one window and commits its outcome. An empty one commits nothing.
-func (e *Exporter) window(ctx context.Context, lane Lane, permit policy.Permit, from, until time.Time) (empty bool, err error) {
-	candidates, err := e.candidates(ctx, permit, from, until)
-	if err != nil || len(candidates) == 0 {
-		return true, err
-	}
-	released, suppressed := SingleOut(candidates, lane.Recipient.Threshold+lane.Recipient.Colluding)
-	note := WindowNote{Recipient: lane.Recipient.ID, From: from, Until: until, Released: len(released), Suppressed: suppressed}
-	kept := 0
-	for _, s := range suppressed {
-		kept += s.Rows
-	}
-	var transfers []Transfer
-	var payloads [][]byte
-	for len(released) > 0 {
-		n := min(len(released), peer.MaxRows)
-		payload, sum, err := peer.Freeze(released[:n])
-		if err != nil {
-			return false, err
-		}
-		id, err := policy.NewID(policy.KindTransfer, rand.Reader)
-		if err != nil {
-			return false, err
-		}
-		transfers = append(transfers, Transfer{ID: id, Tenant: lane.Tenant, Recipient: lane.Recipient.ID, To: permit.To(),
-			Purpose: permit.Purpose(), Basis: permit.Basis(), Revision: permit.Revision(), State: Queued, Rows: n,
-			Suppressed: kept, Bytes: len(payload), SHA256: peer.HashOf(sum), From: from, Until: until, CreatedAt: e.o.Now().UTC()})
-		payloads = append(payloads, payload)
-		released, kept = released[n:], 0
-	}
-	return false, e.o.Outbox.Judge(lane.Tenant, note, transfers, payloads)
-}
-
-func (e *Exporter) ask(lane Lane) (policy.Permit, error) {
-	sent, err := e.o.Outbox.SentOn(lane.Tenant, e.o.Now())
-	if err != nil {
-		return policy.Permit{}, err
-	}
-	return e.o.Gate.Check(gate.Question{Tenant: lane.Tenant, Op: policy.Export, Class: policy.CallRecord,
-		Egress: policy.PseudonymisedExport, Recipient: lane.Recipient.ID, Purpose: lane.Recipient.Purpose,
-		SentToday: sent, FieldsUnknown: len(record.Unclassified()) > 0})
+	return all
 }
 
 // lanes lists every recipient of every tenant that is at home here.
@@ -210,16 +157,81 @@ func (e *Exporter) lanes() (out []Lane) {
 	return out
 }
 
-// forfeits tells a refusal by policy from doubt: doubt keeps the queue.
-func forfeits(err error) bool {
-	return errors.Is(err, &policy.Error{Reason: policy.EgressDenied}) || errors.Is(err, &policy.Error{Reason: policy.PermissionDenied})
+func (e *Exporter) byRegion() map[policy.RegionID][]Lane {
+	out := map[policy.RegionID][]Lane{}
+	for _, lane := range e.lanes() {
+		out[lane.Recipient.Region] = append(out[lane.Recipient.Region], lane)
+	}
+	return out
 }
 
+// forfeitAbsent closes the streams of recipients that no policy names any more:
+// what waits for them becomes gap markers, and what is acknowledged from now on
+// never leaves, even if the recipient is declared again.
+func (e *Exporter) forfeitAbsent() error {
+	if e.o.View() == nil {
+		return nil // nothing is known, so nothing is given up
+	}
+	named := map[string]bool{}
+	for _, lane := range e.lanes() {
+		named[lane.key()] = true
+	}
+	var absent []Lane
+	err := e.o.Outbox.streams("", func(lane Lane, s Stream) error {
+		if !s.Closed && !named[lane.key()] {
+			absent = append(absent, lane)
+		}
+		return nil
+	})
+	for _, lane := range absent {
+		release := e.lock(lane.Tenant)
+		err = errors.Join(err, e.refuseAll(lane), e.o.Outbox.edit(lane.Tenant, lane.Recipient.ID, func(_ *bbolt.Tx, s *Stream) error {
+			s.Closed = true
+			return nil
+		}))
+		release()
+	}
+	return err
+}
+
+func (l Lane) key() string { return string(streamKey(l.Tenant, l.Recipient.ID)) }
+
+// lock lets one goroutine at a time send for a tenant.
+func (e *Exporter) lock(t policy.TenantID) (release func()) {
+	e.mu.Lock()
+	m := e.sending[t]
+	if m == nil {
+		m = &sync.Mutex{}
+		e.sending[t] = m
+	}
+	e.mu.Unlock()
+	m.Lock()
+	return m.Unlock
+}
+
+// log says once that a lane waits, and again when the reason is another.
 func (e *Exporter) log(lane Lane, err error) {
-	reason := policy.Internal
+	var reason policy.Reason
+	if err != nil {
+		reason = policy.Internal
+	}
 	var domain *policy.Error
 	if errors.As(err, &domain) {
 		reason = domain.Reason
 	}
-	e.o.Logger.Warn("export waits", "tenant", string(lane.Tenant), "recipient", string(lane.Recipient.ID), "reason", string(reason), "error", err)
+	e.mu.Lock()
+	before := e.waits[lane.key()]
+	if reason == "" {
+		delete(e.waits, lane.key())
+	} else {
+		e.waits[lane.key()] = reason
+	}
+	e.mu.Unlock()
+	switch {
+	case reason == before:
+	case reason == "":
+		e.o.Logger.Info("export goes on", "tenant", string(lane.Tenant), "recipient", string(lane.Recipient.ID))
+	default:
+		e.o.Logger.Warn("export waits", "tenant", string(lane.Tenant), "recipient", string(lane.Recipient.ID), "reason", string(reason), "error", err)
+	}
 }

@@ -2,7 +2,9 @@ package export
 
 import (
 	"bytes"
+	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -71,18 +73,27 @@ func (o *Outbox) Transfer(t policy.TenantID, id string) (x Transfer, err error) 
 	return x, err
 }
 
-// SentOn counts a tenant's transfers that were queued on a UTC day, for caps.
+// SentOn counts a tenant's transfers that were acknowledged on a UTC day, of all
+// recipients, for caps.
 func (o *Outbox) SentOn(t policy.TenantID, at time.Time) (n uint64, err error) {
-	prefix, day := []byte(string(t)+"/"), at.UTC().Format(dayFormat)
+	day := at.UTC().Format(dayFormat)
+	err = o.streams(string(t)+"/", func(_ Lane, s Stream) error {
+		if s.Day == day {
+			n += s.Today
+		}
+		return nil
+	})
+	return n, err
+}
+
+// Queued counts a tenant's transfers that wait to be sent, gap markers not counted.
+func (o *Outbox) Queued(t policy.TenantID) (n uint64, err error) {
+	prefix := []byte(string(t) + "/")
 	err = o.db.View(func(tx *bbolt.Tx) error {
-		c := tx.Bucket(bucketStreams).Cursor()
-		for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
-			var s Stream
-			if _, err := readJSON(tx.Bucket(bucketStreams), k, &s); err != nil {
-				return err
-			}
-			if s.Day == day {
-				n += s.Today
+		c := tx.Bucket(bucketQueue).Cursor()
+		for k, id := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, id = c.Next() {
+			if tx.Bucket(bucketFrozen).Get(id) != nil {
+				n++
 			}
 		}
 		return nil
@@ -90,56 +101,113 @@ func (o *Outbox) SentOn(t policy.TenantID, at time.Time) (n uint64, err error) {
 	return n, err
 }
 
-// count adds transfers to their day's sum.
-func (s *Stream) count(transfers []Transfer) {
-	for _, x := range transfers {
-		if day := x.CreatedAt.UTC().Format(dayFormat); day != s.Day {
-			s.Day, s.Today = day, 0
-		}
-		s.Today++
-	}
-}
-
-// Windows lists what a tenant's judged windows released and kept back, of all
-// recipients, at most the latest size.
-func (o *Outbox) Windows(t policy.TenantID, size int) (out []WindowNote, err error) {
-	prefix := []byte(string(t) + "/")
-	err = o.db.View(func(tx *bbolt.Tx) error {
-		c := tx.Bucket(bucketSuppressed).Cursor()
-		for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
-			var n WindowNote
-			if _, err := readJSON(tx.Bucket(bucketSuppressed), k, &n); err != nil {
+// streams visits the streams whose key begins with prefix. Of a lane only the
+// ids are known here.
+func (o *Outbox) streams(prefix string, visit func(Lane, Stream) error) error {
+	return o.db.View(func(tx *bbolt.Tx) error {
+		c := tx.Bucket(bucketStreams).Cursor()
+		for k, _ := c.Seek([]byte(prefix)); bytes.HasPrefix(k, []byte(prefix)); k, _ = c.Next() {
+			var s Stream
+			if _, err := readJSON(tx.Bucket(bucketStreams), k, &s); err != nil {
 				return err
 			}
-			out = append(out, n)
+			t, r, _ := strings.Cut(string(k), "/")
+			if err := visit(Lane{Tenant: policy.TenantID(t), Recipient: policy.Recipient{ID: policy.RecipientID(r)}}, s); err != nil {
+				return err
+			}
 		}
 		return nil
 	})
+}
+
+// count adds one transfer to its day's sum.
+func (s *Stream) count(at time.Time) {
+	if day := at.UTC().Format(dayFormat); day != s.Day {
+		s.Day, s.Today = day, 0
+	}
+	s.Today++
+}
+
+// Windows lists what a tenant's judged windows released and kept back, of all
+// recipients, at most the latest size. It reads at most size of each recipient.
+func (o *Outbox) Windows(t policy.TenantID, size int) (out []WindowNote, err error) {
+	var lanes []Lane
+	err = o.streams(string(t)+"/", func(lane Lane, _ Stream) error {
+		lanes = append(lanes, lane)
+		return nil
+	})
+	for _, lane := range lanes {
+		err = errors.Join(err, o.db.View(func(tx *bbolt.Tx) error {
+			b := tx.Bucket(bucketSuppressed)
+			return latest(b, append(streamKey(t, lane.Recipient.ID), '/'), size, func(k []byte) error {
+				var n WindowNote
+				_, err := readJSON(b, k, &n)
+				out = append(out, n)
+				return err
+			})
+		}))
+	}
 	slices.SortStableFunc(out, func(a, b WindowNote) int { return a.From.Compare(b.From) })
 	return out[max(0, len(out)-size):], err
 }
 
 // Recent lists a tenant's latest transfers, newest last, at most size.
 func (o *Outbox) Recent(t policy.TenantID, size int) (out []Transfer, err error) {
-	prefix := []byte(string(t) + "/")
-	past := []byte(string(t) + "0") // '0' follows '/'
 	err = o.db.View(func(tx *bbolt.Tx) error {
-		c := tx.Bucket(bucketByTime).Cursor()
-		k, _ := c.Seek(past)
-		if k == nil {
-			k, _ = c.Last()
-		} else {
-			k, _ = c.Prev()
-		}
-		for ; bytes.HasPrefix(k, prefix) && len(out) < size; k, _ = c.Prev() {
+		return latest(tx.Bucket(bucketByTime), []byte(string(t)+"/"), size, func(k []byte) error {
 			x, err := transferAt(tx, t, k)
-			if err != nil {
-				return err
-			}
 			out = append(out, x)
-		}
-		return nil
+			return err
+		})
 	})
 	slices.Reverse(out)
 	return out, err
 }
+
+// latest visits at most size keys that begin with prefix, which ends in '/', from the last.
+func latest(b *bbolt.Bucket, prefix []byte, size int, visit func(k []byte) error) error {
+	past := bytes.Clone(prefix)
+	past[len(past)-1]++ // '0' follows '/'
+	c := b.Cursor()
+	k, _ := c.Seek(past)
+	if k == nil {
+		k, _ = c.Last()
+	} else {
+		k, _ = c.Prev()
+	}
+	for ; bytes.HasPrefix(k, prefix) && size > 0; k, _ = c.Prev() {
+		if err := visit(k); err != nil {
+			return err
+		}
+		size--
+	}
+	return nil
+}
+
+// putNote remembers a window that released or kept back something, and forgets
+// the stream's oldest when there are too many.
+func putNote(tx *bbolt.Tx, t policy.TenantID, note WindowNote) error {
+	if len(note.Suppressed) == 0 && note.Released == 0 {
+		return nil
+	}
+	b := tx.Bucket(bucketSuppressed)
+	if err := putJSON(b, windowKey(t, note.Recipient, note.From), note); err != nil {
+		return err
+	}
+	prefix := append(streamKey(t, note.Recipient), '/')
+	var old [][]byte
+	kept := 0
+	err := latest(b, prefix, maxNotes+maxForgotten, func(k []byte) error {
+		if kept++; kept > maxNotes {
+			old = append(old, bytes.Clone(k))
+		}
+		return nil
+	})
+	for _, k := range old {
+		err = errors.Join(err, b.Delete(k))
+	}
+	return err
+}
+
+// maxForgotten bounds how many notes one commit deletes.
+const maxForgotten = 100

@@ -42,14 +42,33 @@ func (o *Outbox) Stream(t policy.TenantID, r policy.RecipientID) (s Stream, err 
 	return s, err
 }
 
-// Begin sets where a new stream's first window starts. A stream that exists is left alone.
+// Begin sets where the first window of a stream starts that is new or was
+// closed. One that is open is left alone, without a write.
 func (o *Outbox) Begin(t policy.TenantID, r policy.RecipientID, at time.Time) error {
-	return o.db.Update(func(tx *bbolt.Tx) error {
-		b, key := tx.Bucket(bucketStreams), streamKey(t, r)
-		if b.Get(key) != nil {
-			return nil
+	s, err := o.Stream(t, r)
+	if err != nil || !s.Closed && !s.Judged.IsZero() {
+		return err
+	}
+	return o.edit(t, r, func(_ *bbolt.Tx, s *Stream) error {
+		if at.After(s.Judged) {
+			s.Judged = at
 		}
-		return putJSON(b, key, Stream{Judged: at})
+		s.Closed = false
+		return nil
+	})
+}
+
+// edit changes a stream in one transaction.
+func (o *Outbox) edit(t policy.TenantID, r policy.RecipientID, change func(*bbolt.Tx, *Stream) error) error {
+	return o.db.Update(func(tx *bbolt.Tx) error {
+		var s Stream
+		if _, err := readJSON(tx.Bucket(bucketStreams), streamKey(t, r), &s); err != nil {
+			return err
+		}
+		if err := change(tx, &s); err != nil {
+			return err
+		}
+		return putJSON(tx.Bucket(bucketStreams), streamKey(t, r), s)
 	})
 }
 
@@ -57,11 +76,7 @@ func (o *Outbox) Begin(t policy.TenantID, r policy.RecipientID, at time.Time) er
 // frozen payloads and dense sequences, what was suppressed, and the window's
 // end. A window that is already judged changes nothing. Sequences are given here.
 func (o *Outbox) Judge(t policy.TenantID, note WindowNote, transfers []Transfer, payloads [][]byte) error {
-	return o.db.Update(func(tx *bbolt.Tx) error {
-		var s Stream
-		if _, err := readJSON(tx.Bucket(bucketStreams), streamKey(t, note.Recipient), &s); err != nil {
-			return err
-		}
+	return o.edit(t, note.Recipient, func(tx *bbolt.Tx, s *Stream) error {
 		if !note.Until.After(s.Judged) {
 			return nil
 		}
@@ -73,13 +88,7 @@ func (o *Outbox) Judge(t policy.TenantID, note WindowNote, transfers []Transfer,
 			}
 		}
 		s.Judged = note.Until
-		s.count(transfers)
-		if len(note.Suppressed) > 0 || note.Released > 0 {
-			if err := putJSON(tx.Bucket(bucketSuppressed), windowKey(t, note.Recipient, note.From), note); err != nil {
-				return err
-			}
-		}
-		return putJSON(tx.Bucket(bucketStreams), streamKey(t, note.Recipient), s)
+		return putNote(tx, t, note)
 	})
 }
 
@@ -150,20 +159,47 @@ func (o *Outbox) Refuse(x Transfer, why string) error {
 // Delivered takes a transfer out of the queue after the receiver confirmed it.
 func (o *Outbox) Delivered(x Transfer, at time.Time) error {
 	x.Delivered, x.AckedAt = true, at
-	if x.State == Queued {
-		x.State = Acknowledged
-	}
-	return o.db.Update(func(tx *bbolt.Tx) error {
-		var s Stream
-		if _, err := readJSON(tx.Bucket(bucketStreams), streamKey(x.Tenant, x.Recipient), &s); err != nil {
-			return err
+	return o.edit(x.Tenant, x.Recipient, func(tx *bbolt.Tx, s *Stream) error {
+		if x.State == Queued {
+			x.State = Acknowledged
+			s.count(at)
 		}
 		s.Delivered = x.Sequence
 		return errors.Join(
 			tx.Bucket(bucketQueue).Delete(queueKey(x.Tenant, x.Recipient, x.Sequence)),
 			tx.Bucket(bucketFrozen).Delete([]byte(x.ID)),
-			putJSON(tx.Bucket(bucketTransfers), transferKey(x.Tenant, x.ID), x),
-			putJSON(tx.Bucket(bucketStreams), streamKey(x.Tenant, x.Recipient), s))
+			putJSON(tx.Bucket(bucketTransfers), transferKey(x.Tenant, x.ID), x))
+	})
+}
+
+// Shift moves a stream's queue behind mark, which the receiver has already
+// reached: this file is older than what it sent (it was lost, or restored from
+// a backup), so that its next sequences are taken. Ids and bytes stay, so the
+// receiver still knows a transfer that it has.
+func (o *Outbox) Shift(t policy.TenantID, r policy.RecipientID, mark uint64) error {
+	queued, err := o.Undelivered(t, r)
+	if err != nil {
+		return err
+	}
+	return o.edit(t, r, func(tx *bbolt.Tx, s *Stream) error {
+		if len(queued) == 0 || queued[0].Sequence > mark {
+			return nil
+		}
+		for _, x := range queued {
+			if err := tx.Bucket(bucketQueue).Delete(queueKey(t, r, x.Sequence)); err != nil {
+				return err
+			}
+		}
+		s.Sequence = mark
+		for _, x := range queued {
+			s.Sequence++
+			x.Sequence = s.Sequence
+			if err := errors.Join(tx.Bucket(bucketQueue).Put(queueKey(t, r, x.Sequence), []byte(x.ID)),
+				putJSON(tx.Bucket(bucketTransfers), transferKey(t, x.ID), x)); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 

@@ -57,17 +57,29 @@ type Transfer struct {
 	CreatedAt  time.Time          `json:"created_at"`
 	AckedAt    time.Time          `json:"acked_at,omitzero"`
 	Delivered  bool               `json:"delivered"` // the receiver's mark has passed it, as rows or as a gap
+	Needed     int                `json:"needed"`    // distinct subjects that each of its classes had to have
+	Fields     []string           `json:"fields"`    // of the export schema, as they were when it was frozen
 	Why        string             `json:"why,omitempty"`
 }
 
 // Stream is the state of one (tenant, recipient).
 type Stream struct {
-	Judged    time.Time `json:"judged"`    // end of the last window that was judged
-	Sequence  uint64    `json:"sequence"`  // last given
-	Delivered uint64    `json:"delivered"` // receiver's mark
-	Day       string    `json:"day"`       // UTC, of Today
-	Today     uint64    `json:"today"`     // transfers queued on that day, for caps
+	Judged    time.Time `json:"judged"`           // end of the last window that was judged
+	Closed    bool      `json:"closed,omitempty"` // no policy names the recipient any more; what is acknowledged meanwhile never leaves
+	Sequence  uint64    `json:"sequence"`         // last given
+	Delivered uint64    `json:"delivered"`        // receiver's mark
+	Day       string    `json:"day"`              // UTC, of Today
+	Today     uint64    `json:"today"`            // transfers that were acknowledged on that day, for caps
 }
+
+// Bounds of what is remembered of judged windows; transfers are kept for ever.
+const (
+	maxNotes        = 1000 // windows of one (tenant, recipient)
+	maxSuppressions = 100  // classes of one window; the rest is one line, OtherClasses
+)
+
+// OtherClasses stands for the classes of a window that were too many to list.
+const OtherClasses = "other classes"
 
 // WindowNote says what a judged window kept back.
 type WindowNote struct {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -47,15 +48,6 @@ func openInbox(dir string, sealer *store.Sealer) (*Inbox, error) {
 	return &Inbox{db: db, sealer: sealer}, nil
 }
 
-// mark is the highest sequence that is durable for a stream.
-func (in *Inbox) mark(stream []byte) (mark uint64, err error) {
-	err = in.db.View(func(tx *bbolt.Tx) error {
-		mark = markIn(tx, stream)
-		return nil
-	})
-	return mark, err
-}
-
 func markIn(tx *bbolt.Tx, stream []byte) uint64 {
 	if v := tx.Bucket(bucketMarks).Get(stream); len(v) == 8 {
 		return binary.BigEndian.Uint64(v)
@@ -63,28 +55,62 @@ func markIn(tx *bbolt.Tx, stream []byte) uint64 {
 	return 0
 }
 
-// accept stores one transfer's rows and moves the mark, in one transaction. The
-// transfer after the mark is taken, one at or below it is not taken again, and
-// one beyond it is refused. It returns the mark afterwards.
-func (in *Inbox) accept(stream []byte, sequence uint64, rows []json.RawMessage) (mark uint64, err error) {
+// MetadataMark is the metadata of a refusal that says up to which sequence this
+// side has come, so that the sender can find out which of the two lost a file.
+const MetadataMark = "high_water"
+
+func elsewhere(reason policy.Reason, mark uint64, format string, args ...any) error {
+	return policy.Errorf(reason, format, args...).With(MetadataMark, strconv.FormatUint(mark, 10))
+}
+
+// arrival is a transfer that was checked.
+type arrival struct {
+	id       string // EX…
+	sequence uint64
+	refused  bool // a marker: nothing more comes up to its sequence
+	rows     []json.RawMessage
+}
+
+// accept stores one transfer's rows and moves the mark, in one transaction. It
+// returns the marks before and after.
+//
+// A transfer is known by its id and taken once, under whatever sequence it
+// comes. The one after the mark is taken. One beyond it is refused
+// INVALID_ARGUMENT, an unknown one at or below it ALREADY_EXISTS, both with
+// MetadataMark: then one side has lost its file. A marker closes every gap
+// up to its sequence.
+func (in *Inbox) accept(stream []byte, a arrival) (before, mark uint64, err error) {
 	err = in.db.Update(func(tx *bbolt.Tx) error {
-		mark = markIn(tx, stream)
-		if sequence <= mark {
+		before = markIn(tx, stream)
+		mark = max(before, a.sequence)
+		ids, id := tx.Bucket(bucketTaken), append(append([]byte{}, stream...), "/"+a.id...)
+		known := ids.Get(id) != nil
+		switch {
+		case (known || a.refused) && mark == before:
 			return nil
+		case known, a.refused:
+			return putMark(tx, stream, mark)
+		case a.sequence <= before:
+			return elsewhere(policy.AlreadyExists, before, "sequence %d was taken by another transfer; this region has come to %d", a.sequence, before)
+		case a.sequence != before+1:
+			return elsewhere(policy.InvalidArgument, before, "transfer out of order: sequence %d is wanted next", before+1)
 		}
-		if sequence != mark+1 {
-			return policy.Errorf(policy.InvalidArgument, "transfer out of order: sequence %d is wanted next", mark+1)
-		}
-		for i, row := range rows {
-			key := rowKey(stream, sequence, uint32(i))
+		for i, row := range a.rows {
+			key := rowKey(stream, a.sequence, uint32(i))
 			if err := tx.Bucket(bucketRows).Put(key, in.sealer.Seal(row, key)); err != nil {
 				return fmt.Errorf("store a received row: %w", err)
 			}
 		}
-		mark = sequence
-		return tx.Bucket(bucketMarks).Put(stream, binary.BigEndian.AppendUint64(nil, sequence))
+		if err := ids.Put(id, binary.BigEndian.AppendUint64(nil, a.sequence)); err != nil {
+			return fmt.Errorf("note a received transfer: %w", err)
+		}
+		return putMark(tx, stream, mark)
 	})
-	return mark, err
+	return before, mark, err
+}
+
+func putMark(tx *bbolt.Tx, stream []byte, mark uint64) error {
+	return tx.Bucket(bucketMarks).Put(stream, binary.BigEndian.AppendUint64(nil, mark))
 }
 
 // Page lists rows for one recipient after a cursor, oldest first, at most size

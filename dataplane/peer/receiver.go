@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"sync"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -37,7 +36,6 @@ type Receiver struct {
 	peerv1.UnimplementedPeerServiceServer
 	o     ReceiverOptions
 	inbox *Inbox
-	one   sync.Mutex // bbolt writes one at a time; so do we, and the checks see the same mark
 }
 
 // NewReceiver opens the inbox.
@@ -89,23 +87,21 @@ func (r *Receiver) deliver(from policy.RegionID, q *peerv1.DeliverRequest) (uint
 	if err := r.check(from, q); err != nil {
 		return 0, err
 	}
-	r.one.Lock()
-	defer r.one.Unlock()
-	stream := streamKey(policy.TenantID(q.Tenant), policy.RecipientID(q.Recipient))
-	if mark, err := r.inbox.mark(stream); err != nil || q.Sequence <= mark {
-		return mark, err
+	in := arrival{id: q.Transfer, sequence: q.Sequence, refused: q.Refused}
+	if !q.Refused {
+		if sum := sha256.Sum256(q.Payload); string(sum[:]) != string(q.PayloadSha256) {
+			return 0, policy.Errorf(policy.InvalidArgument, "the payload does not match its hash")
+		}
+		var err error
+		if in.rows, err = thaw(q.Payload, q.Rows); err != nil {
+			return 0, policy.Errorf(policy.InvalidArgument, "%s", err)
+		}
 	}
-	if q.Refused {
-		return r.inbox.accept(stream, q.Sequence, nil)
+	before, mark, err := r.inbox.accept(streamKey(policy.TenantID(q.Tenant), policy.RecipientID(q.Recipient)), in)
+	if err == nil && q.Refused && mark > before+1 {
+		r.o.Logger.Warn("the sender closed a gap", "from_region", string(from), "tenant", q.Tenant, "recipient", q.Recipient, "after", before, "up_to", mark)
 	}
-	if sum := sha256.Sum256(q.Payload); string(sum[:]) != string(q.PayloadSha256) {
-		return 0, policy.Errorf(policy.InvalidArgument, "the payload does not match its hash")
-	}
-	rows, err := thaw(q.Payload, q.Rows)
-	if err != nil {
-		return 0, policy.Errorf(policy.InvalidArgument, "%s", err)
-	}
-	return r.inbox.accept(stream, q.Sequence, rows)
+	return mark, err
 }
 
 // check holds the transfer against our own inbound pair: what the sender says
@@ -125,6 +121,8 @@ func (r *Receiver) check(from policy.RegionID, q *peerv1.DeliverRequest) error {
 		return denied("the sender's region is not the tenant's home")
 	case pair.Purpose != q.Purpose:
 		return denied("the purpose is not the agreed one")
+	case pair.Basis != "" && pair.Basis != q.Basis:
+		return denied("the transfer basis is not the agreed one")
 	case pair.AllowListHash != "" && pair.AllowListHash != q.AllowListHash, q.AllowListHash != record.AllowListHash():
 		return denied("the export schema is not the agreed one")
 	}

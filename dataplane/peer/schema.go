@@ -17,8 +17,9 @@ var (
 	bucketMeta   = []byte("meta")   // "format" → uint32
 	bucketMarks  = []byte("marks")  // TN…/RP… → uint64 high-water mark
 	bucketRows   = []byte("rows")   // TN…/RP…/sequence/row → sealed JSON row
+	bucketTaken  = []byte("taken")  // TN…/RP…/EX… → uint64 sequence under which it was taken
 	keyFormat    = []byte("format") //
-	allOfBuckets = [][]byte{bucketMeta, bucketMarks, bucketRows}
+	allOfBuckets = [][]byte{bucketMeta, bucketMarks, bucketRows, bucketTaken}
 )
 
 func streamKey(tenant policy.TenantID, recipient policy.RecipientID) []byte {
