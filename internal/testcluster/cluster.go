@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/domicile-io/domicile/api/client"
+	"github.com/domicile-io/domicile/controlplane"
 	"github.com/domicile-io/domicile/dataplane"
 	"github.com/domicile-io/domicile/internal/dev"
 )
@@ -33,7 +34,16 @@ type Options struct {
 	ExportWindow   time.Duration
 	// EditRegion changes a region's configuration before it is written; nil changes nothing.
 	EditRegion func(env *dev.Environment, c *dataplane.Config) error
+	// EditVoter does the same for a voter.
+	EditVoter func(env *dev.Environment, c *controlplane.Config) error
+	Only      Part // what runs; "" everything
 }
+
+// Part of the system.
+type Part string
+
+// ControlPlane alone: no region's node is started.
+const ControlPlane Part = "control plane"
 
 // Cluster is a running system of processes. Close ends them all.
 type Cluster struct {
@@ -77,9 +87,18 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 
 func (c *Cluster) plan(o Options) error {
 	for _, v := range c.Env.Voters() {
-		if err := c.add(o, v, "domicile-controlplane", c.Env.VoterConfig(v)); err != nil {
+		config := c.Env.VoterConfig(v)
+		if o.EditVoter != nil {
+			if err := o.EditVoter(c.Env, &config); err != nil {
+				return err
+			}
+		}
+		if err := c.add(o, v, "domicile-controlplane", config); err != nil {
 			return err
 		}
+	}
+	if o.Only == ControlPlane {
+		return nil
 	}
 	for _, r := range c.Env.Regions() {
 		config, err := c.Env.RegionConfig(r)

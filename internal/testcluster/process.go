@@ -95,6 +95,35 @@ func (p *Process) Kill() error {
 	return p.ended()
 }
 
+// Signal sends a signal to the running process: SIGSTOP and SIGCONT pause it.
+func (p *Process) Signal(s syscall.Signal) error {
+	if p.cmd == nil {
+		return fmt.Errorf("%s does not run", p.name)
+	}
+	if err := p.cmd.Process.Signal(s); err != nil {
+		return fmt.Errorf("send %v to %s: %w", s, p.name, err)
+	}
+	return nil
+}
+
+// Running reports whether the process was started and has not been ended by
+// Kill, Stop or WaitEnd.
+func (p *Process) Running() bool { return p.cmd != nil }
+
+// WaitEnd waits until the process ends by itself, and gives how: nil is exit
+// code 0. Its log says why.
+func (p *Process) WaitEnd(ctx context.Context) (how error, err error) {
+	if p.cmd == nil {
+		return nil, fmt.Errorf("%s does not run", p.name)
+	}
+	select {
+	case how := <-p.done:
+		return how, p.ended()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%s goes on: %w; its log is %s", p.name, context.Cause(ctx), p.log)
+	}
+}
+
 // Stop asks the process to end and waits; a process that does not is killed and
 // reported. A process that does not run is no error.
 func (p *Process) Stop() error {
