@@ -126,6 +126,9 @@ func (r *replica) takePart(p *controlv1.Push, part *controlv1.SnapshotPart) (ste
 	if err != nil {
 		return step{}, refuse(badRow, "snapshot at revision %d: %w", st.Revision, err)
 	}
+	if err := checkPolicies(v.Topology, o.rows); err != nil {
+		return step{}, refuse(badRow, "snapshot at revision %d: %w", st.Revision, err)
+	}
 	return step{next: &state{view: v, rows: &o.state, hash: st.StateHash}, first: first, statement: st, sealed: true}, nil
 }
 
@@ -154,6 +157,9 @@ func (r *replica) takeDelta(p *controlv1.Push, d *controlv1.Delta) (step, *refus
 	}
 	v, err := r.good.view.With(st.Revision, rows, d.GetRemoved())
 	if err != nil {
+		return step{}, refuse(badRow, "delta to revision %d: %w", st.Revision, err)
+	}
+	if err := checkPolicies(v.Topology, rows); err != nil {
 		return step{}, refuse(badRow, "delta to revision %d: %w", st.Revision, err)
 	}
 	return step{next: &state{view: v, rows: next, hash: st.StateHash}, statement: st, sealed: true}, nil
@@ -190,6 +196,21 @@ func (r *replica) verify(p *controlv1.Push) (bundle.Statement, *refusal) {
 		return st, refuse(belowFloor, "revision %d is below %d, which this node has already had", st.Revision, r.floor)
 	}
 	return st, nil
+}
+
+// checkPolicies holds every policy of the rows against the same rules as the
+// control plane does before it stores one, so that neither its mistake nor a
+// stolen quorum makes this node act on what no owner could have written.
+func checkPolicies(top *policy.Topology, rows []policy.Row) error {
+	for _, r := range rows {
+		if r.Tenant == nil || r.Tenant.Policy == nil {
+			continue
+		}
+		if bad := r.Tenant.Policy.Validate(top); len(bad) > 0 {
+			return fmt.Errorf("the policy of tenant %s is not valid: %s %s", r.Tenant.ID, bad[0].Field, bad[0].Message)
+		}
+	}
+	return nil
 }
 
 // decode reads the rows of one push.

@@ -19,6 +19,8 @@ type metrics struct {
 	refusedBytes *prometheus.CounterVec
 	records      *prometheus.CounterVec
 	panics       prometheus.Counter
+
+	settingsDenied prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, s *Server) *metrics {
@@ -35,9 +37,11 @@ func newMetrics(reg prometheus.Registerer, s *Server) *metrics {
 			Help: "Call records that were acknowledged, by what became of them."}, []string{"source", "state"}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{Name: "domicile_request_panics_total",
 			Help: "Requests whose handler failed by a programming error."}),
+		settingsDenied: prometheus.NewCounter(prometheus.CounterOpts{Name: "domicile_feed_settings_denied_total",
+			Help: "Feed requests that were taken with default settings because the policy refuses reading account_config."}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.requests, m.seconds, m.refusals, m.refusedBytes, m.records, m.panics,
+		reg.MustRegister(m.requests, m.seconds, m.refusals, m.refusedBytes, m.records, m.panics, m.settingsDenied,
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "domicile_requests_in_flight",
 				Help: "Requests that hold a place."}, func() float64 { return float64(s.gauge.inFlight()) }))
 	}

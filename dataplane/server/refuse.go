@@ -40,6 +40,9 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error, reque
 	wire.seal()
 	s.metrics.refused(api.AsError(err).Reason, wire.sinceMark()) // final: nothing more is read
 	answer := newAnswer()
+	if allow := w.Header().Get("Allow"); allow != "" {
+		answer.Header().Set("Allow", allow)
+	}
 	api.WriteProblem(answer, err, requestID)
 	_ = conn.SetWriteDeadline(time.Now().Add(refuseWrite))
 	_, writeErr := conn.Write(answer.bytes())

@@ -19,7 +19,8 @@ type route struct {
 var noRoute = &route{pattern: "none"}
 
 // routes is the whole surface (contract §12). What has no row is 404, whoever
-// asks; what is not built yet has a row and answers NOT_YET.
+// asks; what is not built yet has a row and answers NOT_YET. A
+// path that takes another method is 404 too, with Allow (see nothing).
 var routes = []route{
 	{pattern: "POST /v1/calls", action: gate.WriteRecords, serve: (*exchange).createCall},
 	{pattern: "POST /v1/calls:batch", action: gate.WriteRecords, serve: (*exchange).batch},

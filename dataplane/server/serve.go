@@ -8,6 +8,7 @@ import (
 	"path"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/domicile-io/domicile/api"
@@ -60,7 +61,7 @@ func (x *exchange) admit() error {
 	}
 	egress.Attribute(connIn(x.r.Context()), x.who.Tenant)
 	if x.route == noRoute {
-		return policy.Errorf(policy.NotFound, "there is nothing at this path and method; see /docs of the control plane")
+		return x.nothing()
 	}
 	if err := x.who.May(x.route.action); err != nil {
 		return err
@@ -77,6 +78,34 @@ func (x *exchange) match() {
 	}
 	x.route = row
 	x.s.mux.ServeHTTP(x.w, x.r) // sets the path values; the mux's handlers do nothing
+}
+
+// methods are those that some route takes.
+var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut}
+
+// nothing is the refusal of what has no route. The contract's table has no 405,
+// so that a path under another method is 404 like every other absence; it says
+// in Allow, and in the problem, which methods the path takes.
+func (x *exchange) nothing() error {
+	e := policy.Errorf(policy.NotFound, "there is nothing at this path and method; see /docs of the control plane")
+	if path.Clean(x.r.URL.Path) != x.r.URL.Path {
+		return e
+	}
+	var allowed []string
+	for _, m := range methods {
+		other := *x.r
+		other.Method = m
+		if _, pattern := x.s.mux.Handler(&other); routeByPattern[pattern] != nil {
+			allowed = append(allowed, m)
+		}
+	}
+	if len(allowed) == 0 {
+		return e
+	}
+	list := strings.Join(allowed, ", ")
+	x.w.Header().Set("Allow", list)
+	e.Message = "this path does not take this method; it takes " + list
+	return e.With("allow", list)
 }
 
 // fresh waits for the policy revision that the caller has already seen.
