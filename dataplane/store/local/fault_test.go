@@ -7,7 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -308,5 +311,98 @@ func TestINV34_FlippedLogAfterACrash(t *testing.T) {
 	}
 	if refused < 5 {
 		t.Fatalf("%d flips were refused: the test reads too little", refused)
+	}
+}
+
+// TestINV34_FlippedManifest flips bytes all over the list of tables. Pebble
+// alone takes a damaged last entry for the torn end of a crash, and forgets the
+// tables that it added.
+func TestINV34_FlippedManifest(t *testing.T) {
+	dir := t.TempDir()
+	s, stop := openAt(t, dir, nil)
+	out, err := ingest(t, s, storetest.Native(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{out[0].ID: string(storetest.Native(1).Native)}
+	stop()
+	manifests, err := filepath.Glob(filepath.Join(dir, "records", "MANIFEST-*"))
+	if err != nil || len(manifests) == 0 {
+		t.Fatalf("no manifest: %v", err)
+	}
+	refused := 0
+	for _, path := range manifests {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for at := 0; at < len(data); at += 3 {
+			if flipAndRead(t, dir, path, at, want) {
+				refused++
+			}
+		}
+	}
+	if refused < 10 {
+		t.Fatalf("%d flips were refused: the test reads too little", refused)
+	}
+	// As after a crash: nothing says how the manifest was, but no entry may be changed.
+	if err := os.Remove(filepath.Join(dir, "records", "closed")); err != nil {
+		t.Fatal(err)
+	}
+	newest := manifests[len(manifests)-1]
+	info, err := os.Stat(newest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !flipAndRead(t, dir, newest, int(info.Size())-1, want) {
+		t.Fatal("a changed last entry was taken for a torn one")
+	}
+}
+
+// TestINV33_DuplicateWaitsForItsFirstCopy: the sync of the first copies hangs,
+// then fails; the duplicates that were looked up meanwhile must fail with it.
+func TestINV33_DuplicateWaitsForItsFirstCopy(t *testing.T) {
+	var armed atomic.Bool
+	var once sync.Once
+	entered, release := make(chan struct{}), make(chan struct{})
+	keys, err := keyring.OpenKeyring(keyring.Options{Dir: t.TempDir(), Region: storetest.Region})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer keys.Close()
+	s, err := local.Open(local.Options{Dir: t.TempDir(), Region: storetest.Region, Keys: keys,
+		FS: stalled(&armed, func() error {
+			once.Do(func() { close(entered) })
+			<-release
+			return errors.New("injected: the disk does not sync")
+		})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close() // its error is the injected one
+	unstall := sync.OnceFunc(func() { close(release) })
+	defer unstall()
+	duplicates := make([]record.Record, 300) // as many as make a group begin while a sync runs
+	for n := range duplicates {
+		duplicates[n] = storetest.Native(0)
+	}
+	armed.Store(true)
+	results := make(chan error, 2)
+	send := func(recs ...record.Record) { _, err := ingest(t, s, recs...); results <- err }
+	go send(duplicates[0])
+	<-entered
+	go send(duplicates...)
+	// A read that sees the first copy shows that the second group may see it too.
+	for len(listAll(t, s, store.Query{})) != 1 {
+		runtime.Gosched()
+	}
+	select {
+	case err := <-results:
+		t.Fatalf("answered before the sync: %v", err)
+	case <-time.After(50 * time.Millisecond): // a wrong acknowledgement takes a millisecond
+	}
+	unstall()
+	for range 2 {
+		wantReason(t, <-results, policy.OutcomeUnknown)
 	}
 }

@@ -16,11 +16,10 @@ import (
 
 // group is one group commit: the jobs that share a pebble batch and its sync.
 type group struct {
-	t        *tenant
-	jobs     []*job
-	previous *group
-	done     chan struct{}
-	err      error
+	t    *tenant
+	jobs []*job
+	done chan struct{}
+	err  error
 
 	batch    *pebble.Batch
 	applied  bool
@@ -71,8 +70,10 @@ func (t *tenant) commit(jobs []*job) *group {
 	return g
 }
 
-// finish waits until the group is durable, and the one before it: a duplicate
-// is acknowledged only when its first copy is (INV33).
+// finish waits until the group is durable, then answers its callers. The run
+// calls it when the group before it is done: a group of nothing but duplicates
+// has no sync of its own, and is acknowledged only when the first copies are
+// durable (INV33); if they are not, the store has failed.
 func (g *group) finish(s *Store) {
 	defer close(g.done)
 	if g.applied {
@@ -82,12 +83,8 @@ func (g *group) finish(s *Store) {
 			_ = g.batch.Close()
 		}
 	}
-	if g.previous != nil {
-		<-g.previous.done
-		if g.err == nil && g.previous.err != nil && s.Healthy() != nil {
-			g.err = g.previous.err
-		}
-		g.previous = nil
+	if err := s.usable(); err != nil && g.err == nil {
+		g.err = err
 	}
 	for _, j := range g.jobs {
 		if j.err = g.err; g.err != nil {

@@ -18,9 +18,14 @@ func (g *group) fold(tag [16]byte) (*foldState, error) {
 	if st, ok := g.folds[tag]; ok {
 		return st, nil
 	}
+	if g.t.s.seen.absent(tag) {
+		g.t.s.seen.add(tag) // the caller makes the call now
+		return nil, nil
+	}
 	g.key = append(keyOf(g.key, kindFold, g.t.raw), tag[:]...)
 	value, closer, err := g.t.s.db.Get(g.key)
 	if err == pebble.ErrNotFound {
+		g.t.s.seen.add(tag)
 		return nil, nil
 	}
 	if err != nil {
@@ -116,11 +121,15 @@ func (g *group) subject(tag [16]byte, raw bool, instance string) (string, error)
 	if id, ok := g.subjects[tag]; ok {
 		return subjectID(id), nil
 	}
-	id, ok, err := g.t.s.findSubject(g.t.raw, tag)
-	if err != nil {
-		return "", err
+	var id [16]byte
+	ok, err := false, error(nil)
+	if !g.t.s.seen.absent(tag) {
+		if id, ok, err = g.t.s.findSubject(g.t.raw, tag); err != nil {
+			return "", err
+		}
 	}
 	if !ok {
+		g.t.s.seen.add(tag)
 		if _, err := io.ReadFull(g.t.s.rand, id[:]); err != nil {
 			return "", err
 		}

@@ -2,6 +2,7 @@ package local_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync"
@@ -20,20 +21,24 @@ import (
 // TestRollupsAgreeWithRecount appends events of few calls in many versions and
 // wants the counters to be what a full recount says.
 func TestRollupsAgreeWithRecount(t *testing.T) {
+	s, _ := openAt(t, t.TempDir(), nil)
 	rapid.Check(t, func(rt *rapid.T) {
-		s, stop := openAt(t, t.TempDir(), nil)
-		defer stop()
+		id, err := policy.NewID(policy.KindTenant, rand.Reader)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		tenant := policy.TenantID(id)
 		for range rapid.IntRange(1, 4).Draw(rt, "groups") {
 			var recs []record.Record
 			for range rapid.IntRange(1, 12).Draw(rt, "records") {
 				recs = append(recs, drawEvent(rt))
 			}
-			if _, err := ingest(t, s, recs...); err != nil {
+			if _, err := s.Append(context.Background(), storetest.Permit(t, tenant, policy.Ingest), recs); err != nil {
 				rt.Fatal(err)
 			}
 		}
-		got, err := s.Rollups(context.Background(), storetest.Permit(t, storetest.TenantA, policy.View), "0001-01-01", "9999-12-31")
-		want, err2 := s.Recount(context.Background(), storetest.Permit(t, storetest.TenantA, policy.Process))
+		got, err := s.Rollups(context.Background(), storetest.Permit(t, tenant, policy.View), "0001-01-01", "9999-12-31")
+		want, err2 := s.Recount(context.Background(), storetest.Permit(t, tenant, policy.Process))
 		if err := errors.Join(err, err2); err != nil {
 			rt.Fatal(err)
 		}
@@ -70,7 +75,7 @@ func TestINV41_WaitingRecordsAreBounded(t *testing.T) {
 	entered := make(chan struct{})
 	s, _ := openAt(t, t.TempDir(), func(o *local.Options) {
 		o.MaxPending = 10
-		o.FS = stalled(&armed, func() { once.Do(func() { close(entered) }); <-release })
+		o.FS = stalled(&armed, func() error { once.Do(func() { close(entered) }); <-release; return nil })
 	})
 	results := make(chan error, 64)
 	send := func(n int) {

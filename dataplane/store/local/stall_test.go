@@ -8,9 +8,9 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
-// stall is a disk whose log syncs hang while it is armed.
+// stall is a disk whose log syncs hang, or fail, while it is armed.
 type stall struct {
-	hang  func()
+	hang  func() error
 	armed *atomic.Bool
 }
 
@@ -18,7 +18,7 @@ func (s stall) MaybeError(op errorfs.Op) error {
 	if s.armed.Load() && strings.HasSuffix(op.Path, ".log") {
 		switch op.Kind {
 		case errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo:
-			s.hang()
+			return s.hang()
 		}
 	}
 	return nil
@@ -26,6 +26,6 @@ func (s stall) MaybeError(op errorfs.Op) error {
 
 func (stall) String() string { return "stall" }
 
-func stalled(armed *atomic.Bool, hang func()) vfs.FS {
+func stalled(armed *atomic.Bool, hang func() error) vfs.FS {
 	return errorfs.Wrap(vfs.Default, stall{hang, armed})
 }

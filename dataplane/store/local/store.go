@@ -71,6 +71,7 @@ type Store struct {
 	aeads    *lru.Cache[store.KeyID, cipher.AEAD]
 	frames   *frameCache
 	subjects tagCache
+	seen     *seen
 	sealers  chan struct{} // bounds the goroutines that compress and seal
 
 	mu      sync.Mutex
@@ -113,6 +114,8 @@ func Open(o Options) (*Store, error) {
 	if err := s.checkMeta(); err != nil {
 		return nil, fmt.Errorf("open local store %s: %w", o.Dir, errors.Join(err, db.Close()))
 	}
+	s.seen = newSeen()
+	go s.seen.fill(db)
 	return s, nil
 }
 
@@ -272,6 +275,7 @@ func (s *Store) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 	s.working.Wait()
+	s.seen.close()
 	if err := s.usable(); err != nil {
 		_ = s.db.Close() // says again what failed
 		return err

@@ -35,6 +35,7 @@ type tenant struct {
 	waiting int // records in queue
 	bytes   int // native bytes in queue
 	running bool
+	wake    chan struct{} // says that eagerRecords wait
 
 	build  sync.Mutex // everything below: held while a group is stamped, built and applied
 	loaded bool
@@ -78,7 +79,7 @@ const (
 )
 
 func (s *Store) newTenant(id policy.TenantID, raw tenantRaw) (*tenant, error) {
-	t := &tenant{s: s, id: id, raw: raw, cells: map[cellKey]counts{}, known: map[[16]byte]bool{}}
+	t := &tenant{s: s, id: id, raw: raw, cells: map[cellKey]counts{}, known: map[[16]byte]bool{}, wake: make(chan struct{}, 1)}
 	fold, subject := deriveFor(s.indexKey, "fold", raw), deriveFor(s.indexKey, "subject", raw)
 	contentKey := deriveFor(s.indexKey, "content", raw)
 	block, err := aes.NewCipher(contentKey[:])
@@ -186,6 +187,12 @@ func (t *tenant) append(ctx context.Context, recs []record.Record, size int) ([]
 	}
 	t.queue = append(t.queue, j)
 	t.waiting, t.bytes = t.waiting+len(recs), t.bytes+size
+	if t.waiting >= eagerRecords {
+		select {
+		case t.wake <- struct{}{}:
+		default:
+		}
+	}
 	if !t.running {
 		t.running = true
 		t.s.working.Add(1)
@@ -222,7 +229,10 @@ func (t *tenant) run() {
 	var previous *group
 	for {
 		if previous != nil && !t.many() {
-			<-previous.done
+			select {
+			case <-previous.done:
+			case <-t.wake:
+			}
 		}
 		jobs := t.take()
 		if jobs == nil {
@@ -232,7 +242,7 @@ func (t *tenant) run() {
 		if previous != nil {
 			<-previous.done
 		}
-		g.previous, previous = previous, g
+		previous = g
 		go g.finish(t.s)
 	}
 }
