@@ -27,7 +27,7 @@ import (
 
 // cluster is a real control plane: voters over TLS and Raft on loopback.
 type cluster struct {
-	t       *testing.T
+	t       testing.TB
 	id      string
 	ca      *mtls.Authority
 	root    ed25519.PublicKey
@@ -44,7 +44,7 @@ const (
 
 var fast = controlplane.Timing{Heartbeat: 200 * time.Millisecond, Renew: 300 * time.Millisecond, FreshFor: 60 * time.Second}
 
-func newCluster(t *testing.T, voters int) *cluster {
+func newCluster(t testing.TB, voters int) *cluster {
 	t.Helper()
 	c := prepare(t, voters)
 	c.startAll()
@@ -66,7 +66,7 @@ func (c *cluster) startAll() {
 }
 
 // prepare makes keys, certificates and configurations.
-func prepare(t *testing.T, voters int) *cluster {
+func prepare(t testing.TB, voters int) *cluster {
 	t.Helper()
 	dir := t.TempDir()
 	c := &cluster{t: t, id: mustID(t, policy.KindCluster), planes: make([]*controlplane.Plane, voters), timing: fast}
@@ -108,7 +108,7 @@ func prepare(t *testing.T, voters int) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.client = &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}}
+	c.client = &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64, TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}}
 	t.Cleanup(c.client.CloseIdleConnections)
 	return c
 }
@@ -270,7 +270,7 @@ func (c *cluster) token(role, tenant string) headers {
 	return headers{"Authorization": "Bearer " + a.str("secret")}
 }
 
-func eventually(t *testing.T, f func() error, format string, args ...any) {
+func eventually(t testing.TB, f func() error, format string, args ...any) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
 	for {
@@ -285,7 +285,7 @@ func eventually(t *testing.T, f func() error, format string, args ...any) {
 	}
 }
 
-func freePort(t *testing.T) string {
+func freePort(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -295,7 +295,7 @@ func freePort(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func mustID(t *testing.T, kind policy.IDKind) string {
+func mustID(t testing.TB, kind policy.IDKind) string {
 	t.Helper()
 	id, err := policy.NewID(kind, rand.Reader)
 	if err != nil {

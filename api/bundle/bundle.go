@@ -17,7 +17,8 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"sort"
+	"maps"
+	"slices"
 
 	"github.com/domicile-io/domicile/policy"
 )
@@ -80,43 +81,50 @@ func Decode(body []byte) (policy.Row, error) {
 
 // State is the set of row hashes of one bundle. The zero State is empty and
 // ready. It is not safe for concurrent use.
-type State struct{ rows map[string]Hash }
+type State struct {
+	rows  map[string]Hash
+	keys  []string // of rows, in order, as of the last Hash; never changed in place, so that clones share it
+	added []string // keys since then, in any order
+	gone  bool     // a key was removed since then
+}
 
 // Put adds or replaces a row by its shipped bytes.
 func (s *State) Put(key string, body []byte) {
 	if s.rows == nil {
 		s.rows = map[string]Hash{}
 	}
+	if _, known := s.rows[key]; !known {
+		s.added = append(s.added, key)
+	}
 	s.rows[key] = sha256.Sum256(body)
 }
 
 // Remove forgets a row; an absent one is no error.
-func (s *State) Remove(key string) { delete(s.rows, key) }
+func (s *State) Remove(key string) {
+	if _, known := s.rows[key]; known {
+		delete(s.rows, key)
+		s.gone = true
+	}
+}
 
 // Len counts rows.
 func (s *State) Len() int { return len(s.rows) }
 
 // Clone copies the state, so that a change can be tried before it is kept.
 func (s *State) Clone() *State {
-	next := &State{rows: make(map[string]Hash, len(s.rows))}
-	for k, v := range s.rows {
-		next.rows[k] = v
-	}
-	return next
+	rows := make(map[string]Hash, len(s.rows))
+	maps.Copy(rows, s.rows)
+	return &State{rows: rows, keys: s.keys, added: slices.Clone(s.added), gone: s.gone}
 }
 
 // Hash is SHA-256 over the rows ordered by key: for each, the key's length (4
 // bytes, big endian), the key, and SHA-256 of the shipped bytes.
 func (s *State) Hash() Hash {
-	keys := make([]string, 0, len(s.rows))
-	for k := range s.rows {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
+	s.order()
 	h := sha256.New()
 	h.Write([]byte("domicile bundle state v1\n"))
 	var n [4]byte
-	for _, k := range keys {
+	for _, k := range s.keys {
 		binary.BigEndian.PutUint32(n[:], uint32(len(k)))
 		h.Write(n[:])
 		h.Write([]byte(k))
@@ -124,4 +132,29 @@ func (s *State) Hash() Hash {
 		h.Write(row[:])
 	}
 	return Hash(h.Sum(nil))
+}
+
+// order brings keys up to date. A bundle is hashed at every change of it, and
+// sorting all of a large one each time would cost more than the hash.
+func (s *State) order() {
+	if len(s.added) == 0 && !s.gone {
+		return
+	}
+	slices.Sort(s.added)
+	merged := make([]string, 0, len(s.keys)+len(s.added))
+	old, added := s.keys, s.added
+	for len(old) > 0 || len(added) > 0 {
+		from := &old
+		if len(old) == 0 || (len(added) > 0 && added[0] < old[0]) {
+			from = &added
+		}
+		key := (*from)[0]
+		*from = (*from)[1:]
+		_, held := s.rows[key]
+		twice := len(merged) > 0 && merged[len(merged)-1] == key // removed and added again
+		if held && !twice {
+			merged = append(merged, key)
+		}
+	}
+	s.keys, s.added, s.gone = merged, nil, false
 }

@@ -2,8 +2,11 @@ package bundle
 
 import (
 	"crypto/ed25519"
+	"fmt"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/policy"
@@ -30,6 +33,50 @@ func TestStateHashIgnoresOrderAndSeesEveryChange(t *testing.T) {
 	c.Remove("r/us1")
 	if c.Hash() == a.Hash() || c.Len() != 1 || a.Len() != 2 {
 		t.Fatal("a removed row left the hash, or the clone shares state")
+	}
+}
+
+// The order is kept from hash to hash; it must be that of a state made at once.
+func TestStateHashOfAnyHistory(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s, want := &State{}, map[string]string{}
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			key := rapid.StringMatching(`[prt]/[a-d]`).Draw(t, "key")
+			switch rapid.IntRange(0, 4).Draw(t, "step") {
+			case 0:
+				s.Remove(key)
+				delete(want, key)
+			case 1:
+				s.Hash()
+			case 2:
+				before := s
+				s = s.Clone()
+				before.Put("x/"+key, nil) // must not reach the clone
+				before.Hash()
+			default:
+				body := rapid.StringMatching(`[0-9]`).Draw(t, "body")
+				s.Put(key, []byte(body))
+				want[key] = body
+			}
+		}
+		var fresh State
+		for k, v := range want {
+			fresh.Put(k, []byte(v))
+		}
+		if s.Hash() != fresh.Hash() || s.Len() != len(want) {
+			t.Fatalf("the hash depends on history: %v", want)
+		}
+	})
+}
+
+func BenchmarkHashAfterOneChangeOf10000(b *testing.B) {
+	var s State
+	for i := range 10_000 {
+		s.Put(fmt.Sprintf("t/TN%032x", i*7919), []byte{1})
+	}
+	for i := 0; b.Loop(); i++ {
+		s.Put("t/TN00000000000000000000000000000000", []byte{byte(i)})
+		s.Hash()
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -17,12 +18,13 @@ func place(t Tenant, p policy.ResidencyPolicy) policy.ResidencyPolicy {
 }
 
 // writePolicy validates and stages a tenant's policy, its inbound pairs and the
-// rows that they touch. old is nil for a new tenant.
-func (e *entry) writePolicy(t Tenant, old *Policy, p policy.ResidencyPolicy) error {
+// rows that they touch, and gives what it stored: encoding a policy is the
+// dearest part of applying one. old is nil for a new tenant.
+func (e *entry) writePolicy(t Tenant, old *Policy, p policy.ResidencyPolicy) (json.RawMessage, error) {
 	p = place(t, p)
 	p.Revision = e.revision()
 	if err := e.validate(p); err != nil {
-		return err
+		return nil, err
 	}
 	if old != nil {
 		for _, r := range old.Recipients.List {
@@ -35,16 +37,17 @@ func (e *entry) writePolicy(t Tenant, old *Policy, p policy.ResidencyPolicy) err
 		e.touch(r.Region, pairRow(t.ID, r.ID))
 	}
 	e.touch(t.Home, tenantRow(t.ID))
-	return e.put(bucketPolicies, []byte(t.ID), Policy{ResidencyPolicy: p, ETag: etagOf(e.revision())})
+	content, err := encode(Policy{ResidencyPolicy: p, ETag: etagOf(e.revision())})
+	if err != nil {
+		return nil, err
+	}
+	e.writes = append(e.writes, write{bucketPolicies, []byte(t.ID), content})
+	return content, nil
 }
 
 // validate checks a policy against the regions as they are now.
 func (e *entry) validate(p policy.ResidencyPolicy) error {
-	top, err := topologyOf(e.tx)
-	if err != nil {
-		return err
-	}
-	if fields := p.Validate(top); len(fields) > 0 {
+	if fields := p.Validate(e.regions); len(fields) > 0 {
 		return &policy.Error{Reason: policy.InvalidArgument, Message: "the policy is invalid: correct the named fields", Fields: fields}
 	}
 	if refusal := p.NotYet(); refusal != nil {
@@ -69,11 +72,7 @@ func (e *entry) putPolicy(p PutPolicy) (any, error) {
 		return nil, policy.Errorf(policy.LooseningNeedsApproval, "the policy would loosen: it must become a pending change")
 	}
 	e.changed = true
-	if err := e.writePolicy(t, &old, doc); err != nil {
-		return nil, err
-	}
-	doc.Revision = e.revision()
-	return Policy{ResidencyPolicy: doc, ETag: etagOf(e.revision())}, nil
+	return e.writePolicy(t, &old, doc)
 }
 
 func (e *entry) tenantAndPolicy(id policy.TenantID, ifMatch string) (t Tenant, p Policy, err error) {

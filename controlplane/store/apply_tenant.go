@@ -38,7 +38,7 @@ func (e *entry) createTenant(p CreateTenant) (any, error) {
 		doc = *p.Policy
 	}
 	e.changed = true
-	if err := e.writePolicy(t, nil, doc); err != nil {
+	if _, err := e.writePolicy(t, nil, doc); err != nil {
 		return nil, err
 	}
 	e.mark(bucketHomes, path(t.Home, t.ID))
@@ -107,5 +107,6 @@ func (e *entry) recontract(t Tenant) error {
 	if len(old.Signatures) > 0 {
 		return policy.Errorf(policy.NotYet, "the tenant's policy is signed and names its contracting entity: re-contracting it needs a new signature, which is not built yet")
 	}
-	return e.writePolicy(t, &old, old.ResidencyPolicy)
+	_, err = e.writePolicy(t, &old, old.ResidencyPolicy)
+	return err
 }

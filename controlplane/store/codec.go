@@ -17,9 +17,9 @@ const (
 	commandHeader = 3
 )
 
-type wireCommand struct {
-	Stamp   Stamp           `json:"stamp"`
-	Payload json.RawMessage `json:"payload"`
+type wireCommand[P any] struct {
+	Stamp   Stamp `json:"stamp"`
+	Payload P     `json:"payload"`
 }
 
 // Encode gives a command's wire form. PAYLOAD_TOO_LARGE beyond MaxCommand.
@@ -27,12 +27,8 @@ func Encode(c Command) ([]byte, error) {
 	if c.Payload == nil {
 		return nil, errors.New("encode command: no payload")
 	}
-	payload, err := json.Marshal(c.Payload)
-	if err != nil {
-		return nil, fmt.Errorf("encode command %d: %w", c.Kind(), err)
-	}
 	c.Stamp.Now = c.Stamp.Now.UTC().Round(0)
-	body, err := json.Marshal(wireCommand{Stamp: c.Stamp, Payload: payload})
+	body, err := json.Marshal(wireCommand[Payload]{Stamp: c.Stamp, Payload: c.Payload})
 	if err != nil {
 		return nil, fmt.Errorf("encode command %d: %w", c.Kind(), err)
 	}
@@ -59,57 +55,58 @@ func Decode(data []byte) (Command, error) {
 		return Command{}, fmt.Errorf("command has format %d and this program reads format %d only", data[0], commandFormat)
 	}
 	kind := Kind(binary.BigEndian.Uint16(data[1:]))
-	payload := payloadOf(kind)
-	if payload == nil {
+	decode := decoderOf(kind)
+	if decode == nil {
 		if kind&Ignorable != 0 {
 			return Command{}, errSkip
 		}
 		return Command{}, fmt.Errorf("command kind %d is unknown: this node must be upgraded before it can go on", kind)
 	}
-	var w wireCommand
-	if err := strictJSON(data[commandHeader:], &w); err != nil {
-		return Command{}, fmt.Errorf("decode command %d: %w", kind, err)
-	}
-	p, err := payload(w.Payload)
+	c, err := decode(data[commandHeader:])
 	if err != nil {
 		return Command{}, fmt.Errorf("decode command %d: %w", kind, err)
 	}
-	return Command{Stamp: w.Stamp, Payload: p}, nil
+	return c, nil
 }
 
-// payloadOf finds the decoder of a kind; nil when it is unknown.
-func payloadOf(k Kind) func([]byte) (Payload, error) {
+// decoderOf finds the decoder of a kind; nil when it is unknown.
+func decoderOf(k Kind) func([]byte) (Command, error) {
 	switch k {
 	case KindInitCluster:
-		return payload[InitCluster]
+		return command[InitCluster]
 	case KindCreateTenant:
-		return payload[CreateTenant]
+		return command[CreateTenant]
 	case KindUpdateTenant:
-		return payload[UpdateTenant]
+		return command[UpdateTenant]
 	case KindPutPolicy:
-		return payload[PutPolicy]
+		return command[PutPolicy]
 	case KindAddChange:
-		return payload[AddChange]
+		return command[AddChange]
 	case KindRejectChange:
-		return payload[RejectChange]
+		return command[RejectChange]
 	case KindCreateKey:
-		return payload[CreateKey]
+		return command[CreateKey]
 	case KindDeleteKey:
-		return payload[DeleteKey]
+		return command[DeleteKey]
 	case KindPutRegion:
-		return payload[PutRegion]
+		return command[PutRegion]
 	case KindCreateToken:
-		return payload[CreateToken]
+		return command[CreateToken]
 	case KindNop:
-		return payload[Nop]
+		return command[Nop]
 	}
 	return nil
 }
 
-func payload[P Payload](b []byte) (Payload, error) {
-	var p P
-	err := strictJSON(b, &p)
-	return p, err
+func command[P Payload](b []byte) (Command, error) {
+	var w wireCommand[*P]
+	if err := strictJSON(b, &w); err != nil {
+		return Command{}, err
+	}
+	if w.Payload == nil {
+		return Command{}, errors.New("no payload")
+	}
+	return Command{Stamp: w.Stamp, Payload: *w.Payload}, nil
 }
 
 func strictJSON(b []byte, into any) error {

@@ -17,8 +17,9 @@ import (
 type entry struct {
 	tx      *bolt.Tx
 	stamp   Stamp
-	before  uint64 // revision before this command
-	changed bool   // takes the next revision
+	before  uint64           // revision before this command
+	regions *policy.Topology // as of the command before this one
+	changed bool             // takes the next revision
 	writes  []write
 	log     logRecord
 }
@@ -96,7 +97,11 @@ func (e *entry) run(c Command) (Result, error) {
 		return Result{}, err
 	}
 	r := Result{Kind: c.Kind(), Revision: e.before}
-	if body != nil {
+	switch body := body.(type) {
+	case nil:
+	case json.RawMessage: // what was stored is the result
+		r.Body = body
+	default:
 		if r.Body, err = json.Marshal(body); err != nil {
 			return Result{}, fmt.Errorf("encode result: %w", err)
 		}

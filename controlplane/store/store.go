@@ -161,7 +161,6 @@ func (s *Store) Apply(entries []Entry) ([]Result, error) {
 
 func (s *Store) applyAll(tx *bolt.Tx, entries []Entry, results []Result) (*cursor, error) {
 	next := *s.current.Load()
-	regions := false
 	for i, en := range entries {
 		if en.Index <= next.applied.Index {
 			continue
@@ -177,21 +176,19 @@ func (s *Store) applyAll(tx *bolt.Tx, entries []Entry, results []Result) (*curso
 		} else if err != nil {
 			return nil, fmt.Errorf("entry %d: %w", en.Index, err)
 		}
-		e := entry{tx: tx, stamp: c.Stamp, before: next.revision}
+		e := entry{tx: tx, stamp: c.Stamp, before: next.revision, regions: next.topology}
 		if results[i], err = e.run(c); err != nil {
 			return nil, fmt.Errorf("entry %d: %w", en.Index, err)
 		}
-		if e.changed && results[i].Err == nil {
-			next.revision = e.revision()
-			regions = regions || c.Kind() == KindPutRegion || c.Kind() == KindInitCluster
+		if !e.changed || results[i].Err != nil {
+			continue
 		}
-	}
-	if regions {
-		top, err := topologyOf(tx)
-		if err != nil {
-			return nil, err
+		next.revision = e.revision()
+		if c.Kind() == KindPutRegion || c.Kind() == KindInitCluster {
+			if next.topology, err = topologyOf(tx); err != nil {
+				return nil, err
+			}
 		}
-		next.topology = top
 	}
 	e := entry{tx: tx}
 	if err := e.put(bucketMeta, metaApplied, next.applied); err != nil {
