@@ -7,9 +7,11 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
 	peerv1 "github.com/domicile-io/domicile/api/peer/v1"
@@ -41,6 +43,7 @@ type region struct {
 	store    *localstore.Store
 	exporter *Exporter
 	road     road
+	registry *prometheus.Registry
 }
 
 // road stands where the connection to the other region is: it remembers what
@@ -49,7 +52,7 @@ type road struct {
 	mark     uint64
 	rows     int
 	refused  int
-	payloads map[uint64]string
+	payloads map[string]string // by transfer id
 	cutAfter bool
 	down     bool
 }
@@ -61,23 +64,34 @@ func (r *road) Invoke(_ context.Context, _ string, args, reply any, _ ...grpc.Ca
 	if r.down {
 		return errCut
 	}
-	if old, again := r.payloads[q.Sequence]; again && old != string(q.Payload) {
-		return fmt.Errorf("sequence %d came with other bytes", q.Sequence)
+	if old, again := r.payloads[q.Transfer]; again && old != string(q.Payload) {
+		return fmt.Errorf("transfer %s came with other bytes", q.Transfer)
 	}
-	r.payloads[q.Sequence] = string(q.Payload)
-	if q.Sequence == r.mark+1 {
+	_, known := r.payloads[q.Transfer]
+	switch {
+	case q.Refused:
+		r.refused++
+		r.mark = max(r.mark, q.Sequence)
+	case known:
+		r.mark = max(r.mark, q.Sequence)
+	case q.Sequence == r.mark+1:
+		r.payloads[q.Transfer] = string(q.Payload)
 		r.mark++
-		if q.Refused {
-			r.refused++
-		} else {
-			r.rows += int(q.Rows)
-		}
+		r.rows += int(q.Rows)
+	case q.Sequence <= r.mark:
+		return r.elsewhere(policy.AlreadyExists)
+	default:
+		return r.elsewhere(policy.InvalidArgument)
 	}
 	if r.cutAfter {
 		return errCut
 	}
 	reply.(*peerv1.DeliverResponse).HighWater = r.mark
 	return nil
+}
+
+func (r *road) elsewhere(reason policy.Reason) error {
+	return policy.Errorf(reason, "out of order").With(peer.MetadataMark, strconv.FormatUint(r.mark, 10))
 }
 
 func (r *road) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
@@ -90,7 +104,7 @@ func (r *region) ClockSuspect() bool  { return false }
 
 func newRegion(t *testing.T) *region {
 	t.Helper()
-	r := &region{t: t, dir: t.TempDir(), now: time.Date(2026, 11, 2, 10, 0, 0, 0, time.UTC), road: road{payloads: map[uint64]string{}}}
+	r := &region{t: t, dir: t.TempDir(), now: time.Date(2026, 11, 2, 10, 0, 0, 0, time.UTC), road: road{payloads: map[string]string{}}}
 	r.policy(1, policy.EgressRule{Effect: policy.Allow, Basis: "PSEUDONYMISED-UC2"})
 	clock := func() time.Time { return r.now }
 	r.gate = gate.New(gate.Options{Region: "ie1", Feed: r, Clock: clock})
@@ -111,13 +125,20 @@ func (r *region) open() {
 	check(r.t, err)
 	outbox, err := OpenOutbox(r.dir, sealer)
 	check(r.t, err)
+	r.registry = prometheus.NewRegistry()
 	r.exporter, err = New(Options{Store: r.store, Keys: r.keys, Outbox: outbox, Gate: r.gate, Region: "ie1", View: r.Current,
-		Sender:   &peer.Sender{Dial: func(policy.Permit) (grpc.ClientConnInterface, error) { return &r.road, nil }},
-		Interval: time.Second, Window: window, Now: func() time.Time { return r.now }, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+		Sender:  &peer.Sender{Dial: func(policy.Permit) (grpc.ClientConnInterface, error) { return &r.road, nil }},
+		Metrics: r.registry, Interval: time.Second, Window: window, Now: func() time.Time { return r.now }, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	check(r.t, err)
 }
 
 func (r *region) policy(revision uint64, egress policy.EgressRule) {
+	r.t.Helper()
+	r.declare(revision, egress, func(*policy.ResidencyPolicy) {})
+}
+
+// declare writes a policy with one recipient that edit may change.
+func (r *region) declare(revision uint64, egress policy.EgressRule, edit func(*policy.ResidencyPolicy)) {
 	r.t.Helper()
 	ie := policy.Region{ID: "ie1", Boundary: "eu", Country: "IE", BackupRegion: "none", Lifecycle: policy.Active}
 	us := policy.Region{ID: "us1", Boundary: "us", Country: "US", BackupRegion: "none", Lifecycle: policy.Active}
@@ -126,6 +147,7 @@ func (r *region) policy(revision uint64, egress policy.EgressRule) {
 	p.Egress[policy.PseudonymisedExport] = egress
 	p.Recipients = policy.Recipients{List: []policy.Recipient{{ID: recipient, Region: "us1", Purpose: "analytics", Transforms: "standard",
 		Threshold: 10, Colluding: 3, AssessmentExpiry: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)}}}
+	edit(&p)
 	row := policy.TenantRow{ID: tenant, Slug: "acme-ie", State: policy.TenantActive, Home: "ie1", HomeEpoch: 1, Policy: &p}
 	view, err := feed.NewView(revision, []policy.Row{{Format: 1, Region: &ie}, {Format: 1, Region: &us}, {Format: 1, Tenant: &row}})
 	check(r.t, err)

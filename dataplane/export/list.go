@@ -106,7 +106,7 @@ func (o *Outbox) Queued(t policy.TenantID) (n uint64, err error) {
 func (o *Outbox) streams(prefix string, visit func(Lane, Stream) error) error {
 	return o.db.View(func(tx *bbolt.Tx) error {
 		c := tx.Bucket(bucketStreams).Cursor()
-		for k, _ := c.Seek([]byte(prefix)); bytes.HasPrefix(k, []byte(prefix)); k, _ = c.Next() {
+		for k, _ := c.Seek([]byte(prefix)); k != nil && bytes.HasPrefix(k, []byte(prefix)); k, _ = c.Next() {
 			var s Stream
 			if _, err := readJSON(tx.Bucket(bucketStreams), k, &s); err != nil {
 				return err

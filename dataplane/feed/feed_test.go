@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -129,6 +130,19 @@ func TestINV35_RefusedPushesLeaveTheLastGoodBundle(t *testing.T) {
 			p.GetDelta().Rows[0] = bytes.Replace(p.GetDelta().Rows[0], []byte(`"slug"`), []byte(`"slog"`), 1)
 			return p
 		}, badRow},
+		"a policy that nobody could have written": {func(_ *world, b *book) *controlv1.Push {
+			row := tenantRow(20, "ie1")
+			row.Tenant.Policy.Recipients = policy.Recipients{List: []policy.Recipient{{ID: policy.RecipientID(fmt.Sprintf("RP%032x", 1)), Region: "us1",
+				Purpose: "analytics", Transforms: policy.DefaultTransforms, Threshold: 1, Colluding: 1}}}
+			return b.delta(nil, row)
+		}, badRow},
+		"such a policy in a snapshot": {func(_ *world, b *book) *controlv1.Push {
+			row := tenantRow(20, "ie1")
+			row.Tenant.Policy.Access.MaxDuration = 365 * 24 * 3600
+			b.put(row)
+			b.revision++
+			return b.snapshot(1000)[0]
+		}, badRow},
 		"part out of order": {func(w *world, b *book) *controlv1.Push {
 			b.revision++
 			return b.snapshot(5)[1]
@@ -149,6 +163,7 @@ func TestINV35_RefusedPushesLeaveTheLastGoodBundle(t *testing.T) {
 			}
 			// What was sent before the refusal arrived is skipped, and a whole bundle heals.
 			b.signer, b.region, b.revision = w.signer, "ie1", 9
+			delete(b.rows, "t/"+string(tenantID(20))) // what was wrong is corrected
 			s.pushes <- b.sealed(&controlv1.Push{Nonce: 99})
 			healed := b.snapshot(1000)[0]
 			acked(t, s.push(t, healed), 9)
