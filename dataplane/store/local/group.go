@@ -28,6 +28,7 @@ type group struct {
 	subjects map[[16]byte][16]byte // new in this group
 	deltas   map[cellKey]counts
 	spills   map[string]ref // events past foldInline, new in this group
+	rows     rowBuffer
 	salts    []byte
 	key      []byte // scratch
 
@@ -133,11 +134,12 @@ func (g *group) close() error {
 			continue
 		}
 		g.key = append(keyOf(g.key, kindFold, g.t.raw), tag[:]...)
-		if err := g.batch.Set(g.key, st.row.append(nil), nil); err != nil {
-			return err
-		}
+		g.rows.set(g.key, st.row.append(nil))
 	}
 	if err := g.writeCells(); err != nil {
+		return err
+	}
+	if err := g.rows.moveTo(g.batch); err != nil {
 		return err
 	}
 	g.sealing.Wait()
@@ -198,9 +200,7 @@ func (g *group) first(r *record.Record, tags *recordTags) (store.Appended, error
 	st := &foldState{view: e, dirty: true, row: foldRow{call: self, view: self, total: 1,
 		events: []foldEvent{{key: tags.key, content: tags.content, at: self}}}}
 	g.folds[tags.fold] = st
-	if err := g.index(e, nil); err != nil {
-		return store.Appended{}, err
-	}
+	g.index(e, nil)
 	return store.Appended{ID: g.t.s.callID(g.t.raw, self), State: store.Stored}, nil
 }
 
@@ -233,47 +233,41 @@ func (g *group) next(st *foldState, r *record.Record, tags *recordTags) error {
 	g.write(e, at)
 	g.count(&view.adds, -1)
 	g.count(&e.adds, 1)
-	if err := g.remember(st, tags, self); err != nil {
-		return err
-	}
+	g.remember(st, tags, self)
 	st.row.view, st.view, st.dirty = at, e, true
-	return g.index(e, &at)
+	g.index(e, &at)
+	return nil
 }
 
 // remember notes the event in the call's fold row, or in a row of its own.
-func (g *group) remember(st *foldState, tags *recordTags, at ref) error {
+func (g *group) remember(st *foldState, tags *recordTags, at ref) {
 	st.row.total++
 	if len(st.row.events) < foldInline {
 		st.row.events = append(st.row.events, foldEvent{key: tags.key, content: tags.content, at: at})
-		return nil
+		return
 	}
 	g.key = spillKey(g.key, g.t.raw, tags.fold, tags.key[:], tags.content[:])
 	g.spills[string(g.key)] = at
-	return g.batch.Set(g.key, at.append(nil), nil)
+	g.rows.set(g.key, at.append(nil))
 }
 
 // index writes the rows that find a call by time and by subject. view is nil
 // when the call's first entry is its view.
-func (g *group) index(e *entry, view *ref) error {
+func (g *group) index(e *entry, view *ref) {
 	var value []byte
 	if view != nil {
 		value = view.append(nil)
 	}
 	g.key = timeKey(g.key, g.t.raw, e.listed, e.call)
-	if err := g.batch.Set(g.key, value, nil); err != nil {
-		return err
-	}
+	g.rows.set(g.key, value)
 	for _, p := range [...]*record.Party{&e.record.From, &e.record.To} {
 		subject, ok := rawSubject(p.Subject)
 		if !ok {
 			continue
 		}
 		g.key = postingKey(g.key, g.t.raw, subject, e.listed, e.call)
-		if err := g.batch.Set(g.key, nil, nil); err != nil {
-			return err
-		}
+		g.rows.set(g.key, nil)
 	}
-	return nil
 }
 
 // place finds where the next entry goes, beginning a chunk or frame when needed.

@@ -134,9 +134,7 @@ func (g *group) subject(tag [16]byte, raw bool, instance string) (string, error)
 			return "", err
 		}
 		g.key = append(keyOf(g.key, kindSubject, g.t.raw), tag[:]...)
-		if err := g.batch.Set(g.key, id[:], nil); err != nil {
-			return "", err
-		}
+		g.rows.set(g.key, id[:])
 		g.subjects[tag] = id
 		return subjectID(id), nil
 	}
@@ -184,9 +182,7 @@ func (g *group) register(instance string) error {
 		if err != nil {
 			return err
 		}
-		if err := g.batch.Set(key, value, nil); err != nil {
-			return err
-		}
+		g.rows.set(key, value)
 	}
 	if len(t.known) >= maxKnownInstances {
 		clear(t.known)

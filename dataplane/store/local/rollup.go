@@ -71,9 +71,7 @@ func (g *group) writeCells() error {
 		if err != nil {
 			return err
 		}
-		if err := g.batch.Set(key, value, nil); err != nil {
-			return err
-		}
+		g.rows.set(key, value)
 	}
 	return nil
 }
