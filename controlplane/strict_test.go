@@ -44,11 +44,37 @@ func TestAmbiguousRequestsAreRefused(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"/v1/tenants?state=pending", "/v1/regions?home_region=ie1", path + "?page_size=1", "/v1/tenants?page_token=%ff",
-		"/v1/tenants?page_size=%zz", "/v1/tenants?page_size=1;page_size=2", "/v1/nodes?page_size=5"} {
+		"/v1/tenants?page_size=%zz", "/v1/tenants?page_size=1;page_size=2", "/v1/bases?page_token=U0ND0"} {
 		c.want(c.do(0, "GET", bad, nil, nil), 400, policy.InvalidArgument)
 	}
 	c.want(c.do(0, "GET", "/v1/changes?state=pending&page_size=5", nil, nil), 200, "")
 	c.want(c.do(0, "GET", path+"/keys?page_size=5", nil, nil), 200, "")
+	c.want(c.do(0, "GET", path+"/recipients?page_size=5", nil, nil), 200, "")
+}
+
+// Every list is paged, also those that are short.
+func TestShortListsArePaged(t *testing.T) {
+	c := newCluster(t, 1)
+	for _, path := range []string{"/v1/bases", "/v1/entities", "/v1/regions/ie1/features"} {
+		kind := path[strings.LastIndexByte(path, '/')+1:]
+		whole := c.want(c.do(0, "GET", path, nil, nil), 200, "").Body[kind].([]any)
+		got := 0
+		for token := ""; ; {
+			a := c.want(c.do(0, "GET", path+"?page_size=2"+token, nil, nil), 200, "")
+			page := a.Body[kind].([]any)
+			if got += len(page); len(page) > 2 {
+				t.Errorf("%s: a page of %d", path, len(page))
+			}
+			if a.str("next_page_token") == "" {
+				break
+			}
+			token = "&page_token=" + a.str("next_page_token")
+		}
+		if got != len(whole) || got < 3 {
+			t.Errorf("%s: %d in pages, %d at once", path, got, len(whole))
+		}
+		c.want(c.do(0, "GET", path+"?page_token=bm9uZQ", nil, nil), 400, policy.InvalidArgument)
+	}
 }
 
 // Counters are JSON numbers, whatever protojson would make of 64 bits.

@@ -39,6 +39,9 @@ const (
 // by Grpc-Timeout, other methods by X-HTTP-Method-Override, forwarded names.
 var passed = []string{"Authorization", "If-Match", "Idempotency-Key", "X-Policy-Token", "X-Consistency", "X-Request-Id"}
 
+// lists are the last segments of paths that answer with pages.
+var lists = []string{"regions", "keys", "features", "entities", "bases", "nodes", "violations", "recipients"}
+
 // queries are the query parameters by path; only reads have any, and a name
 // that a path does not know is a mistake that would silently filter nothing.
 func queries(path string) []string {
@@ -48,7 +51,7 @@ func queries(path string) []string {
 		return append(pages, "home_region")
 	case path == "/v1/changes":
 		return append(pages, "state")
-	case path == "/v1/regions", strings.HasSuffix(path, "/keys"):
+	case slices.Contains(lists, path[strings.LastIndexByte(path, '/')+1:]):
 		return pages
 	}
 	return nil

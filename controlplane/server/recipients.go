@@ -21,11 +21,12 @@ func (s recipientService) ListRecipients(ctx context.Context, req *controlv1.Lis
 	if err != nil {
 		return nil, err
 	}
-	out := &controlv1.ListRecipientsResponse{} // a policy holds few recipients: always one page
+	out := &controlv1.ListRecipientsResponse{}
 	for i := range p.Recipients.List {
 		out.Recipients = append(out.Recipients, control.RecipientOf(&p.Recipients.List[i]))
 	}
-	return out, nil
+	out.Recipients, out.NextPageToken, err = cut(out.Recipients, (*controlv1.Recipient).GetId, req)
+	return out, err
 }
 
 // GetRecipient implements controlv1.RecipientServiceServer. Its etag is the

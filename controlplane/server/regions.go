@@ -99,11 +99,12 @@ func (s regionService) ListFeatures(_ context.Context, req *controlv1.ListFeatur
 	for _, f := range list {
 		out.Features = append(out.Features, &controlv1.Feature{Name: f.Name, Stage: f.Stage})
 	}
-	return out, nil
+	out.Features, out.NextPageToken, err = cut(out.Features, (*controlv1.Feature).GetName, req)
+	return out, err
 }
 
 // ListEntities implements controlv1.RegionServiceServer.
-func (s regionService) ListEntities(context.Context, *controlv1.ListEntitiesRequest) (*controlv1.ListEntitiesResponse, error) {
+func (s regionService) ListEntities(_ context.Context, req *controlv1.ListEntitiesRequest) (*controlv1.ListEntitiesResponse, error) {
 	list, err := s.store.Entities()
 	if err != nil {
 		return nil, err
@@ -112,11 +113,12 @@ func (s regionService) ListEntities(context.Context, *controlv1.ListEntitiesRequ
 	for _, e := range list {
 		out.Entities = append(out.Entities, &controlv1.Entity{BillingCountry: e.Country, Code: e.Code, SuggestedRegion: string(e.SuggestedRegion)})
 	}
-	return out, nil
+	out.Entities, out.NextPageToken, err = cut(out.Entities, (*controlv1.Entity).GetBillingCountry, req)
+	return out, err
 }
 
 // ListBases implements controlv1.RegionServiceServer.
-func (s regionService) ListBases(context.Context, *controlv1.ListBasesRequest) (*controlv1.ListBasesResponse, error) {
+func (s regionService) ListBases(_ context.Context, req *controlv1.ListBasesRequest) (*controlv1.ListBasesResponse, error) {
 	list, err := s.store.Bases()
 	if err != nil {
 		return nil, err
@@ -125,7 +127,8 @@ func (s regionService) ListBases(context.Context, *controlv1.ListBasesRequest) (
 	for _, b := range list {
 		out.Bases = append(out.Bases, basisOf(b))
 	}
-	return out, nil
+	out.Bases, out.NextPageToken, err = cut(out.Bases, (*controlv1.Basis).GetId, req)
+	return out, err
 }
 
 // GetBasis implements controlv1.RegionServiceServer.

@@ -1467,6 +1467,8 @@ func (x *RejectChangeRequest) GetChange() string {
 type ListRecipientsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	PageSize      int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1504,6 +1506,20 @@ func (*ListRecipientsRequest) Descriptor() ([]byte, []int) {
 func (x *ListRecipientsRequest) GetTenant() string {
 	if x != nil {
 		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ListRecipientsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListRecipientsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
 	}
 	return ""
 }
@@ -1954,9 +1970,13 @@ const file_control_v1_policies_proto_rawDesc = "" +
 	"signatures\x18\x02 \x03(\v2\x1e.domicile.control.v1.SignatureB\b\xbaH\x05\x92\x01\x02\x10\bR\n" +
 	"signatures\"F\n" +
 	"\x13RejectChangeRequest\x12/\n" +
-	"\x06change\x18\x01 \x01(\tB\x17\xbaH\x14r\x122\x10^CH[0-9a-f]{32}$R\x06change\"_\n" +
+	"\x06change\x18\x01 \x01(\tB\x17\xbaH\x14r\x122\x10^CH[0-9a-f]{32}$R\x06change\"\xc7\x01\n" +
 	"\x15ListRecipientsRequest\x12F\n" +
-	"\x06tenant\x18\x01 \x01(\tB.\xbaH+r)2'^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})$R\x06tenant\"\x80\x01\n" +
+	"\x06tenant\x18\x01 \x01(\tB.\xbaH+r)2'^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})$R\x06tenant\x12'\n" +
+	"\tpage_size\x18\x02 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12=\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tB\x1e\xbaH\x1br\x192\x17^[A-Za-z0-9_=-]{0,256}$R\tpageToken\"\x80\x01\n" +
 	"\x16ListRecipientsResponse\x12>\n" +
 	"\n" +
 	"recipients\x18\x01 \x03(\v2\x1e.domicile.control.v1.RecipientR\n" +

@@ -382,6 +382,8 @@ func (x *Feature) GetStage() string {
 type ListFeaturesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Region        string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	PageSize      int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -423,9 +425,24 @@ func (x *ListFeaturesRequest) GetRegion() string {
 	return ""
 }
 
+func (x *ListFeaturesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListFeaturesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
 type ListFeaturesResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Features      []*Feature             `protobuf:"bytes,1,rep,name=features,proto3" json:"features,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -465,6 +482,13 @@ func (x *ListFeaturesResponse) GetFeatures() []*Feature {
 		return x.Features
 	}
 	return nil
+}
+
+func (x *ListFeaturesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
 }
 
 type Entity struct {
@@ -529,6 +553,8 @@ func (x *Entity) GetSuggestedRegion() string {
 
 type ListEntitiesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -563,9 +589,24 @@ func (*ListEntitiesRequest) Descriptor() ([]byte, []int) {
 	return file_control_v1_regions_proto_rawDescGZIP(), []int{9}
 }
 
+func (x *ListEntitiesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListEntitiesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
 type ListEntitiesResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Entities      []*Entity              `protobuf:"bytes,1,rep,name=entities,proto3" json:"entities,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -605,6 +646,13 @@ func (x *ListEntitiesResponse) GetEntities() []*Entity {
 		return x.Entities
 	}
 	return nil
+}
+
+func (x *ListEntitiesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
 }
 
 type Basis struct {
@@ -670,6 +718,8 @@ func (x *Basis) GetExpiresAt() *timestamppb.Timestamp {
 
 type ListBasesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -704,9 +754,24 @@ func (*ListBasesRequest) Descriptor() ([]byte, []int) {
 	return file_control_v1_regions_proto_rawDescGZIP(), []int{12}
 }
 
+func (x *ListBasesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListBasesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
 type ListBasesResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Bases         []*Basis               `protobuf:"bytes,1,rep,name=bases,proto3" json:"bases,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -746,6 +811,13 @@ func (x *ListBasesResponse) GetBases() []*Basis {
 		return x.Bases
 	}
 	return nil
+}
+
+func (x *ListBasesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
 }
 
 type GetBasisRequest struct {
@@ -924,6 +996,8 @@ func (x *Node) GetAttestation() string {
 
 type ListNodesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -958,9 +1032,24 @@ func (*ListNodesRequest) Descriptor() ([]byte, []int) {
 	return file_control_v1_regions_proto_rawDescGZIP(), []int{17}
 }
 
+func (x *ListNodesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListNodesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
 type ListNodesResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Nodes         []*Node                `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1000,6 +1089,13 @@ func (x *ListNodesResponse) GetNodes() []*Node {
 		return x.Nodes
 	}
 	return nil
+}
+
+func (x *ListNodesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
 }
 
 type Violation struct {
@@ -1089,6 +1185,8 @@ func (x *Violation) GetCommands() []string {
 
 type ListViolationsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1123,9 +1221,24 @@ func (*ListViolationsRequest) Descriptor() ([]byte, []int) {
 	return file_control_v1_regions_proto_rawDescGZIP(), []int{20}
 }
 
+func (x *ListViolationsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListViolationsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
 type ListViolationsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Violations    []*Violation           `protobuf:"bytes,1,rep,name=violations,proto3" json:"violations,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1165,6 +1278,13 @@ func (x *ListViolationsResponse) GetViolations() []*Violation {
 		return x.Violations
 	}
 	return nil
+}
+
+func (x *ListViolationsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
 }
 
 type GetClusterStatusRequest struct {
@@ -1524,26 +1644,41 @@ const file_control_v1_regions_proto_rawDesc = "" +
 	"\x04spec\x18\x02 \x01(\v2\x1b.domicile.control.v1.RegionB\x06\xbaH\x03\xc8\x01\x01R\x04spec\"3\n" +
 	"\aFeature\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05stage\x18\x02 \x01(\tR\x05stage\"J\n" +
+	"\x05stage\x18\x02 \x01(\tR\x05stage\"\xb2\x01\n" +
 	"\x13ListFeaturesRequest\x123\n" +
-	"\x06region\x18\x01 \x01(\tB\x1b\xbaH\x18r\x162\x14^[a-z]{2}[0-9]{1,2}$R\x06region\"P\n" +
+	"\x06region\x18\x01 \x01(\tB\x1b\xbaH\x18r\x162\x14^[a-z]{2}[0-9]{1,2}$R\x06region\x12'\n" +
+	"\tpage_size\x18\x02 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12=\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tB\x1e\xbaH\x1br\x192\x17^[A-Za-z0-9_=-]{0,256}$R\tpageToken\"x\n" +
 	"\x14ListFeaturesResponse\x128\n" +
-	"\bfeatures\x18\x01 \x03(\v2\x1c.domicile.control.v1.FeatureR\bfeatures\"p\n" +
+	"\bfeatures\x18\x01 \x03(\v2\x1c.domicile.control.v1.FeatureR\bfeatures\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"p\n" +
 	"\x06Entity\x12'\n" +
 	"\x0fbilling_country\x18\x01 \x01(\tR\x0ebillingCountry\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12)\n" +
-	"\x10suggested_region\x18\x03 \x01(\tR\x0fsuggestedRegion\"\x15\n" +
-	"\x13ListEntitiesRequest\"O\n" +
+	"\x10suggested_region\x18\x03 \x01(\tR\x0fsuggestedRegion\"}\n" +
+	"\x13ListEntitiesRequest\x12'\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12=\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tB\x1e\xbaH\x1br\x192\x17^[A-Za-z0-9_=-]{0,256}$R\tpageToken\"w\n" +
 	"\x14ListEntitiesResponse\x127\n" +
-	"\bentities\x18\x01 \x03(\v2\x1b.domicile.control.v1.EntityR\bentities\"h\n" +
+	"\bentities\x18\x01 \x03(\v2\x1b.domicile.control.v1.EntityR\bentities\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"h\n" +
 	"\x05Basis\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x129\n" +
 	"\n" +
-	"expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\x12\n" +
-	"\x10ListBasesRequest\"E\n" +
+	"expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"z\n" +
+	"\x10ListBasesRequest\x12'\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12=\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tB\x1e\xbaH\x1br\x192\x17^[A-Za-z0-9_=-]{0,256}$R\tpageToken\"m\n" +
 	"\x11ListBasesResponse\x120\n" +
-	"\x05bases\x18\x01 \x03(\v2\x1a.domicile.control.v1.BasisR\x05bases\"A\n" +
+	"\x05bases\x18\x01 \x03(\v2\x1a.domicile.control.v1.BasisR\x05bases\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"A\n" +
 	"\x0fGetBasisRequest\x12.\n" +
 	"\x05basis\x18\x01 \x01(\tB\x18\xbaH\x15r\x132\x11^[A-Z0-9-]{1,32}$R\x05basis\"D\n" +
 	"\x12RevokeBasisRequest\x12.\n" +
@@ -1554,22 +1689,32 @@ const file_control_v1_regions_proto_rawDesc = "" +
 	"\tconnected\x18\x03 \x01(\bR\tconnected\x12.\n" +
 	"\x0eacked_revision\x18\x04 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\rackedRevision\x12=\n" +
 	"\flast_contact\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vlastContact\x12 \n" +
-	"\vattestation\x18\x06 \x01(\tR\vattestation\"\x12\n" +
-	"\x10ListNodesRequest\"D\n" +
+	"\vattestation\x18\x06 \x01(\tR\vattestation\"z\n" +
+	"\x10ListNodesRequest\x12'\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12=\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tB\x1e\xbaH\x1br\x192\x17^[A-Za-z0-9_=-]{0,256}$R\tpageToken\"l\n" +
 	"\x11ListNodesResponse\x12/\n" +
-	"\x05nodes\x18\x01 \x03(\v2\x19.domicile.control.v1.NodeR\x05nodes\"\xaa\x01\n" +
+	"\x05nodes\x18\x01 \x03(\v2\x19.domicile.control.v1.NodeR\x05nodes\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xaa\x01\n" +
 	"\tViolation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x1a\n" +
 	"\bcategory\x18\x03 \x01(\tR\bcategory\x12\x1a\n" +
 	"\bresource\x18\x04 \x01(\tR\bresource\x12#\n" +
 	"\brevision\x18\x05 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\brevision\x12\x1a\n" +
-	"\bcommands\x18\x06 \x03(\tR\bcommands\"\x17\n" +
-	"\x15ListViolationsRequest\"X\n" +
+	"\bcommands\x18\x06 \x03(\tR\bcommands\"\x7f\n" +
+	"\x15ListViolationsRequest\x12'\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12=\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tB\x1e\xbaH\x1br\x192\x17^[A-Za-z0-9_=-]{0,256}$R\tpageToken\"\x80\x01\n" +
 	"\x16ListViolationsResponse\x12>\n" +
 	"\n" +
 	"violations\x18\x01 \x03(\v2\x1e.domicile.control.v1.ViolationR\n" +
-	"violations\"\x19\n" +
+	"violations\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x19\n" +
 	"\x17GetClusterStatusRequest\"\x8b\x02\n" +
 	"\rClusterStatus\x12\x1d\n" +
 	"\n" +
