@@ -4,10 +4,13 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 )
@@ -37,7 +40,7 @@ func (c *Control) proto(ctx context.Context, r request, in, out proto.Message) e
 	var body []byte
 	if in != nil {
 		var err error
-		if body, err = marshal.Marshal(in); err != nil {
+		if body, err = marshal.Marshal(withoutPath(in, r.path)); err != nil {
 			return err
 		}
 	}
@@ -51,6 +54,24 @@ func (c *Control) proto(ctx context.Context, r request, in, out proto.Message) e
 
 func (c *Control) get(ctx context.Context, path string, query url.Values, out proto.Message) error {
 	return c.proto(ctx, request{method: http.MethodGet, path: path, query: query}, nil, out)
+}
+
+// collections are the path segments before an id, by the field that the id is.
+var collections = map[protoreflect.Name]string{"tenant": "tenants", "recipient": "recipients", "key": "keys", "region": "regions",
+	"change": "changes", "basis": "bases"}
+
+// withoutPath leaves out the fields that the path carries; the server refuses a
+// body that repeats one.
+func withoutPath(in proto.Message, path string) proto.Message {
+	out := proto.Clone(in)
+	segments := strings.FieldsFunc(path, func(c rune) bool { return c == '/' || c == ':' })
+	in.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
+		if i := slices.Index(segments, collections[f.Name()]); i >= 0 && i+1 < len(segments) {
+			out.ProtoReflect().Clear(f)
+		}
+		return true
+	})
+	return out
 }
 
 func (c *Control) post(ctx context.Context, path string, in, out proto.Message) error {

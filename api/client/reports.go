@@ -47,7 +47,10 @@ func (r *Region) RunExports(ctx context.Context) (data.ExportRun, error) {
 
 // Received reads, with a recipient's key, what reached its region after cursor.
 func (r *Region) Received(ctx context.Context, recipient, cursor string) (data.Received, error) {
-	q := url.Values{"recipient": {recipient}}
+	q := url.Values{}
+	if recipient != "" { // the key knows it
+		q.Set("recipient", recipient)
+	}
 	if cursor != "" {
 		q.Set("cursor", cursor)
 	}
