@@ -1614,6 +1614,161 @@ func (x *Token) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
+// Problem is the body of every error over REST. Over gRPC the same stands in google.rpc.ErrorInfo.
+type Problem struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Type   string                 `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
+	Title  string                 `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	Status int32                  `protobuf:"varint,3,opt,name=status,proto3" json:"status,omitempty"`
+	Detail string                 `protobuf:"bytes,4,opt,name=detail,proto3" json:"detail,omitempty"`
+	// Of the closed vocabulary, e.g. INVALID_ARGUMENT.
+	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Quote it to the operator.
+	RequestId     string            `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	Errors        []*FieldProblem   `protobuf:"bytes,7,rep,name=errors,proto3" json:"errors,omitempty"`
+	Metadata      map[string]string `protobuf:"bytes,8,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Problem) Reset() {
+	*x = Problem{}
+	mi := &file_control_v1_regions_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Problem) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Problem) ProtoMessage() {}
+
+func (x *Problem) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_regions_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Problem.ProtoReflect.Descriptor instead.
+func (*Problem) Descriptor() ([]byte, []int) {
+	return file_control_v1_regions_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *Problem) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *Problem) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *Problem) GetStatus() int32 {
+	if x != nil {
+		return x.Status
+	}
+	return 0
+}
+
+func (x *Problem) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+func (x *Problem) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Problem) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *Problem) GetErrors() []*FieldProblem {
+	if x != nil {
+		return x.Errors
+	}
+	return nil
+}
+
+func (x *Problem) GetMetadata() map[string]string {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+type FieldProblem struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Field         string                 `protobuf:"bytes,1,opt,name=field,proto3" json:"field,omitempty"`
+	Message       string                 `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FieldProblem) Reset() {
+	*x = FieldProblem{}
+	mi := &file_control_v1_regions_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FieldProblem) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FieldProblem) ProtoMessage() {}
+
+func (x *FieldProblem) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_regions_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FieldProblem.ProtoReflect.Descriptor instead.
+func (*FieldProblem) Descriptor() ([]byte, []int) {
+	return file_control_v1_regions_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *FieldProblem) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
+}
+
+func (x *FieldProblem) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
 var File_control_v1_regions_proto protoreflect.FileDescriptor
 
 const file_control_v1_regions_proto_rawDesc = "" +
@@ -1741,7 +1896,23 @@ const file_control_v1_regions_proto_rawDesc = "" +
 	"\x06tenant\x18\x03 \x01(\tR\x06tenant\x12\x16\n" +
 	"\x06secret\x18\x04 \x01(\tR\x06secret\x129\n" +
 	"\n" +
-	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt2\xc3\a\n" +
+	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xda\x02\n" +
+	"\aProblem\x12\x12\n" +
+	"\x04type\x18\x01 \x01(\tR\x04type\x12\x14\n" +
+	"\x05title\x18\x02 \x01(\tR\x05title\x12\x16\n" +
+	"\x06status\x18\x03 \x01(\x05R\x06status\x12\x16\n" +
+	"\x06detail\x18\x04 \x01(\tR\x06detail\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x06 \x01(\tR\trequestId\x129\n" +
+	"\x06errors\x18\a \x03(\v2!.domicile.control.v1.FieldProblemR\x06errors\x12F\n" +
+	"\bmetadata\x18\b \x03(\v2*.domicile.control.v1.Problem.MetadataEntryR\bmetadata\x1a;\n" +
+	"\rMetadataEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\">\n" +
+	"\fFieldProblem\x12\x14\n" +
+	"\x05field\x18\x01 \x01(\tR\x05field\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage2\xc3\a\n" +
 	"\rRegionService\x12u\n" +
 	"\vListRegions\x12'.domicile.control.v1.ListRegionsRequest\x1a(.domicile.control.v1.ListRegionsResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/regions\x12m\n" +
 	"\tGetRegion\x12%.domicile.control.v1.GetRegionRequest\x1a\x1b.domicile.control.v1.Region\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/regions/{region}\x12s\n" +
@@ -1757,7 +1928,16 @@ const file_control_v1_regions_proto_rawDesc = "" +
 	"\x10GetClusterStatus\x12,.domicile.control.v1.GetClusterStatusRequest\x1a\".domicile.control.v1.ClusterStatus\"\x12\x82\xd3\xe4\x93\x02\f\x12\n" +
 	"/v1/status\x12i\n" +
 	"\vCreateToken\x12'.domicile.control.v1.CreateTokenRequest\x1a\x1a.domicile.control.v1.Token\"\x15\x82\xd3\xe4\x93\x02\x0f:\x01*\"\n" +
-	"/v1/tokensB:Z8github.com/domicile-io/domicile/api/control/v1;controlv1b\x06proto3"
+	"/v1/tokensB\xa1\x02\x92A\xe3\x01\x12\x1c\n" +
+	"\x16Domicile control plane2\x02v1*\x01\x02Rg\n" +
+	"\adefault\x12\\\n" +
+	"8A problem document (RFC 9457), application/problem+json.\x12 \n" +
+	"\x1e\x1a\x1c.domicile.control.v1.ProblemZI\n" +
+	"G\n" +
+	"\x06bearer\x12=\b\x02\x12(Bearer and a token of this control plane\x1a\rAuthorization \x02b\f\n" +
+	"\n" +
+	"\n" +
+	"\x06bearer\x12\x00Z8github.com/domicile-io/domicile/api/control/v1;controlv1b\x06proto3"
 
 var (
 	file_control_v1_regions_proto_rawDescOnce sync.Once
@@ -1771,7 +1951,7 @@ func file_control_v1_regions_proto_rawDescGZIP() []byte {
 	return file_control_v1_regions_proto_rawDescData
 }
 
-var file_control_v1_regions_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_control_v1_regions_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_control_v1_regions_proto_goTypes = []any{
 	(*Region)(nil),                  // 0: domicile.control.v1.Region
 	(*ListRegionsRequest)(nil),      // 1: domicile.control.v1.ListRegionsRequest
@@ -1800,49 +1980,54 @@ var file_control_v1_regions_proto_goTypes = []any{
 	(*Voter)(nil),                   // 24: domicile.control.v1.Voter
 	(*CreateTokenRequest)(nil),      // 25: domicile.control.v1.CreateTokenRequest
 	(*Token)(nil),                   // 26: domicile.control.v1.Token
-	(*timestamppb.Timestamp)(nil),   // 27: google.protobuf.Timestamp
+	(*Problem)(nil),                 // 27: domicile.control.v1.Problem
+	(*FieldProblem)(nil),            // 28: domicile.control.v1.FieldProblem
+	nil,                             // 29: domicile.control.v1.Problem.MetadataEntry
+	(*timestamppb.Timestamp)(nil),   // 30: google.protobuf.Timestamp
 }
 var file_control_v1_regions_proto_depIdxs = []int32{
 	0,  // 0: domicile.control.v1.ListRegionsResponse.regions:type_name -> domicile.control.v1.Region
 	0,  // 1: domicile.control.v1.PutRegionRequest.spec:type_name -> domicile.control.v1.Region
 	5,  // 2: domicile.control.v1.ListFeaturesResponse.features:type_name -> domicile.control.v1.Feature
 	8,  // 3: domicile.control.v1.ListEntitiesResponse.entities:type_name -> domicile.control.v1.Entity
-	27, // 4: domicile.control.v1.Basis.expires_at:type_name -> google.protobuf.Timestamp
+	30, // 4: domicile.control.v1.Basis.expires_at:type_name -> google.protobuf.Timestamp
 	11, // 5: domicile.control.v1.ListBasesResponse.bases:type_name -> domicile.control.v1.Basis
-	27, // 6: domicile.control.v1.Node.last_contact:type_name -> google.protobuf.Timestamp
+	30, // 6: domicile.control.v1.Node.last_contact:type_name -> google.protobuf.Timestamp
 	16, // 7: domicile.control.v1.ListNodesResponse.nodes:type_name -> domicile.control.v1.Node
 	19, // 8: domicile.control.v1.ListViolationsResponse.violations:type_name -> domicile.control.v1.Violation
 	24, // 9: domicile.control.v1.ClusterStatus.voters:type_name -> domicile.control.v1.Voter
-	27, // 10: domicile.control.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
-	1,  // 11: domicile.control.v1.RegionService.ListRegions:input_type -> domicile.control.v1.ListRegionsRequest
-	3,  // 12: domicile.control.v1.RegionService.GetRegion:input_type -> domicile.control.v1.GetRegionRequest
-	4,  // 13: domicile.control.v1.RegionService.PutRegion:input_type -> domicile.control.v1.PutRegionRequest
-	6,  // 14: domicile.control.v1.RegionService.ListFeatures:input_type -> domicile.control.v1.ListFeaturesRequest
-	9,  // 15: domicile.control.v1.RegionService.ListEntities:input_type -> domicile.control.v1.ListEntitiesRequest
-	12, // 16: domicile.control.v1.RegionService.ListBases:input_type -> domicile.control.v1.ListBasesRequest
-	14, // 17: domicile.control.v1.RegionService.GetBasis:input_type -> domicile.control.v1.GetBasisRequest
-	15, // 18: domicile.control.v1.RegionService.RevokeBasis:input_type -> domicile.control.v1.RevokeBasisRequest
-	17, // 19: domicile.control.v1.OperationsService.ListNodes:input_type -> domicile.control.v1.ListNodesRequest
-	20, // 20: domicile.control.v1.OperationsService.ListViolations:input_type -> domicile.control.v1.ListViolationsRequest
-	22, // 21: domicile.control.v1.OperationsService.GetClusterStatus:input_type -> domicile.control.v1.GetClusterStatusRequest
-	25, // 22: domicile.control.v1.OperationsService.CreateToken:input_type -> domicile.control.v1.CreateTokenRequest
-	2,  // 23: domicile.control.v1.RegionService.ListRegions:output_type -> domicile.control.v1.ListRegionsResponse
-	0,  // 24: domicile.control.v1.RegionService.GetRegion:output_type -> domicile.control.v1.Region
-	0,  // 25: domicile.control.v1.RegionService.PutRegion:output_type -> domicile.control.v1.Region
-	7,  // 26: domicile.control.v1.RegionService.ListFeatures:output_type -> domicile.control.v1.ListFeaturesResponse
-	10, // 27: domicile.control.v1.RegionService.ListEntities:output_type -> domicile.control.v1.ListEntitiesResponse
-	13, // 28: domicile.control.v1.RegionService.ListBases:output_type -> domicile.control.v1.ListBasesResponse
-	11, // 29: domicile.control.v1.RegionService.GetBasis:output_type -> domicile.control.v1.Basis
-	11, // 30: domicile.control.v1.RegionService.RevokeBasis:output_type -> domicile.control.v1.Basis
-	18, // 31: domicile.control.v1.OperationsService.ListNodes:output_type -> domicile.control.v1.ListNodesResponse
-	21, // 32: domicile.control.v1.OperationsService.ListViolations:output_type -> domicile.control.v1.ListViolationsResponse
-	23, // 33: domicile.control.v1.OperationsService.GetClusterStatus:output_type -> domicile.control.v1.ClusterStatus
-	26, // 34: domicile.control.v1.OperationsService.CreateToken:output_type -> domicile.control.v1.Token
-	23, // [23:35] is the sub-list for method output_type
-	11, // [11:23] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	30, // 10: domicile.control.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
+	28, // 11: domicile.control.v1.Problem.errors:type_name -> domicile.control.v1.FieldProblem
+	29, // 12: domicile.control.v1.Problem.metadata:type_name -> domicile.control.v1.Problem.MetadataEntry
+	1,  // 13: domicile.control.v1.RegionService.ListRegions:input_type -> domicile.control.v1.ListRegionsRequest
+	3,  // 14: domicile.control.v1.RegionService.GetRegion:input_type -> domicile.control.v1.GetRegionRequest
+	4,  // 15: domicile.control.v1.RegionService.PutRegion:input_type -> domicile.control.v1.PutRegionRequest
+	6,  // 16: domicile.control.v1.RegionService.ListFeatures:input_type -> domicile.control.v1.ListFeaturesRequest
+	9,  // 17: domicile.control.v1.RegionService.ListEntities:input_type -> domicile.control.v1.ListEntitiesRequest
+	12, // 18: domicile.control.v1.RegionService.ListBases:input_type -> domicile.control.v1.ListBasesRequest
+	14, // 19: domicile.control.v1.RegionService.GetBasis:input_type -> domicile.control.v1.GetBasisRequest
+	15, // 20: domicile.control.v1.RegionService.RevokeBasis:input_type -> domicile.control.v1.RevokeBasisRequest
+	17, // 21: domicile.control.v1.OperationsService.ListNodes:input_type -> domicile.control.v1.ListNodesRequest
+	20, // 22: domicile.control.v1.OperationsService.ListViolations:input_type -> domicile.control.v1.ListViolationsRequest
+	22, // 23: domicile.control.v1.OperationsService.GetClusterStatus:input_type -> domicile.control.v1.GetClusterStatusRequest
+	25, // 24: domicile.control.v1.OperationsService.CreateToken:input_type -> domicile.control.v1.CreateTokenRequest
+	2,  // 25: domicile.control.v1.RegionService.ListRegions:output_type -> domicile.control.v1.ListRegionsResponse
+	0,  // 26: domicile.control.v1.RegionService.GetRegion:output_type -> domicile.control.v1.Region
+	0,  // 27: domicile.control.v1.RegionService.PutRegion:output_type -> domicile.control.v1.Region
+	7,  // 28: domicile.control.v1.RegionService.ListFeatures:output_type -> domicile.control.v1.ListFeaturesResponse
+	10, // 29: domicile.control.v1.RegionService.ListEntities:output_type -> domicile.control.v1.ListEntitiesResponse
+	13, // 30: domicile.control.v1.RegionService.ListBases:output_type -> domicile.control.v1.ListBasesResponse
+	11, // 31: domicile.control.v1.RegionService.GetBasis:output_type -> domicile.control.v1.Basis
+	11, // 32: domicile.control.v1.RegionService.RevokeBasis:output_type -> domicile.control.v1.Basis
+	18, // 33: domicile.control.v1.OperationsService.ListNodes:output_type -> domicile.control.v1.ListNodesResponse
+	21, // 34: domicile.control.v1.OperationsService.ListViolations:output_type -> domicile.control.v1.ListViolationsResponse
+	23, // 35: domicile.control.v1.OperationsService.GetClusterStatus:output_type -> domicile.control.v1.ClusterStatus
+	26, // 36: domicile.control.v1.OperationsService.CreateToken:output_type -> domicile.control.v1.Token
+	25, // [25:37] is the sub-list for method output_type
+	13, // [13:25] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_regions_proto_init() }
@@ -1856,7 +2041,7 @@ func file_control_v1_regions_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_regions_proto_rawDesc), len(file_control_v1_regions_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   27,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
