@@ -2,6 +2,7 @@ package controlplane_test
 
 import (
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -116,4 +117,27 @@ func TestASlowNodeIsDroppedAndResyncs(t *testing.T) {
 	if again.state.Hash() != quick.state.Hash() {
 		t.Error("after its resync the slow node holds something else")
 	}
+}
+
+// A region's new address is in every row that names it, which is too much for a
+// delta: connected nodes get the whole bundle over the stream they have.
+func TestARegionsNewAddressReachesConnectedNodes(t *testing.T) {
+	c := newCluster(t, 1)
+	n := c.subscribe(0, "us1", 0, "")
+	for n.next().GetSeal() == nil {
+	}
+	ie1 := c.want(c.do(0, "GET", "/v1/regions/ie1", nil, nil), 200, "")
+	spec := map[string]any{"base_url": "https://127.0.0.1:7999"}
+	for _, k := range []string{"boundary", "country", "cloud", "backup_region", "lifecycle"} {
+		spec[k] = ie1.str(k)
+	}
+	c.want(c.do(0, "PUT", "/v1/regions/ie1", spec, headers{"If-Match": ie1.str("etag")}), 200, "")
+	for !strings.Contains(string(n.rows["r/ie1"]), ":7999") {
+		n.next() // fails when the stream ends
+	}
+	if n.kinds[len(n.kinds)-1] != "snapshot" {
+		t.Errorf("pushes: %v", n.kinds)
+	}
+	made := c.tenant("after", "us1")
+	n.until("t/"+made.str("id"), true)
 }

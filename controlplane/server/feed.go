@@ -82,6 +82,13 @@ func (f *feed) catchUp(until time.Time, evenEmpty bool) error {
 		return nil
 	}
 	d, err := f.store.RowsChanged(f.region, f.scanned)
+	if isReason(err, policy.SnapshotGone) { // a change too large to list: everything anew
+		if err := f.load(); err != nil {
+			return err
+		}
+		f.toAll(f.snapshot, until)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -104,9 +111,7 @@ func (f *feed) catchUp(until time.Time, evenEmpty bool) error {
 	}
 	f.revision = d.To
 	if size > bundle.MaxPartBytes {
-		for s := range f.sessions {
-			f.begin(s, f.snapshot(), until)
-		}
+		f.toAll(f.snapshot, until)
 		return nil
 	}
 	f.broadcast(&controlv1.Push{Revision: f.revision, Change: &controlv1.Push_Delta{Delta: delta}}, until)
@@ -119,6 +124,13 @@ func (f *feed) broadcast(p *controlv1.Push, until time.Time) {
 	p.FreshUntil, p.Seal = until.Unix(), f.signer.Seal(f.region, f.revision, f.state.Hash(), until)
 	for s := range f.sessions {
 		f.begin(s, []*controlv1.Push{{Revision: p.GetRevision(), Change: p.GetChange(), FreshUntil: p.GetFreshUntil(), Seal: p.GetSeal()}}, until)
+	}
+}
+
+// toAll queues pushes for every session, made anew for each. The caller holds f.mu.
+func (f *feed) toAll(pushes func() []*controlv1.Push, until time.Time) {
+	for s := range f.sessions {
+		f.begin(s, pushes(), until)
 	}
 }
 
