@@ -20,7 +20,7 @@ import (
 const (
 	clientCount  = 12
 	perClient    = 34                      // operations per second that each offers, whatever comes back
-	maxWaiting   = 12                      // operations of one client that wait; what would be more is not offered
+	maxWaiting   = 20                      // operations of one client that wait; what would be more is not offered
 	attemptLimit = 2500 * time.Millisecond // of one attempt
 	opLimit      = 12 * time.Second        // of an operation with its repeats
 	repeatShare  = 20                      // one in so many finished writes is sent again

@@ -1,10 +1,10 @@
 package chaos
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -128,38 +128,47 @@ func (n *nemesis) pause(least, most time.Duration, voters ...string) (string, er
 }
 
 // installSnapshot keeps a follower away until the log does not reach back to it.
+// A snapshot replaces the file of its state, and nothing else does: the witness.
 func installSnapshot(n *nemesis) (string, error) {
 	v, err := n.follower()
 	if err != nil {
 		return "", err
 	}
-	p := n.w.Process(v)
-	if err := p.Kill(); err != nil {
+	if err := n.w.Process(v).Kill(); err != nil {
 		return "", err
 	}
-	logged, err := os.ReadFile(p.Log())
+	file := filepath.Join(n.w.data[v], "state.db")
+	before, err := os.Stat(file)
 	if err != nil {
 		return "", err
 	}
-	before := installs(logged)
-	begin := n.c.acked.Load()
-	for end := time.Now().Add(12 * time.Second); n.c.acked.Load()-begin < 3*(snapshotEvery+trailingLogs) && time.Now().Before(end); {
+	begin, err := n.applied()
+	if err != nil {
+		return "", err
+	}
+	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); {
+		if at, err := n.applied(); err == nil && at > begin+2*snapshotEvery {
+			break
+		}
 		n.hold(50*time.Millisecond, 50*time.Millisecond)
 	}
 	if err := n.start(v); err != nil {
 		return "", err
 	}
 	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); {
-		if logged, err = os.ReadFile(p.Log()); err != nil {
-			return "", err
-		}
-		if installs(logged) > before {
-			return fmt.Sprintf("%s installed a snapshot of its leader", v), nil
+		if after, err := os.Stat(file); err == nil && !os.SameFile(before, after) {
+			return fmt.Sprintf("%s replaced its state by its leader's snapshot", v), nil
 		}
 		n.hold(20*time.Millisecond, 20*time.Millisecond)
 	}
 	return "", nil
 }
 
-// installs counts what Raft says when it has installed a leader's snapshot.
-func installs(log []byte) int { return bytes.Count(log, []byte("Installed remote snapshot")) }
+// applied is how far the leader's state is in the Raft log.
+func (n *nemesis) applied() (uint64, error) {
+	leader, err := n.w.leader(n.ctx)
+	if err != nil {
+		return 0, err
+	}
+	return uint64(n.w.status(n.ctx, leader).GetAppliedIndex()), nil
+}

@@ -27,7 +27,7 @@ func hashOf(dir string) (h held, err error) {
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	hash, index, err := s.StateHash()
-	return held{fmt.Sprintf("%x", hash), index}, err
+	return held{hash, index}, err
 }
 
 // quiesce waits until all voters stand at one revision and index.

@@ -1,5 +1,137 @@
 package chaos
 
-import "flag"
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
 
-var planted = flag.Bool("chaos.planted", false, "plant bugs in copies of the source and see them caught")
+var planted = flag.Bool("chaos.planted", false, "plant bugs into copies of the source, and demand that a test catches each")
+
+// bug is a mistake that somebody could make, as edits of the source, and the test
+// that must fail for it.
+type bug struct {
+	name  string
+	edits []plant
+	pkg   string
+	run   string // -run of the test
+}
+
+type plant struct{ file, from, to string }
+
+// bugs are those of the list in issue and robustness record. Not among them: an
+// audit entry written after the response, until the audit is part of a write.
+var bugs = []bug{
+	{"read without VerifyLeader", []plant{{"controlplane/server/forward.go",
+		"return s.replica.VerifyLeader(ctx)\n", "return nil\n"}},
+		"./test/chaos", "TestINV30_AResumedLeaderServesNothingStale"},
+	{"no barrier on leadership", []plant{{"controlplane/replica/leader.go",
+		"if err := await(r.stopping, r.raft.Barrier(enqueueTimeout)); err != nil {", "if err := r.stopping.Err(); err != nil {"}},
+		"./test/chaos", "TestINV30_ANewLeaderKnowsWhatWasAcknowledged"},
+	{"clock in Apply", []plant{{"controlplane/store/apply_tenant.go", "import (\n", "import (\n\t\"time\"\n\n"},
+		{"controlplane/store/apply_tenant.go", "CreatedAt: e.stamp.Now,", "CreatedAt: time.Now(),"}},
+		"./controlplane/store", "TestINV32_SameLogSameState"},
+	{"unknown command ignored", []plant{{"controlplane/store/codec.go",
+		"if kind&Ignorable != 0 {", "if kind != 0 {"}},
+		"./controlplane/store", "TestUnreadableCommandStops"},
+	{"applied index outside the transaction", []plant{{"controlplane/store/store.go",
+		"	e := entry{tx: tx}\n	if err := e.put(bucketMeta, metaApplied, next.applied); err != nil {\n		return nil, err\n	}\n	return &next, e.commit()\n", "	return &next, nil\n"},
+		{"controlplane/store/store.go", "	s.current.Store(next)\n	return results, nil\n",
+			"	err = s.db.Update(func(tx *bolt.Tx) error {\n		e := entry{tx: tx}\n		if err := e.put(bucketMeta, metaApplied, next.applied); err != nil {\n			return err\n		}\n		return e.commit()\n	})\n	s.current.Store(next)\n	return results, err\n"}},
+		"./test/chaos", "TestINV32_ThePositionIsOneWithTheState"},
+	{"restore goes on after an error", []plant{{"controlplane/store/snapshot.go",
+		"return s.breakDown(errors.Join(fmt.Errorf(\"restore: %w\", err), os.Remove(next)))", "return errors.Join(fmt.Errorf(\"restore: %w\", err), os.Remove(next))"}},
+		"./controlplane/store", "TestINV34_BadSnapshotStopsTheNode"},
+	{"idempotency table missing from the snapshot", []plant{{"controlplane/store/snapshot.go",
+		"	s.db = db\n", "	s.db = db\n	if err := db.Update(func(tx *bolt.Tx) error {\n		err := tx.DeleteBucket(bucketIdempotency)\n		_, err2 := tx.CreateBucket(bucketIdempotency)\n		return errors.Join(err, err2)\n	}); err != nil {\n		return err\n	}\n"}},
+		"./controlplane/store", "TestINV31_SnapshotCarriesTheIdempotencyTable"},
+	{"floor not persisted", []plant{{"dataplane/feed/keep.go",
+		"k := contact{Floor: max(f.replica.floor, st.Revision),", "k := contact{Floor: f.kept.Floor,"}},
+		"./dataplane/feed", "TestINV35_FloorHoldsWhenTheCacheIsTamperedWith"},
+	{"Raft port accepts any certificate of the authority", []plant{{"controlplane/replica/transport.go",
+		"voters := mtls.Peer{Roles: []mtls.Role{mtls.ControlPlane}}", "voters := mtls.Peer{Roles: []mtls.Role{mtls.ControlPlane, mtls.DataPlane, mtls.Gateway}}"}},
+		"./controlplane/replica", "TestINV06_RaftPortRefusesOthers"},
+	{"tenant check only in REST", []plant{{"controlplane/server/core.go",
+		"!callOf(ctx).sees(t.ID)", "len(metadata.ValueFromIncomingContext(ctx, \"x-forwarded-host\")) > 0 && !callOf(ctx).sees(t.ID)"}},
+		"./test/chaos", "TestINV10_TheTenantCheckIsNotOnlyInREST"},
+	{"default header matcher", []plant{{"controlplane/server/gateway.go",
+		"return strings.ToLower(h), h != \"Authorization\" && slices.Contains(passed, h)", "return runtime.DefaultHeaderMatcher(h)"},
+		{"controlplane/server/gateway.go", "	r.Header = kept\n", "	_ = kept\n"}},
+		"./controlplane", "TestHeaderSmuggling"},
+	{"snapshot of a node whose Raft log is another's", []plant{{"controlplane/replica/replica.go",
+		"if applied > last {", "if applied > last+1<<40 {"}},
+		"./controlplane/replica", "TestForeignRaftLogIsRefused"},
+}
+
+// TestPlantedBugs lays each bug over the source (go build's -overlay: the files
+// themselves are not touched) and runs the test that must see it.
+func TestPlantedBugs(t *testing.T) {
+	if !*planted {
+		t.Skip("run it by: make planted-bugs")
+	}
+	mod, err := exec.Command("go", "env", "GOMOD").Output()
+	check(t, err)
+	root := filepath.Dir(strings.TrimSpace(string(mod)))
+	for _, b := range bugs {
+		t.Run(strings.ReplaceAll(b.name, " ", "_"), func(t *testing.T) {
+			if out, err := goTest(t, root, b, nil); err != nil {
+				t.Fatalf("the test fails without the bug: %v\n%s", err, out)
+			}
+			begin := time.Now()
+			out, err := goTest(t, root, b, b.edits)
+			caught := err != nil && strings.Contains(out, "--- FAIL: "+b.run) && !strings.Contains(out, "[build failed]")
+			if !caught {
+				t.Errorf("NOT CAUGHT by go test -run %s %s: %v\n%s", b.run, b.pkg, err, out)
+				return
+			}
+			t.Logf("caught by go test -run %s %s in %.1f s", b.run, b.pkg, time.Since(begin).Seconds())
+		})
+	}
+}
+
+// goTest runs a bug's test over edited files.
+func goTest(t *testing.T, root string, b bug, edits []plant) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^"+b.run+"$", b.pkg)
+	cmd.Dir, cmd.Env = root, os.Environ()
+	if len(edits) > 0 {
+		// In the environment, so that it reaches the builds of the programs under test too.
+		cmd.Env = append(cmd.Env, "GOFLAGS="+strings.TrimSpace(os.Getenv("GOFLAGS")+" -overlay="+overlay(t, root, edits)))
+	}
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func overlay(t *testing.T, root string, edits []plant) string {
+	t.Helper()
+	dir := t.TempDir()
+	replace := map[string]string{}
+	for _, e := range edits {
+		original := filepath.Join(root, e.file)
+		from := original
+		if edited, ok := replace[original]; ok {
+			from = edited
+		}
+		text, err := os.ReadFile(from)
+		check(t, err)
+		if n := strings.Count(string(text), e.from); n != 1 {
+			t.Fatalf("%s holds the place of the bug %d times, want once: adapt the plant %q", e.file, n, e.from)
+		}
+		to := filepath.Join(dir, strings.ReplaceAll(e.file, "/", "_"))
+		check(t, os.WriteFile(to, []byte(strings.Replace(string(text), e.from, e.to, 1)), 0o600))
+		replace[original] = to
+	}
+	raw, err := json.Marshal(map[string]any{"Replace": replace})
+	check(t, err)
+	path := filepath.Join(dir, "overlay.json")
+	check(t, os.WriteFile(path, raw, 0o600))
+	return path
+}

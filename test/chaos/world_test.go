@@ -27,8 +27,8 @@ const (
 	grpcService chaos.Service = "grpc"
 
 	// Small, so that a voter that was away for a second needs a snapshot.
-	snapshotEvery = 400
-	trailingLogs  = 64
+	snapshotEvery = 250
+	trailingLogs  = 50
 
 	heartbeat  = 300 * time.Millisecond
 	volumeSize = 128 << 20
