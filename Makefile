@@ -46,6 +46,18 @@ residency-scan: ## search every sink outside the home region for planted canarie
 accept: build ## run the system tests on real processes, without cached results
 	$(GO) test -count=1 ./test/...
 
+.PHONY: chaos
+chaos: ## break the control plane 200 times by a seed (SEED=n repeats one), and check what it promised
+	$(GO) test -count=1 -v -timeout 90m -run TestINV30_Chaos ./test/chaos -chaos.faults=200 -chaos.seed=$(or $(SEED),0)
+
+.PHONY: chaos-short
+chaos-short: ## the same for half a minute, as in go test ./...
+	$(GO) test -count=1 -v -run TestINV30_Chaos ./test/chaos -chaos.seed=$(or $(SEED),0)
+
+.PHONY: planted-bugs
+planted-bugs: ## plant known bugs into copies of the source; a test must catch each
+	$(GO) test -count=1 -v -timeout 60m -run TestPlantedBugs ./test/chaos -chaos.planted
+
 .PHONY: fuzz-short
 fuzz-short: ## fuzz every target for FUZZTIME (10s) each
 	@set -e; grep -rlE '^func Fuzz' --include='*_test.go' . | sort | while read -r file; do \
