@@ -19,9 +19,11 @@ import (
 )
 
 const (
-	// grace is how long after its end a window is judged, so that clocks of
-	// committing goroutines have settled.
-	grace = time.Second
+	// A window is judged so long after its end that what was stamped within it is
+	// durable: a tenth of it, at least grace, and at most maxGrace, past which an
+	// append has failed. A record that is later all the same never leaves.
+	grace    = time.Second
+	maxGrace = 30 * time.Second
 	// maxWindows bounds one round of judging; the rest follows in the next.
 	maxWindows = 10_000
 )

@@ -27,7 +27,7 @@ func (e *Exporter) judge(ctx context.Context, lane Lane) error {
 	if err != nil {
 		return err
 	}
-	closed := now.Add(-grace).Truncate(e.o.Window)
+	closed := now.Add(-e.grace()).Truncate(e.o.Window)
 	if !closed.After(s.Judged) {
 		return nil
 	}
@@ -56,6 +56,8 @@ func (e *Exporter) judge(ctx context.Context, lane Lane) error {
 	}
 	return nil
 }
+
+func (e *Exporter) grace() time.Duration { return min(max(e.o.Window/10, grace), maxGrace) }
 
 // window judges one window and commits its outcome. An empty one commits nothing.
 func (e *Exporter) window(ctx context.Context, lane Lane, permit policy.Permit, from, until time.Time) (empty bool, err error) {

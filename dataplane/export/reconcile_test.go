@@ -241,3 +241,14 @@ func (r *region) metric(name string) (sum float64) {
 	}
 	return sum
 }
+
+// A record that was stamped at a window's end and became durable during a stall
+// of the disk still belongs to the window.
+func TestWindowWaitsForWhatWasStampedInIt(t *testing.T) {
+	for window, want := range map[time.Duration]time.Duration{time.Second: time.Second, 10 * time.Second: time.Second, time.Minute: 6 * time.Second, time.Hour: maxGrace} {
+		e := &Exporter{o: Options{Window: window}}
+		if got := e.grace(); got != want {
+			t.Errorf("a window of %v is judged after %v, want %v", window, got, want)
+		}
+	}
+}
