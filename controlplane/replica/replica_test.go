@@ -200,7 +200,7 @@ func TestINV06_RaftPortRefusesOthers(t *testing.T) {
 func ask(t *testing.T, address string, m *mtls.Material) error {
 	conf := &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13}
 	if m != nil {
-		conf.Certificates = []tls.Certificate{m.Certificate}
+		conf.Certificates = []tls.Certificate{m.Certificate()}
 	}
 	conn, err := tls.Dial("tcp", address, conf)
 	if err != nil {

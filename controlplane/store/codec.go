@@ -28,7 +28,7 @@ func Encode(c Command) ([]byte, error) {
 		return nil, errors.New("encode command: no payload")
 	}
 	c.Stamp.Now = c.Stamp.Now.UTC().Round(0)
-	body, err := json.Marshal(wireCommand[Payload]{Stamp: c.Stamp, Payload: c.Payload})
+	body, err := json.Marshal(wireCommand[Payload](c))
 	if err != nil {
 		return nil, fmt.Errorf("encode command %d: %w", c.Kind(), err)
 	}
