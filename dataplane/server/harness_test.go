@@ -183,7 +183,7 @@ func start(t testing.TB) *region {
 	must(t, err)
 	material, err := mtls.Load(files)
 	must(t, err)
-	r.roots = material.Roots
+	r.roots = material.Roots()
 
 	keys, err := local.OpenKeyring(local.Options{Dir: filepath.Join(dir, "keys"), Region: r.id})
 	must(t, err)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -234,8 +235,37 @@ func TestLongHeadersAreRefused(t *testing.T) {
 	must(t, err)
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	must(t, err)
-	if resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
-		t.Errorf("got %d", resp.StatusCode)
+	var p api.Problem
+	must(t, json.NewDecoder(resp.Body).Decode(&p))
+	if resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge || p.Status != resp.StatusCode || p.Reason != policy.PayloadTooLarge || p.RequestID == "" {
+		t.Errorf("got %d %+v", resp.StatusCode, p)
+	}
+}
+
+// What net/http refuses by itself is a problem document too.
+func TestMalformedHeadsAreProblems(t *testing.T) {
+	r := start(t)
+	host := "Host: 127.0.0.1\r\n"
+	for name, head := range map[string]string{
+		"two lengths":       "POST /v1/calls HTTP/1.1\r\n" + host + "Content-Length: 6\r\nContent-Length: 7\r\n\r\n",
+		"unknown coding":    "POST /v1/calls HTTP/1.1\r\n" + host + "Transfer-Encoding: xchunked\r\n\r\n",
+		"negative length":   "POST /v1/calls HTTP/1.1\r\n" + host + "Content-Length: -1\r\n\r\n",
+		"no host":           "GET /v1/calls HTTP/1.1\r\n\r\n",
+		"bad escape":        "GET /v1/calls/%zz HTTP/1.1\r\n" + host + "\r\n",
+		"no request at all": "hello\r\n\r\n",
+	} {
+		conn, err := tls.Dial("tcp", r.addr, &tls.Config{RootCAs: r.roots, ServerName: "api.ie1.example.test"})
+		must(t, err)
+		must(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+		_, err = conn.Write([]byte(head))
+		must(t, err)
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		must(t, err)
+		var p api.Problem
+		if err := json.NewDecoder(resp.Body).Decode(&p); err != nil || resp.StatusCode != http.StatusBadRequest || p.Reason != policy.InvalidArgument || p.RequestID != resp.Header.Get("X-Request-Id") {
+			t.Errorf("%s: %d %+v %v", name, resp.StatusCode, p, err)
+		}
+		_ = conn.Close()
 	}
 }
 

@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"crypto/tls"
 	"net"
 	"net/http"
 	"strconv"
@@ -56,7 +55,7 @@ func (s *Server) linger(conn net.Conn, writeErr error) {
 		_ = wireOf(conn).Close()
 		return
 	}
-	if t, ok := conn.(*tls.Conn); ok {
+	if t, ok := conn.(spoken); ok {
 		_ = t.CloseWrite() // the end of the answer, authenticated
 	}
 	wire := wireOf(conn)

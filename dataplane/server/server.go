@@ -131,7 +131,7 @@ func (s *Server) newHTTP() *http.Server {
 func (s *Server) Serve(l net.Listener) error {
 	config := s.o.TLS.Clone()
 	config.NextProtos = []string{"http/1.1"}
-	err := s.http.Serve(tls.NewListener(newWires(l, maxConnections), config))
+	err := s.http.Serve(spokenListener{newWires(l, maxConnections), config})
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"net"
 	"sync"
@@ -70,7 +69,7 @@ func (c *wire) CloseWrite() error {
 // wireOf finds the connection below TLS.
 func wireOf(conn net.Conn) *wire {
 	switch c := conn.(type) {
-	case *tls.Conn:
+	case spoken:
 		return wireOf(c.NetConn())
 	case *wire:
 		return c
