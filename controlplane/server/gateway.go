@@ -257,7 +257,7 @@ func shape(message string) string {
 func routingProblem(w http.ResponseWriter, r *http.Request, code int) {
 	id := r.Header.Get("X-Request-Id")
 	if code != http.StatusMethodNotAllowed {
-		api.WriteProblem(w, policy.Errorf(policy.NotFound, "no such path; the OpenAPI document at /openapi.json lists all"), id)
+		api.WriteProblem(w, noSuchPath(r.URL.Path), id)
 		return
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
