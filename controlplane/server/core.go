@@ -42,17 +42,16 @@ func (c *core) write(ctx context.Context, req proto.Message, plan func() (store.
 	if err != nil {
 		return store.Result{}, err
 	}
-	if stamp.IdempotencyKey != "" {
-		res, seen, err := c.store.Replay(stamp)
-		if err != nil {
-			return store.Result{}, err
-		}
-		if seen {
-			return res, c.settle(ctx, res)
-		}
+	if res, seen, err := c.replayed(ctx, stamp); err != nil || seen {
+		return res, err
 	}
 	payload, err := plan()
 	if err != nil {
+		// An earlier sending of this very request may have had its effect between
+		// the look above and the plan, which then refuses because of that effect.
+		if res, seen, err := c.replayed(ctx, stamp); err != nil || seen {
+			return res, err
+		}
 		return store.Result{}, err
 	}
 	res, err := c.replica.Propose(ctx, store.Command{Stamp: stamp, Payload: payload})
@@ -60,6 +59,18 @@ func (c *core) write(ctx context.Context, req proto.Message, plan func() (store.
 		return store.Result{}, err
 	}
 	return res, c.settle(ctx, res)
+}
+
+// replayed finds what the request's idempotency key did before; seen is false
+// when it is new, or there is none.
+func (c *core) replayed(ctx context.Context, stamp store.Stamp) (res store.Result, seen bool, err error) {
+	if stamp.IdempotencyKey == "" {
+		return store.Result{}, false, nil
+	}
+	if res, seen, err = c.store.Replay(stamp); err == nil && seen {
+		err = c.settle(ctx, res)
+	}
+	return res, seen, err
 }
 
 func (c *core) settle(ctx context.Context, res store.Result) error {

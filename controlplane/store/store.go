@@ -205,10 +205,11 @@ func (s *Store) breakDown(err error) error {
 	return err
 }
 
-// usable reports why the store refuses everything, if it does.
+// usable reports why the store refuses everything, if it does. That is
+// UNAVAILABLE: nothing was done here, and another node can answer.
 func (s *Store) usable() error {
 	if err := s.broken.Load(); err != nil {
-		return *err
+		return &policy.Error{Reason: policy.NotReady, Message: "this node's state cannot be used and the node is stopping: ask another", Cause: *err}
 	}
 	return nil
 }
