@@ -147,7 +147,7 @@ func installSnapshot(n *nemesis) (string, error) {
 		return "", err
 	}
 	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); {
-		if at, err := n.applied(); err == nil && at > begin+2*snapshotEvery {
+		if at, err := n.applied(); err == nil && at > begin+trailingLogs+2*snapshotEvery {
 			break
 		}
 		n.hold(50*time.Millisecond, 50*time.Millisecond)

@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/domicile-io/domicile/api"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/internal/chaos"
 )
@@ -136,4 +137,44 @@ func TestINV10_TheTenantCheckIsNotOnlyInREST(t *testing.T) {
 
 func withToken(ctx context.Context, token string) context.Context {
 	return withPair(ctx, "authorization", "Bearer "+token)
+}
+
+// Sendings of one request that run into each other have one effect, and all are
+// answered by it: none may be told that the etag has changed, which it has by
+// its own doing.
+func TestINV31_SendingsAtOnceHaveOneEffectAndOneAnswer(t *testing.T) {
+	w, c, x := quiet(t)
+	for round := range 60 {
+		from, etag := x.last()
+		kept, err := strconv.ParseUint(from, 10, 32)
+		check(t, err)
+		key := uuidOf(kept, round)
+		var mu sync.Mutex
+		var all sync.WaitGroup
+		answers := map[string]int{}
+		for i := range 48 {
+			late := time.Duration(rand.IntN(6000)) * time.Microsecond // so that some arrive as the first takes effect
+			all.Go(func() {
+				<-time.After(late)
+				ctx, cancel := context.WithTimeout(w.authorized(t.Context(), "idempotency-key", key, "if-match", strconv.Quote(etag)), 10*time.Second)
+				defer cancel()
+				p, err := controlv1.NewPolicyServiceClient(w.conns[w.voters[i%len(w.voters)]]).PutPolicy(ctx, &controlv1.PutPolicyRequest{Tenant: x.name, Rules: rules(uint32(kept) - 1)})
+				mu.Lock()
+				defer mu.Unlock()
+				answer := p.GetEtag()
+				if err != nil {
+					answer = string(api.AsError(api.FromGRPC(err)).Reason)
+				}
+				answers[answer]++
+				if err == nil {
+					x.seen(policyOutput(p).value, p.GetEtag())
+				}
+			})
+		}
+		all.Wait()
+		if len(answers) != 1 {
+			t.Fatalf("round %d: one request had the answers %v", round, answers)
+		}
+	}
+	c.report(t)
 }

@@ -26,9 +26,11 @@ const (
 	raftService chaos.Service = "raft"
 	grpcService chaos.Service = "grpc"
 
-	// Small, so that a voter that was away for a second needs a snapshot.
-	snapshotEvery = 250
-	trailingLogs  = 50
+	// Small, so that a voter that was away for some seconds needs a snapshot; but the
+	// log must reach back further than what is written while one is sent, or a
+	// voter would for ever be sent the next one.
+	snapshotEvery = 300
+	trailingLogs  = 800
 
 	heartbeat  = 300 * time.Millisecond
 	volumeSize = 128 << 20
