@@ -31,13 +31,13 @@ type Signer struct {
 	origin string
 	key    string // verifier key, as signed notes write it
 	hash   uint32
-	sign   func([]byte) []byte
+	sign   func([]byte) ([]byte, error)
 }
 
 // NewSigner makes a signer of a log's checkpoints. sign makes the Ed25519
 // signature of a message by the key whose public half is given; the private
 // half stays where it is.
-func NewSigner(origin string, public ed25519.PublicKey, sign func(message []byte) []byte) (*Signer, error) {
+func NewSigner(origin string, public ed25519.PublicKey, sign func(message []byte) ([]byte, error)) (*Signer, error) {
 	if len(public) != ed25519.PublicKeySize {
 		return nil, fmt.Errorf("audit key has %d bytes, want %d", len(public), ed25519.PublicKeySize)
 	}
@@ -81,4 +81,4 @@ func (n noteSigner) Name() string { return n.s.origin }
 func (n noteSigner) KeyHash() uint32 { return n.s.hash }
 
 // Sign implements note.Signer.
-func (n noteSigner) Sign(message []byte) ([]byte, error) { return n.s.sign(message), nil }
+func (n noteSigner) Sign(message []byte) ([]byte, error) { return n.s.sign(message) }

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"crypto/ed25519"
+	"errors"
 	"strings"
 	"testing"
 
@@ -34,7 +35,7 @@ func TestCheckpointIsFrozen(t *testing.T) {
 
 func TestNewSignerRefuses(t *testing.T) {
 	_, public := signer(t)
-	none := func([]byte) []byte { return nil }
+	none := func([]byte) ([]byte, error) { return nil, errors.New("no key") }
 	for name, c := range map[string]struct {
 		origin string
 		public ed25519.PublicKey
@@ -46,5 +47,10 @@ func TestNewSignerRefuses(t *testing.T) {
 	s, _ := signer(t)
 	if s.Origin() != "domicile/CL00000000000000000000000000000001/control" {
 		t.Error(s.Origin())
+	}
+	if s, err := NewSigner("a", public, none); err != nil {
+		t.Error(err)
+	} else if _, err := s.Sign(1, Hash{}); err == nil {
+		t.Error("signed without a signature")
 	}
 }

@@ -47,7 +47,7 @@ func signer(t testing.TB) (*Signer, ed25519.PublicKey) {
 	t.Helper()
 	private := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
 	public := private.Public().(ed25519.PublicKey)
-	s, err := NewSigner(Origin("CL00000000000000000000000000000001"), public, func(m []byte) []byte { return ed25519.Sign(private, m) })
+	s, err := NewSigner(Origin("CL00000000000000000000000000000001"), public, func(m []byte) ([]byte, error) { return ed25519.Sign(private, m), nil })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -61,7 +61,7 @@ func sign(t rapid.TB, rs [][]byte) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := audit.NewSigner(audit.Origin(cluster), private.Public().(ed25519.PublicKey), func(m []byte) []byte { return ed25519.Sign(private, m) })
+	s, err := audit.NewSigner(audit.Origin(cluster), private.Public().(ed25519.PublicKey), func(m []byte) ([]byte, error) { return ed25519.Sign(private, m), nil })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"time"
 
+	"github.com/domicile-io/domicile/audit"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -53,7 +54,12 @@ func (c Command) Kind() Kind {
 }
 
 // Payload is one of the payload types of this package.
-type Payload interface{ kind() Kind }
+type Payload interface {
+	kind() Kind
+	// subject says, for the audit log, what the command does to which object. Each
+	// id is one that Apply has checked.
+	subject() (audit.Action, string)
+}
 
 // InitCluster seeds an empty store. Refused with ALREADY_EXISTS afterwards.
 type InitCluster struct {
@@ -177,6 +183,18 @@ func (DeleteKey) kind() Kind    { return KindDeleteKey }
 func (PutRegion) kind() Kind    { return KindPutRegion }
 func (CreateToken) kind() Kind  { return KindCreateToken }
 func (Nop) kind() Kind          { return KindNop }
+
+func (p InitCluster) subject() (audit.Action, string)  { return "cluster.init", p.ClusterID }
+func (p CreateTenant) subject() (audit.Action, string) { return "tenant.create", string(p.ID) }
+func (p UpdateTenant) subject() (audit.Action, string) { return "tenant.update", string(p.ID) }
+func (p PutPolicy) subject() (audit.Action, string)    { return "policy.put", string(p.Tenant) }
+func (p AddChange) subject() (audit.Action, string)    { return "change.add", p.ID }
+func (p RejectChange) subject() (audit.Action, string) { return "change.reject", p.ID }
+func (p CreateKey) subject() (audit.Action, string)    { return "key.create", string(p.Key.ID) }
+func (p DeleteKey) subject() (audit.Action, string)    { return "key.delete", string(p.ID) }
+func (p PutRegion) subject() (audit.Action, string)    { return "region.put", string(p.Region.ID) }
+func (p CreateToken) subject() (audit.Action, string)  { return "token.create", p.Token.Principal }
+func (Nop) subject() (audit.Action, string)            { return "", "" } // changes nothing
 
 // Entry is one committed entry of the Raft log.
 type Entry struct {

@@ -17,6 +17,7 @@ import (
 type entry struct {
 	tx      *bolt.Tx
 	stamp   Stamp
+	command []byte           // as it stands in the Raft log
 	before  uint64           // revision before this command
 	regions *policy.Topology // as of the command before this one
 	changed bool             // takes the next revision
@@ -67,6 +68,7 @@ func (e *entry) touch(region policy.RegionID, row string) {
 func (e *entry) commit() error {
 	for _, w := range e.writes {
 		b := e.tx.Bucket(w.bucket)
+		b.FillPercent = fill(w.bucket)
 		var err error
 		if w.content == nil {
 			err = b.Delete(w.key)
@@ -80,7 +82,7 @@ func (e *entry) commit() error {
 	return nil
 }
 
-// run applies one command: replay, handler, change log, idempotency.
+// run applies one command: replay, handler, change log, audit leaf, idempotency.
 func (e *entry) run(c Command) (Result, error) {
 	if f := checkStamp(c.Stamp); f != nil {
 		return Result{Kind: c.Kind(), Revision: e.before, Err: f.refusal()}, nil
@@ -89,6 +91,9 @@ func (e *entry) run(c Command) (Result, error) {
 		return r, err
 	}
 	body, err := e.handle(c.Payload)
+	if err == nil && e.changed {
+		err = e.record(c)
+	}
 	var refusal *policy.Error
 	switch {
 	case errors.As(err, &refusal):

@@ -37,7 +37,8 @@ func syncFolder(path string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// verify reads every value and checks its checksum. A torn page may make bbolt
+// verify reads every value and checks its checksum, and that the audit log
+// ends where the state does. A torn page may make bbolt
 // panic or fault; both become errors here.
 func verify(db *bolt.DB) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
@@ -56,7 +57,7 @@ func verify(db *bolt.DB) (err error) {
 				return err
 			}
 		}
-		return nil
+		return checkAudit(tx)
 	})
 }
 

@@ -10,7 +10,7 @@ import (
 
 // Format is the version of everything in this file. A store of another format
 // is refused: reading it is the work of a migration, not of a guess.
-const Format = 1
+const Format = 2
 
 // Limits. Each is checked in Apply, so that they hold whoever proposes.
 const (
@@ -24,7 +24,7 @@ const (
 )
 
 // The buckets. "→" is key → value; values are sealed JSON (see seal), but for
-// the indexes, whose values are sealed and empty. All since format 1.
+// the indexes, whose values are sealed and empty. Since format 1, unless said.
 var (
 	bucketMeta = []byte("meta") // see the meta keys below
 
@@ -46,6 +46,10 @@ var (
 	bucketLog         = []byte("log")         // revision (8 bytes, big-endian) → logRecord: bundle rows that it touched
 	bucketIdempotency = []byte("idempotency") // actor 0 key → idempotent
 	bucketExpiry      = []byte("idem_expiry") // stamped Unix ns (8 bytes) + idempotency key → (index)
+
+	// Since format 2. Values are sealed bytes, not JSON of ours: a leaf's are hashed.
+	bucketLeaves = []byte("audit_leaves") // number (8 bytes, big-endian; revision-1) → audit leaf
+	bucketHashes = []byte("audit_hashes") // number (8 bytes, big-endian) → hash of the audit tree
 )
 
 // The meta keys.
@@ -60,7 +64,7 @@ var (
 var buckets = [][]byte{
 	bucketMeta, bucketTenants, bucketSlugs, bucketPolicies, bucketKeys, bucketRegions, bucketFeatures,
 	bucketEntities, bucketBases, bucketChanges, bucketTokens, bucketTenantKeys, bucketPending,
-	bucketHomes, bucketPairs, bucketLog, bucketIdempotency, bucketExpiry,
+	bucketHomes, bucketPairs, bucketLog, bucketIdempotency, bucketExpiry, bucketLeaves, bucketHashes,
 }
 
 // position is where in the Raft log the state stands.

@@ -176,7 +176,7 @@ func (s *Store) applyAll(tx *bolt.Tx, entries []Entry, results []Result) (*curso
 		} else if err != nil {
 			return nil, fmt.Errorf("entry %d: %w", en.Index, err)
 		}
-		e := entry{tx: tx, stamp: c.Stamp, before: next.revision, regions: next.topology}
+		e := entry{tx: tx, stamp: c.Stamp, command: en.Data, before: next.revision, regions: next.topology}
 		if results[i], err = e.run(c); err != nil {
 			return nil, fmt.Errorf("entry %d: %w", en.Index, err)
 		}
