@@ -53,6 +53,12 @@ func queries(path string) []string {
 		return append(pages, "state")
 	case slices.Contains(lists, path[strings.LastIndexByte(path, '/')+1:]):
 		return pages
+	case path == "/v1/audit/leaves":
+		return []string{"start", "count"}
+	case path == "/v1/audit/proof":
+		return []string{"index", "size"}
+	case path == "/v1/audit/consistency":
+		return []string{"old_size", "size"}
 	}
 	return nil
 }
@@ -79,7 +85,7 @@ func (s *Server) gateway() (http.Handler, error) {
 	for _, register := range []func(context.Context, *runtime.ServeMux, *grpc.ClientConn) error{
 		controlv1.RegisterTenantServiceHandler, controlv1.RegisterKeyServiceHandler, controlv1.RegisterPolicyServiceHandler,
 		controlv1.RegisterChangeServiceHandler, controlv1.RegisterRecipientServiceHandler, controlv1.RegisterRegionServiceHandler,
-		controlv1.RegisterOperationsServiceHandler,
+		controlv1.RegisterOperationsServiceHandler, controlv1.RegisterAuditServiceHandler,
 	} {
 		if err := register(context.Background(), mux, s.own); err != nil {
 			return nil, fmt.Errorf("register the gateway: %w", err)

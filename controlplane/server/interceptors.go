@@ -54,14 +54,16 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	if forwarded || err != nil {
 		return resp, err
 	}
-	who, err := authenticate(ctx, s.store, time.Now())
-	if err != nil {
-		return nil, err
+	who := caller{}
+	if !p.open {
+		if who, err = authenticate(ctx, s.store, time.Now()); err != nil {
+			return nil, err
+		}
+		if err := p.allow(who); err != nil {
+			return nil, err
+		}
 	}
 	who.node, c.caller = c.node, who
-	if err := p.allow(who); err != nil {
-		return nil, err
-	}
 	if err := s.valid.check(ctx, req); err != nil {
 		return nil, err
 	}

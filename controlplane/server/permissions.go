@@ -33,6 +33,7 @@ type permission struct {
 	nodes []mtls.Role // connections that may call it by their certificate alone
 	write bool
 	local bool // answered by the voter that was asked, leader or not
+	open  bool // anybody may call it, without a credential
 }
 
 var (
@@ -40,6 +41,7 @@ var (
 	operations = []role{operator, auditor, terraform}
 	owners     = []role{operator, terraform, tenantAdmin}
 	placers    = []role{operator, terraform}
+	inspectors = []role{operator, auditor}
 )
 
 // permissions is the one table. What has no row is denied, and
@@ -85,6 +87,11 @@ var permissions = map[string]permission{
 	controlv1.OperationsService_GetClusterStatus_FullMethodName: {roles: operations, local: true},
 	controlv1.OperationsService_CreateToken_FullMethodName:      {roles: []role{operator}, write: true},
 
+	controlv1.AuditService_ListLeaves_FullMethodName:       {roles: inspectors},
+	controlv1.AuditService_GetCheckpoint_FullMethodName:    {open: true, local: true},
+	controlv1.AuditService_ProveLeaf_FullMethodName:        {roles: inspectors},
+	controlv1.AuditService_ProveConsistency_FullMethodName: {roles: inspectors},
+
 	controlv1.DistributionService_Subscribe_FullMethodName: {nodes: []mtls.Role{mtls.DataPlane}, local: true},
 }
 
@@ -94,7 +101,7 @@ func (p permission) admit(id mtls.Identity) error {
 	if slices.Contains(p.nodes, id.Role) {
 		return nil
 	}
-	if len(p.roles) > 0 && (id.Role == mtls.Gateway || id.Role == mtls.ControlPlane) {
+	if (len(p.roles) > 0 || p.open) && (id.Role == mtls.Gateway || id.Role == mtls.ControlPlane) {
 		return nil
 	}
 	return denied()

@@ -17,5 +17,8 @@ func (s *Server) Ready() error {
 	} else if err != nil {
 		return errors.New("the state cannot be read")
 	}
+	if s.store.Revision() == 0 { // written, but the regions that calls see are not these yet
+		return errors.New("the cluster is being initialised")
+	}
 	return nil
 }

@@ -84,7 +84,9 @@ func New(o Options) (*Server, error) {
 		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxHeaderListSize(maxHeader), grpc.MaxConcurrentStreams(1024), grpc.ConnectionTimeout(5*time.Second),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 15 * time.Second, Timeout: 5 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}))
-	s.register()
+	if err := s.register(o.Signer); err != nil {
+		return nil, err
+	}
 	if s.own, err = dial(o.GRPC.Addr().String(), o.GatewayTLS); err != nil {
 		return nil, err
 	}
@@ -97,7 +99,12 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-func (s *Server) register() {
+func (s *Server) register(signer *bundle.Signer) error {
+	log, err := newAuditService(s.core, signer)
+	if err != nil {
+		return fmt.Errorf("sign the audit log: %w", err)
+	}
+	controlv1.RegisterAuditServiceServer(s.grpc, log)
 	controlv1.RegisterTenantServiceServer(s.grpc, tenantService{core: s.core})
 	controlv1.RegisterKeyServiceServer(s.grpc, keyService{core: s.core})
 	controlv1.RegisterPolicyServiceServer(s.grpc, policyService{core: s.core})
@@ -106,6 +113,7 @@ func (s *Server) register() {
 	controlv1.RegisterRegionServiceServer(s.grpc, regionService{core: s.core})
 	controlv1.RegisterOperationsServiceServer(s.grpc, operationsService{core: s.core})
 	controlv1.RegisterDistributionServiceServer(s.grpc, distributionService{core: s.core})
+	return nil
 }
 
 // Serve answers on both listeners in the background; fatal is called when one

@@ -13,8 +13,7 @@ var unbuilt = regexp.MustCompile(`^/v1/(` +
 	`tenants/[^/]+/moves(/[^/]+)?|` +
 	`tenants/[^/]+/signing_keys|` +
 	`tenants/[^/]+:(suspend|resume)|` +
-	`nodes/[^/]+:(admit|evict)|` +
-	`audit/(leaves|checkpoint|proof)` +
+	`nodes/[^/]+:(admit|evict)` +
 	`)$`)
 
 // noSuchPath is the answer to a path that no method has.

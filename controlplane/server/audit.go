@@ -1,0 +1,96 @@
+package server
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/domicile-io/domicile/api/bundle"
+	controlv1 "github.com/domicile-io/domicile/api/control/v1"
+	"github.com/domicile-io/domicile/audit"
+)
+
+type auditService struct {
+	controlv1.UnimplementedAuditServiceServer
+	*core
+	signer      *audit.Signer
+	certificate string
+	last        *atomic.Pointer[signedCheckpoint]
+}
+
+// signedCheckpoint is kept because nobody needs a credential to ask for it: one
+// size is read and signed once.
+type signedCheckpoint struct {
+	size uint64
+	note string
+}
+
+func newAuditService(c *core, s *bundle.Signer) (auditService, error) {
+	key, certificate := s.Certified()
+	signer, err := audit.NewSigner(audit.Origin(c.cluster), key, s.SignCheckpoint)
+	return auditService{core: c, signer: signer, certificate: hex.EncodeToString(certificate), last: &atomic.Pointer[signedCheckpoint]{}}, err
+}
+
+// ListLeaves implements controlv1.AuditServiceServer.
+func (s auditService) ListLeaves(_ context.Context, req *controlv1.ListLeavesRequest) (*controlv1.ListLeavesResponse, error) {
+	limit := int(req.GetCount())
+	if limit == 0 {
+		limit = defaultPage
+	}
+	leaves, size, err := s.store.AuditLeaves(req.GetStart(), limit)
+	if err != nil {
+		return nil, err
+	}
+	out := &controlv1.ListLeavesResponse{Size: size}
+	for _, l := range leaves {
+		out.Leaves = append(out.Leaves, string(l))
+	}
+	return out, nil
+}
+
+// GetCheckpoint implements controlv1.AuditServiceServer. It shows what this
+// voter has applied; that is committed, and so the beginning of what any other
+// voter will ever show.
+func (s auditService) GetCheckpoint(context.Context, *controlv1.GetCheckpointRequest) (*controlv1.Checkpoint, error) {
+	kept := s.last.Load()
+	if kept == nil || kept.size != s.store.Revision() {
+		size, root, err := s.store.AuditRoot()
+		if err != nil {
+			return nil, err
+		}
+		note, err := s.signer.Sign(size, root)
+		if err != nil {
+			return nil, err
+		}
+		kept = &signedCheckpoint{size: size, note: string(note)}
+		s.last.Store(kept)
+	}
+	return &controlv1.Checkpoint{Note: kept.note, Key: s.signer.VerifierKey(), Certificate: s.certificate}, nil
+}
+
+// ProveLeaf implements controlv1.AuditServiceServer.
+func (s auditService) ProveLeaf(_ context.Context, req *controlv1.ProveLeafRequest) (*controlv1.LeafProof, error) {
+	leaf, size, proof, err := s.store.AuditInclusion(req.GetIndex(), req.GetSize())
+	if err != nil {
+		return nil, err
+	}
+	return &controlv1.LeafProof{Index: req.GetIndex(), Size: size, Leaf: string(leaf), Hashes: hexOf(proof)}, nil
+}
+
+// ProveConsistency implements controlv1.AuditServiceServer.
+func (s auditService) ProveConsistency(_ context.Context, req *controlv1.ProveConsistencyRequest) (*controlv1.ConsistencyProof, error) {
+	size, proof, err := s.store.AuditConsistency(req.GetOldSize(), req.GetSize())
+	if err != nil {
+		return nil, err
+	}
+	return &controlv1.ConsistencyProof{OldSize: req.GetOldSize(), Size: size, Hashes: hexOf(proof)}, nil
+}
+
+func hexOf(hashes []audit.Hash) []string {
+	out := make([]string, len(hashes))
+	for i, h := range hashes {
+		out[i] = fmt.Sprintf("%x", h)
+	}
+	return out
+}
