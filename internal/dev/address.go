@@ -1,6 +1,7 @@
 package dev
 
 import (
+	"encoding/hex"
 	"path/filepath"
 	"strings"
 )
@@ -47,7 +48,8 @@ func (e *Environment) Variables() [][2]string {
 	for _, r := range e.Regions() {
 		vars = append(vars, [2]string{"DOMICILE_" + strings.ToUpper(r) + "_URL", e.RegionURL(r)})
 	}
-	return append(vars, [2]string{"DOMICILE_CA", e.CAFile()}, [2]string{"DOMICILE_TOKEN", e.Token()})
+	return append(vars, [2]string{"DOMICILE_CA", e.CAFile()}, [2]string{"DOMICILE_TOKEN", e.Token()},
+		[2]string{"DOMICILE_ROOT_KEY", hex.EncodeToString(e.pki.rootPublic)})
 }
 
 // listeners names every listener with what it is for; the order decides ports of a first start.
