@@ -3,8 +3,11 @@ package store
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"os"
+	"path/filepath"
 	"reflect"
 	"testing"
 
@@ -233,6 +236,43 @@ func TestINV27_LogAndStateEndTogether(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// A commit that was cut before its last write is as if it had never begun:
+// neither the change nor its leaf is there, whichever change it was.
+func TestINV27_ACommitCutShortLeavesNeitherChangeNorLeaf(t *testing.T) {
+	f := empty(t)
+	path := filepath.Join(t.TempDir(), "cut.db")
+	for _, e := range history(t) {
+		before, index := f.Revision(), f.current.Load().applied.Index
+		_, err := f.Apply([]Entry{e})
+		check(t, err)
+		file, err := os.ReadFile(f.path)
+		check(t, err)
+		check(t, os.WriteFile(path, withoutLastCommit(t, file), 0o600))
+		cut, err := Open(Options{Path: path})
+		check(t, err)
+		if at, _ := cut.Applied(); at != index || cut.Revision() != before {
+			t.Fatalf("entry %d: cut to index %d, revision %d; want %d, %d", e.Index, at, cut.Revision(), index, before)
+		}
+		auditOf(t, cut)
+		check(t, cut.Close())
+	}
+}
+
+// withoutLastCommit spoils the newer of bbolt's two meta pages, which a commit
+// writes last.
+func withoutLastCommit(t testing.TB, file []byte) []byte {
+	t.Helper()
+	page := os.Getpagesize()
+	const header, txid, checksum = 16, 48, 56 // offsets: of meta in its page, of fields in meta
+	at := func(n int) int { return n*page + header }
+	newer := 0
+	if binary.NativeEndian.Uint64(file[at(1)+txid:]) > binary.NativeEndian.Uint64(file[at(0)+txid:]) {
+		newer = 1
+	}
+	file[at(newer)+checksum] ^= 0xff
+	return file
 }
 
 // BenchmarkAudit is what the log costs one command: the same change with and
