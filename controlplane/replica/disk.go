@@ -53,6 +53,26 @@ func (d *disk) StoreLogs(logs []*raft.Log) error {
 	return d.guard("append", func() error { return d.BoltStore.StoreLogs(logs) })
 }
 
+// GetLog implements raft.LogStore. An entry that was damaged on our disk must not
+// be sent to another voter, which would store it, fail when it applies it, and
+// stop though its own disk is well: so this node stops instead.
+func (d *disk) GetLog(index uint64, l *raft.Log) error {
+	err := d.BoltStore.GetLog(index, l)
+	if errors.Is(err, raft.ErrLogNotFound) {
+		return err // compacted: the other side gets a snapshot
+	}
+	if err == nil && l.Type == raft.LogCommand {
+		_, err = checkSum(l.Data)
+	}
+	if err == nil && l.Index != index {
+		err = fmt.Errorf("raft log: entry %d says that it is entry %d: restore this voter from its peers", index, l.Index)
+	}
+	if err != nil {
+		d.fatal(fmt.Errorf("read entry %d: %w", index, err))
+	}
+	return err
+}
+
 // DeleteRange implements raft.LogStore.
 func (d *disk) DeleteRange(from, to uint64) error {
 	return d.guard("truncate", func() error { return d.BoltStore.DeleteRange(from, to) })
