@@ -49,12 +49,14 @@ func (p Peer) admits(own, id Identity) error {
 // would carry an identity that an authority taken out of the bundle had given.
 func (m *Material) Server(p Peer) *tls.Config {
 	check := p.check(m.Identity)
-	return &tls.Config{MinVersion: tls.VersionTLS13, ClientAuth: tls.RequireAndVerifyClientCert, VerifyConnection: check,
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-			v := m.latest()
-			return &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{v.leaf}, SessionTicketsDisabled: true,
-				ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: v.roots, VerifyConnection: check}, nil
-		}}
+	config := &tls.Config{MinVersion: tls.VersionTLS13, ClientAuth: tls.RequireAndVerifyClientCert, VerifyConnection: check}
+	config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		v := m.latest()
+		return &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{v.leaf}, SessionTicketsDisabled: true,
+			ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: v.roots, VerifyConnection: check,
+			NextProtos: config.NextProtos}, nil // what the caller set on the configuration that it was given
+	}
+	return config
 }
 
 // PublicServer serves clients that need no certificate (tenants, people); one
