@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -86,6 +88,22 @@ func (d *disk) Set(key, value []byte) error {
 // SetUint64 implements raft.StableStore.
 func (d *disk) SetUint64(key []byte, value uint64) error {
 	return d.guard("vote", func() error { return d.BoltStore.SetUint64(key, value) })
+}
+
+// dropUnfinished removes the snapshots that a crash or a full disk cut short.
+// Raft passes over them and leaves them; each may be as large as the state, so that
+// a disk which was full once would stay full.
+func dropUnfinished(dir string) error {
+	left, err := filepath.Glob(filepath.Join(dir, "snapshots", "*.tmp"))
+	if err != nil {
+		return fmt.Errorf("list unfinished snapshots: %w", err)
+	}
+	for _, path := range left {
+		if err := os.RemoveAll(path); err != nil {
+			return fmt.Errorf("remove an unfinished snapshot: %w", err)
+		}
+	}
+	return nil
 }
 
 // bbolt's pages carry no checksum and neither do Raft's entries, so each

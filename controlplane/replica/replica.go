@@ -66,6 +66,9 @@ func Open(o Options) (*Replica, error) {
 
 func (r *Replica) start() error {
 	conf := r.o.raftConfig()
+	if err := dropUnfinished(r.o.Dir); err != nil {
+		return err
+	}
 	snaps, err := raft.NewFileSnapshotStoreWithLogger(r.o.Dir, keepSnapshots, conf.Logger)
 	if err != nil {
 		return fmt.Errorf("open snapshots: %w", err)

@@ -289,3 +289,18 @@ func BenchmarkCreateTenant64Clients(b *testing.B) {
 		}
 	})
 }
+
+// What a crash in the middle of a snapshot leaves is removed at the next start.
+func TestUnfinishedSnapshotsAreRemoved(t *testing.T) {
+	c := startCluster(t, 1, nil)
+	c.tenant(1)
+	c.kill("cp1")
+	left := filepath.Join(c.dir, "cp1", "raft", "snapshots", "2-7-1700000000000.tmp")
+	check(t, os.MkdirAll(left, 0o700))
+	check(t, os.WriteFile(filepath.Join(left, "state.bin"), []byte("half"), 0o600))
+	c.start("cp1", nil)
+	if _, err := os.Stat(left); !os.IsNotExist(err) {
+		t.Errorf("an unfinished snapshot was left: %v", err)
+	}
+	c.tenant(2)
+}
