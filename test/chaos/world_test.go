@@ -33,7 +33,7 @@ const (
 	trailingLogs  = 800
 
 	heartbeat  = 300 * time.Millisecond
-	volumeSize = 128 << 20
+	volumeSize = 768 << 20
 )
 
 // world is the control plane under test: processes, the network between them,
