@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"testing"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 	"pgregory.net/rapid"
@@ -114,6 +115,10 @@ func TestEveryKindHasItsActionAndResource(t *testing.T) {
 	for text, p := range want {
 		if action, resource := p.subject(); string(action)+" "+resource != text {
 			t.Errorf("%T is recorded as %q, want %q", p, string(action)+" "+resource, text)
+		}
+		action, resource := p.subject()
+		if _, err := (audit.Leaf{Time: time.Unix(1, 0), Actor: actor, Action: action, Resource: resource, Revision: 1, Command: hexHash("x")}).Encode(); err != nil && p.kind() != KindNop {
+			t.Errorf("%T could never be applied: %v", p, err)
 		}
 		covered[p.kind()] = true
 	}
