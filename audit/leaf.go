@@ -36,7 +36,7 @@ type Leaf struct {
 // address or a telephone number (invariant 29).
 var (
 	actorForm    = regexp.MustCompile(`^((PR|ND)[0-9a-f]{32}|bootstrap)$`)
-	actionForm   = regexp.MustCompile(`^[a-z]{1,20}\.[a-z]{1,20}$`)
+	actionForm   = regexp.MustCompile(`^[a-z_]{1,20}\.[a-z_]{1,20}$`)
 	resourceForm = regexp.MustCompile(`^([A-Z]{2}[0-9a-f]{32}|[a-z]{2}[0-9]{1,2})$`)
 	commandForm  = regexp.MustCompile(`^[0-9a-f]{64}$`)
 )

@@ -25,7 +25,7 @@ type Leaf struct {
 
 var (
 	actors    = regexp.MustCompile(`^(PR[0-9a-f]{32}|ND[0-9a-f]{32}|bootstrap)$`)
-	actions   = regexp.MustCompile(`^[a-z]{1,20}\.[a-z]{1,20}$`)
+	actions   = regexp.MustCompile(`^[a-z_]{1,20}\.[a-z_]{1,20}$`)
 	resources = regexp.MustCompile(`^([A-Z]{2}[0-9a-f]{32}|[a-z]{2}[0-9]{1,2})$`)
 	commands  = regexp.MustCompile(`^[0-9a-f]{64}$`)
 )
