@@ -10,7 +10,7 @@ import (
 
 // The reasons of a Nack.
 const (
-	badSignature = "BAD_SIGNATURE" // the seal does not lead to the pinned root, or is another region's
+	badSignature = "BAD_SIGNATURE" // the seal, or the policy of a tenant that signs, does not lead to the pinned root; or the seal is another region's
 	belowFloor   = "BELOW_FLOOR"   // an earlier revision than this node has persisted
 	badRow       = "BAD_ROW"       // a row, or the order of pushes, is malformed
 	badHash      = "STATE_HASH"    // the rows are not those that were signed
@@ -129,6 +129,9 @@ func (r *replica) takePart(p *controlv1.Push, part *controlv1.SnapshotPart) (ste
 	if err := checkPolicies(v.Topology, o.rows); err != nil {
 		return step{}, refuse(badRow, "snapshot at revision %d: %w", st.Revision, err)
 	}
+	if err := r.trusted(v, o.rows, r.everyTenant()); err != nil {
+		return step{}, refuse(badSignature, "snapshot at revision %d: %w", st.Revision, err)
+	}
 	return step{next: &state{view: v, rows: &o.state, hash: st.StateHash}, first: first, statement: st, sealed: true}, nil
 }
 
@@ -161,6 +164,9 @@ func (r *replica) takeDelta(p *controlv1.Push, d *controlv1.Delta) (step, *refus
 	}
 	if err := checkPolicies(v.Topology, rows); err != nil {
 		return step{}, refuse(badRow, "delta to revision %d: %w", st.Revision, err)
+	}
+	if err := r.trusted(v, rows, d.GetRemoved()); err != nil {
+		return step{}, refuse(badSignature, "delta to revision %d: %w", st.Revision, err)
 	}
 	return step{next: &state{view: v, rows: next, hash: st.StateHash}, statement: st, sealed: true}, nil
 }

@@ -62,7 +62,6 @@ type fsProfile struct {
 type fsRecord struct {
 	vars     map[string]string
 	names    []string // of vars, in order
-	plain    bool     // encode-values is off
 	channel  string   // direction in channel_data
 	profiles []fsProfile
 }

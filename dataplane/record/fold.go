@@ -72,7 +72,7 @@ func (v View) merge(next Record) View {
 	part := partOf(&next)
 	out := View{Record: v.Record, Parts: v.Parts | part}
 	r := &out.Record
-	out.times(v, &next, part)
+	mergeTimes(r, v.Parts, &next, part)
 	if better := part == PartInvite && (v.Parts&PartInvite == 0 || betterCode(next.SIPCode, r.SIPCode)); better {
 		r.SIPCode, r.Status, r.Q850 = next.SIPCode, next.Status, next.Q850
 		r.From, r.To = mergeParty(next.From, r.From), mergeParty(next.To, r.To)
@@ -100,10 +100,9 @@ func (v View) merge(next Record) View {
 	return out
 }
 
-// times merges when things happened. A cdr of the same call replaces an earlier
+// mergeTimes merges when things happened; had is what r was made of. A cdr of the same call replaces an earlier
 // cdr; an acc fills what nobody has said, and its INVITE moves an acc's start.
-func (out *View) times(v View, next *Record, part Parts) {
-	r := &out.Record
+func mergeTimes(r *Record, had Parts, next *Record, part Parts) {
 	switch {
 	case part == PartCDR:
 		if !next.Start.IsZero() {
@@ -119,7 +118,7 @@ func (out *View) times(v View, next *Record, part Parts) {
 			r.End = next.End
 		}
 		r.Duration, r.Billsec = next.Duration, next.Billsec
-	case v.Parts&PartCDR != 0:
+	case had&PartCDR != 0:
 		if r.Ring.IsZero() {
 			r.Ring = next.Ring
 		}

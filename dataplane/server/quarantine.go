@@ -13,10 +13,11 @@ import (
 	"github.com/domicile-io/domicile/policy"
 )
 
+const kindQuarantined policy.IDKind = "QU"
+
 const (
-	kindQuarantined policy.IDKind = "QU"
-	maxReplay                     = 10_000 // items of one replay
-	replayPage                    = 100
+	maxReplay  = 10_000 // items of one replay
+	replayPage = 100
 )
 
 // quarantine lists what could not be parsed, in order of the random ids.

@@ -49,16 +49,15 @@ const (
 // entry is one record in a frame: a version as it was ingested, the folded view
 // of its call, or both at once.
 type entry struct {
-	kind    entryKind
-	salt    [16]byte // versions only: blinds the commitment in receipts
-	call    ref      // the call's first entry
-	listed  int64    // µs; views only, as all below
-	first   int64    // ingest time of the call's first event, µs
-	count   uint64   // versions and events folded in
-	parts   record.Parts
-	adds    record.Contribution
-	version uint64 // versions only: dense per writer and tenant; implied by place
-	record  record.Record
+	kind   entryKind
+	salt   [16]byte // versions only: blinds the commitment in receipts
+	call   ref      // the call's first entry
+	listed int64    // µs; views only, as all below
+	first  int64    // ingest time of the call's first event, µs
+	count  uint64   // versions and events folded in
+	parts  record.Parts
+	adds   record.Contribution
+	record record.Record
 }
 
 func (e *entry) append(dst []byte, self ref, ingest int64) []byte {

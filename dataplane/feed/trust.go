@@ -1,0 +1,60 @@
+package feed
+
+import (
+	"fmt"
+
+	"github.com/domicile-io/domicile/policy"
+)
+
+// The seal of a bundle says that a control plane stands behind it. For a
+// tenant that has enrolled a signing key that is not enough: whoever stole the
+// quorum, or one voter and the bundle key, could seal anything. Such a tenant's
+// rows are held against the pinned root and against what this node had before,
+// which survives restarts in the cache.
+
+// trusted checks the rows of tenants that sign. gone are the rows that the
+// push may take away.
+func (r *replica) trusted(next *View, rows []policy.Row, gone []string) error {
+	for _, row := range rows {
+		if row.Tenant == nil {
+			continue
+		}
+		if err := policy.VerifyRow(r.expect.Cluster, r.expect.Root, r.had(row.RowKey()), row.Tenant); err != nil {
+			return fmt.Errorf("tenant %s: %w", row.Tenant.ID, err)
+		}
+	}
+	for _, key := range gone {
+		old := r.had(key)
+		if old == nil {
+			continue
+		}
+		if _, stays := next.Tenant(old.ID); stays {
+			continue
+		}
+		if err := policy.VerifyRow(r.expect.Cluster, r.expect.Root, old, nil); err != nil {
+			return fmt.Errorf("tenant %s: %w", old.ID, err)
+		}
+	}
+	return nil
+}
+
+// had is the tenant's row in the last good bundle; nil without one.
+func (r *replica) had(key string) *policy.TenantRow {
+	if r.good == nil {
+		return nil
+	}
+	row, _ := r.good.view.rows.get(key)
+	return row.Tenant
+}
+
+// everyTenant lists the rows of tenants in the last good bundle: a snapshot may
+// leave out any of them.
+func (r *replica) everyTenant() (keys []string) {
+	if r.good == nil {
+		return nil
+	}
+	for t := range r.good.view.Tenants() {
+		keys = append(keys, policy.Row{Tenant: t}.RowKey())
+	}
+	return keys
+}

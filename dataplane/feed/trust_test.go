@@ -1,0 +1,164 @@
+package feed
+
+import (
+	"crypto/ed25519"
+	"encoding/hex"
+	"testing"
+
+	"github.com/domicile-io/domicile/api/bundle"
+	controlv1 "github.com/domicile-io/domicile/api/control/v1"
+	"github.com/domicile-io/domicile/internal/mtls"
+	"github.com/domicile-io/domicile/policy"
+)
+
+// realm is a world whose root we hold, and a tenant of it that signs.
+type realm struct {
+	*world
+	rootKey, tenantKey ed25519.PrivateKey
+}
+
+func newRealm(t *testing.T) *realm {
+	t.Helper()
+	w := newWorld(t)
+	r := &realm{world: w}
+	var err error
+	if w.root, r.rootKey, err = ed25519.GenerateKey(nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, r.tenantKey, err = ed25519.GenerateKey(nil); err != nil {
+		t.Fatal(err)
+	}
+	key, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.signer, err = bundle.NewSigner(cluster, private.Seed(), bundle.CertifyKey(r.rootKey, cluster, key), w.root); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// signed is tenant 0's row as an honest control plane sends it.
+func (r *realm) signed(sequence uint64, change ...func(*policy.ResidencyPolicy)) policy.Row {
+	r.t.Helper()
+	row := tenantRow(0, "ie1")
+	t := row.Tenant
+	public := hex.EncodeToString(r.tenantKey.Public().(ed25519.PublicKey))
+	k, err := policy.NewSigningKey(policy.TenantKey, public)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	k.Certificate = policy.Sign(r.rootKey, k.Statement(cluster, t.ID))
+	t.Signers = &policy.Signers{Sequence: sequence, Tenant: []policy.SigningKey{k}}
+	for _, c := range change {
+		c(t.Policy)
+	}
+	hash, err := policy.PolicyHash(t.Policy)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	t.Policy.Signatures = []policy.Signature{policy.Sign(r.tenantKey, policy.PolicyStatement(cluster, t.ID, sequence, hash))}
+	return row
+}
+
+func widen(p *policy.ResidencyPolicy) {
+	p.Classes[policy.CallRecord] = policy.ClassRule{Mode: policy.Restricted}
+}
+
+// A voter that holds the bundle key, and so can seal whatever it likes, tries
+// every way to widen a rule, move a tenant or free it from its signatures. The
+// node keeps its last good bundle and says BAD_SIGNATURE.
+func TestCompromisedVoterCannotWidenWhatATenantSigned(t *testing.T) {
+	key := "t/" + string(tenantID(0))
+	for name, forge := range map[string]func(*realm, *book) *controlv1.Push{
+		"a wider rule under the old signature": func(r *realm, b *book) *controlv1.Push {
+			row := r.signed(5)
+			widen(row.Tenant.Policy)
+			return b.delta(nil, row)
+		},
+		"a wider rule without a signature": func(r *realm, b *book) *controlv1.Push {
+			row := r.signed(6, widen)
+			row.Tenant.Policy.Signatures = nil
+			return b.delta(nil, row)
+		},
+		"a wider rule that the voter signed": func(r *realm, b *book) *controlv1.Push {
+			_, r.tenantKey, _ = ed25519.GenerateKey(nil)
+			row := r.signed(6, widen)
+			row.Tenant.Signers.Tenant = r.rows0(b).Signers.Tenant
+			return b.delta(nil, row)
+		},
+		"a key that the voter certified": func(r *realm, b *book) *controlv1.Push {
+			_, r.tenantKey, _ = ed25519.GenerateKey(nil)
+			_, r.rootKey, _ = ed25519.GenerateKey(nil)
+			return b.delta(nil, r.signed(6, widen))
+		},
+		"an earlier policy that the tenant did sign": func(r *realm, b *book) *controlv1.Push { return b.delta(nil, r.signed(4, widen)) },
+		"no signing keys at all": func(r *realm, b *book) *controlv1.Push {
+			row := tenantRow(0, "ie1")
+			widen(row.Tenant.Policy)
+			return b.delta(nil, row)
+		},
+		"another home":       func(r *realm, b *book) *controlv1.Push { return b.delta(nil, tenantRow(0, "us1")) },
+		"the row taken away": func(r *realm, b *book) *controlv1.Push { return b.delta([]string{key}) },
+		"a snapshot without it": func(r *realm, b *book) *controlv1.Push {
+			delete(b.rows, key)
+			b.revision++
+			return b.snapshot(1000)[0]
+		},
+		"a snapshot with a forged row": func(r *realm, b *book) *controlv1.Push {
+			b.put(tenantRow(0, "ie1"))
+			b.revision++
+			return b.snapshot(1000)[0]
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRealm(t)
+			v := r.voter(mtls.ControlPlane)
+			b := r.book(3)
+			b.put(r.signed(5))
+			n := r.node(v)
+			f, s := n.synced(v, b)
+			good := f.Current()
+			nacked(t, s.push(t, forge(r, b)), good.Revision, badSignature)
+			if f.Current() != good {
+				t.Error("the forged bundle is served")
+			}
+			row, _ := f.Current().Tenant(tenantID(0))
+			if row.Home != "ie1" || row.Policy.Classes[policy.CallRecord].Mode != policy.Sealed {
+				t.Errorf("the tenant's rule is %v at %s", row.Policy.Classes[policy.CallRecord].Mode, row.Home)
+			}
+			if err := f.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if again := n.open(); again.Current() == nil || again.Current().Revision != good.Revision {
+				t.Error("after a restart the last good bundle is not served")
+			}
+		})
+	}
+}
+
+// rows0 is tenant 0's row as the book has it.
+func (r *realm) rows0(b *book) *policy.TenantRow {
+	row, err := bundle.Decode(b.rows["t/"+string(tenantID(0))])
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return row.Tenant
+}
+
+// The same voter honest again: what the tenant signed is taken, and a tenant
+// without a key still trusts the control plane.
+func TestSignedPolicyIsTaken(t *testing.T) {
+	r := newRealm(t)
+	v := r.voter(mtls.ControlPlane)
+	b := r.book(3)
+	f, s := r.node(v).synced(v, b)
+	acked(t, s.push(t, b.delta(nil, r.signed(1))), 2) // enrolled
+	acked(t, s.push(t, b.delta(nil, r.signed(2, widen))), 3)
+	other := tenantRow(1, "ie1")
+	widen(other.Tenant.Policy)
+	acked(t, s.push(t, b.delta([]string{"t/" + string(tenantID(2))}, other)), 4)
+	if row, _ := f.Current().Tenant(tenantID(0)); row.Policy.Classes[policy.CallRecord].Mode != policy.Restricted {
+		t.Error("the signed policy is not in force")
+	}
+}
