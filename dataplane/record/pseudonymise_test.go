@@ -183,7 +183,8 @@ func TestPseudonymisedCannotBeMade(t *testing.T) {
 	if b, err := json.Marshal(p); err == nil {
 		t.Errorf("the zero row became %d bytes of JSON", len(b))
 	}
-	if err := json.Unmarshal([]byte(`{"row":"x"}`), any(&p)); err != nil || !p.Empty() {
+	//lint:ignore SA9005 that nothing can be read into it is what is tested
+	if err := json.Unmarshal([]byte(`{"row":"x"}`), &p); err != nil || !p.Empty() {
 		t.Errorf("a row was read from JSON: %v", err)
 	}
 	for f := range reflect.TypeFor[record.Pseudonymised]().Fields() {
