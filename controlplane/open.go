@@ -105,6 +105,7 @@ func Open(ctx context.Context, cfg Config, opts Options) (_ *Plane, err error) {
 type owned struct {
 	voter, gateway *mtls.Material
 	signer         *bundle.Signer
+	root           ed25519.PublicKey
 }
 
 func identities(cfg Config) (owned, error) {
@@ -137,7 +138,7 @@ func identities(cfg Config) (owned, error) {
 		return owned{}, errors.New("root_public_key: must be hex")
 	}
 	signer, err := bundle.NewSigner(voter.Identity.Cluster, seed, certificate, ed25519.PublicKey(root))
-	return owned{voter: voter, gateway: gateway, signer: signer}, err
+	return owned{voter: voter, gateway: gateway, signer: signer, root: root}, err
 }
 
 // hexFile never says what it read: it may be a key.
@@ -193,7 +194,7 @@ func (p *Plane) serve(cfg Config, opts Options, own owned) error {
 		return errors.Join(fmt.Errorf("rest_address: %w", err), rpc.Close())
 	}
 	p.grpc, p.rest = rpc.Addr(), rest.Addr()
-	o := server.Options{Name: cfg.Name, Store: p.store, Replica: p.replica, Signer: own.signer, TLS: own.voter, GatewayTLS: own.gateway,
+	o := server.Options{Name: cfg.Name, Store: p.store, Replica: p.replica, Signer: own.signer, Root: own.root, TLS: own.voter, GatewayTLS: own.gateway,
 		GRPC: rpc, REST: rest, Logger: p.log, Registry: registry, Renew: opts.Timing.Renew, FreshFor: opts.Timing.FreshFor}
 	for _, v := range cfg.Voters {
 		o.Voters = append(o.Voters, server.Voter{Name: v.Name, GRPCAddress: v.GRPCAddress, RaftAddress: v.RaftAddress})

@@ -44,7 +44,7 @@ func TestPutPolicyTightensAtOnceAndNeverLoosensSilently(t *testing.T) {
 	if ch.str("state") != "pending" || len(ch.Body["fields"].([]any)) != 1 {
 		t.Errorf("change: %s", ch.Raw)
 	}
-	c.want(c.do(0, "POST", "/v1/changes/"+change+":approve", map[string]any{}, nil), 501, policy.NotYet)
+	c.want(c.do(0, "POST", "/v1/changes/"+change+":approve", map[string]any{}, nil), 403, policy.ApprovalRequired)
 	c.tenant("other", "ie1")
 	c.want(c.do(0, "GET", "/v1/changes/"+change, nil, c.token("tenant_admin", "other")), 404, policy.NotFound)
 	r := c.want(c.do(0, "POST", "/v1/changes/"+change+":reject", map[string]any{}, nil), 200, "")

@@ -54,6 +54,7 @@ type TenantRow struct {
 	HomeURL   string           `json:"home_url,omitempty"`
 	Policy    *ResidencyPolicy `json:"policy,omitempty"`
 	Keys      []APIKey         `json:"keys,omitempty"`
+	Signers   *Signers         `json:"signers,omitempty"` // nil: the tenant trusts the control plane
 }
 
 // InboundPair lets a region receive one tenant's exports for one recipient.

@@ -60,10 +60,25 @@ func (s changeService) change(ctx context.Context, id string) (store.Change, err
 
 // ApproveChange implements controlv1.ChangeServiceServer.
 func (s changeService) ApproveChange(ctx context.Context, req *controlv1.ApproveChangeRequest) (*controlv1.Change, error) {
-	if _, err := s.change(ctx, req.GetChange()); err != nil {
+	res, err := s.write(ctx, req, func() (store.Payload, error) {
+		ch, err := s.change(ctx, req.GetChange())
+		if err != nil {
+			return nil, err
+		}
+		p := store.Approve{ID: ch.ID}
+		for _, sig := range req.GetSignatures() {
+			p.Signatures = append(p.Signatures, signatureFrom(sig))
+		}
+		return p, nil
+	})
+	if err != nil {
 		return nil, err
 	}
-	return nil, notYet("approving a change, which needs signatures of two people,")
+	var ch store.Change
+	if err := res.Decode(&ch); err != nil {
+		return nil, err
+	}
+	return changeOf(ch), tagged(ctx, ch.ETag)
 }
 
 // RejectChange implements controlv1.ChangeServiceServer.
@@ -88,7 +103,10 @@ func (s changeService) RejectChange(ctx context.Context, req *controlv1.RejectCh
 
 func changeOf(ch store.Change) *controlv1.Change {
 	out := &controlv1.Change{Id: ch.ID, Tenant: string(ch.Tenant), State: string(ch.State), Hash: ch.Hash,
-		CreateTime: timestamppb.New(ch.CreatedAt), Proposed: control.RulesOf(&ch.Proposed), Etag: ch.ETag}
+		CreateTime: timestamppb.New(ch.CreatedAt), Proposed: control.RulesOf(&ch.Proposed), Etag: ch.ETag, Sequence: ch.Sequence}
+	for _, sig := range ch.Signatures {
+		out.Signatures = append(out.Signatures, &controlv1.Signature{KeyId: sig.KeyID, Value: sig.Value})
+	}
 	for _, f := range ch.Fields {
 		out.Fields = append(out.Fields, &controlv1.FieldChange{Field: f.Field, Effect: f.Kind.String(), From: f.From, To: f.To})
 	}

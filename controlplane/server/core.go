@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -27,6 +28,7 @@ type core struct {
 	name    string // our name among the voters
 	voters  map[string]Voter
 	cluster string
+	root    ed25519.PublicKey
 	store   *store.Store
 	replica *replica.Replica
 	hub     *hub

@@ -68,6 +68,9 @@ var permissions = map[string]permission{
 	controlv1.ChangeService_ApproveChange_FullMethodName: {roles: owners, write: true},
 	controlv1.ChangeService_RejectChange_FullMethodName:  {roles: owners, write: true},
 
+	controlv1.SigningKeyService_CreateSigningKey_FullMethodName: {roles: []role{operator, tenantAdmin}, write: true},
+	controlv1.SigningKeyService_ListSigningKeys_FullMethodName:  {roles: everybody},
+
 	controlv1.RecipientService_ListRecipients_FullMethodName:     {roles: everybody},
 	controlv1.RecipientService_GetRecipient_FullMethodName:       {roles: everybody},
 	controlv1.RecipientService_PutRecipient_FullMethodName:       {roles: owners, write: true},

@@ -71,7 +71,7 @@ func (c *core) planPolicy(ctx context.Context, tenant policy.TenantID, change fu
 		return nil, err
 	}
 	kind, fields := policy.Classify(&now.ResidencyPolicy, &next)
-	if kind != policy.Loosen {
+	if kind != policy.Loosen && (now.Signers == nil || len(fields) == 0) {
 		return store.PutPolicy{Tenant: tenant, IfMatch: tag, Policy: next}, nil
 	}
 	id, err := draw(policy.KindChange)
@@ -93,6 +93,10 @@ func applied(res store.Result) (store.Policy, error) {
 		var ch store.Change
 		if err := res.Decode(&ch); err != nil {
 			return store.Policy{}, err
+		}
+		if !ch.Loosens() {
+			return store.Policy{}, policy.Errorf(policy.ApprovalRequired,
+				"the tenant signs its policies, so this change waits for its signature as %s; sign it with domicile changes approve %s", ch.ID, ch.ID).With("change", ch.ID)
 		}
 		return store.Policy{}, policy.Errorf(policy.LooseningNeedsApproval,
 			"this change loosens the policy, so it was not applied and waits for approval as %s; see GET /v1/changes/%s", ch.ID, ch.ID).With("change", ch.ID)

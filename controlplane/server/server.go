@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -29,10 +30,11 @@ type Options struct {
 	Store      *store.Store
 	Replica    *replica.Replica
 	Signer     *bundle.Signer
-	TLS        *mtls.Material // role cp
-	GatewayTLS *mtls.Material // role gw
-	GRPC       net.Listener   // TCP
-	REST       net.Listener   // TCP
+	Root       ed25519.PublicKey // the operator's; certifies signing keys
+	TLS        *mtls.Material    // role cp
+	GatewayTLS *mtls.Material    // role gw
+	GRPC       net.Listener      // TCP
+	REST       net.Listener      // TCP
 	Logger     *slog.Logger
 	Registry   prometheus.Registerer
 
@@ -75,7 +77,7 @@ func New(o Options) (*Server, error) {
 	if s.valid, err = newValidation(); err != nil {
 		return nil, fmt.Errorf("compile the rules of messages: %w", err)
 	}
-	s.core = &core{name: o.Name, voters: voters, cluster: o.TLS.Identity.Cluster, store: o.Store, replica: o.Replica,
+	s.core = &core{name: o.Name, voters: voters, cluster: o.TLS.Identity.Cluster, root: o.Root, store: o.Store, replica: o.Replica,
 		hub: newHub(o), log: o.Logger, metrics: m}
 	s.peers = &peers{own: o.GatewayTLS, voters: voters}
 	s.grpc = grpc.NewServer(
@@ -109,6 +111,7 @@ func (s *Server) register(signer *bundle.Signer) error {
 	controlv1.RegisterKeyServiceServer(s.grpc, keyService{core: s.core})
 	controlv1.RegisterPolicyServiceServer(s.grpc, policyService{core: s.core})
 	controlv1.RegisterChangeServiceServer(s.grpc, changeService{core: s.core})
+	controlv1.RegisterSigningKeyServiceServer(s.grpc, signingKeyService{core: s.core})
 	controlv1.RegisterRecipientServiceServer(s.grpc, recipientService{core: s.core})
 	controlv1.RegisterRegionServiceServer(s.grpc, regionService{core: s.core})
 	controlv1.RegisterOperationsServiceServer(s.grpc, operationsService{core: s.core})

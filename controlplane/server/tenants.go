@@ -165,10 +165,14 @@ func (s tenantService) written(ctx context.Context, res store.Result) (*controlv
 }
 
 func tenantOf(t store.Tenant) *controlv1.Tenant {
+	assurance := "operator"
+	if t.Signed {
+		assurance = "signed"
+	}
 	return &controlv1.Tenant{
 		Id: string(t.ID), Slug: string(t.Slug), HomeRegion: string(t.Home), Boundary: string(t.Boundary), HomeEpoch: uint32(t.HomeEpoch),
 		BillingCountry: t.BillingCountry, ContractingEntity: t.Entity, SuggestedRegion: string(t.SuggestedRegion),
 		State: string(t.State), Etag: t.ETag, CreateTime: timestamppb.New(t.CreatedAt),
-		Assurance: "operator", // no tenant has a signing key enrolled yet
+		Assurance: assurance,
 	}
 }

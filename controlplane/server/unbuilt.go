@@ -11,7 +11,6 @@ import (
 // A path leaves the list when its method is built.
 var unbuilt = regexp.MustCompile(`^/v1/(` +
 	`tenants/[^/]+/moves(/[^/]+)?|` +
-	`tenants/[^/]+/signing_keys|` +
 	`tenants/[^/]+:(suspend|resume)|` +
 	`nodes/[^/]+:(admit|evict)` +
 	`)$`)

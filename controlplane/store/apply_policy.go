@@ -21,6 +21,11 @@ func place(t Tenant, p policy.ResidencyPolicy) policy.ResidencyPolicy {
 // rows that they touch, and gives what it stored: encoding a policy is the
 // dearest part of applying one. old is nil for a new tenant.
 func (e *entry) writePolicy(t Tenant, old *Policy, p policy.ResidencyPolicy) (json.RawMessage, error) {
+	return e.writeSigned(t, old, p, nil)
+}
+
+// writeSigned is writePolicy for a tenant that signs its policies.
+func (e *entry) writeSigned(t Tenant, old *Policy, p policy.ResidencyPolicy, signers *policy.Signers) (json.RawMessage, error) {
 	p = place(t, p)
 	p.Revision = e.revision()
 	if err := e.validate(p); err != nil {
@@ -37,7 +42,7 @@ func (e *entry) writePolicy(t Tenant, old *Policy, p policy.ResidencyPolicy) (js
 		e.touch(r.Region, pairRow(t.ID, r.ID))
 	}
 	e.touch(t.Home, tenantRow(t.ID))
-	content, err := encode(Policy{ResidencyPolicy: p, ETag: etagOf(e.revision())})
+	content, err := encode(Policy{ResidencyPolicy: p, Signers: signers, ETag: etagOf(e.revision())})
 	if err != nil {
 		return nil, err
 	}
@@ -68,6 +73,9 @@ func (e *entry) putPolicy(p PutPolicy) (any, error) {
 	if same, err := samePolicy(old.ResidencyPolicy, doc); err != nil || same {
 		return old, err
 	}
+	if old.Signers != nil {
+		return nil, policy.Errorf(policy.ApprovalRequired, "the tenant signs its policies: the change must become a pending one")
+	}
 	if kind, _ := policy.Classify(&old.ResidencyPolicy, &doc); kind == policy.Loosen {
 		return nil, policy.Errorf(policy.LooseningNeedsApproval, "the policy would loosen: it must become a pending change")
 	}
@@ -85,9 +93,10 @@ func (e *entry) tenantAndPolicy(id policy.TenantID, ifMatch string) (t Tenant, p
 	return t, p, match(ifMatch, p.ETag)
 }
 
-// samePolicy compares everything but the revision.
+// samePolicy compares everything but the revision and who signed it.
 func samePolicy(a, b policy.ResidencyPolicy) (bool, error) {
 	a.Revision, b.Revision = 0, 0
+	a.Signatures, b.Signatures = nil, nil
 	x, err := encode(a)
 	if err != nil {
 		return false, err
@@ -102,7 +111,7 @@ func (e *entry) addChange(p AddChange) (any, error) {
 		return nil, err
 	}
 	doc := place(t, p.Proposed)
-	doc.Revision = 0
+	doc.Revision, doc.Signatures = 0, nil
 	canonical, err := doc.Canonical()
 	if err != nil {
 		return nil, err
@@ -114,35 +123,46 @@ func (e *entry) addChange(p AddChange) (any, error) {
 	if id, ok, err := load[string](e.tx, bucketPending, path(t.ID, p.Hash)); err != nil {
 		return nil, err
 	} else if ok {
-		return need[Change](e.tx, bucketChanges, []byte(id), "change")
+		c, err := need[Change](e.tx, bucketChanges, []byte(id), "change")
+		if err != nil || c.Base == old.ETag {
+			return c, err
+		}
+		return e.rebase(c, old, p.Fields)
 	}
 	if err := e.checkNewChange(p, old, doc); err != nil {
 		return nil, err
 	}
 	e.changed = true
 	c := Change{ID: p.ID, Tenant: t.ID, State: ChangePending, Hash: p.Hash, Fields: p.Fields,
-		Proposed: doc, CreatedAt: e.stamp.Now, ETag: etagOf(e.revision())}
+		Proposed: doc, CreatedAt: e.stamp.Now, ETag: etagOf(e.revision()), Base: old.ETag, Sequence: nextSequence(old)}
 	if err := e.put(bucketPending, path(t.ID, c.Hash), c.ID); err != nil {
 		return nil, err
 	}
 	return c, e.put(bucketChanges, []byte(c.ID), c)
 }
 
+func checkFields(fields []policy.FieldChange) error {
+	for _, f := range fields {
+		if !fieldPattern.MatchString(f.Field) || !textPattern.MatchString(f.From) || !textPattern.MatchString(f.To) {
+			return invalid("fields", "must hold names and codes only")
+		}
+	}
+	return nil
+}
+
 func (e *entry) checkNewChange(p AddChange, old Policy, doc policy.ResidencyPolicy) error {
 	if !policy.ValidID(policy.KindChange, p.ID) {
 		return invalid("id", "must be CH and 32 hex digits")
 	}
-	for _, f := range p.Fields {
-		if !fieldPattern.MatchString(f.Field) || !textPattern.MatchString(f.From) || !textPattern.MatchString(f.To) {
-			return invalid("fields", "must hold names and codes only")
-		}
+	if err := checkFields(p.Fields); err != nil {
+		return err
 	}
 	if _, ok, err := load[Change](e.tx, bucketChanges, []byte(p.ID)); err != nil {
 		return err
 	} else if ok {
 		return policy.Errorf(policy.AlreadyExists, "the change id is taken: send the request again")
 	}
-	if kind, _ := policy.Classify(&old.ResidencyPolicy, &doc); kind != policy.Loosen {
+	if kind, _ := policy.Classify(&old.ResidencyPolicy, &doc); kind != policy.Loosen && old.Signers == nil {
 		return invalid("proposed", "does not loosen: put it as a policy")
 	}
 	if err := e.validate(doc); err != nil {

@@ -99,17 +99,19 @@ func TestINV27_NoEffectNoLeaf(t *testing.T) {
 func TestEveryKindHasItsActionAndResource(t *testing.T) {
 	tn, ch, sk, pr := id[policy.TenantID](policy.KindTenant, 1), id[string](policy.KindChange, 2), id[policy.KeyID](policy.KindKey, 3), id[string](policy.KindPrincipal, 4)
 	want := map[string]Payload{
-		"cluster.init " + clusterID:   InitCluster{ClusterID: clusterID},
-		"tenant.create " + string(tn): CreateTenant{ID: tn},
-		"tenant.update " + string(tn): UpdateTenant{ID: tn},
-		"policy.put " + string(tn):    PutPolicy{Tenant: tn},
-		"change.add " + ch:            AddChange{ID: ch, Tenant: tn},
-		"change.reject " + ch:         RejectChange{ID: ch},
-		"key.create " + string(sk):    CreateKey{Key: policy.APIKey{ID: sk, Tenant: tn}},
-		"key.delete " + string(sk):    DeleteKey{ID: sk, Tenant: tn},
-		"region.put ie1":              PutRegion{Region: policy.Region{ID: "ie1"}},
-		"token.create " + pr:          CreateToken{Token: Token{Principal: pr, Tenant: tn, SHA256: hexHash("x")}},
-		" ":                           Nop{},
+		"cluster.init " + clusterID:       InitCluster{ClusterID: clusterID},
+		"tenant.create " + string(tn):     CreateTenant{ID: tn},
+		"tenant.update " + string(tn):     UpdateTenant{ID: tn},
+		"policy.put " + string(tn):        PutPolicy{Tenant: tn},
+		"change.add " + ch:                AddChange{ID: ch, Tenant: tn},
+		"change.reject " + ch:             RejectChange{ID: ch},
+		"change.approve " + ch:            Approve{ID: ch},
+		"signing_key.enrol " + string(tn): EnrolKey{Tenant: tn},
+		"key.create " + string(sk):        CreateKey{Key: policy.APIKey{ID: sk, Tenant: tn}},
+		"key.delete " + string(sk):        DeleteKey{ID: sk, Tenant: tn},
+		"region.put ie1":                  PutRegion{Region: policy.Region{ID: "ie1"}},
+		"token.create " + pr:              CreateToken{Token: Token{Principal: pr, Tenant: tn, SHA256: hexHash("x")}},
+		" ":                               Nop{},
 	}
 	covered := map[Kind]bool{}
 	for text, p := range want {

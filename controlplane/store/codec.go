@@ -94,6 +94,10 @@ func decoderOf(k Kind) func([]byte) (Command, error) {
 		return command[CreateToken]
 	case KindNop:
 		return command[Nop]
+	case KindEnrolKey:
+		return command[EnrolKey]
+	case KindApprove:
+		return command[Approve]
 	}
 	return nil
 }

@@ -28,6 +28,8 @@ const (
 	KindPutRegion    Kind = 9
 	KindCreateToken  Kind = 10
 	KindNop          Kind = 11 | Ignorable
+	KindEnrolKey     Kind = 12
+	KindApprove      Kind = 13
 )
 
 // Stamp is everything about a command that Apply must not make up itself. It is
@@ -169,6 +171,34 @@ type CreateToken struct {
 	Token Token `json:"token"`
 }
 
+// EnrolKey adds a signing key to a tenant. The proposer has verified its
+// certificate up to the operator's root, which Apply does not know. A tenant's
+// key comes with its signature over the policy in force, under the next
+// sequence: from then on that policy is signed. Result body: Policy.
+//
+// Refusals: NOT_FOUND, INVALID_ARGUMENT (malformed; the signature is not of the
+// key over the policy and sequence of now), ALREADY_EXISTS (the key is
+// enrolled), OVERLOADED (too many keys), APPROVAL_REQUIRED (an approver before
+// the first tenant key).
+type EnrolKey struct {
+	Tenant    policy.TenantID   `json:"tenant"`
+	Key       policy.SigningKey `json:"key"`
+	Signature *policy.Signature `json:"signature,omitempty"` // with a tenant's key only
+}
+
+// Approve adds signatures to a pending change. When the tenant's key and, under
+// a loosening, an approver have signed its exact hash, it applies. Result body:
+// Change.
+//
+// Refusals: NOT_FOUND, ALREADY_EXISTS (not pending any more), ETAG_MISMATCH
+// (the policy is another than the one that the change was made for),
+// APPROVAL_REQUIRED (the tenant has no signing key), INVALID_ARGUMENT (a
+// signature that does not hold).
+type Approve struct {
+	ID         string             `json:"id"`
+	Signatures []policy.Signature `json:"signatures"`
+}
+
 // Nop does nothing.
 type Nop struct{}
 
@@ -183,6 +213,8 @@ func (DeleteKey) kind() Kind    { return KindDeleteKey }
 func (PutRegion) kind() Kind    { return KindPutRegion }
 func (CreateToken) kind() Kind  { return KindCreateToken }
 func (Nop) kind() Kind          { return KindNop }
+func (EnrolKey) kind() Kind     { return KindEnrolKey }
+func (Approve) kind() Kind      { return KindApprove }
 
 func (p InitCluster) subject() (audit.Action, string)  { return "cluster.init", p.ClusterID }
 func (p CreateTenant) subject() (audit.Action, string) { return "tenant.create", string(p.ID) }
@@ -194,6 +226,8 @@ func (p CreateKey) subject() (audit.Action, string)    { return "key.create", st
 func (p DeleteKey) subject() (audit.Action, string)    { return "key.delete", string(p.ID) }
 func (p PutRegion) subject() (audit.Action, string)    { return "region.put", string(p.Region.ID) }
 func (p CreateToken) subject() (audit.Action, string)  { return "token.create", p.Token.Principal }
+func (p EnrolKey) subject() (audit.Action, string)     { return "signing_key.enrol", string(p.Tenant) }
+func (p Approve) subject() (audit.Action, string)      { return "change.approve", p.ID }
 func (Nop) subject() (audit.Action, string)            { return "", "" } // changes nothing
 
 // Entry is one committed entry of the Raft log.

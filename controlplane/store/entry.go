@@ -162,6 +162,10 @@ func (e *entry) handle(p Payload) (body any, err error) {
 		return e.createToken(p)
 	case Nop:
 		return nil, nil
+	case EnrolKey:
+		return e.enrolKey(p)
+	case Approve:
+		return e.approve(p)
 	}
 	return nil, fmt.Errorf("no handler for %T", p)
 }

@@ -109,7 +109,7 @@ func tenantRowAt(tx *bolt.Tx, region policy.RegionID, id policy.TenantID) (*poli
 		if err != nil {
 			return nil, dangling(err)
 		}
-		row.Policy = &p.ResidencyPolicy
+		row.Policy, row.Signers = &p.ResidencyPolicy, p.Signers
 		if row.Keys, err = apiKeys(tx, id, func(k Key) bool { return k.Role != policy.RoleRecipient }); err != nil {
 			return nil, err
 		}

@@ -19,7 +19,8 @@ type Tenant struct {
 	Entity          string             `json:"entity"`          // contracting entity, from the table
 	SuggestedRegion policy.RegionID    `json:"suggested_region"`
 	State           policy.TenantState `json:"state"`
-	CreatedAt       time.Time          `json:"created_at"` // stamped, UTC
+	CreatedAt       time.Time          `json:"created_at"`       // stamped, UTC
+	Signed          bool               `json:"signed,omitempty"` // it has a signing key: nodes take its policies from nobody else
 	ETag            string             `json:"etag"`
 }
 
@@ -27,7 +28,8 @@ type Tenant struct {
 // store's revision at which it was last written.
 type Policy struct {
 	policy.ResidencyPolicy
-	ETag string `json:"etag"`
+	Signers *policy.Signers `json:"signers,omitempty"` // nil until the tenant enrols its first signing key
+	ETag    string          `json:"etag"`
 }
 
 // Key is an API key as stored: SHA-256 of its secret, never the secret.
@@ -68,7 +70,7 @@ type Basis struct {
 // ChangeState is a pending change's stage of life.
 type ChangeState string
 
-// The states of a change. Applied and lapsed are not reached yet: nothing approves.
+// The states of a change. Lapsed is not reached yet.
 const (
 	ChangePending  ChangeState = "pending"
 	ChangeRejected ChangeState = "rejected"
@@ -86,6 +88,20 @@ type Change struct {
 	Proposed  policy.ResidencyPolicy `json:"proposed"`
 	CreatedAt time.Time              `json:"created_at"`
 	ETag      string                 `json:"etag"`
+
+	Base       string             `json:"base,omitempty"`       // etag of the policy that it changes; it applies to no other
+	Sequence   uint64             `json:"sequence,omitempty"`   // that signatures name; 0: the tenant had no signing key
+	Signatures []policy.Signature `json:"signatures,omitempty"` // given so far
+}
+
+// Loosens reports whether the change needs a second person.
+func (c Change) Loosens() bool {
+	for _, f := range c.Fields {
+		if f.Kind == policy.Loosen {
+			return true
+		}
+	}
+	return false
 }
 
 // Token is a bearer token of a person or program as stored.

@@ -1048,11 +1048,15 @@ type Change struct {
 	// pending, rejected, applied, lapsed.
 	State string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
 	// Hex SHA-256 of the exact policy that would apply.
-	Hash          string                 `protobuf:"bytes,4,opt,name=hash,proto3" json:"hash,omitempty"`
-	Fields        []*FieldChange         `protobuf:"bytes,5,rep,name=fields,proto3" json:"fields,omitempty"`
-	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	Proposed      *PolicyRules           `protobuf:"bytes,7,opt,name=proposed,proto3" json:"proposed,omitempty"`
-	Etag          string                 `protobuf:"bytes,8,opt,name=etag,proto3" json:"etag,omitempty"`
+	Hash       string                 `protobuf:"bytes,4,opt,name=hash,proto3" json:"hash,omitempty"`
+	Fields     []*FieldChange         `protobuf:"bytes,5,rep,name=fields,proto3" json:"fields,omitempty"`
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	Proposed   *PolicyRules           `protobuf:"bytes,7,opt,name=proposed,proto3" json:"proposed,omitempty"`
+	Etag       string                 `protobuf:"bytes,8,opt,name=etag,proto3" json:"etag,omitempty"`
+	// What signatures name beside the hash; 0: the tenant has no signing key. Below 2^53; a number in JSON.
+	Sequence uint64 `protobuf:"varint,9,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// Given so far.
+	Signatures    []*Signature `protobuf:"bytes,10,rep,name=signatures,proto3" json:"signatures,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1143,6 +1147,343 @@ func (x *Change) GetEtag() string {
 	return ""
 }
 
+func (x *Change) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *Change) GetSignatures() []*Signature {
+	if x != nil {
+		return x.Signatures
+	}
+	return nil
+}
+
+// SigningKey is an enrolled public key.
+type SigningKey struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 32 hex digits: the first 16 bytes of SHA-256 of the public key.
+	Id     string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Tenant string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// tenant or approver.
+	Purpose string `protobuf:"bytes,3,opt,name=purpose,proto3" json:"purpose,omitempty"`
+	// Approvers: PR and 32 hex digits, opaque.
+	Principal string `protobuf:"bytes,4,opt,name=principal,proto3" json:"principal,omitempty"`
+	Entity    string `protobuf:"bytes,5,opt,name=entity,proto3" json:"entity,omitempty"`
+	Boundary  string `protobuf:"bytes,6,opt,name=boundary,proto3" json:"boundary,omitempty"`
+	// Ed25519, 64 hex digits.
+	PublicKey string `protobuf:"bytes,7,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	// By the operator's root or the tenant's former key.
+	Certificate *Signature `protobuf:"bytes,8,opt,name=certificate,proto3" json:"certificate,omitempty"`
+	// Whether a signature of the key counts: a later key has not taken its place.
+	Active        bool `protobuf:"varint,9,opt,name=active,proto3" json:"active,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SigningKey) Reset() {
+	*x = SigningKey{}
+	mi := &file_control_v1_policies_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SigningKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SigningKey) ProtoMessage() {}
+
+func (x *SigningKey) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_policies_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SigningKey.ProtoReflect.Descriptor instead.
+func (*SigningKey) Descriptor() ([]byte, []int) {
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *SigningKey) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SigningKey) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *SigningKey) GetPurpose() string {
+	if x != nil {
+		return x.Purpose
+	}
+	return ""
+}
+
+func (x *SigningKey) GetPrincipal() string {
+	if x != nil {
+		return x.Principal
+	}
+	return ""
+}
+
+func (x *SigningKey) GetEntity() string {
+	if x != nil {
+		return x.Entity
+	}
+	return ""
+}
+
+func (x *SigningKey) GetBoundary() string {
+	if x != nil {
+		return x.Boundary
+	}
+	return ""
+}
+
+func (x *SigningKey) GetPublicKey() string {
+	if x != nil {
+		return x.PublicKey
+	}
+	return ""
+}
+
+func (x *SigningKey) GetCertificate() *Signature {
+	if x != nil {
+		return x.Certificate
+	}
+	return nil
+}
+
+func (x *SigningKey) GetActive() bool {
+	if x != nil {
+		return x.Active
+	}
+	return false
+}
+
+type CreateSigningKeyRequest struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Tenant      string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Purpose     string                 `protobuf:"bytes,2,opt,name=purpose,proto3" json:"purpose,omitempty"`
+	Principal   string                 `protobuf:"bytes,3,opt,name=principal,proto3" json:"principal,omitempty"`
+	Entity      string                 `protobuf:"bytes,4,opt,name=entity,proto3" json:"entity,omitempty"`
+	Boundary    string                 `protobuf:"bytes,5,opt,name=boundary,proto3" json:"boundary,omitempty"`
+	PublicKey   string                 `protobuf:"bytes,6,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	Certificate *Signature             `protobuf:"bytes,7,opt,name=certificate,proto3" json:"certificate,omitempty"`
+	// With purpose tenant: the key's own signature over the policy in force, under the next sequence.
+	PolicySignature *Signature `protobuf:"bytes,8,opt,name=policy_signature,json=policySignature,proto3" json:"policy_signature,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *CreateSigningKeyRequest) Reset() {
+	*x = CreateSigningKeyRequest{}
+	mi := &file_control_v1_policies_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateSigningKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateSigningKeyRequest) ProtoMessage() {}
+
+func (x *CreateSigningKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_policies_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateSigningKeyRequest.ProtoReflect.Descriptor instead.
+func (*CreateSigningKeyRequest) Descriptor() ([]byte, []int) {
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *CreateSigningKeyRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *CreateSigningKeyRequest) GetPurpose() string {
+	if x != nil {
+		return x.Purpose
+	}
+	return ""
+}
+
+func (x *CreateSigningKeyRequest) GetPrincipal() string {
+	if x != nil {
+		return x.Principal
+	}
+	return ""
+}
+
+func (x *CreateSigningKeyRequest) GetEntity() string {
+	if x != nil {
+		return x.Entity
+	}
+	return ""
+}
+
+func (x *CreateSigningKeyRequest) GetBoundary() string {
+	if x != nil {
+		return x.Boundary
+	}
+	return ""
+}
+
+func (x *CreateSigningKeyRequest) GetPublicKey() string {
+	if x != nil {
+		return x.PublicKey
+	}
+	return ""
+}
+
+func (x *CreateSigningKeyRequest) GetCertificate() *Signature {
+	if x != nil {
+		return x.Certificate
+	}
+	return nil
+}
+
+func (x *CreateSigningKeyRequest) GetPolicySignature() *Signature {
+	if x != nil {
+		return x.PolicySignature
+	}
+	return nil
+}
+
+type ListSigningKeysRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSigningKeysRequest) Reset() {
+	*x = ListSigningKeysRequest{}
+	mi := &file_control_v1_policies_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSigningKeysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSigningKeysRequest) ProtoMessage() {}
+
+func (x *ListSigningKeysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_policies_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSigningKeysRequest.ProtoReflect.Descriptor instead.
+func (*ListSigningKeysRequest) Descriptor() ([]byte, []int) {
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ListSigningKeysRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+type ListSigningKeysResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Oldest first. There are at most 32 of each purpose.
+	Keys []*SigningKey `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
+	// Of the policy in force; 0 without keys. Below 2^53; a number in JSON.
+	Sequence uint64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// The cluster's id, which signatures name.
+	Cluster       string `protobuf:"bytes,3,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSigningKeysResponse) Reset() {
+	*x = ListSigningKeysResponse{}
+	mi := &file_control_v1_policies_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSigningKeysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSigningKeysResponse) ProtoMessage() {}
+
+func (x *ListSigningKeysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_policies_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSigningKeysResponse.ProtoReflect.Descriptor instead.
+func (*ListSigningKeysResponse) Descriptor() ([]byte, []int) {
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ListSigningKeysResponse) GetKeys() []*SigningKey {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *ListSigningKeysResponse) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *ListSigningKeysResponse) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
 type FieldChange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Field string                 `protobuf:"bytes,1,opt,name=field,proto3" json:"field,omitempty"`
@@ -1156,7 +1497,7 @@ type FieldChange struct {
 
 func (x *FieldChange) Reset() {
 	*x = FieldChange{}
-	mi := &file_control_v1_policies_proto_msgTypes[15]
+	mi := &file_control_v1_policies_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1168,7 +1509,7 @@ func (x *FieldChange) String() string {
 func (*FieldChange) ProtoMessage() {}
 
 func (x *FieldChange) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[15]
+	mi := &file_control_v1_policies_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1181,7 +1522,7 @@ func (x *FieldChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldChange.ProtoReflect.Descriptor instead.
 func (*FieldChange) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{15}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *FieldChange) GetField() string {
@@ -1223,7 +1564,7 @@ type ListChangesRequest struct {
 
 func (x *ListChangesRequest) Reset() {
 	*x = ListChangesRequest{}
-	mi := &file_control_v1_policies_proto_msgTypes[16]
+	mi := &file_control_v1_policies_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1235,7 +1576,7 @@ func (x *ListChangesRequest) String() string {
 func (*ListChangesRequest) ProtoMessage() {}
 
 func (x *ListChangesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[16]
+	mi := &file_control_v1_policies_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1248,7 +1589,7 @@ func (x *ListChangesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChangesRequest.ProtoReflect.Descriptor instead.
 func (*ListChangesRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{16}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListChangesRequest) GetPageSize() int32 {
@@ -1282,7 +1623,7 @@ type ListChangesResponse struct {
 
 func (x *ListChangesResponse) Reset() {
 	*x = ListChangesResponse{}
-	mi := &file_control_v1_policies_proto_msgTypes[17]
+	mi := &file_control_v1_policies_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1294,7 +1635,7 @@ func (x *ListChangesResponse) String() string {
 func (*ListChangesResponse) ProtoMessage() {}
 
 func (x *ListChangesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[17]
+	mi := &file_control_v1_policies_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1307,7 +1648,7 @@ func (x *ListChangesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChangesResponse.ProtoReflect.Descriptor instead.
 func (*ListChangesResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{17}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListChangesResponse) GetChanges() []*Change {
@@ -1333,7 +1674,7 @@ type GetChangeRequest struct {
 
 func (x *GetChangeRequest) Reset() {
 	*x = GetChangeRequest{}
-	mi := &file_control_v1_policies_proto_msgTypes[18]
+	mi := &file_control_v1_policies_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1345,7 +1686,7 @@ func (x *GetChangeRequest) String() string {
 func (*GetChangeRequest) ProtoMessage() {}
 
 func (x *GetChangeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[18]
+	mi := &file_control_v1_policies_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1358,7 +1699,7 @@ func (x *GetChangeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetChangeRequest.ProtoReflect.Descriptor instead.
 func (*GetChangeRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{18}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetChangeRequest) GetChange() string {
@@ -1378,7 +1719,7 @@ type ApproveChangeRequest struct {
 
 func (x *ApproveChangeRequest) Reset() {
 	*x = ApproveChangeRequest{}
-	mi := &file_control_v1_policies_proto_msgTypes[19]
+	mi := &file_control_v1_policies_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1390,7 +1731,7 @@ func (x *ApproveChangeRequest) String() string {
 func (*ApproveChangeRequest) ProtoMessage() {}
 
 func (x *ApproveChangeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[19]
+	mi := &file_control_v1_policies_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1403,7 +1744,7 @@ func (x *ApproveChangeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveChangeRequest.ProtoReflect.Descriptor instead.
 func (*ApproveChangeRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{19}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ApproveChangeRequest) GetChange() string {
@@ -1429,7 +1770,7 @@ type RejectChangeRequest struct {
 
 func (x *RejectChangeRequest) Reset() {
 	*x = RejectChangeRequest{}
-	mi := &file_control_v1_policies_proto_msgTypes[20]
+	mi := &file_control_v1_policies_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1441,7 +1782,7 @@ func (x *RejectChangeRequest) String() string {
 func (*RejectChangeRequest) ProtoMessage() {}
 
 func (x *RejectChangeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[20]
+	mi := &file_control_v1_policies_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1454,7 +1795,7 @@ func (x *RejectChangeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectChangeRequest.ProtoReflect.Descriptor instead.
 func (*RejectChangeRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{20}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RejectChangeRequest) GetChange() string {
@@ -1475,7 +1816,7 @@ type ListRecipientsRequest struct {
 
 func (x *ListRecipientsRequest) Reset() {
 	*x = ListRecipientsRequest{}
-	mi := &file_control_v1_policies_proto_msgTypes[21]
+	mi := &file_control_v1_policies_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1487,7 +1828,7 @@ func (x *ListRecipientsRequest) String() string {
 func (*ListRecipientsRequest) ProtoMessage() {}
 
 func (x *ListRecipientsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[21]
+	mi := &file_control_v1_policies_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1500,7 +1841,7 @@ func (x *ListRecipientsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRecipientsRequest.ProtoReflect.Descriptor instead.
 func (*ListRecipientsRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{21}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListRecipientsRequest) GetTenant() string {
@@ -1534,7 +1875,7 @@ type ListRecipientsResponse struct {
 
 func (x *ListRecipientsResponse) Reset() {
 	*x = ListRecipientsResponse{}
-	mi := &file_control_v1_policies_proto_msgTypes[22]
+	mi := &file_control_v1_policies_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1546,7 +1887,7 @@ func (x *ListRecipientsResponse) String() string {
 func (*ListRecipientsResponse) ProtoMessage() {}
 
 func (x *ListRecipientsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[22]
+	mi := &file_control_v1_policies_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1559,7 +1900,7 @@ func (x *ListRecipientsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRecipientsResponse.ProtoReflect.Descriptor instead.
 func (*ListRecipientsResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{22}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListRecipientsResponse) GetRecipients() []*Recipient {
@@ -1586,7 +1927,7 @@ type GetRecipientRequest struct {
 
 func (x *GetRecipientRequest) Reset() {
 	*x = GetRecipientRequest{}
-	mi := &file_control_v1_policies_proto_msgTypes[23]
+	mi := &file_control_v1_policies_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1598,7 +1939,7 @@ func (x *GetRecipientRequest) String() string {
 func (*GetRecipientRequest) ProtoMessage() {}
 
 func (x *GetRecipientRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[23]
+	mi := &file_control_v1_policies_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1611,7 +1952,7 @@ func (x *GetRecipientRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRecipientRequest.ProtoReflect.Descriptor instead.
 func (*GetRecipientRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{23}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GetRecipientRequest) GetTenant() string {
@@ -1639,7 +1980,7 @@ type PutRecipientRequest struct {
 
 func (x *PutRecipientRequest) Reset() {
 	*x = PutRecipientRequest{}
-	mi := &file_control_v1_policies_proto_msgTypes[24]
+	mi := &file_control_v1_policies_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1651,7 +1992,7 @@ func (x *PutRecipientRequest) String() string {
 func (*PutRecipientRequest) ProtoMessage() {}
 
 func (x *PutRecipientRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[24]
+	mi := &file_control_v1_policies_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1664,7 +2005,7 @@ func (x *PutRecipientRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRecipientRequest.ProtoReflect.Descriptor instead.
 func (*PutRecipientRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{24}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *PutRecipientRequest) GetTenant() string {
@@ -1700,7 +2041,7 @@ type CreateRecipientKeyRequest struct {
 
 func (x *CreateRecipientKeyRequest) Reset() {
 	*x = CreateRecipientKeyRequest{}
-	mi := &file_control_v1_policies_proto_msgTypes[25]
+	mi := &file_control_v1_policies_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1712,7 +2053,7 @@ func (x *CreateRecipientKeyRequest) String() string {
 func (*CreateRecipientKeyRequest) ProtoMessage() {}
 
 func (x *CreateRecipientKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[25]
+	mi := &file_control_v1_policies_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1725,7 +2066,7 @@ func (x *CreateRecipientKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRecipientKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateRecipientKeyRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{25}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CreateRecipientKeyRequest) GetTenant() string {
@@ -1769,7 +2110,7 @@ type RecipientKey struct {
 
 func (x *RecipientKey) Reset() {
 	*x = RecipientKey{}
-	mi := &file_control_v1_policies_proto_msgTypes[26]
+	mi := &file_control_v1_policies_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1781,7 +2122,7 @@ func (x *RecipientKey) String() string {
 func (*RecipientKey) ProtoMessage() {}
 
 func (x *RecipientKey) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[26]
+	mi := &file_control_v1_policies_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1794,7 +2135,7 @@ func (x *RecipientKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecipientKey.ProtoReflect.Descriptor instead.
 func (*RecipientKey) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{26}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RecipientKey) GetId() string {
@@ -1937,7 +2278,7 @@ const file_control_v1_policies_proto_rawDesc = "" +
 	"\x0eDecisionReason\x12\x12\n" +
 	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x16\n" +
 	"\x06denies\x18\x02 \x01(\bR\x06denies\x12 \n" +
-	"\vexplanation\x18\x03 \x01(\tR\vexplanation\"\xa3\x02\n" +
+	"\vexplanation\x18\x03 \x01(\tR\vexplanation\"\x88\x03\n" +
 	"\x06Change\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x14\n" +
@@ -1947,7 +2288,40 @@ const file_control_v1_policies_proto_rawDesc = "" +
 	"\vcreate_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12<\n" +
 	"\bproposed\x18\a \x01(\v2 .domicile.control.v1.PolicyRulesR\bproposed\x12\x12\n" +
-	"\x04etag\x18\b \x01(\tR\x04etag\"_\n" +
+	"\x04etag\x18\b \x01(\tR\x04etag\x12#\n" +
+	"\bsequence\x18\t \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\bsequence\x12>\n" +
+	"\n" +
+	"signatures\x18\n" +
+	" \x03(\v2\x1e.domicile.control.v1.SignatureR\n" +
+	"signatures\"\x99\x02\n" +
+	"\n" +
+	"SigningKey\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x18\n" +
+	"\apurpose\x18\x03 \x01(\tR\apurpose\x12\x1c\n" +
+	"\tprincipal\x18\x04 \x01(\tR\tprincipal\x12\x16\n" +
+	"\x06entity\x18\x05 \x01(\tR\x06entity\x12\x1a\n" +
+	"\bboundary\x18\x06 \x01(\tR\bboundary\x12\x1d\n" +
+	"\n" +
+	"public_key\x18\a \x01(\tR\tpublicKey\x12@\n" +
+	"\vcertificate\x18\b \x01(\v2\x1e.domicile.control.v1.SignatureR\vcertificate\x12\x16\n" +
+	"\x06active\x18\t \x01(\bR\x06active\"\x87\x04\n" +
+	"\x17CreateSigningKeyRequest\x12F\n" +
+	"\x06tenant\x18\x01 \x01(\tB.\xbaH+r)2'^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})$R\x06tenant\x121\n" +
+	"\apurpose\x18\x02 \x01(\tB\x17\xbaH\x14r\x12R\x06tenantR\bapproverR\apurpose\x128\n" +
+	"\tprincipal\x18\x03 \x01(\tB\x1a\xbaH\x17r\x152\x13^(PR[0-9a-f]{32})?$R\tprincipal\x128\n" +
+	"\x06entity\x18\x04 \x01(\tB \xbaH\x1dr\x1b2\x19^([A-Z][A-Z0-9-]{1,31})?$R\x06entity\x122\n" +
+	"\bboundary\x18\x05 \x01(\tB\x16\xbaH\x13r\x112\x0f^([a-z]{2,8})?$R\bboundary\x124\n" +
+	"\n" +
+	"public_key\x18\x06 \x01(\tB\x15\xbaH\x12r\x102\x0e^[0-9a-f]{64}$R\tpublicKey\x12H\n" +
+	"\vcertificate\x18\a \x01(\v2\x1e.domicile.control.v1.SignatureB\x06\xbaH\x03\xc8\x01\x01R\vcertificate\x12I\n" +
+	"\x10policy_signature\x18\b \x01(\v2\x1e.domicile.control.v1.SignatureR\x0fpolicySignature\"`\n" +
+	"\x16ListSigningKeysRequest\x12F\n" +
+	"\x06tenant\x18\x01 \x01(\tB.\xbaH+r)2'^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})$R\x06tenant\"\x8d\x01\n" +
+	"\x17ListSigningKeysResponse\x123\n" +
+	"\x04keys\x18\x01 \x03(\v2\x1f.domicile.control.v1.SigningKeyR\x04keys\x12#\n" +
+	"\bsequence\x18\x02 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\bsequence\x12\x18\n" +
+	"\acluster\x18\x03 \x01(\tR\acluster\"_\n" +
 	"\vFieldChange\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12\x16\n" +
 	"\x06effect\x18\x02 \x01(\tR\x06effect\x12\x12\n" +
@@ -2008,7 +2382,10 @@ const file_control_v1_policies_proto_rawDesc = "" +
 	"\vListChanges\x12'.domicile.control.v1.ListChangesRequest\x1a(.domicile.control.v1.ListChangesResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/changes\x12m\n" +
 	"\tGetChange\x12%.domicile.control.v1.GetChangeRequest\x1a\x1b.domicile.control.v1.Change\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/changes/{change}\x12\x80\x01\n" +
 	"\rApproveChange\x12).domicile.control.v1.ApproveChangeRequest\x1a\x1b.domicile.control.v1.Change\"'\x82\xd3\xe4\x93\x02!:\x01*\"\x1c/v1/changes/{change}:approve\x12}\n" +
-	"\fRejectChange\x12(.domicile.control.v1.RejectChangeRequest\x1a\x1b.domicile.control.v1.Change\"&\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/changes/{change}:reject2\xf4\x04\n" +
+	"\fRejectChange\x12(.domicile.control.v1.RejectChangeRequest\x1a\x1b.domicile.control.v1.Change\"&\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/changes/{change}:reject2\xbf\x02\n" +
+	"\x11SigningKeyService\x12\x8f\x01\n" +
+	"\x10CreateSigningKey\x12,.domicile.control.v1.CreateSigningKeyRequest\x1a\x1f.domicile.control.v1.SigningKey\",\x82\xd3\xe4\x93\x02&:\x01*\"!/v1/tenants/{tenant}/signing_keys\x12\x97\x01\n" +
+	"\x0fListSigningKeys\x12+.domicile.control.v1.ListSigningKeysRequest\x1a,.domicile.control.v1.ListSigningKeysResponse\")\x82\xd3\xe4\x93\x02#\x12!/v1/tenants/{tenant}/signing_keys2\xf4\x04\n" +
 	"\x10RecipientService\x12\x92\x01\n" +
 	"\x0eListRecipients\x12*.domicile.control.v1.ListRecipientsRequest\x1a+.domicile.control.v1.ListRecipientsResponse\"'\x82\xd3\xe4\x93\x02!\x12\x1f/v1/tenants/{tenant}/recipients\x12\x8d\x01\n" +
 	"\fGetRecipient\x12(.domicile.control.v1.GetRecipientRequest\x1a\x1e.domicile.control.v1.Recipient\"3\x82\xd3\xe4\x93\x02-\x12+/v1/tenants/{tenant}/recipients/{recipient}\x12\x93\x01\n" +
@@ -2027,7 +2404,7 @@ func file_control_v1_policies_proto_rawDescGZIP() []byte {
 	return file_control_v1_policies_proto_rawDescData
 }
 
-var file_control_v1_policies_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_control_v1_policies_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_control_v1_policies_proto_goTypes = []any{
 	(*PolicyRules)(nil),               // 0: domicile.control.v1.PolicyRules
 	(*ClassRule)(nil),                 // 1: domicile.control.v1.ClassRule
@@ -2044,72 +2421,85 @@ var file_control_v1_policies_proto_goTypes = []any{
 	(*ExplainDecisionResponse)(nil),   // 12: domicile.control.v1.ExplainDecisionResponse
 	(*DecisionReason)(nil),            // 13: domicile.control.v1.DecisionReason
 	(*Change)(nil),                    // 14: domicile.control.v1.Change
-	(*FieldChange)(nil),               // 15: domicile.control.v1.FieldChange
-	(*ListChangesRequest)(nil),        // 16: domicile.control.v1.ListChangesRequest
-	(*ListChangesResponse)(nil),       // 17: domicile.control.v1.ListChangesResponse
-	(*GetChangeRequest)(nil),          // 18: domicile.control.v1.GetChangeRequest
-	(*ApproveChangeRequest)(nil),      // 19: domicile.control.v1.ApproveChangeRequest
-	(*RejectChangeRequest)(nil),       // 20: domicile.control.v1.RejectChangeRequest
-	(*ListRecipientsRequest)(nil),     // 21: domicile.control.v1.ListRecipientsRequest
-	(*ListRecipientsResponse)(nil),    // 22: domicile.control.v1.ListRecipientsResponse
-	(*GetRecipientRequest)(nil),       // 23: domicile.control.v1.GetRecipientRequest
-	(*PutRecipientRequest)(nil),       // 24: domicile.control.v1.PutRecipientRequest
-	(*CreateRecipientKeyRequest)(nil), // 25: domicile.control.v1.CreateRecipientKeyRequest
-	(*RecipientKey)(nil),              // 26: domicile.control.v1.RecipientKey
-	nil,                               // 27: domicile.control.v1.PolicyRules.ClassesEntry
-	nil,                               // 28: domicile.control.v1.PolicyRules.EgressEntry
-	nil,                               // 29: domicile.control.v1.PolicyRules.ConsentEntry
-	(*timestamppb.Timestamp)(nil),     // 30: google.protobuf.Timestamp
+	(*SigningKey)(nil),                // 15: domicile.control.v1.SigningKey
+	(*CreateSigningKeyRequest)(nil),   // 16: domicile.control.v1.CreateSigningKeyRequest
+	(*ListSigningKeysRequest)(nil),    // 17: domicile.control.v1.ListSigningKeysRequest
+	(*ListSigningKeysResponse)(nil),   // 18: domicile.control.v1.ListSigningKeysResponse
+	(*FieldChange)(nil),               // 19: domicile.control.v1.FieldChange
+	(*ListChangesRequest)(nil),        // 20: domicile.control.v1.ListChangesRequest
+	(*ListChangesResponse)(nil),       // 21: domicile.control.v1.ListChangesResponse
+	(*GetChangeRequest)(nil),          // 22: domicile.control.v1.GetChangeRequest
+	(*ApproveChangeRequest)(nil),      // 23: domicile.control.v1.ApproveChangeRequest
+	(*RejectChangeRequest)(nil),       // 24: domicile.control.v1.RejectChangeRequest
+	(*ListRecipientsRequest)(nil),     // 25: domicile.control.v1.ListRecipientsRequest
+	(*ListRecipientsResponse)(nil),    // 26: domicile.control.v1.ListRecipientsResponse
+	(*GetRecipientRequest)(nil),       // 27: domicile.control.v1.GetRecipientRequest
+	(*PutRecipientRequest)(nil),       // 28: domicile.control.v1.PutRecipientRequest
+	(*CreateRecipientKeyRequest)(nil), // 29: domicile.control.v1.CreateRecipientKeyRequest
+	(*RecipientKey)(nil),              // 30: domicile.control.v1.RecipientKey
+	nil,                               // 31: domicile.control.v1.PolicyRules.ClassesEntry
+	nil,                               // 32: domicile.control.v1.PolicyRules.EgressEntry
+	nil,                               // 33: domicile.control.v1.PolicyRules.ConsentEntry
+	(*timestamppb.Timestamp)(nil),     // 34: google.protobuf.Timestamp
 }
 var file_control_v1_policies_proto_depIdxs = []int32{
-	27, // 0: domicile.control.v1.PolicyRules.classes:type_name -> domicile.control.v1.PolicyRules.ClassesEntry
-	28, // 1: domicile.control.v1.PolicyRules.egress:type_name -> domicile.control.v1.PolicyRules.EgressEntry
+	31, // 0: domicile.control.v1.PolicyRules.classes:type_name -> domicile.control.v1.PolicyRules.ClassesEntry
+	32, // 1: domicile.control.v1.PolicyRules.egress:type_name -> domicile.control.v1.PolicyRules.EgressEntry
 	3,  // 2: domicile.control.v1.PolicyRules.recipients:type_name -> domicile.control.v1.RecipientList
 	5,  // 3: domicile.control.v1.PolicyRules.access:type_name -> domicile.control.v1.AccessRule
-	29, // 4: domicile.control.v1.PolicyRules.consent:type_name -> domicile.control.v1.PolicyRules.ConsentEntry
+	33, // 4: domicile.control.v1.PolicyRules.consent:type_name -> domicile.control.v1.PolicyRules.ConsentEntry
 	4,  // 5: domicile.control.v1.RecipientList.list:type_name -> domicile.control.v1.Recipient
-	30, // 6: domicile.control.v1.Recipient.assessment_expiry:type_name -> google.protobuf.Timestamp
+	34, // 6: domicile.control.v1.Recipient.assessment_expiry:type_name -> google.protobuf.Timestamp
 	0,  // 7: domicile.control.v1.Policy.rules:type_name -> domicile.control.v1.PolicyRules
 	7,  // 8: domicile.control.v1.Policy.signatures:type_name -> domicile.control.v1.Signature
 	0,  // 9: domicile.control.v1.PutPolicyRequest.rules:type_name -> domicile.control.v1.PolicyRules
 	13, // 10: domicile.control.v1.ExplainDecisionResponse.reasons:type_name -> domicile.control.v1.DecisionReason
-	15, // 11: domicile.control.v1.Change.fields:type_name -> domicile.control.v1.FieldChange
-	30, // 12: domicile.control.v1.Change.create_time:type_name -> google.protobuf.Timestamp
+	19, // 11: domicile.control.v1.Change.fields:type_name -> domicile.control.v1.FieldChange
+	34, // 12: domicile.control.v1.Change.create_time:type_name -> google.protobuf.Timestamp
 	0,  // 13: domicile.control.v1.Change.proposed:type_name -> domicile.control.v1.PolicyRules
-	14, // 14: domicile.control.v1.ListChangesResponse.changes:type_name -> domicile.control.v1.Change
-	7,  // 15: domicile.control.v1.ApproveChangeRequest.signatures:type_name -> domicile.control.v1.Signature
-	4,  // 16: domicile.control.v1.ListRecipientsResponse.recipients:type_name -> domicile.control.v1.Recipient
-	4,  // 17: domicile.control.v1.PutRecipientRequest.spec:type_name -> domicile.control.v1.Recipient
-	1,  // 18: domicile.control.v1.PolicyRules.ClassesEntry.value:type_name -> domicile.control.v1.ClassRule
-	2,  // 19: domicile.control.v1.PolicyRules.EgressEntry.value:type_name -> domicile.control.v1.EgressRule
-	6,  // 20: domicile.control.v1.PolicyRules.ConsentEntry.value:type_name -> domicile.control.v1.Purposes
-	9,  // 21: domicile.control.v1.PolicyService.GetPolicy:input_type -> domicile.control.v1.GetPolicyRequest
-	10, // 22: domicile.control.v1.PolicyService.PutPolicy:input_type -> domicile.control.v1.PutPolicyRequest
-	11, // 23: domicile.control.v1.PolicyService.ExplainDecision:input_type -> domicile.control.v1.ExplainDecisionRequest
-	16, // 24: domicile.control.v1.ChangeService.ListChanges:input_type -> domicile.control.v1.ListChangesRequest
-	18, // 25: domicile.control.v1.ChangeService.GetChange:input_type -> domicile.control.v1.GetChangeRequest
-	19, // 26: domicile.control.v1.ChangeService.ApproveChange:input_type -> domicile.control.v1.ApproveChangeRequest
-	20, // 27: domicile.control.v1.ChangeService.RejectChange:input_type -> domicile.control.v1.RejectChangeRequest
-	21, // 28: domicile.control.v1.RecipientService.ListRecipients:input_type -> domicile.control.v1.ListRecipientsRequest
-	23, // 29: domicile.control.v1.RecipientService.GetRecipient:input_type -> domicile.control.v1.GetRecipientRequest
-	24, // 30: domicile.control.v1.RecipientService.PutRecipient:input_type -> domicile.control.v1.PutRecipientRequest
-	25, // 31: domicile.control.v1.RecipientService.CreateRecipientKey:input_type -> domicile.control.v1.CreateRecipientKeyRequest
-	8,  // 32: domicile.control.v1.PolicyService.GetPolicy:output_type -> domicile.control.v1.Policy
-	8,  // 33: domicile.control.v1.PolicyService.PutPolicy:output_type -> domicile.control.v1.Policy
-	12, // 34: domicile.control.v1.PolicyService.ExplainDecision:output_type -> domicile.control.v1.ExplainDecisionResponse
-	17, // 35: domicile.control.v1.ChangeService.ListChanges:output_type -> domicile.control.v1.ListChangesResponse
-	14, // 36: domicile.control.v1.ChangeService.GetChange:output_type -> domicile.control.v1.Change
-	14, // 37: domicile.control.v1.ChangeService.ApproveChange:output_type -> domicile.control.v1.Change
-	14, // 38: domicile.control.v1.ChangeService.RejectChange:output_type -> domicile.control.v1.Change
-	22, // 39: domicile.control.v1.RecipientService.ListRecipients:output_type -> domicile.control.v1.ListRecipientsResponse
-	4,  // 40: domicile.control.v1.RecipientService.GetRecipient:output_type -> domicile.control.v1.Recipient
-	4,  // 41: domicile.control.v1.RecipientService.PutRecipient:output_type -> domicile.control.v1.Recipient
-	26, // 42: domicile.control.v1.RecipientService.CreateRecipientKey:output_type -> domicile.control.v1.RecipientKey
-	32, // [32:43] is the sub-list for method output_type
-	21, // [21:32] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	7,  // 14: domicile.control.v1.Change.signatures:type_name -> domicile.control.v1.Signature
+	7,  // 15: domicile.control.v1.SigningKey.certificate:type_name -> domicile.control.v1.Signature
+	7,  // 16: domicile.control.v1.CreateSigningKeyRequest.certificate:type_name -> domicile.control.v1.Signature
+	7,  // 17: domicile.control.v1.CreateSigningKeyRequest.policy_signature:type_name -> domicile.control.v1.Signature
+	15, // 18: domicile.control.v1.ListSigningKeysResponse.keys:type_name -> domicile.control.v1.SigningKey
+	14, // 19: domicile.control.v1.ListChangesResponse.changes:type_name -> domicile.control.v1.Change
+	7,  // 20: domicile.control.v1.ApproveChangeRequest.signatures:type_name -> domicile.control.v1.Signature
+	4,  // 21: domicile.control.v1.ListRecipientsResponse.recipients:type_name -> domicile.control.v1.Recipient
+	4,  // 22: domicile.control.v1.PutRecipientRequest.spec:type_name -> domicile.control.v1.Recipient
+	1,  // 23: domicile.control.v1.PolicyRules.ClassesEntry.value:type_name -> domicile.control.v1.ClassRule
+	2,  // 24: domicile.control.v1.PolicyRules.EgressEntry.value:type_name -> domicile.control.v1.EgressRule
+	6,  // 25: domicile.control.v1.PolicyRules.ConsentEntry.value:type_name -> domicile.control.v1.Purposes
+	9,  // 26: domicile.control.v1.PolicyService.GetPolicy:input_type -> domicile.control.v1.GetPolicyRequest
+	10, // 27: domicile.control.v1.PolicyService.PutPolicy:input_type -> domicile.control.v1.PutPolicyRequest
+	11, // 28: domicile.control.v1.PolicyService.ExplainDecision:input_type -> domicile.control.v1.ExplainDecisionRequest
+	20, // 29: domicile.control.v1.ChangeService.ListChanges:input_type -> domicile.control.v1.ListChangesRequest
+	22, // 30: domicile.control.v1.ChangeService.GetChange:input_type -> domicile.control.v1.GetChangeRequest
+	23, // 31: domicile.control.v1.ChangeService.ApproveChange:input_type -> domicile.control.v1.ApproveChangeRequest
+	24, // 32: domicile.control.v1.ChangeService.RejectChange:input_type -> domicile.control.v1.RejectChangeRequest
+	16, // 33: domicile.control.v1.SigningKeyService.CreateSigningKey:input_type -> domicile.control.v1.CreateSigningKeyRequest
+	17, // 34: domicile.control.v1.SigningKeyService.ListSigningKeys:input_type -> domicile.control.v1.ListSigningKeysRequest
+	25, // 35: domicile.control.v1.RecipientService.ListRecipients:input_type -> domicile.control.v1.ListRecipientsRequest
+	27, // 36: domicile.control.v1.RecipientService.GetRecipient:input_type -> domicile.control.v1.GetRecipientRequest
+	28, // 37: domicile.control.v1.RecipientService.PutRecipient:input_type -> domicile.control.v1.PutRecipientRequest
+	29, // 38: domicile.control.v1.RecipientService.CreateRecipientKey:input_type -> domicile.control.v1.CreateRecipientKeyRequest
+	8,  // 39: domicile.control.v1.PolicyService.GetPolicy:output_type -> domicile.control.v1.Policy
+	8,  // 40: domicile.control.v1.PolicyService.PutPolicy:output_type -> domicile.control.v1.Policy
+	12, // 41: domicile.control.v1.PolicyService.ExplainDecision:output_type -> domicile.control.v1.ExplainDecisionResponse
+	21, // 42: domicile.control.v1.ChangeService.ListChanges:output_type -> domicile.control.v1.ListChangesResponse
+	14, // 43: domicile.control.v1.ChangeService.GetChange:output_type -> domicile.control.v1.Change
+	14, // 44: domicile.control.v1.ChangeService.ApproveChange:output_type -> domicile.control.v1.Change
+	14, // 45: domicile.control.v1.ChangeService.RejectChange:output_type -> domicile.control.v1.Change
+	15, // 46: domicile.control.v1.SigningKeyService.CreateSigningKey:output_type -> domicile.control.v1.SigningKey
+	18, // 47: domicile.control.v1.SigningKeyService.ListSigningKeys:output_type -> domicile.control.v1.ListSigningKeysResponse
+	26, // 48: domicile.control.v1.RecipientService.ListRecipients:output_type -> domicile.control.v1.ListRecipientsResponse
+	4,  // 49: domicile.control.v1.RecipientService.GetRecipient:output_type -> domicile.control.v1.Recipient
+	4,  // 50: domicile.control.v1.RecipientService.PutRecipient:output_type -> domicile.control.v1.Recipient
+	30, // 51: domicile.control.v1.RecipientService.CreateRecipientKey:output_type -> domicile.control.v1.RecipientKey
+	39, // [39:52] is the sub-list for method output_type
+	26, // [26:39] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_policies_proto_init() }
@@ -2123,9 +2513,9 @@ func file_control_v1_policies_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_policies_proto_rawDesc), len(file_control_v1_policies_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   30,
+			NumMessages:   34,
 			NumExtensions: 0,
-			NumServices:   3,
+			NumServices:   4,
 		},
 		GoTypes:           file_control_v1_policies_proto_goTypes,
 		DependencyIndexes: file_control_v1_policies_proto_depIdxs,

@@ -221,7 +221,8 @@ const (
 type ChangeServiceClient interface {
 	ListChanges(ctx context.Context, in *ListChangesRequest, opts ...grpc.CallOption) (*ListChangesResponse, error)
 	GetChange(ctx context.Context, in *GetChangeRequest, opts ...grpc.CallOption) (*Change, error)
-	// ApproveChange is not built yet: NOT_YET.
+	// ApproveChange adds signatures over a change's exact hash. When the tenant's signing key and, under a
+	// loosening, an approver have signed, the change applies; until then it stays pending.
 	ApproveChange(ctx context.Context, in *ApproveChangeRequest, opts ...grpc.CallOption) (*Change, error)
 	RejectChange(ctx context.Context, in *RejectChangeRequest, opts ...grpc.CallOption) (*Change, error)
 }
@@ -282,7 +283,8 @@ func (c *changeServiceClient) RejectChange(ctx context.Context, in *RejectChange
 type ChangeServiceServer interface {
 	ListChanges(context.Context, *ListChangesRequest) (*ListChangesResponse, error)
 	GetChange(context.Context, *GetChangeRequest) (*Change, error)
-	// ApproveChange is not built yet: NOT_YET.
+	// ApproveChange adds signatures over a change's exact hash. When the tenant's signing key and, under a
+	// loosening, an approver have signed, the change applies; until then it stays pending.
 	ApproveChange(context.Context, *ApproveChangeRequest) (*Change, error)
 	RejectChange(context.Context, *RejectChangeRequest) (*Change, error)
 	mustEmbedUnimplementedChangeServiceServer()
@@ -422,6 +424,154 @@ var ChangeService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RejectChange",
 			Handler:    _ChangeService_RejectChange_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
+	Metadata: "control/v1/policies.proto",
+}
+
+const (
+	SigningKeyService_CreateSigningKey_FullMethodName = "/domicile.control.v1.SigningKeyService/CreateSigningKey"
+	SigningKeyService_ListSigningKeys_FullMethodName  = "/domicile.control.v1.SigningKeyService/ListSigningKeys"
+)
+
+// SigningKeyServiceClient is the client API for SigningKeyService service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// SigningKeyService enrols the keys with which a tenant, and a second person, sign its policy. From its first
+// signing key on, nodes of its home take no policy of the tenant that its own key did not sign.
+type SigningKeyServiceClient interface {
+	// CreateSigningKey enrols a key that the operator's root, or the tenant's present key, has certified.
+	CreateSigningKey(ctx context.Context, in *CreateSigningKeyRequest, opts ...grpc.CallOption) (*SigningKey, error)
+	ListSigningKeys(ctx context.Context, in *ListSigningKeysRequest, opts ...grpc.CallOption) (*ListSigningKeysResponse, error)
+}
+
+type signingKeyServiceClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewSigningKeyServiceClient(cc grpc.ClientConnInterface) SigningKeyServiceClient {
+	return &signingKeyServiceClient{cc}
+}
+
+func (c *signingKeyServiceClient) CreateSigningKey(ctx context.Context, in *CreateSigningKeyRequest, opts ...grpc.CallOption) (*SigningKey, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SigningKey)
+	err := c.cc.Invoke(ctx, SigningKeyService_CreateSigningKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *signingKeyServiceClient) ListSigningKeys(ctx context.Context, in *ListSigningKeysRequest, opts ...grpc.CallOption) (*ListSigningKeysResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListSigningKeysResponse)
+	err := c.cc.Invoke(ctx, SigningKeyService_ListSigningKeys_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SigningKeyServiceServer is the server API for SigningKeyService service.
+// All implementations must embed UnimplementedSigningKeyServiceServer
+// for forward compatibility.
+//
+// SigningKeyService enrols the keys with which a tenant, and a second person, sign its policy. From its first
+// signing key on, nodes of its home take no policy of the tenant that its own key did not sign.
+type SigningKeyServiceServer interface {
+	// CreateSigningKey enrols a key that the operator's root, or the tenant's present key, has certified.
+	CreateSigningKey(context.Context, *CreateSigningKeyRequest) (*SigningKey, error)
+	ListSigningKeys(context.Context, *ListSigningKeysRequest) (*ListSigningKeysResponse, error)
+	mustEmbedUnimplementedSigningKeyServiceServer()
+}
+
+// UnimplementedSigningKeyServiceServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedSigningKeyServiceServer struct{}
+
+func (UnimplementedSigningKeyServiceServer) CreateSigningKey(context.Context, *CreateSigningKeyRequest) (*SigningKey, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateSigningKey not implemented")
+}
+func (UnimplementedSigningKeyServiceServer) ListSigningKeys(context.Context, *ListSigningKeysRequest) (*ListSigningKeysResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListSigningKeys not implemented")
+}
+func (UnimplementedSigningKeyServiceServer) mustEmbedUnimplementedSigningKeyServiceServer() {}
+func (UnimplementedSigningKeyServiceServer) testEmbeddedByValue()                           {}
+
+// UnsafeSigningKeyServiceServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to SigningKeyServiceServer will
+// result in compilation errors.
+type UnsafeSigningKeyServiceServer interface {
+	mustEmbedUnimplementedSigningKeyServiceServer()
+}
+
+func RegisterSigningKeyServiceServer(s grpc.ServiceRegistrar, srv SigningKeyServiceServer) {
+	// If the following call panics, it indicates UnimplementedSigningKeyServiceServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&SigningKeyService_ServiceDesc, srv)
+}
+
+func _SigningKeyService_CreateSigningKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateSigningKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SigningKeyServiceServer).CreateSigningKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SigningKeyService_CreateSigningKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SigningKeyServiceServer).CreateSigningKey(ctx, req.(*CreateSigningKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SigningKeyService_ListSigningKeys_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListSigningKeysRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SigningKeyServiceServer).ListSigningKeys(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SigningKeyService_ListSigningKeys_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SigningKeyServiceServer).ListSigningKeys(ctx, req.(*ListSigningKeysRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// SigningKeyService_ServiceDesc is the grpc.ServiceDesc for SigningKeyService service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var SigningKeyService_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "domicile.control.v1.SigningKeyService",
+	HandlerType: (*SigningKeyServiceServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "CreateSigningKey",
+			Handler:    _SigningKeyService_CreateSigningKey_Handler,
+		},
+		{
+			MethodName: "ListSigningKeys",
+			Handler:    _SigningKeyService_ListSigningKeys_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

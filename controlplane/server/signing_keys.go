@@ -1,0 +1,118 @@
+package server
+
+import (
+	"context"
+
+	controlv1 "github.com/domicile-io/domicile/api/control/v1"
+	"github.com/domicile-io/domicile/controlplane/store"
+	"github.com/domicile-io/domicile/policy"
+)
+
+type signingKeyService struct {
+	controlv1.UnimplementedSigningKeyServiceServer
+	*core
+}
+
+// CreateSigningKey implements controlv1.SigningKeyServiceServer. What is not
+// certified would be refused by every node, so it does not reach them.
+func (s signingKeyService) CreateSigningKey(ctx context.Context, req *controlv1.CreateSigningKeyRequest) (*controlv1.SigningKey, error) {
+	var key policy.SigningKey
+	res, err := s.write(ctx, req, func() (store.Payload, error) {
+		t, err := s.tenant(ctx, req.GetTenant())
+		if err != nil {
+			return nil, err
+		}
+		if key, err = signingKeyFrom(req); err != nil {
+			return nil, err
+		}
+		now, err := s.store.Policy(t.ID)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.certified(t.ID, now.Signers, key); err != nil {
+			return nil, err
+		}
+		p := store.EnrolKey{Tenant: t.ID, Key: key}
+		if req.GetPolicySignature() != nil {
+			sig := signatureFrom(req.GetPolicySignature())
+			p.Signature = &sig
+		}
+		return p, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var p store.Policy
+	if err := res.Decode(&p); err != nil {
+		return nil, err
+	}
+	if key, err = signingKeyFrom(req); err != nil { // a repeat did not come by the plan
+		return nil, err
+	}
+	return signingKeyOf(p.Tenant, p.Signers, key), created(ctx)
+}
+
+// certified checks the chain as it would be with the key, the way nodes will.
+func (c *core) certified(tenant policy.TenantID, now *policy.Signers, key policy.SigningKey) error {
+	next := &policy.Signers{}
+	if now != nil {
+		*next = *now
+	}
+	switch {
+	case key.Purpose == policy.TenantKey:
+		next.Tenant = append(next.Tenant[:len(next.Tenant):len(next.Tenant)], key)
+	case now == nil:
+		return policy.Errorf(policy.ApprovalRequired, "the tenant has no signing key; enrol that first: an approver is the second person beside it")
+	default:
+		next.Approvers = append(next.Approvers[:len(next.Approvers):len(next.Approvers)], key)
+	}
+	if next.Verify(c.cluster, tenant, c.root) != nil {
+		return fieldError("certificate", "must be the operator root's, or the present tenant key's, over this key for this tenant and cluster: make it with domicile trust certify or rotate")
+	}
+	return nil
+}
+
+// ListSigningKeys implements controlv1.SigningKeyServiceServer.
+func (s signingKeyService) ListSigningKeys(ctx context.Context, req *controlv1.ListSigningKeysRequest) (*controlv1.ListSigningKeysResponse, error) {
+	t, err := s.tenant(ctx, req.GetTenant())
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.store.Policy(t.ID)
+	if err != nil {
+		return nil, err
+	}
+	out := &controlv1.ListSigningKeysResponse{Cluster: s.cluster}
+	if p.Signers != nil {
+		out.Sequence = p.Signers.Sequence
+		for _, k := range append(p.Signers.Tenant[:len(p.Signers.Tenant):len(p.Signers.Tenant)], p.Signers.Approvers...) {
+			out.Keys = append(out.Keys, signingKeyOf(t.ID, p.Signers, k))
+		}
+	}
+	return out, nil
+}
+
+func signingKeyFrom(req *controlv1.CreateSigningKeyRequest) (policy.SigningKey, error) {
+	k, err := policy.NewSigningKey(policy.KeyPurpose(req.GetPurpose()), req.GetPublicKey())
+	if err != nil {
+		return k, fieldError("public_key", "must be an Ed25519 public key in hex")
+	}
+	k.Principal, k.Entity, k.Boundary = req.GetPrincipal(), req.GetEntity(), policy.Boundary(req.GetBoundary())
+	k.Certificate = signatureFrom(req.GetCertificate())
+	if err := k.Check(); err != nil {
+		return k, fieldError("principal", "entity and boundary are an approver's, all three, and no tenant key's")
+	}
+	return k, nil
+}
+
+func signatureFrom(s *controlv1.Signature) policy.Signature {
+	return policy.Signature{KeyID: s.GetKeyId(), Value: s.GetValue()}
+}
+
+func signingKeyOf(tenant policy.TenantID, all *policy.Signers, k policy.SigningKey) *controlv1.SigningKey {
+	head, _ := all.Head()
+	_, approver := all.Approver(k.ID)
+	return &controlv1.SigningKey{Id: k.ID, Tenant: string(tenant), Purpose: string(k.Purpose), Principal: k.Principal, Entity: k.Entity,
+		Boundary: string(k.Boundary), PublicKey: k.PublicKey, Active: approver || head.ID == k.ID,
+		Certificate: &controlv1.Signature{KeyId: k.Certificate.KeyID, Value: k.Certificate.Value}}
+}

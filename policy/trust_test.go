@@ -1,0 +1,182 @@
+package policy
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/hex"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const trustCluster = "CL000000000000000000000000000000aa"
+
+var trustTenant = TenantID("TN" + strings.Repeat("1", 32))
+
+func trustKey(n byte) ed25519.PrivateKey {
+	return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{n}, ed25519.SeedSize))
+}
+
+func publicOf(k ed25519.PrivateKey) ed25519.PublicKey { return k.Public().(ed25519.PublicKey) }
+
+func certifiedKey(by, key ed25519.PrivateKey, purpose KeyPurpose, change ...func(*SigningKey)) SigningKey {
+	k := SigningKey{ID: KeyIDOf(publicOf(key)), Purpose: purpose, PublicKey: hex.EncodeToString(publicOf(key))}
+	if purpose == ApproverKey {
+		k.Principal, k.Entity, k.Boundary = "PR"+strings.Repeat("a", 32), "IE-LTD", "eu"
+	}
+	for _, c := range change {
+		c(&k)
+	}
+	k.Certificate = Sign(by, k.Statement(trustCluster, trustTenant))
+	return k
+}
+
+// signedRow is a tenant's row whose policy is signed under a sequence.
+func signedRow(t testing.TB, s *Signers, by ed25519.PrivateKey, change ...func(*ResidencyPolicy)) *TenantRow {
+	t.Helper()
+	p := DefaultPolicy(trustTenant, ireland, "IE-LTD")
+	for _, c := range change {
+		c(&p)
+	}
+	hash, err := PolicyHash(&p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Signatures = []Signature{Sign(by, PolicyStatement(trustCluster, trustTenant, s.Sequence, hash))}
+	return &TenantRow{ID: trustTenant, Slug: "acme", State: TenantActive, Home: "ie1", HomeEpoch: 1, Policy: &p, Signers: s}
+}
+
+func wider(p *ResidencyPolicy) {
+	p.Classes[CallRecord] = ClassRule{Mode: Restricted}
+}
+
+func TestRowsOfTenantsThatSign(t *testing.T) {
+	root, tenant, next, person, rogue := trustKey(1), trustKey(2), trustKey(3), trustKey(4), trustKey(5)
+	first := certifiedKey(root, tenant, TenantKey)
+	second := certifiedKey(tenant, next, TenantKey)
+	approver := certifiedKey(root, person, ApproverKey)
+	signers := func(sequence uint64, keys ...SigningKey) *Signers { return &Signers{Sequence: sequence, Tenant: keys} }
+	with := func(row *TenantRow, change func(*TenantRow)) *TenantRow { change(row); return row }
+	old := signedRow(t, signers(5, first), tenant)
+	unsigned := with(signedRow(t, signers(5, first), tenant), func(r *TenantRow) { r.Signers, r.Policy.Signatures = nil, nil })
+
+	for name, c := range map[string]struct {
+		old, row *TenantRow
+		want     string // part of the error; "" accepted
+	}{
+		"a tenant that trusts the control plane": {nil, unsigned, ""},
+		"it goes":                                {unsigned, nil, ""},
+		"first seen":                             {nil, old, ""},
+		"enrolled now":                           {unsigned, old, ""},
+		"the same":                               {old, signedRow(t, signers(5, first), tenant), ""},
+		"the next policy":                        {old, signedRow(t, signers(6, first), tenant, wider), ""},
+		"a successor":                            {old, signedRow(t, signers(6, first, second), next), ""},
+		"an approver":                            {old, signedRow(t, &Signers{Sequence: 5, Tenant: []SigningKey{first}, Approvers: []SigningKey{approver}}, tenant), ""},
+		"a successor of the root":                {old, signedRow(t, signers(6, first, certifiedKey(root, next, TenantKey)), next), ""},
+		"it lives elsewhere":                     {nil, with(signedRow(t, signers(5, first), tenant), func(r *TenantRow) { r.Home, r.Policy = "us1", nil }), ""},
+		"left out":                               {old, nil, "left out"},
+		"keys left out":                          {old, unsigned, "keys were left out"},
+		"widened, old signature":                 {old, with(signedRow(t, signers(5, first), tenant), func(r *TenantRow) { wider(r.Policy) }), "not signed"},
+		"widened, no signature":                  {old, with(signedRow(t, signers(6, first), tenant, wider), func(r *TenantRow) { r.Policy.Signatures = nil }), "not signed"},
+		"widened, a rogue's signature":           {old, signedRow(t, signers(6, first), rogue, wider), "not signed"},
+		"a rogue succeeds":                       {old, signedRow(t, signers(6, first, certifiedKey(rogue, rogue, TenantKey)), rogue, wider), "neither the root's"},
+		"a rogue instead":                        {old, signedRow(t, signers(6, certifiedKey(rogue, rogue, TenantKey)), rogue, wider), "neither the root's"},
+		"another chain of the root":              {old, signedRow(t, signers(6, certifiedKey(root, next, TenantKey)), next), "missing or changed"},
+		"a shorter chain":                        {signedRow(t, signers(6, first, second), next), signedRow(t, signers(7, first), tenant), "missing or changed"},
+		"a former key signs":                     {signedRow(t, signers(6, first, second), next), signedRow(t, signers(7, first, second), tenant, wider), "not signed"},
+		"an approver is dropped":                 {signedRow(t, &Signers{Sequence: 5, Tenant: []SigningKey{first}, Approvers: []SigningKey{approver}}, tenant), old, "missing or changed"},
+		"an approver signs alone":                {old, signedRow(t, &Signers{Sequence: 6, Tenant: []SigningKey{first}, Approvers: []SigningKey{approver}}, person, wider), "not signed"},
+		"an earlier one comes back":              {old, signedRow(t, signers(4, first), tenant, wider), "below"},
+		"another one of this sequence":           {old, signedRow(t, signers(5, first), tenant, wider), "one sequence"},
+		"moved":                                  {old, with(signedRow(t, signers(6, first), tenant), func(r *TenantRow) { r.Home, r.Policy = "us1", nil }), "home changed"},
+		"moved by the epoch":                     {old, with(signedRow(t, signers(6, first), tenant), func(r *TenantRow) { r.HomeEpoch = 2 }), "home changed"},
+		"no tenant's key":                        {old, with(signedRow(t, signers(6, first), tenant), func(r *TenantRow) { r.Signers = &Signers{} }), "0 tenant keys"},
+		"an approver among the tenants":          {nil, signedRow(t, signers(5, approver), person), "wrong list"},
+		"a key twice":                            {nil, signedRow(t, signers(5, first, first), tenant), "twice"},
+		"a certificate of another tenant": {nil, signedRow(t, signers(5, with2(first, func(k *SigningKey) {
+			k.Certificate = Sign(root, k.Statement(trustCluster, "TN"+TenantID(strings.Repeat("2", 32))))
+		})), tenant), "neither the root's"},
+		"a certificate of another cluster": {nil, signedRow(t, signers(5, with2(first, func(k *SigningKey) { k.Certificate = Sign(root, k.Statement("CL", trustTenant)) })), tenant), "neither the root's"},
+		"a key that is none":               {nil, signedRow(t, signers(5, with2(first, func(k *SigningKey) { k.PublicKey = "ab" })), tenant), "not 32 bytes"},
+		"a key under another id":           {nil, signedRow(t, signers(5, with2(first, func(k *SigningKey) { k.ID = "ab" })), tenant), "id is not"},
+		"a purpose that is none":           {nil, signedRow(t, signers(5, certifiedKey(root, tenant, "any")), tenant), "purpose"},
+		"a tenant's key with a principal":  {nil, signedRow(t, signers(5, certifiedKey(root, tenant, TenantKey, func(k *SigningKey) { k.Principal = "PR" })), tenant), "names no principal"},
+		"an approver without one": {nil, signedRow(t, &Signers{Sequence: 5, Tenant: []SigningKey{first},
+			Approvers: []SigningKey{certifiedKey(root, person, ApproverKey, func(k *SigningKey) { k.Principal = "" })}}, tenant), "names a principal"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := VerifyRow(trustCluster, publicOf(root), c.old, c.row)
+			if (err == nil) != (c.want == "") || (err != nil && !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+func with2(k SigningKey, change func(*SigningKey)) SigningKey { change(&k); return k }
+
+func TestApproversAreReplacedByPrincipal(t *testing.T) {
+	root := trustKey(1)
+	former, present := certifiedKey(root, trustKey(4), ApproverKey), certifiedKey(root, trustKey(5), ApproverKey)
+	other := certifiedKey(root, trustKey(6), ApproverKey, func(k *SigningKey) { k.Principal = "PR" + strings.Repeat("b", 32) })
+	s := &Signers{Approvers: []SigningKey{former, other, present}}
+	for k, want := range map[string]bool{former.ID: false, present.ID: true, other.ID: true, "": false} {
+		if _, got := s.Approver(k); got != want {
+			t.Errorf("key %s counts %t, want %t", k, got, want)
+		}
+	}
+	var none *Signers
+	if _, ok := none.Approver(former.ID); ok {
+		t.Error("nobody has an approver")
+	}
+	if _, ok := none.Head(); ok {
+		t.Error("nobody has a head")
+	}
+}
+
+func TestVerifyPolicyNeedsUsableKeys(t *testing.T) {
+	p := DefaultPolicy(trustTenant, ireland, "IE-LTD")
+	bad := p
+	bad.Classes = map[DataClass]ClassRule{0: {}} // has no canonical form
+	good := &Signers{Tenant: []SigningKey{certifiedKey(trustKey(1), trustKey(2), TenantKey)}}
+	for name, err := range map[string]error{
+		"no key":       (&Signers{}).VerifyPolicy(trustCluster, &p),
+		"a broken key": (&Signers{Tenant: []SigningKey{{ID: "x"}}}).VerifyPolicy(trustCluster, &p),
+		"no form":      good.VerifyPolicy(trustCluster, &bad),
+	} {
+		if err == nil {
+			t.Errorf("%s: a policy passed", name)
+		}
+	}
+	if err := unchanged(&TenantRow{Policy: &bad, Signers: good}, &TenantRow{Policy: &p, Signers: good}); err == nil {
+		t.Error("a policy without a canonical form passed as the same")
+	}
+}
+
+func TestNewSigningKey(t *testing.T) {
+	want := certifiedKey(trustKey(1), trustKey(2), TenantKey)
+	got, err := NewSigningKey(TenantKey, want.PublicKey)
+	got.Certificate = want.Certificate
+	if err != nil || got != want {
+		t.Errorf("%+v %v", got, err)
+	}
+	for _, bad := range []string{"", "zz", "abcd"} {
+		if _, err := NewSigningKey(TenantKey, bad); err == nil {
+			t.Errorf("%q is a key", bad)
+		}
+	}
+}
+
+// The signed bytes are frozen: signatures given today must verify tomorrow.
+func TestStatementsAreFrozen(t *testing.T) {
+	key := certifiedKey(trustKey(1), trustKey(4), ApproverKey)
+	got := string(key.Statement(trustCluster, trustTenant))
+	want := "domicile signing key v1\n" + trustCluster + "\n" + string(trustTenant) + "\napprover\nPR" + strings.Repeat("a", 32) + "\nIE-LTD\neu\n" + key.PublicKey + "\n"
+	if got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	got = string(PolicyStatement(trustCluster, trustTenant, 7, [32]byte(slices.Repeat([]byte{0xab}, 32))))
+	if want := "domicile policy signature v1\n" + trustCluster + "\n" + string(trustTenant) + "\n7\n" + strings.Repeat("ab", 32) + "\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
