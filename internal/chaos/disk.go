@@ -34,26 +34,23 @@ func NewVolume(image, dir string, size int64) (*Volume, error) {
 	return &Volume{Dir: dir, ballast: filepath.Join(dir, "ballast")}, nil
 }
 
-// Fill leaves no free block, and gives how many bytes that took.
-func (v *Volume) Fill() (taken int64, err error) {
-	// Most of it at once, without writing it; then what is left, block by block.
+// Fill leaves no free block.
+func (v *Volume) Fill() error {
+	// Most of it at once, without writing it (what fails may yet have taken much of
+	// what it asked for); then what is left, block by block.
 	for size := int64(1 << 30); size >= 1<<20; size /= 2 {
 		for i := 0; exec.Command("fallocate", "-l", fmt.Sprint(size), fmt.Sprintf("%s-%d-%d", v.ballast, size, i)).Run() == nil; i++ {
-			taken += size
 		}
 	}
 	f, err := os.OpenFile(v.ballast, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
-		return taken, fmt.Errorf("fill a volume: %w", err)
+		return fmt.Errorf("fill a volume: %w", err)
 	}
 	block := make([]byte, 4096)
-	for {
-		n, err := f.Write(block)
-		taken += int64(n)
-		if err != nil {
-			return taken, errors.Join(f.Sync(), f.Close()) // the disk is full, which is the purpose
-		}
+	for err == nil {
+		_, err = f.Write(block)
 	}
+	return f.Close() // the disk is full, which is the purpose
 }
 
 // Free removes what Fill wrote.

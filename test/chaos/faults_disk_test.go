@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -91,17 +92,38 @@ func (n *nemesis) endsItself(v string) (how error, err error) {
 	return how, err
 }
 
-// fillDisk leaves cp3 no free block.
+// fillDisk leaves cp3 no free block. That it met the full disk stands in its log. It
+// ends as soon as its state or its Raft log must grow; until then it goes on, and only
+// cannot take snapshots.
 func fillDisk(n *nemesis) (string, error) {
-	taken, err := n.w.volume.Fill()
+	log := n.w.Process("cp3").Log()
+	before, err := os.ReadFile(log)
 	if err != nil {
 		return "", err
 	}
-	how, err := n.endsItself("cp3")
-	if err := errors.Join(err, n.w.volume.Free()); err != nil {
+	if err := n.w.volume.Fill(); err != nil {
+		return "", errors.Join(err, n.w.volume.Free())
+	}
+	ctx, cancel := context.WithTimeout(n.ctx, 6*time.Second)
+	defer cancel()
+	how, goesOn := n.w.Process("cp3").WaitEnd(ctx)
+	if err := n.w.volume.Free(); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%d bytes of ballast, and cp3 ended: %v", taken, how), n.start("cp3")
+	if goesOn == nil {
+		if err := n.start("cp3"); err != nil {
+			return "", err
+		}
+	}
+	after, err := os.ReadFile(log)
+	met := bytes.Count(after[len(before):], []byte("no space left on device"))
+	switch {
+	case err != nil || met == 0:
+		return "", err
+	case goesOn != nil:
+		return fmt.Sprintf("cp3 met the full disk %d times and went on in the room that its files had", met), nil
+	}
+	return fmt.Sprintf("cp3 met the full disk %d times and ended: %v", met, how), nil
 }
 
 func (n *nemesis) flip(path string) (string, error) {
