@@ -55,6 +55,19 @@ func (c *Control) ApproveChange(ctx context.Context, in *controlv1.ApproveChange
 	return out, c.post(ctx, "/v1/changes/"+url.PathEscape(in.GetChange())+":approve", in, out)
 }
 
+// CreateSigningKey enrols a certified key.
+func (c *Control) CreateSigningKey(ctx context.Context, in *controlv1.CreateSigningKeyRequest) (*controlv1.SigningKey, error) {
+	out := &controlv1.SigningKey{}
+	return out, c.post(ctx, tenantPath(in.GetTenant(), "/signing_keys"), in, out)
+}
+
+// SigningKeys lists a tenant's enrolled keys, with the sequence of the policy
+// in force and the cluster's id.
+func (c *Control) SigningKeys(ctx context.Context, tenant string) (*controlv1.ListSigningKeysResponse, error) {
+	out := &controlv1.ListSigningKeysResponse{}
+	return out, c.get(ctx, tenantPath(tenant, "/signing_keys"), nil, out)
+}
+
 // RejectChange ends a pending change.
 func (c *Control) RejectChange(ctx context.Context, id string) (*controlv1.Change, error) {
 	out := &controlv1.Change{}

@@ -2,8 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/base64"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -66,32 +64,6 @@ func (a *app) changesGet() *cobra.Command {
 			}
 			return a.result(c, func() { a.showChange(c) })
 		})}
-}
-
-func (a *app) changesApprove() *cobra.Command {
-	var signatures []string
-	c := &cobra.Command{Use: "approve CHANGE --signature KEYID:BASE64", Short: "Add signatures over a change's exact hash", Args: cobra.ExactArgs(1),
-		RunE: a.run(func(ctx context.Context, args []string) error {
-			in := &controlv1.ApproveChangeRequest{Change: args[0]}
-			for _, s := range signatures {
-				id, value, ok := strings.Cut(s, ":")
-				if _, err := base64.StdEncoding.DecodeString(value); !ok || err != nil {
-					return usagef("--signature must be KEYID:BASE64")
-				}
-				in.Signatures = append(in.Signatures, &controlv1.Signature{KeyId: id, Value: value})
-			}
-			cp, err := a.control()
-			if err != nil {
-				return err
-			}
-			c, err := cp.ApproveChange(ctx, in)
-			if err != nil {
-				return err
-			}
-			return a.result(c, func() { a.showChange(c) })
-		})}
-	c.Flags().StringArrayVar(&signatures, "signature", nil, "`signature` KEYID:BASE64 over the change's hash; may be repeated")
-	return c
 }
 
 func (a *app) changesReject() *cobra.Command {
