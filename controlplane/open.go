@@ -185,6 +185,11 @@ func (p *Plane) serve(cfg Config, opts Options, own owned) error {
 	if err := registry.Register(collectors.NewGoCollector()); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
+	for name, m := range map[string]*mtls.Material{"voter": own.voter, "gateway": own.gateway} {
+		if err := watchCertificate(registry, p.log, name, m); err != nil {
+			return err
+		}
+	}
 	rpc, err := net.Listen("tcp", cfg.GRPCAddress)
 	if err != nil {
 		return fmt.Errorf("grpc_address: %w", err)

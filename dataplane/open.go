@@ -132,7 +132,7 @@ func (n *Node) identify(opts Options) error {
 			n.cfg.TLS.Certificate, m.Identity.Region, n.cfg.Region)
 	}
 	n.material = m
-	return nil
+	return watchCertificate(n.registry, n.log, "node", m)
 }
 
 func (n *Node) openKeys(Options) error {
