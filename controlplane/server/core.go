@@ -49,6 +49,14 @@ func (c *core) write(ctx context.Context, req proto.Message, plan func() (store.
 	}
 	payload, err := plan()
 	if err != nil {
+		// A refusal is a read: of a leader that was deposed and does not know it yet,
+		// it may come from what was. So it counts once we are known to lead.
+		if err := c.replica.VerifyLeader(ctx); err != nil {
+			return store.Result{}, err
+		}
+		payload, err = plan()
+	}
+	if err != nil {
 		// An earlier sending of this very request may have had its effect between
 		// the look above and the plan, which then refuses because of that effect.
 		if res, seen, err := c.replayed(ctx, stamp); err != nil || seen {

@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"strconv"
 	"sync"
@@ -177,4 +178,44 @@ func TestINV31_SendingsAtOnceHaveOneEffectAndOneAnswer(t *testing.T) {
 		}
 	}
 	c.report(t)
+}
+
+// The same for writes: a refusal is a read of the state, and may not be of a state
+// that was.
+func TestINV30_AResumedLeaderRefusesNothingByWhatWas(t *testing.T) {
+	w, c, _ := quiet(t)
+	n := &nemesis{t: t, ctx: t.Context(), w: w, c: c, draw: rand.New(rand.NewPCG(1, 1))}
+	for range 5 {
+		leader, err := w.leader(t.Context())
+		check(t, err)
+		p := w.Process(leader)
+		check(t, p.Signal(syscall.SIGSTOP))
+		if n.changed(leader, 10*time.Second) == "" {
+			check(t, p.Signal(syscall.SIGCONT))
+			t.Fatal("void: nobody replaced a stopped leader")
+		}
+		var all sync.WaitGroup
+		for _, x := range c.objects.tenants {
+			all.Go(func() {
+				if err := shorten(t.Context(), c, x, w.others(leader)...); err != nil {
+					t.Errorf("shorten %s: %v", x.name, err)
+				}
+			})
+		}
+		all.Wait()
+		for _, x := range c.objects.tenants {
+			all.Go(func() {
+				if err := shorten(t.Context(), c, x, leader); err != nil && !errors.Is(err, errNotDone) && !errors.Is(err, errUnknown) {
+					t.Errorf("%s refused a write with the etag that was acknowledged: %v", leader, err)
+				}
+			})
+		}
+		n.hold(100*time.Millisecond, 100*time.Millisecond) // the requests wait in the stopped process's socket
+		check(t, p.Signal(syscall.SIGCONT))
+		all.Wait()
+		if t.Failed() {
+			return
+		}
+		n.recover("pause leader")
+	}
 }
