@@ -1,0 +1,71 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/domicile-io/domicile/api/client"
+	"github.com/domicile-io/domicile/api/control"
+	controlv1 "github.com/domicile-io/domicile/api/control/v1"
+	"github.com/domicile-io/domicile/internal/screen"
+	"github.com/domicile-io/domicile/policy"
+)
+
+// A control plane that shows one policy and asks for a signature of another
+// gets none: the hash is computed from what is shown.
+func TestApproveSignsOnlyWhatItShows(t *testing.T) {
+	const cluster, id = "CL000000000000000000000000000000aa", "TN000000000000000000000000000000aa"
+	now := policy.DefaultPolicy(id, policy.Region{ID: "ie1", Boundary: "eu"}, "DOM-IE")
+	wider := policy.DefaultPolicy(id, policy.Region{ID: "ie1", Boundary: "eu"}, "DOM-IE")
+	wider.Classes[policy.CallRecord] = policy.ClassRule{Mode: policy.Restricted}
+	widest := policy.DefaultPolicy(id, policy.Region{ID: "ie1", Boundary: "eu"}, "DOM-IE")
+	widest.Classes[policy.Recording] = policy.ClassRule{Mode: policy.Restricted}
+	answers := map[string]proto.Message{
+		"/v1/tenants/" + id + "/policy":       control.PolicyOf(&now, "1"),
+		"/v1/tenants/" + id + "/signing_keys": &controlv1.ListSigningKeysResponse{Sequence: 4, Cluster: cluster},
+	}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		raw, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(answers[r.URL.Path])
+		if err != nil {
+			t.Error(err)
+		}
+		_, _ = io.Copy(w, bytes.NewReader(raw))
+	}))
+	defer s.Close()
+	var said strings.Builder
+	a := &app{out: screen.New(io.Discard), err: screen.New(&said)}
+	review := func(shown, hashed policy.ResidencyPolicy) ([]byte, error) {
+		hash, err := policy.PolicyHash(&hashed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ch := &controlv1.Change{Id: "CH1", Tenant: id, Hash: hex.EncodeToString(hash[:]), Sequence: 5, Proposed: control.RulesOf(&shown)}
+		return a.reviewed(context.Background(), &client.Control{BaseURL: s.URL}, ch)
+	}
+	hash, err := policy.PolicyHash(&wider)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := review(wider, wider)
+	if want := policy.PolicyStatement(cluster, id, 5, hash); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+	if !strings.Contains(said.String(), "loosens  where call_record may be processed and viewed") || !strings.Contains(said.String(), "sealed → restricted") {
+		t.Errorf("it said:\n%s", said.String())
+	}
+	for name, shown := range map[string]policy.ResidencyPolicy{"a harmless one": now, "another one": widest} {
+		if got, err := review(shown, wider); !errors.Is(err, errNotShown) || got != nil {
+			t.Errorf("%s is shown and another asked for: got %q, %v", name, got, err)
+		}
+	}
+}
