@@ -100,7 +100,8 @@ func (v View) merge(next Record) View {
 	return out
 }
 
-// mergeTimes merges when things happened; had is what r was made of. A cdr of the same call replaces an earlier
+// mergeTimes merges when things happened; had is what r was made of. A cdr of
+// the same call replaces an earlier
 // cdr; an acc fills what nobody has said, and its INVITE moves an acc's start.
 func mergeTimes(r *Record, had Parts, next *Record, part Parts) {
 	switch {
