@@ -31,6 +31,7 @@ type cluster struct {
 	id      string
 	ca      *mtls.Authority
 	root    ed25519.PublicKey
+	rootKey ed25519.PrivateKey // offline, were this no test
 	client  *http.Client
 	configs []controlplane.Config
 	planes  []*controlplane.Plane // nil while stopped
@@ -78,7 +79,7 @@ func prepare(t testing.TB, voters int) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.root = pub
+	c.root, c.rootKey = pub, root
 	seed := bytes.Repeat([]byte{7}, ed25519.SeedSize)
 	key := ed25519.NewKeyFromSeed(seed).Public().(ed25519.PublicKey)
 	write := func(name string, b []byte) string {

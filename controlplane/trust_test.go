@@ -1,0 +1,111 @@
+package controlplane_test
+
+import (
+	"crypto/ed25519"
+	"encoding/hex"
+	"testing"
+
+	"github.com/domicile-io/domicile/policy"
+)
+
+// signatory is somebody with a key file, as seen by the REST API.
+type signatory struct {
+	key  ed25519.PrivateKey
+	body map[string]any // of POST …/signing_keys
+}
+
+func (c *cluster) signatory(tenant policy.TenantID, by ed25519.PrivateKey, purpose policy.KeyPurpose) signatory {
+	c.t.Helper()
+	public, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	k, err := policy.NewSigningKey(purpose, hex.EncodeToString(public))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	body := map[string]any{"purpose": purpose, "public_key": k.PublicKey}
+	if purpose == policy.ApproverKey {
+		k.Principal, k.Entity, k.Boundary = "PR000000000000000000000000000000aa", "DOM-IE", "eu"
+		body["principal"], body["entity"], body["boundary"] = k.Principal, k.Entity, k.Boundary
+	}
+	body["certificate"] = policy.Sign(by, k.Statement(c.id, tenant))
+	return signatory{key, body}
+}
+
+// signs a hash, hex, under a sequence.
+func (c *cluster) signs(s signatory, tenant policy.TenantID, sequence uint64, hash string) policy.Signature {
+	c.t.Helper()
+	raw, err := hex.DecodeString(hash)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return policy.Sign(s.key, policy.PolicyStatement(c.id, tenant, sequence, [32]byte(raw)))
+}
+
+func TestTwoPeopleApproveOverREST(t *testing.T) {
+	c := newCluster(t, 3)
+	made := c.tenant("acme", "ie1")
+	id := policy.TenantID(made.str("id"))
+	const keys = "/v1/tenants/acme/signing_keys"
+	home := policy.DefaultPolicy(id, policy.Region{ID: "ie1", Boundary: "eu"}, made.str("contracting_entity"))
+	inForce, err := policy.PolicyHash(&home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tenant, person := c.signatory(id, c.rootKey, policy.TenantKey), c.signatory(id, c.rootKey, policy.ApproverKey)
+	tenant.body["policy_signature"] = c.signs(tenant, id, 1, hex.EncodeToString(inForce[:]))
+
+	// Who may enrol what.
+	_, stranger, _ := ed25519.GenerateKey(nil)
+	c.want(c.do(0, "POST", keys, c.signatory(id, stranger, policy.TenantKey).body, nil), 400, policy.InvalidArgument)
+	c.want(c.do(0, "POST", keys, c.signatory("TN000000000000000000000000000000ff", c.rootKey, policy.TenantKey).body, nil), 400, policy.InvalidArgument)
+	c.want(c.do(0, "POST", keys, person.body, nil), 403, policy.ApprovalRequired)
+	c.tenant("other", "ie1")
+	for name, h := range map[string]headers{"tenant_reader": c.token("tenant_reader", "acme"), "auditor": c.token("auditor", ""), "terraform": c.token("terraform", "")} {
+		if a := c.do(0, "POST", keys, tenant.body, h); a.Status != 403 {
+			t.Errorf("%s enrolled a key: %d %s", name, a.Status, a.Raw)
+		}
+	}
+	admin, foreign := c.token("tenant_admin", "acme"), c.token("tenant_admin", "other")
+	c.want(c.do(0, "POST", keys, tenant.body, foreign), 404, policy.NotFound)
+	c.want(c.do(0, "GET", keys, nil, foreign), 404, policy.NotFound)
+	once := headers{"Authorization": admin["Authorization"], "Idempotency-Key": "11111111-2222-4333-8444-555555555555"}
+	first := c.want(c.do(c.follower(), "POST", keys, tenant.body, once), 201, "")
+	if again := c.want(c.do(0, "POST", keys, tenant.body, once), 201, ""); again.str("id") != first.str("id") {
+		t.Errorf("the repeat enrolled %s", again.Raw)
+	}
+	c.want(c.do(0, "POST", keys, person.body, nil), 201, "")
+	if a := c.want(c.do(0, "GET", "/v1/tenants/acme", nil, nil), 200, ""); a.str("assurance") != "signed" {
+		t.Errorf("assurance: %s", a.Raw)
+	}
+
+	// A tightening waits for the tenant, a loosening for two.
+	rules, tag := c.rules("acme")
+	rules["classes"].(map[string]any)["recording"].(map[string]any)["retention"] = 86400
+	tight := c.want(c.do(0, "PUT", "/v1/tenants/acme/policy", rules, headers{"If-Match": tag}), 403, policy.ApprovalRequired)
+	rules["classes"].(map[string]any)["call_record"].(map[string]any)["mode"] = "restricted"
+	loose := c.want(c.do(0, "PUT", "/v1/tenants/acme/policy", rules, headers{"If-Match": tag}), 409, policy.LooseningNeedsApproval)
+	approve := func(of answer, who ...signatory) answer {
+		change := of.Body["metadata"].(map[string]any)["change"].(string)
+		ch := c.want(c.do(0, "GET", "/v1/changes/"+change, nil, admin), 200, "")
+		var given []policy.Signature
+		for _, s := range who {
+			given = append(given, c.signs(s, id, uint64(ch.Body["sequence"].(float64)), ch.str("hash")))
+		}
+		return c.do(c.follower(), "POST", "/v1/changes/"+change+":approve", map[string]any{"signatures": given}, admin)
+	}
+	if a := c.want(approve(loose, tenant), 200, ""); a.str("state") != "pending" {
+		t.Errorf("one signature: %s", a.Raw)
+	}
+	if a := c.want(approve(loose, person), 200, ""); a.str("state") != "applied" {
+		t.Errorf("two signatures: %s", a.Raw)
+	}
+	c.want(approve(tight, tenant), 412, policy.ETagMismatch) // it was made for the former policy
+	after := c.want(c.do(0, "GET", "/v1/tenants/acme/policy", nil, nil), 200, "")
+	if now, _ := c.rules("acme"); now["classes"].(map[string]any)["call_record"].(map[string]any)["mode"] != "restricted" || len(after.Body["signatures"].([]any)) != 2 {
+		t.Errorf("policy: %s", after.Raw)
+	}
+	// Re-contracting would change what was signed.
+	c.want(c.do(0, "PATCH", "/v1/tenants/acme", map[string]any{"billing_country": "US"}, headers{"If-Match": c.do(0, "GET", "/v1/tenants/acme", nil, nil).Header.Get("ETag")}), 501, policy.NotYet)
+}
