@@ -5,10 +5,12 @@ import (
 	"encoding/hex"
 	"math"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/domicile-io/domicile/api/client"
+	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/audit/verify"
 )
 
@@ -40,6 +42,38 @@ func eachLeaf(ctx context.Context, cp *client.Control, start, end uint64, take f
 	return nil
 }
 
+// checkpointWait is how long a checkpoint may lag behind the log.
+const checkpointWait = 5 * time.Second
+
+// newestCheckpoint asks for a checkpoint that covers every record of this
+// moment. A checkpoint shows what the asked voter has applied, which may be a
+// little behind the leader that the log is read from.
+func newestCheckpoint(ctx context.Context, cp *client.Control) (*controlv1.Checkpoint, error) {
+	now, err := cp.AuditLeaves(ctx, 0, 1)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkpointWait)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		c, err := cp.AuditCheckpoint(ctx)
+		if err != nil {
+			return nil, err
+		}
+		// A note that does not open is whoever checks it to report.
+		if at, err := signedOf(c).open(nil); err != nil || at.Size >= now.GetSize() {
+			return c, nil
+		}
+		select {
+		case <-ctx.Done():
+			return c, nil // the asked voter is far behind: what it shows is still signed
+		case <-tick.C:
+		}
+	}
+}
+
 func (a *app) auditList() *cobra.Command {
 	var start, count uint64
 	c := &cobra.Command{Use: "list", Short: "List the log's records: who changed what, when", Args: cobra.NoArgs,
@@ -51,7 +85,7 @@ printed, in a file that "domicile audit verify --leaves" checks without any serv
 			if err != nil {
 				return err
 			}
-			newest, err := cp.AuditCheckpoint(ctx)
+			newest, err := newestCheckpoint(ctx, cp)
 			if err != nil {
 				return err
 			}
@@ -138,7 +172,7 @@ func (a *app) auditProve() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			newest, err := cp.AuditCheckpoint(ctx)
+			newest, err := newestCheckpoint(ctx, cp)
 			if err != nil {
 				return err
 			}

@@ -136,7 +136,7 @@ func (a *app) auditSource(ctx context.Context, o auditCheck) (s source, err erro
 			return s, err
 		}
 		if o.checkpoint == "" {
-			c, err := cp.AuditCheckpoint(ctx)
+			c, err := newestCheckpoint(ctx, cp)
 			if err != nil {
 				return s, err
 			}
