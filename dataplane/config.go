@@ -23,6 +23,8 @@ type Config struct {
 	ControlPlane  []string `yaml:"control_plane"`   // voters' gRPC addresses
 	RootPublicKey string   `yaml:"root_public_key"` // hex Ed25519: the operator root that certifies bundle keys
 
+	SigningTenants []string `yaml:"signing_tenants"` // ids of tenants that are known to sign their policies: they are never believed without, not even at first sight
+
 	BaseURLs map[string]string `yaml:"base_urls"` // region → https base URL; so that 421 works before the first bundle
 	Peers    map[string]Peer   `yaml:"peers"`     // region → where its peer listener is
 

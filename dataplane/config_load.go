@@ -70,6 +70,9 @@ func (c Config) Check() error {
 	need(len(c.ControlPlane) > 0, "control_plane: give at least one voter's address")
 	root, rootErr := hex.DecodeString(c.RootPublicKey)
 	need(rootErr == nil && len(root) == rootKeyBytes, "root_public_key: give the operator root's Ed25519 key as %d hex digits", 2*rootKeyBytes)
+	for _, id := range c.SigningTenants {
+		need(policy.ValidID(policy.KindTenant, id), "signing_tenants: give tenants' ids, TN and 32 hex digits")
+	}
 	need(c.BaseURLs[c.Region] != "", "base_urls: this node's own region %s must have one", c.Region)
 	for r, base := range c.BaseURLs {
 		_, err := policy.ParseRegionID(r)

@@ -175,7 +175,11 @@ func (n *Node) openFeed(Options) error {
 	if err != nil {
 		return fmt.Errorf("read root_public_key: %w", err)
 	}
-	f, err := feed.Open(feed.Options{Region: n.region(), Material: n.material, ControlPlane: n.cfg.ControlPlane,
+	signing := make([]policy.TenantID, 0, len(n.cfg.SigningTenants))
+	for _, id := range n.cfg.SigningTenants {
+		signing = append(signing, policy.TenantID(id))
+	}
+	f, err := feed.Open(feed.Options{Region: n.region(), SigningTenants: signing, Material: n.material, ControlPlane: n.cfg.ControlPlane,
 		RootPublicKey: ed25519.PublicKey(root), Dir: filepath.Join(n.cfg.DataDir, bundleDir), Keys: n.keys, Door: n.door,
 		Logger: n.log, Metrics: n.registry})
 	if err != nil {

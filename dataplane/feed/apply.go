@@ -40,9 +40,10 @@ type state struct {
 // replica verifies pushes, in order, from the stream or from the cache alike.
 // One goroutine uses it.
 type replica struct {
-	expect bundle.Expect
-	floor  uint64 // no bundle below it is taken (invariant 35)
-	good   *state // nil before the first
+	expect  bundle.Expect
+	signing []policy.TenantID // by configuration
+	floor   uint64            // no bundle below it is taken (invariant 35)
+	good    *state            // nil before the first
 
 	open *snapshot // parts that arrived, nil between snapshots
 }

@@ -32,13 +32,14 @@ import (
 
 // Options of a feed. Region and cluster come from the certificate in Material.
 type Options struct {
-	Region        policy.RegionID // must be the certificate's (invariant 6)
-	Material      *mtls.Material  // role dp
-	ControlPlane  []string        // voters' gRPC addresses, host:port
-	RootPublicKey ed25519.PublicKey
-	Dir           string     // folder of the cache, made 0700 when absent; owned by one process
-	Keys          store.Keys // encrypts the cache
-	Door          *egress.Door
+	Region         policy.RegionID // must be the certificate's (invariant 6)
+	Material       *mtls.Material  // role dp
+	ControlPlane   []string        // voters' gRPC addresses, host:port
+	RootPublicKey  ed25519.PublicKey
+	SigningTenants []policy.TenantID // are never believed without signing keys, not even at first sight
+	Dir            string            // folder of the cache, made 0700 when absent; owned by one process
+	Keys           store.Keys        // encrypts the cache
+	Door           *egress.Door
 
 	Clock   Clock
 	Logger  *slog.Logger          // nil: slog.Default()
@@ -101,7 +102,7 @@ func Open(o Options) (*Feed, error) {
 		return nil, err
 	}
 	f := &Feed{o: o, fresh: newFreshness(o.Clock), cache: c, changed: make(chan struct{}), nacks: map[string]int64{},
-		replica: replica{expect: bundle.Expect{Cluster: cluster, Region: o.Region, Root: o.RootPublicKey}}}
+		replica: replica{signing: o.SigningTenants, expect: bundle.Expect{Cluster: cluster, Region: o.Region, Root: o.RootPublicKey}}}
 	f.ctx, f.stop = context.WithCancel(context.Background())
 	if err := o.Door.Allow(policy.ControlStream, o.ControlPlane...); err != nil {
 		return nil, fmt.Errorf("open the policy feed: %w", err)

@@ -2,6 +2,7 @@ package feed
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/domicile-io/domicile/policy"
 )
@@ -18,6 +19,9 @@ func (r *replica) trusted(next *View, rows []policy.Row, gone []string) error {
 	for _, row := range rows {
 		if row.Tenant == nil {
 			continue
+		}
+		if row.Tenant.Signers == nil && slices.Contains(r.signing, row.Tenant.ID) {
+			return fmt.Errorf("tenant %s: its signing keys were left out, and the configuration says that it signs", row.Tenant.ID)
 		}
 		if err := policy.VerifyRow(r.expect.Cluster, r.expect.Root, r.had(row.RowKey()), row.Tenant); err != nil {
 			return fmt.Errorf("tenant %s: %w", row.Tenant.ID, err)

@@ -162,3 +162,22 @@ func TestSignedPolicyIsTaken(t *testing.T) {
 		t.Error("the signed policy is not in force")
 	}
 }
+
+// A node that has never seen the tenant believes the first row, unless its
+// configuration says that the tenant signs.
+func TestConfiguredTenantIsNotBelievedAtFirstSight(t *testing.T) {
+	r := newRealm(t)
+	v := r.voter(mtls.ControlPlane)
+	n := r.node(v)
+	n.o.SigningTenants = []policy.TenantID{tenantID(0)}
+	f := n.open()
+	f.Start()
+	s := v.next(t)
+	b := r.book(3) // tenant 0 comes without its keys
+	nacked(t, s.push(t, b.snapshot(1000)[0]), 0, badSignature)
+	if f.Current() != nil {
+		t.Error("the bundle is served")
+	}
+	b.put(r.signed(1))
+	acked(t, s.push(t, b.snapshot(1000)[0]), 1)
+}
