@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/domicile-io/domicile/api/bundle"
 	"github.com/domicile-io/domicile/controlplane"
+	"github.com/domicile-io/domicile/internal/loopback"
 	"github.com/domicile-io/domicile/internal/mtls"
 	"github.com/domicile-io/domicile/policy"
 )
@@ -288,12 +288,11 @@ func eventually(t testing.TB, f func() error, format string, args ...any) {
 
 func freePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := loopback.Port()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return loopback.Address(port)
 }
 
 func mustID(t testing.TB, kind policy.IDKind) string {

@@ -5,21 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
-	"strconv"
+
+	"github.com/domicile-io/domicile/internal/loopback"
 )
 
-const (
-	portsFile = "ports.json"
-
-	// Ports of a first start are drawn below the range from which systems take
-	// the ports of outgoing connections, so that they are still free next time.
-	firstPort, lastPort = 20000, 32000
-	drawLimit           = 2000 // ports tried before giving up
-)
+const portsFile = "ports.json"
 
 // listener is one listener's key in ports.json and what a person calls it.
 type listener struct{ key, purpose string }
@@ -28,7 +20,7 @@ type listener struct{ key, purpose string }
 type ports map[string]int
 
 func (p ports) address(key string) string {
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(p[key]))
+	return loopback.Address(p[key])
 }
 
 // openPorts reads the ports of the first start, or draws them, and checks that
@@ -45,7 +37,7 @@ func openPorts(dir string, want []listener) (ports, error) {
 	}
 	var taken []error
 	for _, l := range want {
-		if free(kept[l.key]) {
+		if loopback.Free(kept[l.key]) {
 			continue
 		}
 		taken = append(taken, fmt.Errorf("port %d on 127.0.0.1 is taken, and the listener for %s needs it: "+
@@ -95,30 +87,20 @@ func (p ports) complete(want []listener) (int, error) {
 	for _, port := range p {
 		used[port] = true
 	}
-	drawn, next := 0, firstPort+rand.IntN(lastPort-firstPort)
+	drawn := 0
 	for _, l := range want {
 		if p[l.key] != 0 {
 			continue
 		}
-		for tries := 0; used[next] || !free(next); tries++ {
-			if tries == drawLimit {
-				return 0, fmt.Errorf("no free port on 127.0.0.1 for %s between %d and %d", l.purpose, firstPort, lastPort)
-			}
-			if next++; next >= lastPort {
-				next = firstPort
-			}
+		port, err := loopback.Port()
+		for err == nil && used[port] {
+			port, err = loopback.Port()
 		}
-		p[l.key], used[next] = next, true
+		if err != nil {
+			return 0, fmt.Errorf("draw a port for %s: %w", l.purpose, err)
+		}
+		p[l.key], used[port] = port, true
 		drawn++
 	}
 	return drawn, nil
-}
-
-// free reports whether we could listen on a port now.
-func free(port int) bool {
-	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-	if err != nil {
-		return false
-	}
-	return l.Close() == nil
 }
