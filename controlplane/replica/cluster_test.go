@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/domicile-io/domicile/controlplane/store"
+	"github.com/domicile-io/domicile/internal/loopback"
 	"github.com/domicile-io/domicile/internal/mtls"
 	"github.com/domicile-io/domicile/policy"
 )
@@ -48,7 +49,9 @@ func startCluster(t testing.TB, n int, tune func(*Options)) *cluster {
 	c.ca = ca
 	listeners := make([]net.Listener, n)
 	for i := range listeners {
-		listeners[i], err = net.Listen("tcp", "127.0.0.1:0")
+		port, err := loopback.Port() // a voter that is killed wants it again
+		check(t, err)
+		listeners[i], err = net.Listen("tcp", loopback.Address(port))
 		check(t, err)
 		c.voters = append(c.voters, Voter{Name: fmt.Sprintf("cp%d", i+1), Address: listeners[i].Addr().String()})
 	}
