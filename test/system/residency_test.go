@@ -21,6 +21,7 @@ import (
 	"github.com/domicile-io/domicile/api/client"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/api/data"
+	"github.com/domicile-io/domicile/controlplane"
 	"github.com/domicile-io/domicile/dataplane"
 	"github.com/domicile-io/domicile/internal/canary"
 	"github.com/domicile-io/domicile/internal/dev"
@@ -64,6 +65,12 @@ func (ts *taps) insert(env *dev.Environment, c *dataplane.Config) error {
 	return nil
 }
 
+// snapshotSoon makes voters snapshot within the scan, so that snapshots are scanned.
+func snapshotSoon(_ *dev.Environment, c *controlplane.Config) error {
+	c.Raft.SnapshotThreshold, c.Raft.SnapshotInterval = 4, 100*time.Millisecond
+	return nil
+}
+
 func (ts *taps) add(name, target string, as, from mtls.Files) (string, error) {
 	tap, err := testcluster.NewTap(target, as, from)
 	if err != nil {
@@ -85,7 +92,7 @@ func TestINV01ResidencyScan(t *testing.T) {
 			_ = tap.Close()
 		}
 	}()
-	c := start(t, testcluster.Options{ExportInterval: 200 * time.Millisecond, ExportWindow: 2 * time.Second, EditRegion: ts.insert})
+	c := start(t, testcluster.Options{ExportInterval: 200 * time.Millisecond, ExportWindow: 2 * time.Second, EditRegion: ts.insert, EditVoter: snapshotSoon})
 	scan := &scan{t: t, c: c, taps: ts, canaries: map[string]string{}, regions: map[string]*client.Region{}, recipients: map[string]*client.Region{}}
 	for i := range homes {
 		scan.home(i)
@@ -100,6 +107,8 @@ func TestINV01ResidencyScan(t *testing.T) {
 	scanner := canary.NewScanner(scan.canaries)
 	t.Logf("%d canaries, %d patterns", len(scan.canaries), scanner.Patterns())
 	scan.foundAtHome(scanner)
+	slugs := canary.NewScanner(map[string]string{"slug": homes[0].slug})
+	until(t, 20*time.Second, "a snapshot that holds a slug", func() error { return scan.snapshotHolds(slugs) })
 	sinks := scan.sinks()
 	for _, s := range sinks {
 		for _, f := range scanner.Bytes(s.name, s.bytes) {
@@ -367,6 +376,23 @@ func (s *scan) controls(scanner *canary.Scanner, sinks []sink, files int) {
 		s.t.Error("a slug is not heard where bundles go: the taps hear nothing")
 	}
 	s.plantInFiles(scanner, planted, files)
+}
+
+// snapshotHolds says whether a voter's snapshot can be seen into.
+func (s *scan) snapshotHolds(slugs *canary.Scanner) error {
+	for _, v := range s.c.Env.Voters() {
+		files, err := filepath.Glob(filepath.Join(s.c.Env.VoterConfig(v).DataDir, "*", "snapshots", "*", "state.bin"))
+		if err != nil {
+			return err
+		}
+		for _, f := range files {
+			raw, err := os.ReadFile(f)
+			if err == nil && len(slugs.Bytes(f, raw)) > 0 {
+				return nil
+			}
+		}
+	}
+	return errors.New("no snapshot has it")
 }
 
 func (s *scan) leader() string {
