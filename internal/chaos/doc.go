@@ -9,9 +9,11 @@
 //
 // [Syscalls] slows or fails the disk writes of a running process through strace,
 // [Volume] is a small filesystem of its own that can be filled up, and [Flip] and
-// [Truncate] damage a file at rest. [StateOf] tells whether a process is stopped.
+// [Truncate] damage a file at rest, [JumpClock] sets one process's wall clock.
+// [StateOf] tells whether a process is stopped.
 //
 // A fault without a witness did not happen: the counters of the mesh, strace's
-// own record, the process's state, the changed file. Tests and nothing else
+// own record, the process's state, the changed file, the time that a
+// process tells. Tests and nothing else
 // import this package.
 package chaos

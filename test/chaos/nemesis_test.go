@@ -41,7 +41,6 @@ type nemesis struct {
 
 // notHere are faults of the issue that this suite cannot make, each with its reason.
 var notHere = map[string]string{
-	"clock jump":                     "a process of a static Go program reads the clock from the vDSO, and setting the machine's clock would hurt everybody on it; expiries are tested with injected clocks",
 	"membership change in partition": "members are fixed by configuration until they can join and leave through the API",
 }
 
@@ -52,7 +51,7 @@ func available(t *testing.T, w *world) []fault {
 	}
 	var out []fault
 	only := strings.Split(*onlyFlag, ",")
-	for _, f := range slices.Concat(networkFaults, processFaults, diskFaults) {
+	for _, f := range slices.Concat(networkFaults, processFaults, diskFaults, clockFaults) {
 		if *onlyFlag != "" && !slices.Contains(only, f.kind) {
 			continue
 		}
