@@ -19,9 +19,10 @@ const (
 	tenantReader role = "tenant_reader"
 )
 
-func (r role) person() bool {
-	return slices.Contains([]role{operator, auditor, terraform, tenantAdmin, tenantReader}, r)
-}
+// people is the one list of roles that tokens may have.
+var people = []role{operator, auditor, terraform, tenantAdmin, tenantReader}
+
+func (r role) person() bool { return slices.Contains(people, r) }
 
 // ofTenant: the holder sees one tenant only.
 func (r role) ofTenant() bool { return r == tenantAdmin || r == tenantReader }

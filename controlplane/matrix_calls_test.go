@@ -1,0 +1,108 @@
+package controlplane_test
+
+import (
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	controlv1 "github.com/domicile-io/domicile/api/control/v1"
+	"github.com/domicile-io/domicile/policy"
+)
+
+// matrixCall says how to call one method so that nothing but authorization can
+// refuse it: a plausible request about a tenant and what it owns. Writes leave
+// out If-Match, or repeat themselves, so that those that are allowed need no
+// cleaning up.
+type matrixCall func(w *world, of fixture) proto.Message
+
+// scoped reports whether the request is about something of one tenant.
+func (c matrixCall) scoped(w *world) bool { return !proto.Equal(c(w, w.mine), c(w, w.other)) }
+
+// calls has an entry for every method of the API: Service/Method.
+var calls = map[string]matrixCall{
+	"TenantService/CreateTenant": func(*world, fixture) proto.Message {
+		return &controlv1.CreateTenantRequest{Slug: "matrix", HomeRegion: "ie1", BillingCountry: "IE"}
+	},
+	"TenantService/GetTenant":   func(_ *world, f fixture) proto.Message { return &controlv1.GetTenantRequest{Tenant: f.ref} },
+	"TenantService/ListTenants": func(*world, fixture) proto.Message { return &controlv1.ListTenantsRequest{} },
+	"TenantService/UpdateTenant": func(_ *world, f fixture) proto.Message {
+		return &controlv1.UpdateTenantRequest{Tenant: f.ref, BillingCountry: proto.String("DE")}
+	},
+	"TenantService/DeleteTenant": func(_ *world, f fixture) proto.Message { return &controlv1.DeleteTenantRequest{Tenant: f.ref} },
+	"TenantService/CheckPlacement": func(_ *world, f fixture) proto.Message {
+		return &controlv1.CheckPlacementRequest{Tenant: f.ref, Region: "ie1", Features: []string{"voice"}}
+	},
+
+	"KeyService/CreateKey": func(_ *world, f fixture) proto.Message {
+		return &controlv1.CreateKeyRequest{Tenant: f.ref, Region: "ie1", Role: "ingest", SecretSha256: policy.HashSecret("matrix"), KeyId: "SK" + strings.Repeat("7", 32)}
+	},
+	"KeyService/GetKey":    func(_ *world, f fixture) proto.Message { return &controlv1.GetKeyRequest{Tenant: f.ref, Key: f.key} },
+	"KeyService/ListKeys":  func(_ *world, f fixture) proto.Message { return &controlv1.ListKeysRequest{Tenant: f.ref} },
+	"KeyService/DeleteKey": func(_ *world, f fixture) proto.Message { return &controlv1.DeleteKeyRequest{Tenant: f.ref, Key: f.key} },
+
+	"PolicyService/GetPolicy": func(_ *world, f fixture) proto.Message { return &controlv1.GetPolicyRequest{Tenant: f.ref} },
+	"PolicyService/PutPolicy": func(_ *world, f fixture) proto.Message {
+		return &controlv1.PutPolicyRequest{Tenant: f.ref, Rules: &controlv1.PolicyRules{Recipients: &controlv1.RecipientList{DenyAll: true}}}
+	},
+	"PolicyService/ExplainDecision": func(_ *world, f fixture) proto.Message {
+		return &controlv1.ExplainDecisionRequest{Tenant: f.ref, Operation: "store", DataClass: "call_record", Region: "ie1"}
+	},
+
+	"ChangeService/ListChanges": func(*world, fixture) proto.Message { return &controlv1.ListChangesRequest{} },
+	"ChangeService/GetChange":   func(_ *world, f fixture) proto.Message { return &controlv1.GetChangeRequest{Change: f.change} },
+	"ChangeService/ApproveChange": func(_ *world, f fixture) proto.Message {
+		return &controlv1.ApproveChangeRequest{Change: f.change}
+	},
+	"ChangeService/RejectChange": func(_ *world, f fixture) proto.Message {
+		return &controlv1.RejectChangeRequest{Change: f.settled}
+	},
+
+	"SigningKeyService/CreateSigningKey": func(_ *world, f fixture) proto.Message {
+		return &controlv1.CreateSigningKeyRequest{Tenant: f.ref, Purpose: "approver", Principal: "PR" + strings.Repeat("1", 32), Entity: "ACME-IE", Boundary: "eu",
+			PublicKey: strings.Repeat("ab", 32), Certificate: &controlv1.Signature{KeyId: strings.Repeat("a", 32), Value: strings.Repeat("A", 86) + "=="}}
+	},
+	"SigningKeyService/ListSigningKeys": func(_ *world, f fixture) proto.Message {
+		return &controlv1.ListSigningKeysRequest{Tenant: f.ref}
+	},
+
+	"RecipientService/ListRecipients": func(_ *world, f fixture) proto.Message {
+		return &controlv1.ListRecipientsRequest{Tenant: f.ref}
+	},
+	"RecipientService/GetRecipient": func(_ *world, f fixture) proto.Message {
+		return &controlv1.GetRecipientRequest{Tenant: f.ref, Recipient: f.recipient}
+	},
+	"RecipientService/PutRecipient": func(_ *world, f fixture) proto.Message {
+		return &controlv1.PutRecipientRequest{Tenant: f.ref, Recipient: f.recipient, Spec: &controlv1.Recipient{Region: "us1", Purpose: "fraud_analysis",
+			AssessmentHash: policy.HashSecret("assessment"), AssessmentExpiry: timestamppb.New(time.Date(2031, 1, 1, 0, 0, 0, 0, time.UTC))}}
+	},
+	"RecipientService/CreateRecipientKey": func(_ *world, f fixture) proto.Message {
+		return &controlv1.CreateRecipientKeyRequest{Tenant: f.ref, Recipient: f.recipient, SecretSha256: policy.HashSecret("matrix"), KeyId: "SK" + strings.Repeat("7", 32)}
+	},
+
+	"RegionService/ListRegions": func(*world, fixture) proto.Message { return &controlv1.ListRegionsRequest{} },
+	"RegionService/GetRegion":   func(*world, fixture) proto.Message { return &controlv1.GetRegionRequest{Region: "ie1"} },
+	"RegionService/PutRegion": func(*world, fixture) proto.Message {
+		return &controlv1.PutRegionRequest{Region: "ie1", Spec: &controlv1.Region{Boundary: "eu", Country: "IE", Cloud: "aws-eu-west-1", BackupRegion: "none", Lifecycle: "active"}}
+	},
+	"RegionService/ListFeatures": func(*world, fixture) proto.Message { return &controlv1.ListFeaturesRequest{Region: "ie1"} },
+	"RegionService/ListEntities": func(*world, fixture) proto.Message { return &controlv1.ListEntitiesRequest{} },
+	"RegionService/ListBases":    func(*world, fixture) proto.Message { return &controlv1.ListBasesRequest{} },
+	"RegionService/GetBasis":     func(w *world, _ fixture) proto.Message { return &controlv1.GetBasisRequest{Basis: w.basis} },
+	"RegionService/RevokeBasis":  func(w *world, _ fixture) proto.Message { return &controlv1.RevokeBasisRequest{Basis: w.basis} },
+
+	"OperationsService/ListNodes":        func(*world, fixture) proto.Message { return &controlv1.ListNodesRequest{} },
+	"OperationsService/ListViolations":   func(*world, fixture) proto.Message { return &controlv1.ListViolationsRequest{} },
+	"OperationsService/GetClusterStatus": func(*world, fixture) proto.Message { return &controlv1.GetClusterStatusRequest{} },
+	"OperationsService/CreateToken":      func(*world, fixture) proto.Message { return &controlv1.CreateTokenRequest{Role: "auditor"} },
+
+	"AuditService/ListLeaves":       func(*world, fixture) proto.Message { return &controlv1.ListLeavesRequest{} },
+	"AuditService/GetCheckpoint":    func(*world, fixture) proto.Message { return &controlv1.GetCheckpointRequest{} },
+	"AuditService/ProveLeaf":        func(*world, fixture) proto.Message { return &controlv1.ProveLeafRequest{} },
+	"AuditService/ProveConsistency": func(*world, fixture) proto.Message { return &controlv1.ProveConsistencyRequest{OldSize: 1} },
+
+	"DistributionService/Subscribe": func(*world, fixture) proto.Message {
+		return &controlv1.NodeMessage{Message: &controlv1.NodeMessage_Hello{Hello: &controlv1.Hello{}}}
+	},
+}
