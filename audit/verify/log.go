@@ -43,12 +43,26 @@ func (l *Log) Add(record []byte) error {
 	if leaf.Index != index {
 		return found(OutOfOrder, index, "the record here says that it is number %d: records were removed, added or moved", leaf.Index)
 	}
-	if leaf.Revision != l.revision+1 {
+	if !follows(leaf, l.revision) {
 		return found(Missing, index, "the record is of revision %d after %d: a change has no record, or a record is wrong", leaf.Revision, l.revision)
 	}
 	l.revision = leaf.Revision
 	l.tree.add(RecordHash(record))
 	return l.compare()
+}
+
+// epochSpan stands between the revisions of two cluster epochs: a revision is
+// (epoch - 1) × epochSpan + the number of changes so far.
+const epochSpan = 1_000_000_000_000
+
+// follows reports whether a record is of the next revision: one more or, when it
+// says that the cluster was restored or recovered, one more in a later epoch.
+func follows(leaf Leaf, before uint64) bool {
+	if leaf.Revision == before+1 {
+		return true
+	}
+	begins := leaf.Action == "cluster.restore" || leaf.Action == "cluster.recover"
+	return begins && leaf.Revision%epochSpan == before%epochSpan+1 && leaf.Revision/epochSpan > before/epochSpan
 }
 
 // compare checks the root where a checkpoint says what it must be.

@@ -250,6 +250,40 @@ func TestINV26_FindingsSayWhatHappened(t *testing.T) {
 	}
 }
 
+// A restore or a recovery goes on in a later epoch, and its record says so.
+// Nothing else may pass over revisions.
+func TestINV26_OnlyARestoreBeginsAnEpoch(t *testing.T) {
+	const span = 1_000_000_000_000
+	log := func(edit func(first *audit.Leaf)) [][]byte {
+		rs := records(t, 3)
+		first := leafOf(3)
+		first.Action, first.Resource, first.Revision = "cluster.restore", cluster, span+4
+		edit(&first)
+		next := leafOf(4)
+		next.Revision = first.Revision + 1
+		return append(rs, encode(t, first), encode(t, next))
+	}
+	for name, c := range map[string]struct {
+		edit func(*audit.Leaf)
+		good bool
+	}{
+		"restored":           {func(*audit.Leaf) {}, true},
+		"recovered":          {func(l *audit.Leaf) { l.Action, l.Revision = "cluster.recover", 7*span+4 }, true},
+		"another change":     {func(l *audit.Leaf) { l.Action = "policy.put" }, false},
+		"count passed over":  {func(l *audit.Leaf) { l.Revision++ }, false},
+		"count taken back":   {func(l *audit.Leaf) { l.Revision-- }, false},
+		"no later epoch":     {func(l *audit.Leaf) { l.Revision = 5 }, false},
+		"within the present": {func(l *audit.Leaf) { l.Revision = 4 }, true},
+	} {
+		rs := log(c.edit)
+		err := check(rs, sign(t, rs))
+		var f *verify.Finding
+		if c.good && err != nil || !c.good && (!errors.As(err, &f) || f.Kind != verify.Missing || f.Index != 3) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // FuzzRecords: whatever bytes come, nothing but the signed ones verifies.
 func FuzzRecords(f *testing.F) {
 	rs := records(f, 2)

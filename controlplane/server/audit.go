@@ -9,6 +9,7 @@ import (
 	"github.com/domicile-io/domicile/api/bundle"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/audit"
+	"github.com/domicile-io/domicile/policy"
 )
 
 type auditService struct {
@@ -54,7 +55,7 @@ func (s auditService) ListLeaves(_ context.Context, req *controlv1.ListLeavesReq
 // voter will ever show.
 func (s auditService) GetCheckpoint(context.Context, *controlv1.GetCheckpointRequest) (*controlv1.Checkpoint, error) {
 	kept := s.last.Load()
-	if kept == nil || kept.size != s.store.Revision() {
+	if kept == nil || kept.size != policy.CountOf(s.store.Revision()) {
 		size, root, err := s.store.AuditRoot()
 		if err != nil {
 			return nil, err

@@ -14,24 +14,25 @@ import (
 )
 
 // The audit log has one leaf for each revision, and nothing else: the leaf of
-// revision r has index r-1, and the log's size is the revision. So there is no
-// second counter that could disagree, and a change without a leaf, or a leaf
-// without a change, would be a gap that an auditor sees (invariant 27).
+// revision r has index CountOf(r)-1, and the log's size is CountOf(revision). So
+// there is no second counter that could disagree, and a change without a leaf, or
+// a leaf without a change, would be a gap that an auditor sees (invariant 27).
 
 // record stages the leaf of a change, and the hashes that it adds to the tree.
 func (e *entry) record(c Command) error {
 	action, resource := c.Payload.subject()
 	sum := sha256.Sum256(e.command)
-	leaf, err := audit.Leaf{Index: e.before, Time: e.stamp.Now, Actor: e.stamp.Actor, Action: action, Resource: resource,
+	index := policy.CountOf(e.before)
+	leaf, err := audit.Leaf{Index: index, Time: e.stamp.Now, Actor: e.stamp.Actor, Action: action, Resource: resource,
 		Revision: e.revision(), Command: hex.EncodeToString(sum[:])}.Encode()
 	if err != nil { // what cannot be recorded is not done
 		return &policy.Error{Reason: policy.InvalidArgument, Message: "the change cannot be recorded in the audit log, so it was not made: check the ids that it names", Cause: err}
 	}
-	first, hashes, err := audit.Append(e.before, leaf, hashReader(e.tx))
+	first, hashes, err := audit.Append(index, leaf, hashReader(e.tx))
 	if err != nil {
 		return err
 	}
-	e.writes = append(e.writes, write{bucketLeaves, numberKey(e.before), leaf})
+	e.writes = append(e.writes, write{bucketLeaves, numberKey(index), leaf})
 	for i, h := range hashes {
 		e.writes = append(e.writes, write{bucketHashes, numberKey(first + uint64(i)), h[:]})
 	}
@@ -60,9 +61,15 @@ func content(tx *bolt.Tx, bucket []byte, n uint64) ([]byte, error) {
 	return unseal(bucket, numberKey(n), raw)
 }
 
+// auditSize is the number of leaves: of changes since the cluster began.
+func auditSize(tx *bolt.Tx) (uint64, error) {
+	revision, _, err := load[uint64](tx, bucketMeta, metaRevision)
+	return policy.CountOf(revision), err
+}
+
 // checkAudit checks that log and revision end at the same place.
 func checkAudit(tx *bolt.Tx) error {
-	size, _, err := load[uint64](tx, bucketMeta, metaRevision)
+	size, err := auditSize(tx)
 	if err != nil {
 		return err
 	}
@@ -75,7 +82,7 @@ func checkAudit(tx *bolt.Tx) error {
 			have = binary.BigEndian.Uint64(k) + 1
 		}
 		if have != c.want {
-			return fmt.Errorf("%s end at %d, and revision %d needs %d: %w", c.bucket, have, size, c.want, errCorrupt)
+			return fmt.Errorf("%s end at %d, and after %d changes must at %d: %w", c.bucket, have, size, c.want, errCorrupt)
 		}
 	}
 	return nil
@@ -85,7 +92,7 @@ func checkAudit(tx *bolt.Tx) error {
 // and MaxList, as they were hashed, and the size of the log.
 func (s *Store) AuditLeaves(start uint64, limit int) (leaves [][]byte, size uint64, err error) {
 	err = s.view(func(tx *bolt.Tx) error {
-		if size, _, err = load[uint64](tx, bucketMeta, metaRevision); err != nil {
+		if size, err = auditSize(tx); err != nil {
 			return err
 		}
 		for n := start; n < size && len(leaves) < page(limit); n++ {
@@ -103,7 +110,7 @@ func (s *Store) AuditLeaves(start uint64, limit int) (leaves [][]byte, size uint
 // AuditRoot gives size and root of the audit log.
 func (s *Store) AuditRoot() (size uint64, root audit.Hash, err error) {
 	err = s.view(func(tx *bolt.Tx) error {
-		if size, _, err = load[uint64](tx, bucketMeta, metaRevision); err != nil {
+		if size, err = auditSize(tx); err != nil {
 			return err
 		}
 		root, err = audit.Root(size, hashReader(tx))
@@ -151,7 +158,7 @@ func (s *Store) AuditConsistency(old, size uint64) (of uint64, proof []audit.Has
 
 // sizeAt resolves a size that a caller asked for.
 func sizeAt(tx *bolt.Tx, size uint64) (uint64, error) {
-	newest, _, err := load[uint64](tx, bucketMeta, metaRevision)
+	newest, err := auditSize(tx)
 	switch {
 	case err != nil:
 		return 0, err

@@ -98,6 +98,8 @@ func decoderOf(k Kind) func([]byte) (Command, error) {
 		return command[EnrolKey]
 	case KindApprove:
 		return command[Approve]
+	case KindRaiseEpoch:
+		return command[RaiseEpoch]
 	}
 	return nil
 }

@@ -30,6 +30,7 @@ const (
 	KindNop          Kind = 11 | Ignorable
 	KindEnrolKey     Kind = 12
 	KindApprove      Kind = 13
+	KindRaiseEpoch   Kind = 25
 )
 
 // Stamp is everything about a command that Apply must not make up itself. It is
@@ -199,6 +200,29 @@ type Approve struct {
 	Signatures []policy.Signature `json:"signatures"`
 }
 
+// EpochCause says why a new cluster epoch began.
+type EpochCause string
+
+// The causes of an epoch.
+const (
+	CauseRestore EpochCause = "restore" // of a backup
+	CauseRecover EpochCause = "recover" // from a lost quorum
+)
+
+// RaiseEpoch begins a new cluster epoch after a restore or a recovery. It is
+// made offline, before the state serves anybody: all tokens but the given ones
+// are void, pending changes lapse, and no delta leads across it. Result body:
+// Epoch.
+//
+// Refusals: NOT_FOUND (no cluster yet), INVALID_ARGUMENT.
+type RaiseEpoch struct {
+	ClusterID string     `json:"cluster_id"`
+	Epoch     uint64     `json:"epoch"` // above any that the cluster has had
+	Cause     EpochCause `json:"cause"`
+	Source    string     `json:"source"` // hex SHA-256 of the backup's manifest, or of the statement that two people signed
+	Tokens    []Token    `json:"tokens"` // of the first operator of the new epoch
+}
+
 // Nop does nothing.
 type Nop struct{}
 
@@ -215,6 +239,7 @@ func (CreateToken) kind() Kind  { return KindCreateToken }
 func (Nop) kind() Kind          { return KindNop }
 func (EnrolKey) kind() Kind     { return KindEnrolKey }
 func (Approve) kind() Kind      { return KindApprove }
+func (RaiseEpoch) kind() Kind   { return KindRaiseEpoch }
 
 func (p InitCluster) subject() (audit.Action, string)  { return "cluster.init", p.ClusterID }
 func (p CreateTenant) subject() (audit.Action, string) { return "tenant.create", string(p.ID) }
@@ -228,6 +253,9 @@ func (p PutRegion) subject() (audit.Action, string)    { return "region.put", st
 func (p CreateToken) subject() (audit.Action, string)  { return "token.create", p.Token.Principal }
 func (p EnrolKey) subject() (audit.Action, string)     { return "signing_key.enrol", string(p.Tenant) }
 func (p Approve) subject() (audit.Action, string)      { return "change.approve", p.ID }
+func (p RaiseEpoch) subject() (audit.Action, string) {
+	return audit.Action("cluster." + p.Cause), p.ClusterID
+}
 func (Nop) subject() (audit.Action, string)            { return "", "" } // changes nothing
 
 // Entry is one committed entry of the Raft log.

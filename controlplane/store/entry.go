@@ -19,6 +19,7 @@ type entry struct {
 	stamp   Stamp
 	command []byte           // as it stands in the Raft log
 	before  uint64           // revision before this command
+	epoch   uint64           // that this command begins; 0: the present one goes on
 	regions *policy.Topology // as of the command before this one
 	changed bool             // takes the next revision
 	writes  []write
@@ -31,7 +32,12 @@ type write struct {
 }
 
 // revision that this command's effects carry.
-func (e *entry) revision() uint64 { return e.before + 1 }
+func (e *entry) revision() uint64 {
+	if e.epoch > 0 {
+		return policy.RevisionOf(e.epoch, policy.CountOf(e.before)+1)
+	}
+	return e.before + 1
+}
 
 // put stages an object.
 func (e *entry) put(bucket, key []byte, v any) error {
@@ -166,6 +172,8 @@ func (e *entry) handle(p Payload) (body any, err error) {
 		return e.enrolKey(p)
 	case Approve:
 		return e.approve(p)
+	case RaiseEpoch:
+		return e.raiseEpoch(p)
 	}
 	return nil, fmt.Errorf("no handler for %T", p)
 }

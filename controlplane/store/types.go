@@ -70,7 +70,8 @@ type Basis struct {
 // ChangeState is a pending change's stage of life.
 type ChangeState string
 
-// The states of a change. Lapsed is not reached yet.
+// The states of a change. One lapses when a restore or a recovery begins a new
+// cluster epoch.
 const (
 	ChangePending  ChangeState = "pending"
 	ChangeRejected ChangeState = "rejected"
@@ -118,6 +119,13 @@ type Token struct {
 type Cluster struct {
 	ID        string    `json:"id"` // CL…
 	CreatedAt time.Time `json:"created_at"`
+}
+
+// Epoch is what RaiseEpoch began.
+type Epoch struct {
+	ClusterID string `json:"cluster_id"`
+	Epoch     uint64 `json:"epoch"`
+	Revision  uint64 `json:"revision"` // of the change that began it
 }
 
 // Result is what one command did. A domain refusal is a value here, equal on
