@@ -256,7 +256,7 @@ func (p Approve) subject() (audit.Action, string)      { return "change.approve"
 func (p RaiseEpoch) subject() (audit.Action, string) {
 	return audit.Action("cluster." + p.Cause), p.ClusterID
 }
-func (Nop) subject() (audit.Action, string)            { return "", "" } // changes nothing
+func (Nop) subject() (audit.Action, string) { return "", "" } // changes nothing
 
 // Entry is one committed entry of the Raft log.
 type Entry struct {
