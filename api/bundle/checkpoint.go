@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"errors"
+	"fmt"
 )
 
 // Certified gives the bundle key's public half and the root's signature over
@@ -20,4 +21,15 @@ func (s *Signer) SignCheckpoint(text []byte) ([]byte, error) {
 		return nil, errors.New("sign an audit checkpoint: the text is not one of this cluster")
 	}
 	return ed25519.Sign(s.key, text), nil
+}
+
+// BackupStatement is what the bundle key signs of a backup of the control
+// plane's state: SHA-256 of its manifest. No other statement begins like it.
+func BackupStatement(cluster string, manifest Hash) []byte {
+	return fmt.Appendf(nil, "domicile backup manifest v1\n%s\n%x\n", cluster, manifest)
+}
+
+// SignBackup signs BackupStatement.
+func (s *Signer) SignBackup(manifest Hash) []byte {
+	return ed25519.Sign(s.key, BackupStatement(s.cluster, manifest))
 }

@@ -8,6 +8,8 @@ import (
 	"os"
 
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/domicile-io/domicile/audit"
 )
 
 // A dump is the state as its buckets and records in order, without the pages of
@@ -217,4 +219,12 @@ func (l *loader) item() ([]byte, error) {
 		return nil, fmt.Errorf("it ends too early: %w", err)
 	}
 	return b, nil
+}
+
+// AuditRoot gives size and root of the audit log as of the snapshot.
+func (s *Snapshot) AuditRoot() (size uint64, root audit.Hash, err error) {
+	if size, err = auditSize(s.tx); err == nil {
+		root, err = audit.Root(size, hashReader(s.tx))
+	}
+	return size, root, err
 }

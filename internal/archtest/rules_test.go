@@ -42,6 +42,7 @@ var doors = []door{
 	{"github.com/hashicorp/go-hclog", []string{"controlplane/replica"}, "only Raft logs through it, into slog"},
 	{"go.etcd.io/bbolt", []string{"controlplane/store", "controlplane/replica", "dataplane/export", "dataplane/peer"}, "policy state; the Raft log's options; in a region only the outbox and the received transfers, which need one transaction each"},
 	{"golang.org/x/mod/sumdb/...", []string{"audit"}, "Merkle trees and signed notes are written in one place; the verifier must not know this library"},
+	{"filippo.io/age", []string{"controlplane/backup"}, "one package encrypts and decrypts backups"},
 	{"github.com/cockroachdb/pebble/v2/...", []string{"dataplane/store/local"}, "the embedded engine sits behind the store's contract"},
 	{"github.com/nyaruka/phonenumbers", []string{"dataplane/intake"}, "numbers become E.164 once, where they come in"},
 	{"github.com/grpc-ecosystem/grpc-gateway/v2/runtime", []string{"api/control/v1", "controlplane/server"}, "one gateway, before one listener"},
