@@ -32,6 +32,8 @@ type Config struct {
 
 	Raft Raft `yaml:"raft"` // left out: defaults for voters within one continent
 
+	Backup *Backup `yaml:"backup"` // left out: backups only on request, to recipients that the request names
+
 	Bootstrap *Bootstrap `yaml:"bootstrap"` // the first start of a new cluster only; ignored afterwards
 }
 

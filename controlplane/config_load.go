@@ -88,6 +88,7 @@ func (c Config) Validate() error {
 	}
 	require(c.Raft.Heartbeat == 0 || c.Raft.Heartbeat >= 10*time.Millisecond, "raft.heartbeat", "must be at least 10ms")
 	require(c.Raft.SnapshotInterval == 0 || c.Raft.SnapshotInterval >= 10*time.Millisecond, "raft.snapshot_interval", "must be at least 10ms")
+	c.Backup.check(require)
 	require(ours, "voters", "must list all voters, this one included under its name")
 	if b := c.Bootstrap; b != nil {
 		require(sha256Form.MatchString(b.OperatorTokenSHA256), "bootstrap.operator_token_sha256", "must be 64 hex digits, the SHA-256 of the first operator's token")

@@ -102,6 +102,11 @@ var calls = map[string]matrixCall{
 	"AuditService/ProveLeaf":        func(*world, fixture) proto.Message { return &controlv1.ProveLeafRequest{} },
 	"AuditService/ProveConsistency": func(*world, fixture) proto.Message { return &controlv1.ProveConsistencyRequest{OldSize: 1} },
 
+	"BackupService/CreateBackup": func(*world, fixture) proto.Message {
+		return &controlv1.CreateBackupRequest{Recipients: []string{"age1cy0su9fwf3gf9mw868g5yut09p6nytfmmnktexz2ya5uqg9vl9sss4euqm"}}
+	},
+	"BackupService/ConfirmRevision": func(*world, fixture) proto.Message { return &controlv1.ConfirmRevisionRequest{} },
+
 	"DistributionService/Subscribe": func(*world, fixture) proto.Message {
 		return &controlv1.NodeMessage{Message: &controlv1.NodeMessage_Hello{Hello: &controlv1.Hello{}}}
 	},

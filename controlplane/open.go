@@ -88,11 +88,15 @@ func Open(ctx context.Context, cfg Config, opts Options) (_ *Plane, err error) {
 	if err := p.openState(cfg, opts, own.voter); err != nil {
 		return nil, err
 	}
-	if err := p.serve(cfg, opts, own); err != nil {
-		return nil, err
-	}
 	background, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
+	registry := prometheus.NewRegistry()
+	if err := p.serve(cfg, opts, own, registry); err != nil {
+		return nil, err
+	}
+	if err := p.scheduleBackups(background, cfg.Backup, registry); err != nil {
+		return nil, err
+	}
 	if cfg.Bootstrap != nil {
 		p.wait.Add(1)
 		go func() { defer p.wait.Done(); p.bootstrap(background, first) }()
@@ -180,8 +184,7 @@ func (p *Plane) openState(cfg Config, opts Options, own *mtls.Material) error {
 }
 
 // serve binds the listeners and answers on them.
-func (p *Plane) serve(cfg Config, opts Options, own owned) error {
-	registry := prometheus.NewRegistry()
+func (p *Plane) serve(cfg Config, opts Options, own owned, registry *prometheus.Registry) error {
 	if err := registry.Register(collectors.NewGoCollector()); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
@@ -201,6 +204,9 @@ func (p *Plane) serve(cfg Config, opts Options, own owned) error {
 	p.grpc, p.rest = rpc.Addr(), rest.Addr()
 	o := server.Options{Name: cfg.Name, Store: p.store, Replica: p.replica, Signer: own.signer, Root: own.root, TLS: own.voter, GatewayTLS: own.gateway,
 		GRPC: rpc, REST: rest, Logger: p.log, Registry: registry, Renew: opts.Timing.Renew, FreshFor: opts.Timing.FreshFor}
+	if cfg.Backup != nil {
+		o.BackupRecipients = cfg.Backup.Recipients
+	}
 	for _, v := range cfg.Voters {
 		o.Voters = append(o.Voters, server.Voter{Name: v.Name, GRPCAddress: v.GRPCAddress, RaftAddress: v.RaftAddress})
 	}

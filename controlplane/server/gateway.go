@@ -95,7 +95,7 @@ func (s *Server) gateway() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.front(docs.handler(s, mux)), nil
+	return s.front(docs.handler(s, s.downloads(mux))), nil
 }
 
 // front gives every request an id, only what it may carry, and an answer even
@@ -108,6 +108,9 @@ func (s *Server) front(next http.Handler) http.Handler {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		defer func() {
 			if p := recover(); p != nil {
+				if p == http.ErrAbortHandler { // the answer is broken off on purpose
+					panic(p)
+				}
 				s.log.Error("a REST request panicked", "request_id", id, "panic", fmt.Sprintf("%T", p))
 				api.WriteProblem(w, fmt.Errorf("panic"), id)
 			}

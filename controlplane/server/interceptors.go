@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -55,11 +56,8 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 		return resp, err
 	}
 	who := caller{}
-	if !p.open {
-		if who, err = authenticate(ctx, s.store, time.Now()); err != nil {
-			return nil, err
-		}
-		if err := p.allow(who); err != nil {
+	if !p.open && !slices.Contains(p.nodes, c.node.Role) {
+		if who, err = s.person(ctx, p, c); err != nil {
 			return nil, err
 		}
 	}
@@ -76,7 +74,18 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	return handle(withCall(ctx, c), req)
 }
 
-// stream is the chain of streams; there is one, and it is a node's.
+// person finds who calls, and whether they may.
+func (s *Server) person(ctx context.Context, p permission, c call) (caller, error) {
+	who, err := authenticate(ctx, s.store, time.Now())
+	if err == nil {
+		err = p.allow(who)
+	}
+	who.node = c.node
+	return who, err
+}
+
+// stream is the chain of streams: of nodes, by their certificate, and of people.
+// A stream is answered by the voter that was asked.
 func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) (err error) {
 	c := call{requestID: requestID(ss.Context()), method: info.FullMethod}
 	begin := time.Now()
@@ -96,6 +105,11 @@ func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 	}
 	if err := p.admit(c.node); err != nil {
 		return err
+	}
+	if !slices.Contains(p.nodes, c.node.Role) {
+		if c.caller, err = s.person(ss.Context(), p, c); err != nil {
+			return err
+		}
 	}
 	return handle(srv, &checkedStream{ServerStream: ss, ctx: withCall(ss.Context(), c), valid: s.valid})
 }

@@ -40,6 +40,8 @@ type Options struct {
 
 	Renew    time.Duration // between renewals of fresh_until; 0: 15 s
 	FreshFor time.Duration // what one promises; 0: 60 s
+
+	BackupRecipients []string // age public keys that every backup is encrypted to; may be empty
 }
 
 // Server answers on two listeners until Close.
@@ -47,6 +49,7 @@ type Server struct {
 	*core
 	valid    *validation
 	peers    *peers
+	backups  *backups
 	inFlight chan struct{}
 	grpc     *grpc.Server
 	rest     *http.Server
@@ -80,6 +83,7 @@ func New(o Options) (*Server, error) {
 	s.core = &core{name: o.Name, voters: voters, cluster: o.TLS.Identity.Cluster, root: o.Root, store: o.Store, replica: o.Replica,
 		hub: newHub(o), log: o.Logger, metrics: m}
 	s.peers = &peers{own: o.GatewayTLS, voters: voters}
+	s.backups = &backups{core: s.core, signer: o.Signer, leader: &peers{own: o.TLS, voters: voters}, recipients: o.BackupRecipients, busy: make(chan struct{}, 1)}
 	s.grpc = grpc.NewServer(
 		grpc.Creds(credentials.NewTLS(o.TLS.Server(mtls.Peer{Roles: []mtls.Role{mtls.ControlPlane, mtls.DataPlane, mtls.Gateway}}))),
 		grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream),
@@ -115,6 +119,7 @@ func (s *Server) register(signer *bundle.Signer) error {
 	controlv1.RegisterRecipientServiceServer(s.grpc, recipientService{core: s.core})
 	controlv1.RegisterRegionServiceServer(s.grpc, regionService{core: s.core})
 	controlv1.RegisterOperationsServiceServer(s.grpc, operationsService{core: s.core})
+	controlv1.RegisterBackupServiceServer(s.grpc, backupService{backups: s.backups})
 	controlv1.RegisterDistributionServiceServer(s.grpc, distributionService{core: s.core})
 	return nil
 }
@@ -156,5 +161,6 @@ func (s *Server) Close(ctx context.Context) error {
 	}
 	s.done.Wait()
 	s.peers.close()
+	s.backups.leader.close()
 	return errors.Join(err, s.own.Close())
 }

@@ -53,7 +53,7 @@ func TestScripts(t *testing.T) {
 				env.Setenv("DEV_ENV_FILE", e.EnvFile())
 				return nil
 			},
-			Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "keyvar": keyvar, "await": await},
+			Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "keyvar": keyvar, "await": await, "recipient": recipient},
 		})
 	})
 }
@@ -79,6 +79,11 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 func keyvar(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(ts.Exec("domicile", "keys", "create", args[1], "--role", args[2]))
 	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
+}
+
+// recipient FILE: put the public key of a backup key pair in $RECIPIENT.
+func recipient(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Setenv("RECIPIENT", strings.TrimSpace(ts.ReadFile(args[0])))
 }
 
 // await FILE: wait until a file is there, at most 30 s.
