@@ -14,11 +14,8 @@ package bundle
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/domicile-io/domicile/policy"
 )
@@ -77,84 +74,4 @@ func Decode(body []byte) (policy.Row, error) {
 		return policy.Row{}, fmt.Errorf("bundle row has %d kinds, want exactly 1", kinds)
 	}
 	return r, nil
-}
-
-// State is the set of row hashes of one bundle. The zero State is empty and
-// ready. It is not safe for concurrent use.
-type State struct {
-	rows  map[string]Hash
-	keys  []string // of rows, in order, as of the last Hash; never changed in place, so that clones share it
-	added []string // keys since then, in any order
-	gone  bool     // a key was removed since then
-}
-
-// Put adds or replaces a row by its shipped bytes.
-func (s *State) Put(key string, body []byte) {
-	if s.rows == nil {
-		s.rows = map[string]Hash{}
-	}
-	if _, known := s.rows[key]; !known {
-		s.added = append(s.added, key)
-	}
-	s.rows[key] = sha256.Sum256(body)
-}
-
-// Remove forgets a row; an absent one is no error.
-func (s *State) Remove(key string) {
-	if _, known := s.rows[key]; known {
-		delete(s.rows, key)
-		s.gone = true
-	}
-}
-
-// Len counts rows.
-func (s *State) Len() int { return len(s.rows) }
-
-// Clone copies the state, so that a change can be tried before it is kept.
-func (s *State) Clone() *State {
-	rows := make(map[string]Hash, len(s.rows))
-	maps.Copy(rows, s.rows)
-	return &State{rows: rows, keys: s.keys, added: slices.Clone(s.added), gone: s.gone}
-}
-
-// Hash is SHA-256 over the rows ordered by key: for each, the key's length (4
-// bytes, big endian), the key, and SHA-256 of the shipped bytes.
-func (s *State) Hash() Hash {
-	s.order()
-	h := sha256.New()
-	h.Write([]byte("domicile bundle state v1\n"))
-	var n [4]byte
-	for _, k := range s.keys {
-		binary.BigEndian.PutUint32(n[:], uint32(len(k)))
-		h.Write(n[:])
-		h.Write([]byte(k))
-		row := s.rows[k]
-		h.Write(row[:])
-	}
-	return Hash(h.Sum(nil))
-}
-
-// order brings keys up to date. A bundle is hashed at every change of it, and
-// sorting all of a large one each time would cost more than the hash.
-func (s *State) order() {
-	if len(s.added) == 0 && !s.gone {
-		return
-	}
-	slices.Sort(s.added)
-	merged := make([]string, 0, len(s.keys)+len(s.added))
-	old, added := s.keys, s.added
-	for len(old) > 0 || len(added) > 0 {
-		from := &old
-		if len(old) == 0 || (len(added) > 0 && added[0] < old[0]) {
-			from = &added
-		}
-		key := (*from)[0]
-		*from = (*from)[1:]
-		_, held := s.rows[key]
-		twice := len(merged) > 0 && merged[len(merged)-1] == key // removed and added again
-		if held && !twice {
-			merged = append(merged, key)
-		}
-	}
-	s.keys, s.added, s.gone = merged, nil, false
 }

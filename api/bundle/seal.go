@@ -11,8 +11,9 @@ import (
 	"github.com/domicile-io/domicile/policy"
 )
 
-// Format of the seal's statement. Readers refuse any other.
-const Format = 1
+// Format of the seal's statement, which names how the state hash is made: 2 is
+// [State]'s tree, 1 was one hash over all rows. Readers refuse any other.
+const Format = 2
 
 // Statement is what a seal signs.
 type Statement struct {

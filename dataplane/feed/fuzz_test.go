@@ -67,7 +67,7 @@ func FuzzPush(f *testing.F) {
 	for _, p := range []*controlv1.Push{
 		{Revision: 1, Change: &controlv1.Push_Part{Part: &controlv1.SnapshotPart{Last: true, Rows: [][]byte{row}}}},
 		{Revision: 2, Change: &controlv1.Push_Delta{Delta: &controlv1.Delta{FromRevision: 1, Removed: []string{"r/ie1"}}}},
-		{Revision: 3, Seal: &controlv1.Seal{Format: 1, Cluster: cluster, Region: "ie1", StateHash: make([]byte, 32), Key: pub}},
+		{Revision: 3, Seal: &controlv1.Seal{Format: bundle.Format, Cluster: cluster, Region: "ie1", StateHash: make([]byte, 32), Key: pub}},
 	} {
 		raw, err := proto.Marshal(p)
 		if err != nil {
