@@ -72,10 +72,16 @@ func (n *node) next() *controlv1.Push {
 		n.c.t.Fatalf("receive a push: %v", err)
 	}
 	switch {
+	case p.GetWait() != nil:
+		return n.next()
 	case p.GetPart() != nil:
 		n.kinds = append(n.kinds, "snapshot")
 		if p.GetPart().GetNumber() == 0 {
 			n.rows, n.state = map[string][]byte{}, bundle.State{}
+		}
+		for _, k := range p.GetPart().GetRemoved() {
+			delete(n.rows, k)
+			n.state.Remove(k)
 		}
 		n.put(p.GetPart().GetRows())
 	case p.GetDelta() != nil:
@@ -195,7 +201,8 @@ func TestKeysAreDistributedBeforeTheAnswer(t *testing.T) {
 func TestRenewalsExtendFreshness(t *testing.T) {
 	c := newCluster(t, 1)
 	n := c.subscribe(0, "ie1", 0, "")
-	n.next()
+	for n.next().GetSeal() == nil {
+	}
 	first := n.fresh
 	if ahead := time.Until(first); ahead > fast.FreshFor || ahead < fast.FreshFor-10*time.Second {
 		t.Errorf("fresh for %v", ahead)

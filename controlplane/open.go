@@ -203,7 +203,7 @@ func (p *Plane) serve(cfg Config, opts Options, own owned, registry *prometheus.
 	}
 	p.grpc, p.rest = rpc.Addr(), rest.Addr()
 	o := server.Options{Name: cfg.Name, Store: p.store, Replica: p.replica, Signer: own.signer, Root: own.root, TLS: own.voter, GatewayTLS: own.gateway,
-		GRPC: rpc, REST: rest, Logger: p.log, Registry: registry, Renew: opts.Timing.Renew, FreshFor: opts.Timing.FreshFor}
+		GRPC: rpc, REST: rest, Logger: p.log, Registry: registry, Dir: cfg.DataDir, Renew: opts.Timing.Renew, FreshFor: opts.Timing.FreshFor}
 	if cfg.Backup != nil {
 		o.BackupRecipients = cfg.Backup.Recipients
 	}

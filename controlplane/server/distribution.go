@@ -4,93 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
-	"sync"
 
 	"google.golang.org/grpc"
 
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/policy"
 )
-
-// maxQueued bounds the pushes that wait for one node; a snapshot may be longer.
-const maxQueued = 64
-
-// Why a stream ends from our side.
-var (
-	errSlow       = errors.New("the node does not keep up")
-	errNotLeading = errors.New("this voter does not lead any more")
-)
-
-// session is one node's stream.
-type session struct {
-	mu     sync.Mutex
-	wait   []*controlv1.Push
-	nonce  uint64
-	wake   chan struct{} // holds one token
-	done   chan struct{}
-	reason error // why it ended; set before done is closed
-}
-
-func newSession() *session {
-	return &session{wake: make(chan struct{}, 1), done: make(chan struct{})}
-}
-
-// queue hands pushes to the sender; false when too many wait already.
-func (s *session) queue(pushes []*controlv1.Push) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.wait) >= maxQueued {
-		return false
-	}
-	for _, p := range pushes {
-		s.nonce++
-		p.Nonce = s.nonce
-		s.wait = append(s.wait, p)
-	}
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
-	return true
-}
-
-func (s *session) next() *controlv1.Push {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.wait) == 0 {
-		return nil
-	}
-	p := s.wait[0]
-	s.wait = s.wait[1:]
-	return p
-}
-
-func (s *session) end(reason error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.reason == nil {
-		s.reason = reason
-		close(s.done)
-	}
-}
-
-// send writes what is queued until the stream or the session ends.
-func (s *session) send(ctx context.Context, out grpc.ServerStreamingServer[controlv1.Push]) error {
-	for {
-		for p := s.next(); p != nil; p = s.next() {
-			if err := out.Send(p); err != nil {
-				return err
-			}
-		}
-		select {
-		case <-s.wake:
-		case <-s.done:
-			return s.reason
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
 
 type distributionService struct {
 	controlv1.UnimplementedDistributionServiceServer
@@ -116,14 +35,26 @@ func (s distributionService) Subscribe(stream grpc.BidiStreamingServer[controlv1
 		return policy.Errorf(policy.PermissionDenied, "the certificate's region is not a region of this cluster; add it with PUT /v1/regions/%s", node.Region)
 	}
 	feed, session := s.hub.feedOf(node.Region), newSession()
-	disconnect := s.hub.connect(node.Node, node.Region)
+	disconnect := s.hub.connect(node.Node, node.Region, session)
 	defer disconnect()
 	defer feed.leave(session)
-	if err := feed.join(session, hello, s.hub.until()); err != nil {
-		return err
-	}
+	sent := make(chan error, 1)
+	go func() {
+		push, err := feed.join(ctx, session, hello, s.hub.until())
+		if err == nil {
+			err = session.run(ctx, feed, push, stream)
+		}
+		sent <- err
+	}()
 	go func() { session.end(s.listen(stream, node.Node, feed, session)) }()
-	switch err := session.send(ctx, stream); {
+	// A send to a node that does not read ends only with the stream, so the stream
+	// does not wait for it.
+	select {
+	case err = <-sent:
+	case <-session.done:
+		err = session.reason
+	}
+	switch {
 	case errors.Is(err, errNotLeading):
 		return s.follow()
 	case errors.Is(err, errSlow):
@@ -147,6 +78,7 @@ func (s distributionService) listen(stream grpc.BidiStreamingServer[controlv1.No
 		}
 		switch {
 		case m.GetAck() != nil:
+			ss.answer(m.GetAck().GetNonce())
 			s.hub.ack(id, m.GetAck().GetRevision())
 		case m.GetNack() != nil:
 			nacks++
@@ -157,11 +89,23 @@ func (s distributionService) listen(stream grpc.BidiStreamingServer[controlv1.No
 			if nacks > 1 {
 				return policy.Errorf(policy.NotReady, "the node refused its bundle twice; see GET /v1/violations")
 			}
-			f.resync(ss, s.hub.until())
+			f.refused(m.GetNack().GetReason())
+			ss.refused()
 		default:
 			return fieldError("message", "must be an ack or a nack after the hello")
 		}
 	}
+}
+
+// refused drops a snapshot that nodes may have been given damaged. What was
+// changed while it is on its way is in none.
+func (f *feed) refused(reason string) {
+	if reason == nackGap || reason == "STORAGE" {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.dropSpool()
 }
 
 // nackGap asks for a snapshot: the push does not follow what the node holds.

@@ -1,8 +1,10 @@
 package server
 
 import (
+	"context"
+	"errors"
 	"fmt"
-	"slices"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -12,49 +14,119 @@ import (
 	"github.com/domicile-io/domicile/policy"
 )
 
-// feed is the bundle of one region as last pushed, in memory while nodes are
-// connected: a change is computed, hashed and sealed once, whatever their
-// number, and a snapshot is always of exactly the revision that deltas follow.
+// feed is the bundle of one region while nodes follow it. In memory it has the
+// hashes of the rows and the latest pushes, never the rows: about 50 bytes for
+// each row, whatever the number of nodes. A change is read, hashed, sealed and
+// encoded once. Sessions come for it at their own pace (next).
 type feed struct {
 	region policy.RegionID
 	store  *store.Store
 	signer *bundle.Signer
+	log    *slog.Logger
+	dir    string        // of snapshots on their way
+	slots  chan struct{} // one for each snapshot that is being sent, of all regions
 
 	mu       sync.Mutex
 	sessions map[*session]struct{}
+	changed  chan struct{} // closed and replaced when there is more to send
+	until    time.Time     // how long a seal of now lasts
+
 	loaded   bool
-	revision uint64            // of rows, as the sessions know it
-	scanned  uint64            // the store's revision up to which nothing else changed here
-	rows     map[string][]byte // shipped bytes by row key
+	loading  chan struct{} // not nil while one session loads; closed at its end
+	revision uint64        // of state: what the sessions come to
+	scanned  uint64        // the store's revision up to which nothing else changed here
 	state    bundle.State
+	tail     tail
+
+	spool    *spool        // the latest; nil: none
+	spooling chan struct{} // not nil while a spool is being written
+	spoolErr error         // why the latest could not be written
+	readers  int           // sessions that are being sent a spool, this one or an earlier
+	changes  changes       // since the first row of the earliest spool that is being sent
 }
 
-// load reads the whole bundle. The caller holds f.mu.
-func (f *feed) load() error {
-	f.rows, f.state = map[string][]byte{}, bundle.State{}
-	revision, err := f.store.Rows(f.region, f.put)
+func newFeed(region policy.RegionID, h *hub) *feed {
+	return &feed{region: region, store: h.store, signer: h.signer, log: h.log, dir: h.dir, slots: h.slots,
+		sessions: map[*session]struct{}{}, changed: make(chan struct{})}
+}
+
+// row gives a row as it is shipped.
+func (f *feed) row(r policy.Row) (key string, body []byte, err error) { return bundle.Encode(r) }
+
+// ensure loads the hashes of the region's rows, if nobody has. Of sessions that
+// come at once one loads and the others wait.
+func (f *feed) ensure(ctx context.Context) error {
+	for {
+		f.mu.Lock()
+		if f.loaded {
+			f.mu.Unlock()
+			return nil
+		}
+		wait := f.loading
+		if wait == nil {
+			f.loading = make(chan struct{})
+			f.mu.Unlock()
+			return f.load(ctx)
+		}
+		f.mu.Unlock()
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (f *feed) load(ctx context.Context) error {
+	var state bundle.State
+	revision, err := f.store.Rows(f.region, func(r policy.Row) error {
+		key, body, err := f.row(r)
+		if err != nil {
+			return err
+		}
+		state.Put(key, body)
+		return ctx.Err()
+	})
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	close(f.loading)
+	f.loading = nil
 	if err != nil {
 		return fmt.Errorf("read the bundle of %s: %w", f.region, err)
 	}
-	f.revision, f.scanned, f.loaded = revision, revision, true
+	f.state, f.revision, f.scanned, f.loaded = state, revision, revision, true
 	return nil
 }
 
-func (f *feed) put(r policy.Row) error {
-	key, body, err := bundle.Encode(r)
-	if err != nil {
-		return err
-	}
-	f.rows[key] = body
-	f.state.Put(key, body)
-	return nil
+// unload forgets the bundle; whoever comes next loads it. The caller holds f.mu.
+func (f *feed) unload() {
+	f.loaded, f.state = false, bundle.State{}
+	f.tail.reset()
+	f.dropSpool()
+	f.changes.forget()
+	f.wakeAll()
+}
+
+// wakeAll lets every session look again. The caller holds f.mu.
+func (f *feed) wakeAll() {
+	close(f.changed)
+	f.changed = make(chan struct{})
 }
 
 // advance pushes what changed in the region, if anything did.
 func (f *feed) advance(until time.Time) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.catchUp(until, false)
+	f.until = until
+	if !f.loaded {
+		return nil
+	}
+	if len(f.sessions) == 0 { // nobody listens
+		f.unload()
+		return nil
+	}
+	_, _, err := f.catchUp(false, nil)
+	return err
 }
 
 // renew promises freshness; it also carries the nodes over revisions at which
@@ -62,186 +134,77 @@ func (f *feed) advance(until time.Time) error {
 func (f *feed) renew(until time.Time) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.loaded {
+	f.until = until
+	if !f.loaded || len(f.sessions) == 0 {
 		return nil
 	}
 	before := f.revision
-	if err := f.catchUp(until, true); err != nil {
+	if _, _, err := f.catchUp(true, nil); err != nil || !f.loaded || f.revision != before {
 		return err
 	}
-	if f.revision == before {
-		f.broadcast(&controlv1.Push{Revision: f.revision}, until)
-	}
-	return nil
+	return f.append(before, &controlv1.Push{})
 }
 
-// catchUp brings the feed to the store's revision. The caller holds f.mu.
-func (f *feed) catchUp(until time.Time, evenEmpty bool) error {
-	if !f.loaded || len(f.sessions) == 0 {
-		f.loaded, f.rows, f.state = false, nil, bundle.State{} // nobody listens: the next node loads anew
-		return nil
-	}
-	d, err := f.store.RowsChanged(f.region, f.scanned)
-	if isReason(err, policy.SnapshotGone) { // a change too large to list: everything anew
-		if err := f.load(); err != nil {
-			return err
-		}
-		f.toAll(f.snapshot, until)
-		return nil
+// catchUp brings the feed to the store's revision and appends what changed to
+// the tail; with evenEmpty also a revision at which nothing changed here. It
+// gives what changed and, of the same revision, the rows of other keys. When
+// there is too much to list, the feed is unloaded. The caller holds f.mu.
+func (f *feed) catchUp(evenEmpty bool, keys []string) (changed, others store.Delta, err error) {
+	changed, others, err = f.store.RowsChangedAnd(f.region, f.scanned, keys)
+	if isReason(err, policy.SnapshotGone) {
+		f.unload()
+		return changed, others, nil
 	}
 	if err != nil {
-		return err
+		return changed, others, err
 	}
-	f.scanned = d.To
-	if d.To == f.revision || (!evenEmpty && len(d.Rows)+len(d.Removed) == 0) {
-		return nil
+	f.scanned = changed.To
+	if changed.To == f.revision || (!evenEmpty && len(changed.Rows)+len(changed.Removed) == 0) {
+		return changed, others, nil
 	}
-	delta := &controlv1.Delta{FromRevision: f.revision, Removed: d.Removed}
-	size := 0
-	for _, r := range d.Rows {
-		if err := f.put(r); err != nil {
-			return err
-		}
-		body := f.rows[r.RowKey()]
-		delta.Rows, size = append(delta.Rows, body), size+len(body)
-	}
-	for _, key := range d.Removed {
-		delete(f.rows, key)
+	delta, size := &controlv1.Delta{FromRevision: f.revision, Removed: changed.Removed}, 0
+	for _, key := range changed.Removed {
+		f.changes.note(key, changed.To)
 		f.state.Remove(key)
 	}
-	f.revision = d.To
-	if size > bundle.MaxPartBytes {
-		f.toAll(f.snapshot, until)
-		return nil
-	}
-	f.broadcast(&controlv1.Push{Revision: f.revision, Change: &controlv1.Push_Delta{Delta: delta}}, until)
-	return nil
-}
-
-// broadcast seals a push once and gives every session its own copy of it,
-// because nonces differ. The caller holds f.mu.
-func (f *feed) broadcast(p *controlv1.Push, until time.Time) {
-	p.FreshUntil, p.Seal = until.Unix(), f.signer.Seal(f.region, f.revision, f.state.Hash(), until)
-	for s := range f.sessions {
-		f.begin(s, []*controlv1.Push{{Revision: p.GetRevision(), Change: p.GetChange(), FreshUntil: p.GetFreshUntil(), Seal: p.GetSeal()}}, until)
-	}
-}
-
-// toAll queues pushes for every session, made anew for each. The caller holds f.mu.
-func (f *feed) toAll(pushes func() []*controlv1.Push, until time.Time) {
-	for s := range f.sessions {
-		f.begin(s, pushes(), until)
-	}
-}
-
-// begin queues pushes, sealing the last; a session that does not keep up is
-// dropped and resyncs. The caller holds f.mu.
-func (f *feed) begin(s *session, pushes []*controlv1.Push, until time.Time) {
-	last := pushes[len(pushes)-1]
-	if last.Seal == nil {
-		last.FreshUntil, last.Seal = until.Unix(), f.signer.Seal(f.region, f.revision, f.state.Hash(), until)
-	}
-	if !s.queue(pushes) {
-		delete(f.sessions, s)
-		s.end(errSlow)
-	}
-}
-
-// snapshot cuts the bundle into parts. The caller holds f.mu.
-func (f *feed) snapshot() []*controlv1.Push {
-	keys := make([]string, 0, len(f.rows))
-	for k := range f.rows {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	part := &controlv1.SnapshotPart{}
-	parts := []*controlv1.SnapshotPart{part}
-	size := 0
-	for _, k := range keys {
-		body := f.rows[k]
-		if size+len(body) > bundle.MaxPartBytes && len(part.GetRows()) > 0 {
-			part, size = &controlv1.SnapshotPart{Number: part.GetNumber() + 1}, 0
-			parts = append(parts, part)
+	for _, r := range changed.Rows {
+		key, body, err := f.row(r)
+		if err != nil {
+			f.unload() // state is between two revisions
+			return changed, others, err
 		}
-		part.Rows, size = append(part.Rows, body), size+len(body)
+		f.changes.note(key, changed.To)
+		f.state.Put(key, body)
+		delta.Rows, size = append(delta.Rows, body), size+len(body)
 	}
-	part.Last = true
-	out := make([]*controlv1.Push, 0, len(parts))
-	for _, p := range parts {
-		out = append(out, &controlv1.Push{Revision: f.revision, Change: &controlv1.Push_Part{Part: p}})
+	before := f.revision
+	f.revision = changed.To
+	if size > bundle.MaxPartBytes { // more than one push may hold: each session asks for what it lacks
+		f.tail.reset()
+		f.wakeAll()
+		return changed, others, nil
 	}
-	return out
+	return changed, others, f.append(before, &controlv1.Push{Change: &controlv1.Push_Delta{Delta: delta}})
 }
 
-// since makes the delta from a revision that a node has persisted, or nil when
-// only a snapshot will do. Rows are as of the feed's revision, though the change
-// log may already reach further. The caller holds f.mu.
-func (f *feed) since(from uint64) *controlv1.Push {
-	if from == 0 || from > f.revision {
-		return nil
-	}
-	d, err := f.store.RowsChanged(f.region, from)
+// append seals a push, encodes it and offers it to every session. The caller
+// holds f.mu.
+func (f *feed) append(from uint64, p *controlv1.Push) error {
+	body, err := f.seal(p)
 	if err != nil {
-		return nil // compacted, or unreadable: a snapshot says everything
-	}
-	delta := &controlv1.Delta{FromRevision: from}
-	size := 0
-	for _, key := range touched(d) {
-		if body, ok := f.rows[key]; ok {
-			delta.Rows, size = append(delta.Rows, body), size+len(body)
-		} else {
-			delta.Removed = append(delta.Removed, key)
-		}
-	}
-	if size > bundle.MaxPartBytes {
-		return nil
-	}
-	return &controlv1.Push{Revision: f.revision, Change: &controlv1.Push_Delta{Delta: delta}}
-}
-
-func touched(d store.Delta) []string {
-	keys := slices.Clone(d.Removed)
-	for _, r := range d.Rows {
-		keys = append(keys, r.RowKey())
-	}
-	slices.Sort(keys)
-	return slices.Compact(keys)
-}
-
-// join starts a session: nothing but freshness when the node is up to date, a
-// delta when the change log reaches back, else a snapshot.
-func (f *feed) join(s *session, hello *controlv1.Hello, until time.Time) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.loaded && len(f.sessions) > 0 {
-		if err := f.catchUp(until, true); err != nil {
-			return err
-		}
-	} else if err := f.load(); err != nil {
+		f.unload()
 		return err
 	}
-	f.sessions[s] = struct{}{}
-	hash := f.state.Hash()
-	same := hello.GetLastRevision() == f.revision && hello.GetStateHash() == fmt.Sprintf("%x", hash)
-	delta := f.since(hello.GetLastRevision())
-	switch {
-	case same:
-		f.begin(s, []*controlv1.Push{{Revision: f.revision}}, until)
-	case delta != nil && hello.GetLastRevision() != f.revision:
-		f.begin(s, []*controlv1.Push{delta}, until)
-	default:
-		f.begin(s, f.snapshot(), until)
-	}
+	f.tail.add(pushed{from: from, to: f.revision, body: body})
+	f.wakeAll()
 	return nil
 }
 
-// resync gives a session that could not apply a push the whole bundle.
-func (f *feed) resync(s *session, until time.Time) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if _, open := f.sessions[s]; open {
-		f.begin(s, f.snapshot(), until)
-	}
+// seal encodes a push of the feed's present revision. The caller holds f.mu.
+func (f *feed) seal(p *controlv1.Push) ([]byte, error) {
+	p.Revision, p.FreshUntil = f.revision, f.until.Unix()
+	p.Seal = f.signer.Seal(f.region, f.revision, f.state.Hash(), f.until)
+	return encode(p)
 }
 
 func (f *feed) leave(s *session) {
@@ -258,3 +221,18 @@ func (f *feed) dropAll() {
 		s.end(errNotLeading)
 	}
 }
+
+// sweep ends the sessions of nodes that do not answer.
+func (f *feed) sweep(now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for s := range f.sessions {
+		if s.stuck(now) {
+			delete(f.sessions, s)
+			s.end(errSlow)
+		}
+	}
+}
+
+// errGone says that the feed was unloaded while a session looked.
+var errGone = errors.New("the bundle must be read anew")

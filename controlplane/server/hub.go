@@ -29,6 +29,8 @@ type hub struct {
 	log     *slog.Logger
 	renew   time.Duration // between renewals
 	fresh   time.Duration // what one promises
+	dir     string        // of snapshots on their way; "": the system's
+	slots   chan struct{} // see maxDownloads
 
 	violations violations
 
@@ -46,13 +48,14 @@ const maxNodes = 4096
 type node struct {
 	id        policy.NodeID
 	region    policy.RegionID
-	connected int // open streams; more than one only while a node reconnects
+	connected int      // open streams; more than one only while a node reconnects
+	session   *session // the latest
 	acked     uint64
 	contact   time.Time
 }
 
 func newHub(o Options) *hub {
-	return &hub{store: o.Store, replica: o.Replica, signer: o.Signer, log: o.Logger, renew: o.Renew, fresh: o.FreshFor,
+	return &hub{store: o.Store, replica: o.Replica, signer: o.Signer, log: o.Logger, renew: o.Renew, fresh: o.FreshFor, dir: o.Dir, slots: make(chan struct{}, maxDownloads),
 		feeds: map[policy.RegionID]*feed{}, nodes: map[policy.NodeID]*node{}, ackedNow: make(chan struct{})}
 }
 
@@ -73,8 +76,11 @@ func (h *hub) run(ctx context.Context) {
 			return
 		case <-changed:
 		case <-leader:
-		case <-timer.C:
+		case now := <-timer.C:
 			h.renewAll(ctx)
+			for _, f := range h.all() {
+				f.sweep(now)
+			}
 		}
 	}
 }
@@ -151,14 +157,14 @@ func (h *hub) feedOf(region policy.RegionID) *feed {
 	defer h.mu.Unlock()
 	f, ok := h.feeds[region]
 	if !ok {
-		f = &feed{region: region, store: h.store, signer: h.signer, sessions: map[*session]struct{}{}}
+		f = newFeed(region, h)
 		h.feeds[region] = f
 	}
 	return f
 }
 
 // connect notes a node's stream; the returned function ends it.
-func (h *hub) connect(id policy.NodeID, region policy.RegionID) (disconnect func()) {
+func (h *hub) connect(id policy.NodeID, region policy.RegionID, s *session) (disconnect func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	n, ok := h.nodes[id]
@@ -167,7 +173,7 @@ func (h *hub) connect(id policy.NodeID, region policy.RegionID) (disconnect func
 		n = &node{id: id, region: region}
 		h.nodes[id] = n
 	}
-	n.connected++
+	n.connected, n.session = n.connected+1, s
 	n.contact = time.Now()
 	return func() {
 		h.mu.Lock()

@@ -37,6 +37,7 @@ type Options struct {
 	REST       net.Listener      // TCP
 	Logger     *slog.Logger
 	Registry   prometheus.Registerer
+	Dir        string // for files that live no longer than the process; "": the system's
 
 	Renew    time.Duration // between renewals of fresh_until; 0: 15 s
 	FreshFor time.Duration // what one promises; 0: 60 s
@@ -86,7 +87,7 @@ func New(o Options) (*Server, error) {
 	s.backups = &backups{core: s.core, signer: o.Signer, leader: &peers{own: o.TLS, voters: voters}, recipients: o.BackupRecipients, busy: make(chan struct{}, 1)}
 	s.grpc = grpc.NewServer(
 		grpc.Creds(credentials.NewTLS(o.TLS.Server(mtls.Peer{Roles: []mtls.Role{mtls.ControlPlane, mtls.DataPlane, mtls.Gateway}}))),
-		grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream),
+		grpc.ForceServerCodecV2(newWireCodec()), grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream),
 		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxHeaderListSize(maxHeader), grpc.MaxConcurrentStreams(1024), grpc.ConnectionTimeout(5*time.Second),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 15 * time.Second, Timeout: 5 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}))

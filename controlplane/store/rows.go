@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	bolt "go.etcd.io/bbolt"
@@ -162,66 +161,4 @@ func dangling(err error) error {
 		return fmt.Errorf("an index names what does not exist: %w", errCorrupt)
 	}
 	return err
-}
-
-// RowsChanged gives what changed in a region's bundle after revision from, as
-// of the current revision (Delta.To). SNAPSHOT_GONE means that the change log
-// does not reach back that far, or that from lies in the future: send a
-// snapshot.
-func (s *Store) RowsChanged(region policy.RegionID, from uint64) (d Delta, err error) {
-	err = s.view(func(tx *bolt.Tx) error {
-		to, _, err := load[uint64](tx, bucketMeta, metaRevision)
-		if err != nil {
-			return err
-		}
-		keys, err := touched(tx, region, from, to)
-		if err != nil {
-			return err
-		}
-		d = Delta{From: from, To: to}
-		for _, key := range keys {
-			row, err := rowAt(tx, region, key)
-			switch {
-			case err != nil:
-				return err
-			case row == nil:
-				d.Removed = append(d.Removed, key)
-			default:
-				d.Rows = append(d.Rows, *row)
-			}
-		}
-		return nil
-	})
-	return d, err
-}
-
-// touched lists, in order, the row keys that (from, to] touched for a region.
-func touched(tx *bolt.Tx, region policy.RegionID, from, to uint64) ([]string, error) {
-	gone := policy.Errorf(policy.SnapshotGone, "the change log does not reach from revision %d to %d: take a snapshot", from, to)
-	if from > to || to-from > LogRevisions {
-		return nil, gone
-	}
-	var keys []string
-	c := tx.Bucket(bucketLog).Cursor()
-	want := from + 1
-	for k, raw := c.Seek(revisionKey(want)); k != nil; k, raw = c.Next() {
-		rec, err := decode[logRecord](bucketLog, k, raw)
-		if err != nil {
-			return nil, err
-		}
-		if !bytes.Equal(k, revisionKey(want)) || rec.Resync {
-			return nil, gone
-		}
-		want++
-		for _, t := range rec.Touches {
-			if t.Region == region || t.Region == everyRegion {
-				keys = append(keys, t.Row)
-			}
-		}
-	}
-	if want != to+1 {
-		return nil, gone
-	}
-	slices.Sort(keys)
-	return slices.Compact(keys), nil
 }

@@ -2,6 +2,7 @@ package feed
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/domicile-io/domicile/api/bundle"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
@@ -52,8 +53,16 @@ type replica struct {
 type snapshot struct {
 	revision uint64
 	next     uint32
-	rows     []policy.Row
+	rows     []policy.Row // of RowKey "": replaced or removed by a later part
+	at       map[string]int
 	state    bundle.State
+}
+
+func (o *snapshot) forget(key string) {
+	if i, held := o.at[key]; held {
+		o.rows[i] = policy.Row{}
+		delete(o.at, key)
+	}
 }
 
 // step is what one push came to. It changes nothing until commit.
@@ -95,24 +104,27 @@ func (r *replica) commit(s step) {
 func (r *replica) takePart(p *controlv1.Push, part *controlv1.SnapshotPart) (step, *refusal) {
 	first := part.GetNumber() == 0
 	if first {
-		r.open = &snapshot{revision: p.GetRevision()}
+		r.open = &snapshot{revision: p.GetRevision(), at: map[string]int{}}
 	}
 	o := r.open
-	if o == nil || part.GetNumber() != o.next || p.GetRevision() != o.revision {
+	if o == nil || part.GetNumber() != o.next || p.GetRevision() < o.revision {
 		return step{}, refuse(badRow, "part %d of a snapshot at revision %d came out of order", part.GetNumber(), p.GetRevision())
 	}
-	o.next++
+	o.next, o.revision = o.next+1, p.GetRevision()
 	rows, refused := decode(part.GetRows())
 	if refused != nil {
 		return step{}, refused
 	}
-	for i, row := range rows {
-		before := o.state.Len()
-		if o.state.Put(row.RowKey(), part.GetRows()[i]); o.state.Len() == before {
-			return step{}, refuse(badRow, "row %.80q stands twice in a snapshot", row.RowKey())
-		}
+	for _, key := range part.GetRemoved() {
+		o.forget(key)
+		o.state.Remove(key)
 	}
-	o.rows = append(o.rows, rows...)
+	for i, row := range rows {
+		o.forget(row.RowKey()) // a later part says what changed while the earlier were on their way
+		o.at[row.RowKey()] = len(o.rows)
+		o.rows = append(o.rows, row)
+		o.state.Put(row.RowKey(), part.GetRows()[i])
+	}
 	if !part.GetLast() {
 		return step{first: first}, nil
 	}
@@ -123,6 +135,7 @@ func (r *replica) takePart(p *controlv1.Push, part *controlv1.SnapshotPart) (ste
 	if o.state.Hash() != st.StateHash {
 		return step{}, refuse(badHash, "the rows of the snapshot at revision %d are not those that were signed", st.Revision)
 	}
+	o.rows = slices.DeleteFunc(o.rows, func(r policy.Row) bool { return r.RowKey() == "" })
 	v, err := NewView(st.Revision, o.rows)
 	if err != nil {
 		return step{}, refuse(badRow, "snapshot at revision %d: %w", st.Revision, err)

@@ -26,6 +26,9 @@ const (
 	silence = 45 * time.Second
 	// patience is how long a voter may take to send its first push.
 	patience = 15 * time.Second
+	// maxWaits is how often in one stream a voter may say that a snapshot is being
+	// prepared, which it does every five seconds: after ten minutes another is asked.
+	maxWaits = 120
 	// maxMessage is the stream's limit; a part holds 1 MiB of rows.
 	maxMessage = 4 << 20
 )
@@ -91,7 +94,7 @@ func (f *Feed) stream(voter string) (heard bool, err error) {
 		_, err = s.Recv() // Send says only EOF
 		return false, f.why(ctx, err)
 	}
-	resync := false
+	resync, waited := false, 0
 	for {
 		p, err := s.Recv()
 		if err != nil {
@@ -99,6 +102,12 @@ func (f *Feed) stream(voter string) (heard bool, err error) {
 		}
 		quiet.Reset(silence)
 		f.note(func(st *Status) { st.Connected, st.Voter = true, voter })
+		if p.GetWait() != nil {
+			if waited++; waited > maxWaits {
+				return heard, errors.New("the voter has prepared a snapshot for too long")
+			}
+			continue
+		}
 		if resync && p.GetPart().GetNumber() != 0 || resync && p.GetPart() == nil {
 			continue // sent before the other side knew of our refusal
 		}

@@ -287,7 +287,7 @@ func (x *Nack) GetReason() string {
 	return ""
 }
 
-// Push is a part of a snapshot, a delta, or (neither) a renewal.
+// Push is a part of a snapshot, a delta, a notice to wait, or (none of them) a renewal.
 type Push struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Revision uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
@@ -296,6 +296,7 @@ type Push struct {
 	//
 	//	*Push_Part
 	//	*Push_Delta
+	//	*Push_Wait
 	Change isPush_Change `protobuf_oneof:"change"`
 	// Unix seconds until which the bundle counts as fresh.
 	FreshUntil int64 `protobuf:"varint,5,opt,name=fresh_until,json=freshUntil,proto3" json:"fresh_until,omitempty"`
@@ -374,6 +375,15 @@ func (x *Push) GetDelta() *Delta {
 	return nil
 }
 
+func (x *Push) GetWait() *Wait {
+	if x != nil {
+		if x, ok := x.Change.(*Push_Wait); ok {
+			return x.Wait
+		}
+	}
+	return nil
+}
+
 func (x *Push) GetFreshUntil() int64 {
 	if x != nil {
 		return x.FreshUntil
@@ -400,16 +410,27 @@ type Push_Delta struct {
 	Delta *Delta `protobuf:"bytes,4,opt,name=delta,proto3,oneof"`
 }
 
+type Push_Wait struct {
+	Wait *Wait `protobuf:"bytes,7,opt,name=wait,proto3,oneof"`
+}
+
 func (*Push_Part) isPush_Change() {}
 
 func (*Push_Delta) isPush_Change() {}
 
+func (*Push_Wait) isPush_Change() {}
+
+// SnapshotPart is one part of a bundle. The first parts are the whole bundle of an earlier revision, ordered by row
+// key; what changed while they were on their way follows in later parts, whose rows replace earlier ones. The last
+// part's revision and state hash are the snapshot's.
 type SnapshotPart struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Number uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
 	Last   bool                   `protobuf:"varint,2,opt,name=last,proto3" json:"last,omitempty"`
-	// JSON forms of policy.Row, ordered by row key, at most 1 MiB together.
-	Rows          [][]byte `protobuf:"bytes,3,rep,name=rows,proto3" json:"rows,omitempty"`
+	// JSON forms of policy.Row, at most 1 MiB together.
+	Rows [][]byte `protobuf:"bytes,3,rep,name=rows,proto3" json:"rows,omitempty"`
+	// Row keys of earlier parts that are gone; taken out before rows are put in.
+	Removed       []string `protobuf:"bytes,4,rep,name=removed,proto3" json:"removed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -465,6 +486,50 @@ func (x *SnapshotPart) GetRows() [][]byte {
 	return nil
 }
 
+func (x *SnapshotPart) GetRemoved() []string {
+	if x != nil {
+		return x.Removed
+	}
+	return nil
+}
+
+// Wait says that a snapshot is being prepared. It has no seal, confirms nothing and is not answered.
+type Wait struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Wait) Reset() {
+	*x = Wait{}
+	mi := &file_control_v1_distribution_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Wait) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Wait) ProtoMessage() {}
+
+func (x *Wait) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_distribution_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Wait.ProtoReflect.Descriptor instead.
+func (*Wait) Descriptor() ([]byte, []int) {
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{6}
+}
+
 type Delta struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	FromRevision  uint64                 `protobuf:"varint,1,opt,name=from_revision,json=fromRevision,proto3" json:"from_revision,omitempty"`
@@ -476,7 +541,7 @@ type Delta struct {
 
 func (x *Delta) Reset() {
 	*x = Delta{}
-	mi := &file_control_v1_distribution_proto_msgTypes[6]
+	mi := &file_control_v1_distribution_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -488,7 +553,7 @@ func (x *Delta) String() string {
 func (*Delta) ProtoMessage() {}
 
 func (x *Delta) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_distribution_proto_msgTypes[6]
+	mi := &file_control_v1_distribution_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -501,7 +566,7 @@ func (x *Delta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delta.ProtoReflect.Descriptor instead.
 func (*Delta) Descriptor() ([]byte, []int) {
-	return file_control_v1_distribution_proto_rawDescGZIP(), []int{6}
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Delta) GetFromRevision() uint64 {
@@ -543,7 +608,7 @@ type Seal struct {
 
 func (x *Seal) Reset() {
 	*x = Seal{}
-	mi := &file_control_v1_distribution_proto_msgTypes[7]
+	mi := &file_control_v1_distribution_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -555,7 +620,7 @@ func (x *Seal) String() string {
 func (*Seal) ProtoMessage() {}
 
 func (x *Seal) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_distribution_proto_msgTypes[7]
+	mi := &file_control_v1_distribution_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -568,7 +633,7 @@ func (x *Seal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seal.ProtoReflect.Descriptor instead.
 func (*Seal) Descriptor() ([]byte, []int) {
-	return file_control_v1_distribution_proto_rawDescGZIP(), []int{7}
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Seal) GetFormat() uint32 {
@@ -640,20 +705,23 @@ const file_control_v1_distribution_proto_rawDesc = "" +
 	"\x04Nack\x12\x1b\n" +
 	"\tlast_good\x18\x01 \x01(\x04R\blastGood\x12\x14\n" +
 	"\x05nonce\x18\x02 \x01(\x04R\x05nonce\x12-\n" +
-	"\x06reason\x18\x03 \x01(\tB\x15\xbaH\x12r\x102\x0e^[A-Z_]{1,32}$R\x06reason\"\xff\x01\n" +
+	"\x06reason\x18\x03 \x01(\tB\x15\xbaH\x12r\x102\x0e^[A-Z_]{1,32}$R\x06reason\"\xb0\x02\n" +
 	"\x04Push\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x14\n" +
 	"\x05nonce\x18\x02 \x01(\x04R\x05nonce\x127\n" +
 	"\x04part\x18\x03 \x01(\v2!.domicile.control.v1.SnapshotPartH\x00R\x04part\x122\n" +
-	"\x05delta\x18\x04 \x01(\v2\x1a.domicile.control.v1.DeltaH\x00R\x05delta\x12\x1f\n" +
+	"\x05delta\x18\x04 \x01(\v2\x1a.domicile.control.v1.DeltaH\x00R\x05delta\x12/\n" +
+	"\x04wait\x18\a \x01(\v2\x19.domicile.control.v1.WaitH\x00R\x04wait\x12\x1f\n" +
 	"\vfresh_until\x18\x05 \x01(\x03R\n" +
 	"freshUntil\x12-\n" +
 	"\x04seal\x18\x06 \x01(\v2\x19.domicile.control.v1.SealR\x04sealB\b\n" +
-	"\x06change\"N\n" +
+	"\x06change\"h\n" +
 	"\fSnapshotPart\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x12\n" +
 	"\x04last\x18\x02 \x01(\bR\x04last\x12\x12\n" +
-	"\x04rows\x18\x03 \x03(\fR\x04rows\"Z\n" +
+	"\x04rows\x18\x03 \x03(\fR\x04rows\x12\x18\n" +
+	"\aremoved\x18\x04 \x03(\tR\aremoved\"\x06\n" +
+	"\x04Wait\"Z\n" +
 	"\x05Delta\x12#\n" +
 	"\rfrom_revision\x18\x01 \x01(\x04R\ffromRevision\x12\x12\n" +
 	"\x04rows\x18\x02 \x03(\fR\x04rows\x12\x18\n" +
@@ -682,7 +750,7 @@ func file_control_v1_distribution_proto_rawDescGZIP() []byte {
 	return file_control_v1_distribution_proto_rawDescData
 }
 
-var file_control_v1_distribution_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_control_v1_distribution_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_control_v1_distribution_proto_goTypes = []any{
 	(*NodeMessage)(nil),  // 0: domicile.control.v1.NodeMessage
 	(*Hello)(nil),        // 1: domicile.control.v1.Hello
@@ -690,23 +758,25 @@ var file_control_v1_distribution_proto_goTypes = []any{
 	(*Nack)(nil),         // 3: domicile.control.v1.Nack
 	(*Push)(nil),         // 4: domicile.control.v1.Push
 	(*SnapshotPart)(nil), // 5: domicile.control.v1.SnapshotPart
-	(*Delta)(nil),        // 6: domicile.control.v1.Delta
-	(*Seal)(nil),         // 7: domicile.control.v1.Seal
+	(*Wait)(nil),         // 6: domicile.control.v1.Wait
+	(*Delta)(nil),        // 7: domicile.control.v1.Delta
+	(*Seal)(nil),         // 8: domicile.control.v1.Seal
 }
 var file_control_v1_distribution_proto_depIdxs = []int32{
 	1, // 0: domicile.control.v1.NodeMessage.hello:type_name -> domicile.control.v1.Hello
 	2, // 1: domicile.control.v1.NodeMessage.ack:type_name -> domicile.control.v1.Ack
 	3, // 2: domicile.control.v1.NodeMessage.nack:type_name -> domicile.control.v1.Nack
 	5, // 3: domicile.control.v1.Push.part:type_name -> domicile.control.v1.SnapshotPart
-	6, // 4: domicile.control.v1.Push.delta:type_name -> domicile.control.v1.Delta
-	7, // 5: domicile.control.v1.Push.seal:type_name -> domicile.control.v1.Seal
-	0, // 6: domicile.control.v1.DistributionService.Subscribe:input_type -> domicile.control.v1.NodeMessage
-	4, // 7: domicile.control.v1.DistributionService.Subscribe:output_type -> domicile.control.v1.Push
-	7, // [7:8] is the sub-list for method output_type
-	6, // [6:7] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	7, // 4: domicile.control.v1.Push.delta:type_name -> domicile.control.v1.Delta
+	6, // 5: domicile.control.v1.Push.wait:type_name -> domicile.control.v1.Wait
+	8, // 6: domicile.control.v1.Push.seal:type_name -> domicile.control.v1.Seal
+	0, // 7: domicile.control.v1.DistributionService.Subscribe:input_type -> domicile.control.v1.NodeMessage
+	4, // 8: domicile.control.v1.DistributionService.Subscribe:output_type -> domicile.control.v1.Push
+	8, // [8:9] is the sub-list for method output_type
+	7, // [7:8] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_distribution_proto_init() }
@@ -722,6 +792,7 @@ func file_control_v1_distribution_proto_init() {
 	file_control_v1_distribution_proto_msgTypes[4].OneofWrappers = []any{
 		(*Push_Part)(nil),
 		(*Push_Delta)(nil),
+		(*Push_Wait)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -729,7 +800,7 @@ func file_control_v1_distribution_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_distribution_proto_rawDesc), len(file_control_v1_distribution_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
