@@ -37,7 +37,7 @@ type Leaf struct {
 var (
 	actorForm    = regexp.MustCompile(`^((PR|ND)[0-9a-f]{32}|bootstrap)$`)
 	actionForm   = regexp.MustCompile(`^[a-z_]{1,20}\.[a-z_]{1,20}$`)
-	resourceForm = regexp.MustCompile(`^([A-Z]{2}[0-9a-f]{32}|[a-z]{2}[0-9]{1,2})$`)
+	resourceForm = regexp.MustCompile(`^([A-Z]{2}[0-9a-f]{32}|[a-z]{2}[0-9]{1,2}|[A-Z][A-Z0-9-]{1,31})$`)
 	commandForm  = regexp.MustCompile(`^[0-9a-f]{64}$`)
 )
 

@@ -41,7 +41,7 @@ func seed(b Bootstrap, cluster string) (store.InitCluster, error) {
 		out.Entities = append(out.Entities, store.Entity{Country: e.BillingCountry, Code: e.Code, SuggestedRegion: e.SuggestedRegion})
 	}
 	for _, x := range catalogue.Bases {
-		out.Bases = append(out.Bases, store.Basis{ID: x.ID, State: x.State, ExpiresAt: x.ExpiresAt})
+		out.Bases = append(out.Bases, store.Basis{TransferBasis: policy.TransferBasis{ID: x.ID, State: policy.BasisState(x.State), ExpiresAt: x.ExpiresAt}})
 	}
 	principal, err := policy.NewID(policy.KindPrincipal, rand.Reader)
 	if err != nil {

@@ -42,7 +42,6 @@ func TestRegions(t *testing.T) {
 	}
 	c.want(c.do(0, "GET", "/v1/bases/SCC", nil, nil), 200, "")
 	c.want(c.do(0, "GET", "/v1/bases/HANDSHAKE", nil, nil), 404, policy.NotFound)
-	c.want(c.do(0, "POST", "/v1/bases/SCC:revoke", map[string]any{}, nil), 501, policy.NotYet)
 	st := c.want(c.do(0, "GET", "/v1/status", nil, nil), 200, "")
 	if st.str("leader") != "cp1" || st.str("answered_by") != "cp1" || st.str("cluster_id") != c.id {
 		t.Errorf("status: %s", st.Raw)

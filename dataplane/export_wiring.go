@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -43,7 +44,7 @@ func (n *Node) openExports() (server.Exports, error) {
 }
 
 func (n *Node) openReceiver(dir string) (*peer.Receiver, error) {
-	receiver, err := peer.NewReceiver(peer.ReceiverOptions{Dir: dir, Region: n.region(), Keys: n.keys, Material: n.material, Pair: n.pair, Logger: n.log})
+	receiver, err := peer.NewReceiver(peer.ReceiverOptions{Dir: dir, Region: n.region(), Keys: n.keys, Material: n.material, Pair: n.pair, Basis: n.basis, Logger: n.log})
 	if err != nil {
 		return nil, fmt.Errorf("open received rows: %w", err)
 	}
@@ -69,6 +70,15 @@ func (n *Node) pair(t policy.TenantID, r policy.RecipientID) (policy.InboundPair
 		return policy.InboundPair{}, false
 	}
 	return *pair, true
+}
+
+// basis says by which rule nothing may come under a transfer basis now.
+func (n *Node) basis(id string) policy.RuleCode {
+	view := n.feed.Current()
+	if view == nil {
+		return policy.RuleBasisUnknown
+	}
+	return view.Topology.BasisRefusal(id, time.Now())
 }
 
 func (n *Node) openExporter(dir string) (*export.Exporter, error) {

@@ -73,14 +73,16 @@ type InboundPair struct {
 
 // Row is one row of a bundle: exactly one field is set.
 type Row struct {
-	Format int          `json:"format"`
-	Region *Region      `json:"region,omitempty"`
-	Tenant *TenantRow   `json:"tenant,omitempty"`
-	Pair   *InboundPair `json:"pair,omitempty"`
+	Format   int             `json:"format"`
+	Region   *Region         `json:"region,omitempty"`
+	Tenant   *TenantRow      `json:"tenant,omitempty"`
+	Pair     *InboundPair    `json:"pair,omitempty"`
+	Basis    *TransferBasis  `json:"basis,omitempty"`
+	Features *RegionFeatures `json:"features,omitempty"`
 }
 
 // RowKey orders rows and names the row that a delta replaces or removes:
-// "r/ie1", "t/TN…", "p/TN…/RP…".
+// "b/SCC", "f/ie1", "r/ie1", "t/TN…", "p/TN…/RP…".
 func (r Row) RowKey() string {
 	switch {
 	case r.Region != nil:
@@ -89,6 +91,10 @@ func (r Row) RowKey() string {
 		return "t/" + string(r.Tenant.ID)
 	case r.Pair != nil:
 		return "p/" + string(r.Pair.Tenant) + "/" + string(r.Pair.Recipient)
+	case r.Basis != nil:
+		return "b/" + r.Basis.ID
+	case r.Features != nil:
+		return "f/" + string(r.Features.Region)
 	}
 	return ""
 }

@@ -112,7 +112,7 @@ func Decide(set *Set, top *Topology, q Request) Decision {
 		revision: r.Revision, epoch: r.HomeEpoch}
 	if q.Op == Export {
 		d.permit.recipient, d.permit.to, d.permit.purpose = to.ID, to.Region, to.Purpose
-		d.permit.basis, d.permit.transform = r.egress[q.Egress].Basis, Pseudonymise
+		d.permit.basis, d.permit.transform = r.basis(q.Egress), Pseudonymise
 	}
 	return d
 }
@@ -177,8 +177,8 @@ func (d *Decision) export(r *Rules, top *Topology, q Request) Recipient {
 	d.noteIf(!q.Class.Exportable(), RuleNeverExported)
 	// No purpose of consent can be proved yet, so a class that requires any stays.
 	d.noteIf(r.consent[q.Class], RuleConsentUnproved)
-	if q.Egress == PseudonymisedExport || q.Egress == Aggregate {
-		d.egress(r.egress[q.Egress], q)
+	if q.Egress.exports() {
+		d.egress(r.egress[q.Egress], top, q)
 	} else {
 		d.note(RuleEgressDenied)
 	}
@@ -191,6 +191,7 @@ func (d *Decision) export(r *Rules, top *Topology, q Request) Recipient {
 	d.noteIf(!q.Now.Before(to.AssessmentExpiry), RuleAssessmentExpired)
 	target, ok := top.Region(to.Region)
 	d.noteIf(!ok || !target.Lifecycle.Serves(), RuleRecipientRegion)
+	d.noteIf(ok && target.Boundary != r.Boundary && r.basis(q.Egress) == NoTransfer, RuleBasisAcrossBoundary)
 	if !d.denied {
 		d.note(RuleRecipientAllowed)
 		d.note(RuleMustPseudonymise)
@@ -200,9 +201,16 @@ func (d *Decision) export(r *Rules, top *Topology, q Request) Recipient {
 	return to
 }
 
-func (d *Decision) egress(rule EgressRule, q Request) {
+func (d *Decision) egress(rule EgressRule, top *Topology, q Request) {
 	allows := rule.Effect == Allow || rule.Effect == Cap
 	d.noteIf(!allows, RuleEgressDenied)
 	d.noteIf(rule.Effect == Cap && q.SentToday >= rule.PerDay, RuleEgressCap)
-	d.noteIf(allows && rule.Basis == "", RuleNoBasis)
+	if !allows {
+		return
+	}
+	if rule.Basis == "" {
+		d.note(RuleNoBasis)
+	} else if refusal := top.BasisRefusal(rule.Basis, q.Now); refusal != 0 {
+		d.note(refusal)
+	}
 }

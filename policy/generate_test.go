@@ -57,7 +57,7 @@ func drawPolicy(t *rapid.T) *ResidencyPolicy {
 	for _, c := range []EgressClass{0, PseudonymisedExport, Aggregate, Telemetry, numEgressClasses} {
 		if rapid.IntRange(0, 3).Draw(t, "has egress") > 0 {
 			p.Egress[c] = EgressRule{Effect: Effect(rapid.IntRange(0, 4).Draw(t, "effect")), PerDay: rapid.Uint64Range(0, 3).Draw(t, "per day"),
-				Basis: rapid.SampledFrom([]string{"", "SCC", "NONE"}).Draw(t, "basis")}
+				Basis: rapid.SampledFrom([]string{"", "SCC", "SCC", "NONE", "BCR", "SHORT", "PAST", "GONE", "NOBODYS"}).Draw(t, "basis")}
 		}
 	}
 	p.Recipients.DenyAll = rapid.IntRange(0, 4).Draw(t, "deny all") == 0

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"testing"
+	"time"
 )
 
 // TestMain gives the properties enough tries to find planted bugs; the command
@@ -22,11 +23,17 @@ var (
 	japan   = Region{ID: "jp1", Boundary: "jp", Country: "JP", Cloud: "aws-ap-northeast-1", BackupRegion: "none", Lifecycle: Planned}
 )
 
+// Bases in every state: one that is open, one for an hour yet, one revoked, one run out.
+var testBases = []TransferBasis{{ID: NoTransfer, State: BasisActive}, {ID: "SCC", State: BasisActive}, {ID: "BCR", State: BasisRevoked},
+	{ID: "SHORT", State: BasisActive, ExpiresAt: ptr(testNow.Add(time.Hour))}, {ID: "PAST", State: BasisActive, ExpiresAt: ptr(testNow)}, {ID: "GONE", State: BasisExpired}}
+
+func ptr[T any](v T) *T { return &v }
+
 func testTopology(t testing.TB) *Topology {
 	t.Helper()
 	top, err := NewTopology([]Region{ireland, germany, america, japan})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return top
+	return top.WithBases(testBases)
 }

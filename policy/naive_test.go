@@ -10,7 +10,7 @@ import (
 // naive is a second evaluator, written from the contract and not from Decide:
 // it works on the policy as its owner wrote it, keeps nothing compiled, and
 // states each rule as one sentence. It returns the codes that deny, sorted.
-func naive(p *ResidencyPolicy, state TenantState, regions []Region, q Request) (denials []RuleCode) {
+func naive(p *ResidencyPolicy, state TenantState, regions []Region, bases []TransferBasis, q Request) (denials []RuleCode) {
 	deny := func(when bool, code RuleCode) {
 		if when {
 			denials = append(denials, code)
@@ -84,6 +84,16 @@ func naive(p *ResidencyPolicy, state TenantState, regions []Region, q Request) (
 	deny(!door || !open, RuleEgressDenied)
 	deny(door && rule.Effect == Cap && q.SentToday+1 > rule.PerDay, RuleEgressCap)
 	deny(door && open && rule.Basis == "", RuleNoBasis)
+	if door && open && rule.Basis != "" {
+		at := slices.IndexFunc(bases, func(b TransferBasis) bool { return b.ID == rule.Basis })
+		deny(at < 0, RuleBasisUnknown)
+		if at >= 0 {
+			b := bases[at]
+			deny(b.State == "revoked", RuleBasisRevoked)
+			over := b.ExpiresAt != nil && (q.Now.Equal(*b.ExpiresAt) || q.Now.After(*b.ExpiresAt))
+			deny(b.State == "expired" || b.State == "active" && over, RuleBasisExpired)
+		}
+	}
 
 	listed := slices.IndexFunc(p.Recipients.List, func(r Recipient) bool { return r.ID == q.Recipient })
 	if p.Recipients.DenyAll || listed < 0 {
@@ -94,6 +104,7 @@ func naive(p *ResidencyPolicy, state TenantState, regions []Region, q Request) (
 		deny(to.Purpose != q.Purpose, RulePurpose)
 		deny(!to.AssessmentExpiry.After(q.Now), RuleAssessmentExpired)
 		deny(there == nil || there.Lifecycle == Planned || there.Lifecycle == Retired, RuleRecipientRegion)
+		deny(door && open && there != nil && there.Boundary != p.Boundary && rule.Basis == "NONE", RuleBasisAcrossBoundary)
 	}
 	slices.Sort(denials)
 	return denials
@@ -105,9 +116,10 @@ func checkAgainstNaive(t *rapid.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	top = top.WithBases(testBases)
 	var empty *Set
 	d := Decide(empty.With(p.Revision, []*Rules{Compile(p, state)}, nil), top, q)
-	want := naive(p, state, regions, q)
+	want := naive(p, state, regions, testBases, q)
 
 	var got []RuleCode
 	for _, c := range d.Reasons() {
@@ -147,6 +159,7 @@ func checkLooseningIsNeverSilent(t *rapid.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	top = top.WithBases(testBases)
 	kind, fields := Classify(from, to)
 	if kind == Loosen {
 		return

@@ -36,7 +36,11 @@ const (
 	RuleRecipientRegion
 	RuleStorageFull
 	RuleConsentUnproved
-	ruleLastDeny = RuleConsentUnproved
+	RuleBasisUnknown
+	RuleBasisRevoked
+	RuleBasisExpired
+	RuleBasisAcrossBoundary
+	ruleLastDeny = RuleBasisAcrossBoundary
 
 	RuleAtHome              RuleCode = 64
 	RuleInBoundary          RuleCode = 65
@@ -111,6 +115,14 @@ var ruleInfos = map[RuleCode]ruleInfo{
 		"the node's disk is nearly full; free space or add a disk, then repeat the request"},
 	RuleConsentUnproved: {"CONSENT_UNPROVED", ConsentRequired,
 		"the policy requires consent for this class of data and no consent is proved; record the consent at home, or export another class"},
+	RuleBasisUnknown: {"BASIS_UNKNOWN", NotReady,
+		"the policy names a transfer basis that this node does not know; wait for a newer bundle, or name one of `domicile bases list` in the policy"},
+	RuleBasisRevoked: {"BASIS_REVOKED", EgressDenied,
+		"the transfer basis that the policy names was revoked, and nothing leaves under it; name another in the policy, which is a loosening, or reinstate it"},
+	RuleBasisExpired: {"BASIS_EXPIRED", EgressDenied,
+		"the transfer basis that the policy names has run out; name another in the policy, which is a loosening, or extend it"},
+	RuleBasisAcrossBoundary: {"BASIS_REQUIRED", EgressDenied,
+		"the basis NONE is for what stays in the boundary, and the recipient's region is outside it; name a transfer basis in the policy"},
 
 	RuleAtHome:              {"AT_HOME", "", "this happens in the tenant's home region"},
 	RuleInBoundary:          {"IN_BOUNDARY", "", "the class is restricted, and this happens inside the tenant's boundary"},

@@ -47,6 +47,7 @@ func TestScenarios(t *testing.T) {
 type stage struct {
 	regions []Region
 	policy  ResidencyPolicy
+	bases   []TransferBasis
 	state   TenantState
 }
 
@@ -123,6 +124,13 @@ func (st *stage) set(w []string) (err error) {
 	case w[0] == "consent" && len(w) == 4: // consent needed transcript analytics
 		c, _ := ParseDataClass(w[2])
 		p.Consent = map[DataClass][]string{c: {w[3]}}
+	case w[0] == "basis" && len(w) >= 3: // basis SCC active [until 2027-01-01]
+		b := TransferBasis{ID: w[1], State: BasisState(w[2])}
+		if len(w) == 5 {
+			until, timeErr := time.Parse(time.DateOnly, w[4])
+			b.ExpiresAt, err = &until, timeErr
+		}
+		st.bases = append(st.bases, b)
 	case w[0] == "attestation" && len(w) == 2:
 		err = p.MinAttestation.UnmarshalText([]byte(w[1]))
 	default:
@@ -137,6 +145,7 @@ func (st *stage) ask(w []string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	top = top.WithBases(append([]TransferBasis{{ID: "SCC", State: BasisActive}}, st.bases...)) // a later line for SCC replaces the first
 	if problems := st.policy.Validate(top); len(problems) > 0 && st.policy.NotYet() == nil {
 		return "", fmt.Errorf("the scenario's policy is not valid: %v", problems)
 	}

@@ -60,6 +60,15 @@ func (r *Rules) Egress(c EgressClass) EgressRule {
 	return r.egress[c]
 }
 
+// basis of an egress class by which exports leave; "" when it is closed.
+func (r *Rules) basis(c EgressClass) string {
+	rule := r.Egress(c)
+	if !c.exports() || rule.Effect != Allow && rule.Effect != Cap {
+		return ""
+	}
+	return rule.Basis
+}
+
 func (r *Rules) recipient(id RecipientID) (Recipient, bool) {
 	for _, x := range r.recipients {
 		if x.ID == id {

@@ -41,8 +41,11 @@ type Region struct {
 	BaseURL      string    `json:"base_url,omitempty"` // where tenants reach it; "" while unknown
 }
 
-// Topology is an immutable set of regions.
-type Topology struct{ regions map[RegionID]Region }
+// Topology is an immutable set of regions, with the transfer bases between them.
+type Topology struct {
+	regions map[RegionID]Region
+	bases   map[string]TransferBasis
+}
 
 // NewTopology checks that every backup region exists in the same boundary and
 // that no region stands twice.

@@ -26,7 +26,7 @@ type Leaf struct {
 var (
 	actors    = regexp.MustCompile(`^(PR[0-9a-f]{32}|ND[0-9a-f]{32}|bootstrap)$`)
 	actions   = regexp.MustCompile(`^[a-z_]{1,20}\.[a-z_]{1,20}$`)
-	resources = regexp.MustCompile(`^([A-Z]{2}[0-9a-f]{32}|[a-z]{2}[0-9]{1,2})$`)
+	resources = regexp.MustCompile(`^([A-Z]{2}[0-9a-f]{32}|[a-z]{2}[0-9]{1,2}|[A-Z][A-Z0-9-]{1,31})$`)
 	commands  = regexp.MustCompile(`^[0-9a-f]{64}$`)
 )
 

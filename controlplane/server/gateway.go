@@ -40,7 +40,7 @@ const (
 var passed = []string{"Authorization", "If-Match", "Idempotency-Key", "X-Policy-Token", "X-Consistency", "X-Request-Id"}
 
 // lists are the last segments of paths that answer with pages.
-var lists = []string{"regions", "keys", "features", "entities", "bases", "nodes", "violations", "recipients"}
+var lists = []string{"regions", "keys", "features", "entities", "bases", "nodes", "violations", "recipients", "flows"}
 
 // queries are the query parameters by path; only reads have any, and a name
 // that a path does not know is a mistake that would silently filter nothing.
@@ -86,6 +86,7 @@ func (s *Server) gateway() (http.Handler, error) {
 		controlv1.RegisterTenantServiceHandler, controlv1.RegisterKeyServiceHandler, controlv1.RegisterPolicyServiceHandler,
 		controlv1.RegisterChangeServiceHandler, controlv1.RegisterSigningKeyServiceHandler, controlv1.RegisterRecipientServiceHandler, controlv1.RegisterRegionServiceHandler,
 		controlv1.RegisterOperationsServiceHandler, controlv1.RegisterAuditServiceHandler,
+		controlv1.RegisterBasisServiceHandler, controlv1.RegisterCatalogueServiceHandler,
 	} {
 		if err := register(context.Background(), mux, s.own); err != nil {
 			return nil, fmt.Errorf("register the gateway: %w", err)

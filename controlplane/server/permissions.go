@@ -84,7 +84,15 @@ var permissions = map[string]permission{
 	controlv1.RegionService_ListEntities_FullMethodName: {roles: everybody},
 	controlv1.RegionService_ListBases_FullMethodName:    {roles: everybody},
 	controlv1.RegionService_GetBasis_FullMethodName:     {roles: everybody},
-	controlv1.RegionService_RevokeBasis_FullMethodName:  {roles: []role{operator}, write: true},
+
+	controlv1.BasisService_PutBasis_FullMethodName:       {roles: placers, write: true},
+	controlv1.BasisService_RevokeBasis_FullMethodName:    {roles: []role{operator}, write: true},
+	controlv1.BasisService_ListBasisFlows_FullMethodName: {roles: operations},
+
+	controlv1.CatalogueService_GetFeature_FullMethodName: {roles: everybody},
+	controlv1.CatalogueService_PutFeature_FullMethodName: {roles: placers, write: true},
+	controlv1.CatalogueService_GetEntity_FullMethodName:  {roles: everybody},
+	controlv1.CatalogueService_PutEntity_FullMethodName:  {roles: placers, write: true},
 
 	controlv1.OperationsService_ListNodes_FullMethodName:        {roles: operations},
 	controlv1.OperationsService_ListViolations_FullMethodName:   {roles: operations},

@@ -3,8 +3,6 @@ package server
 import (
 	"context"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	"github.com/domicile-io/domicile/api/control"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/controlplane/store"
@@ -97,7 +95,7 @@ func (s regionService) ListFeatures(_ context.Context, req *controlv1.ListFeatur
 	}
 	out := &controlv1.ListFeaturesResponse{}
 	for _, f := range list {
-		out.Features = append(out.Features, &controlv1.Feature{Name: f.Name, Stage: f.Stage})
+		out.Features = append(out.Features, featureOf(f))
 	}
 	out.Features, out.NextPageToken, err = cut(out.Features, (*controlv1.Feature).GetName, req)
 	return out, err
@@ -111,7 +109,7 @@ func (s regionService) ListEntities(_ context.Context, req *controlv1.ListEntiti
 	}
 	out := &controlv1.ListEntitiesResponse{}
 	for _, e := range list {
-		out.Entities = append(out.Entities, &controlv1.Entity{BillingCountry: e.Country, Code: e.Code, SuggestedRegion: string(e.SuggestedRegion)})
+		out.Entities = append(out.Entities, entityOf(e))
 	}
 	out.Entities, out.NextPageToken, err = cut(out.Entities, (*controlv1.Entity).GetBillingCountry, req)
 	return out, err
@@ -132,7 +130,7 @@ func (s regionService) ListBases(_ context.Context, req *controlv1.ListBasesRequ
 }
 
 // GetBasis implements controlv1.RegionServiceServer.
-func (s regionService) GetBasis(_ context.Context, req *controlv1.GetBasisRequest) (*controlv1.Basis, error) {
+func (s regionService) GetBasis(ctx context.Context, req *controlv1.GetBasisRequest) (*controlv1.Basis, error) {
 	b, err := s.store.Basis(req.GetBasis())
 	if isReason(err, policy.NotFound) {
 		return nil, notFound("basis")
@@ -140,21 +138,5 @@ func (s regionService) GetBasis(_ context.Context, req *controlv1.GetBasisReques
 	if err != nil {
 		return nil, err
 	}
-	return basisOf(b), nil
-}
-
-// RevokeBasis implements controlv1.RegionServiceServer.
-func (s regionService) RevokeBasis(_ context.Context, req *controlv1.RevokeBasisRequest) (*controlv1.Basis, error) {
-	if _, err := s.store.Basis(req.GetBasis()); err != nil {
-		return nil, notFound("basis")
-	}
-	return nil, notYet("revoking a transfer basis")
-}
-
-func basisOf(b store.Basis) *controlv1.Basis {
-	out := &controlv1.Basis{Id: b.ID, State: b.State}
-	if b.ExpiresAt != nil {
-		out.ExpiresAt = timestamppb.New(*b.ExpiresAt)
-	}
-	return out
+	return basisOf(b), tagged(ctx, b.ETag)
 }

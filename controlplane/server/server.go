@@ -119,6 +119,8 @@ func (s *Server) register(signer *bundle.Signer) error {
 	controlv1.RegisterSigningKeyServiceServer(s.grpc, signingKeyService{core: s.core})
 	controlv1.RegisterRecipientServiceServer(s.grpc, recipientService{core: s.core})
 	controlv1.RegisterRegionServiceServer(s.grpc, regionService{core: s.core})
+	controlv1.RegisterBasisServiceServer(s.grpc, basisService{core: s.core})
+	controlv1.RegisterCatalogueServiceServer(s.grpc, catalogueService{core: s.core})
 	controlv1.RegisterOperationsServiceServer(s.grpc, operationsService{core: s.core})
 	controlv1.RegisterBackupServiceServer(s.grpc, backupService{backups: s.backups})
 	controlv1.RegisterDistributionServiceServer(s.grpc, distributionService{core: s.core})

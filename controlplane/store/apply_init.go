@@ -35,16 +35,17 @@ func (e *entry) initCluster(p InitCluster) (any, error) {
 	return cluster, e.seed(p)
 }
 
-// seed stages the tables that only enforcement to come will read, and the
-// first tokens.
+// seed stages the tables of features, entities and bases, and the first tokens.
 func (e *entry) seed(p InitCluster) error {
 	for i, f := range p.Features {
 		if _, err := policy.ParseRegionID(string(f.Region)); err != nil {
 			return invalid(fmt.Sprintf("features[%d].region", i), "%v", err)
 		}
-		if !featurePattern.MatchString(f.Name) || !stagePattern.MatchString(f.Stage) {
-			return invalid(fmt.Sprintf("features[%d]", i), "name must match %s and stage %s", featurePattern, stagePattern)
+		if bad := checkFeature(f); bad != nil {
+			return bad.within(fmt.Sprintf("features[%d]", i))
 		}
+		f.ETag = etagOf(e.revision())
+		e.touch(f.Region, featureRow(f.Region))
 		if err := e.put(bucketFeatures, path(f.Region, f.Name), f); err != nil {
 			return err
 		}
@@ -53,14 +54,17 @@ func (e *entry) seed(p InitCluster) error {
 		if _, err := policy.ParseEntityCode(x.Code); err != nil || !countryPattern.MatchString(x.Country) {
 			return invalid(fmt.Sprintf("entities[%d]", i), "must have a country of two capitals and an entity code")
 		}
+		x.ETag = etagOf(e.revision())
 		if err := e.put(bucketEntities, []byte(x.Country), x); err != nil {
 			return err
 		}
 	}
 	for i, b := range p.Bases {
-		if _, err := policy.ParseBasisID(b.ID); err != nil {
-			return invalid(fmt.Sprintf("bases[%d]", i), "%v", err)
+		if bad := checkBasis(b.TransferBasis); bad != nil {
+			return bad.within(fmt.Sprintf("bases[%d]", i))
 		}
+		b.ETag, b.DrilledAt = etagOf(e.revision()), nil
+		e.touch(everyRegion, policy.Row{Basis: &b.TransferBasis}.RowKey())
 		if err := e.put(bucketBases, []byte(b.ID), b); err != nil {
 			return err
 		}

@@ -69,7 +69,7 @@ func (e *entry) checkTopology(r policy.Region) error {
 	return nil
 }
 
-// topologyOf reads the regions of a transaction.
+// topologyOf reads the regions and transfer bases of a transaction.
 func topologyOf(tx *bolt.Tx) (*policy.Topology, error) {
 	stored, err := list[Region](tx, bucketRegions, nil, nil, -1, nil)
 	if err != nil {
@@ -79,5 +79,17 @@ func topologyOf(tx *bolt.Tx) (*policy.Topology, error) {
 	for _, r := range stored {
 		regions = append(regions, r.Region)
 	}
-	return policy.NewTopology(regions)
+	top, err := policy.NewTopology(regions)
+	if err != nil {
+		return nil, err
+	}
+	bases, err := list[Basis](tx, bucketBases, nil, nil, -1, nil)
+	if err != nil {
+		return nil, err
+	}
+	known := make([]policy.TransferBasis, 0, len(bases))
+	for _, b := range bases {
+		known = append(known, b.TransferBasis)
+	}
+	return top.WithBases(known), nil
 }

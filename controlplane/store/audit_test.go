@@ -113,6 +113,10 @@ func TestEveryKindHasItsActionAndResource(t *testing.T) {
 		"cluster.restore " + clusterID:    RaiseEpoch{ClusterID: clusterID, Cause: CauseRestore},
 		"cluster.recover " + clusterID:    RaiseEpoch{ClusterID: clusterID, Cause: CauseRecover},
 		"token.create " + pr:              CreateToken{Token: Token{Principal: pr, Tenant: tn, SHA256: hexHash("x")}},
+		"basis.put SCC":                   PutBasis{ID: "SCC"},
+		"basis.drill SCC":                 DrillBasis{ID: "SCC"},
+		"feature.put ie1":                 PutFeature{Feature: Feature{Region: "ie1", Name: "voice"}},
+		"entity.put IE":                   PutEntity{Entity: Entity{Country: "IE"}},
 		" ":                               Nop{},
 	}
 	covered := map[Kind]bool{}

@@ -100,6 +100,14 @@ func decoderOf(k Kind) func([]byte) (Command, error) {
 		return command[Approve]
 	case KindRaiseEpoch:
 		return command[RaiseEpoch]
+	case KindPutBasis:
+		return command[PutBasis]
+	case KindDrillBasis:
+		return command[DrillBasis]
+	case KindPutFeature:
+		return command[PutFeature]
+	case KindPutEntity:
+		return command[PutEntity]
 	}
 	return nil
 }

@@ -31,6 +31,11 @@ const (
 	KindEnrolKey     Kind = 12
 	KindApprove      Kind = 13
 	KindRaiseEpoch   Kind = 25
+
+	KindPutBasis   Kind = 40
+	KindDrillBasis Kind = 41
+	KindPutFeature Kind = 45
+	KindPutEntity  Kind = 46
 )
 
 // Stamp is everything about a command that Apply must not make up itself. It is

@@ -174,6 +174,14 @@ func (e *entry) handle(p Payload) (body any, err error) {
 		return e.approve(p)
 	case RaiseEpoch:
 		return e.raiseEpoch(p)
+	case PutBasis:
+		return e.putBasis(p)
+	case DrillBasis:
+		return e.drillBasis(p)
+	case PutFeature:
+		return e.putFeature(p)
+	case PutEntity:
+		return e.putEntity(p)
 	}
 	return nil, fmt.Errorf("no handler for %T", p)
 }

@@ -64,7 +64,7 @@ func seed() InitCluster {
 		Features: []Feature{{Region: "ie1", Name: "voice", Stage: "ga"}, {Region: "ie1", Name: "recording", Stage: "beta"}},
 		Entities: []Entity{{Country: "IE", Code: "DOM-IE", SuggestedRegion: "ie1"}, {Country: "FR", Code: "DOM-IE", SuggestedRegion: "ie1"},
 			{Country: "AU", Code: "DOM-AU", SuggestedRegion: "au1"}, {Country: "US", Code: "DOM-US", SuggestedRegion: "us1"}},
-		Bases:  []Basis{{ID: "NONE", State: "active"}, {ID: "SCC", State: "active"}},
+		Bases:  []Basis{{TransferBasis: policy.TransferBasis{ID: "NONE", State: "active"}}, {TransferBasis: policy.TransferBasis{ID: "SCC", State: "active"}}},
 		Tokens: []Token{{SHA256: hexHash("operator"), Principal: id[string](policy.KindPrincipal, 1), Role: "operator"}},
 	}
 }

@@ -180,6 +180,11 @@ func (s *Store) Features(region policy.RegionID) ([]Feature, error) {
 	return all[Feature](s, bucketFeatures, path(region, ""))
 }
 
+// Feature finds one feature of a region.
+func (s *Store) Feature(region policy.RegionID, name string) (Feature, error) {
+	return find[Feature](s, bucketFeatures, path(region, name), "feature")
+}
+
 // Entities lists the contracting entities, ordered by country.
 func (s *Store) Entities() ([]Entity, error) { return all[Entity](s, bucketEntities, nil) }
 

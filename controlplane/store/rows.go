@@ -11,12 +11,16 @@ import (
 	"github.com/domicile-io/domicile/policy"
 )
 
-// A region's bundle: all regions, the tenants homed there with policy and keys,
+// A region's bundle: all regions and transfer bases, what the region itself can do, the tenants homed there with policy and keys,
 // the tenants that moved away from it, and the inbound pairs of recipients that
 // live in it. Nothing of a tenant reaches a region that has no part in it.
 
 func tenantRow(t policy.TenantID) string {
 	return policy.Row{Tenant: &policy.TenantRow{ID: t}}.RowKey()
+}
+
+func featureRow(r policy.RegionID) string {
+	return policy.Row{Features: &policy.RegionFeatures{Region: r}}.RowKey()
 }
 
 func pairRow(t policy.TenantID, r policy.RecipientID) string {
@@ -31,7 +35,7 @@ func (s *Store) Rows(region policy.RegionID, fn func(policy.Row) error) (revisio
 		if revision, _, err = load[uint64](tx, bucketMeta, metaRevision); err != nil {
 			return err
 		}
-		for _, walk := range []func(*bolt.Tx, policy.RegionID, func(string) error) error{pairRows, regionRows, tenantRows} {
+		for _, walk := range []func(*bolt.Tx, policy.RegionID, func(string) error) error{basisRows, featureRows, pairRows, regionRows, tenantRows} {
 			if err := walk(tx, region, func(key string) error {
 				row, err := rowAt(tx, region, key)
 				if err != nil || row == nil {
@@ -47,7 +51,15 @@ func (s *Store) Rows(region policy.RegionID, fn func(policy.Row) error) (revisio
 	return revision, err
 }
 
-// The three walks give row keys in order; "p/" < "r/" < "t/".
+// The walks give row keys in order; "b/" < "f/" < "p/" < "r/" < "t/".
+
+func basisRows(tx *bolt.Tx, _ policy.RegionID, each func(string) error) error {
+	return eachSuffix(tx, bucketBases, nil, func(s string) error { return each("b/" + s) })
+}
+
+func featureRows(_ *bolt.Tx, region policy.RegionID, each func(string) error) error {
+	return each(featureRow(region))
+}
 
 func pairRows(tx *bolt.Tx, region policy.RegionID, each func(string) error) error {
 	return eachSuffix(tx, bucketPairs, path(region, ""), func(s string) error { return each("p/" + s) })
@@ -81,6 +93,14 @@ func rowAt(tx *bolt.Tx, region policy.RegionID, key string) (*policy.Row, error)
 			return nil, err
 		}
 		return &policy.Row{Format: policy.FormatVersion, Region: &r.Region}, nil
+	case "b":
+		b, ok, err := load[Basis](tx, bucketBases, []byte(id))
+		if err != nil || !ok {
+			return nil, err
+		}
+		return &policy.Row{Format: policy.FormatVersion, Basis: &b.TransferBasis}, nil
+	case "f":
+		return featureRowAt(tx, region, policy.RegionID(id))
 	case "t":
 		return tenantRowAt(tx, region, policy.TenantID(id))
 	case "p":
@@ -88,6 +108,19 @@ func rowAt(tx *bolt.Tx, region policy.RegionID, key string) (*policy.Row, error)
 		return pairRowAt(tx, region, policy.TenantID(tenant), policy.RecipientID(recipient))
 	}
 	return nil, fmt.Errorf("row key %q has no kind", key)
+}
+
+// featureRowAt: a region learns what it can do itself, and of no other.
+func featureRowAt(tx *bolt.Tx, region, of policy.RegionID) (*policy.Row, error) {
+	features, err := list[Feature](tx, bucketFeatures, path(region, ""), nil, -1, nil)
+	if err != nil || of != region || len(features) == 0 {
+		return nil, err
+	}
+	row := &policy.RegionFeatures{Region: region, Stages: make(map[policy.Feature]policy.Stage, len(features))}
+	for _, f := range features {
+		row.Stages[policy.Feature(f.Name)] = policy.Stage(f.Stage)
+	}
+	return &policy.Row{Format: policy.FormatVersion, Features: row}, nil
 }
 
 func tenantRowAt(tx *bolt.Tx, region policy.RegionID, id policy.TenantID) (*policy.Row, error) {

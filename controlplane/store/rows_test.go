@@ -44,7 +44,7 @@ func TestRowsHoldWhatTheRegionNeedsAndNoMore(t *testing.T) {
 	f.must(CreateKey{Key: rk})
 
 	got, at := rows(t, f.Store, "ie1")
-	if at != f.Revision() || len(got) != 4+1+1 {
+	if at != f.Revision() || len(got) != 4+1+1+2+1 {
 		t.Fatalf("%d rows at %d: %v", len(got), at, got)
 	}
 	var row policy.Row
@@ -58,7 +58,7 @@ func TestRowsHoldWhatTheRegionNeedsAndNoMore(t *testing.T) {
 		t.Errorf("pair row %+v", row.Pair)
 	}
 	abroad, _ := rows(t, f.Store, "us1")
-	if _, leaked := abroad[tenantRow(ie.ID)]; leaked || len(abroad) != 4+1 {
+	if _, leaked := abroad[tenantRow(ie.ID)]; leaked || len(abroad) != 4+1+2 {
 		t.Errorf("us1 has %v", abroad)
 	}
 	if err := json.Unmarshal([]byte(abroad[tenantRow(us.ID)]), &row); err != nil || len(row.Tenant.Keys) != 0 {

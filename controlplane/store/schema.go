@@ -10,7 +10,7 @@ import (
 
 // Format is the version of everything in this file. A store of another format
 // is refused: reading it is the work of a migration, not of a guess.
-const Format = 2
+const Format = 3
 
 // Limits. Each is checked in Apply, so that they hold whoever proposes.
 const (
@@ -50,6 +50,9 @@ var (
 	// Since format 2. Values are sealed bytes, not JSON of ours: a leaf's are hashed.
 	bucketLeaves = []byte("audit_leaves") // number (8 bytes, big-endian; revision-1) → audit leaf
 	bucketHashes = []byte("audit_hashes") // number (8 bytes, big-endian) → hash of the audit tree
+
+	// Since format 3.
+	bucketBasisTenants = []byte("basis_tenants") // basis / TN… → (index): tenants whose policy lets something leave under it
 )
 
 // The meta keys.
@@ -65,6 +68,7 @@ var buckets = [][]byte{
 	bucketMeta, bucketTenants, bucketSlugs, bucketPolicies, bucketKeys, bucketRegions, bucketFeatures,
 	bucketEntities, bucketBases, bucketChanges, bucketTokens, bucketTenantKeys, bucketPending,
 	bucketHomes, bucketPairs, bucketLog, bucketIdempotency, bucketExpiry, bucketLeaves, bucketHashes,
+	bucketBasisTenants,
 }
 
 // position is where in the Raft log the state stands.

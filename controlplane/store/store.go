@@ -184,7 +184,7 @@ func (s *Store) applyAll(tx *bolt.Tx, entries []Entry, results []Result) (*curso
 			continue
 		}
 		next.revision = e.revision()
-		if c.Kind() == KindPutRegion || c.Kind() == KindInitCluster {
+		if k := c.Kind(); k == KindPutRegion || k == KindInitCluster || k == KindPutBasis {
 			if next.topology, err = topologyOf(tx); err != nil {
 				return nil, err
 			}

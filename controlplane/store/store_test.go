@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -73,6 +74,10 @@ func history(t testing.TB) []Entry {
 	add(PutRegion{Region: policy.Region{ID: "fr1", Boundary: "eu", Country: "FR", Cloud: "x", BackupRegion: "none", Lifecycle: policy.Planned}}, 0)
 	add(CreateToken{Token: Token{SHA256: hexHash("t"), Principal: id[string](policy.KindPrincipal, 2), Role: "auditor"}}, 0)
 	add(DeleteKey{Tenant: tn.ID, ID: id[policy.KeyID](policy.KindKey, 1), IfMatch: "4"}, 0)
+	add(PutBasis{ID: "SCC", State: policy.BasisRevoked, IfMatch: "1"}, 6)
+	add(DrillBasis{ID: "NONE"}, 0)
+	add(PutFeature{Feature: Feature{Region: "au1", Name: "voice", Stage: "beta", Limits: []FeatureLimit{{"LEGS", 7}, {"CALLS", 9}}, Certifications: []string{"SOC-2", "ISO-27001"}}}, 0)
+	add(PutEntity{Entity: Entity{Country: "NZ", Code: "DOM-AU", SuggestedRegion: "au1"}}, 0)
 	add(Nop{}, 0)
 	log = append(log, Entry{Index: uint64(len(log) + 1), Term: 2})
 	return log
@@ -206,10 +211,10 @@ func TestUnreadableCommandStops(t *testing.T) {
 
 func TestForeignFormatIsRefused(t *testing.T) {
 	f := seeded(t)
-	overwrite(t, f.Store, bucketMeta, metaFormat, seal(bucketMeta, metaFormat, []byte("3")))
+	overwrite(t, f.Store, bucketMeta, metaFormat, seal(bucketMeta, metaFormat, []byte(strconv.Itoa(Format+1))))
 	path := f.path
 	check(t, f.Close())
-	if _, err := Open(Options{Path: path}); err == nil || !strings.Contains(err.Error(), "format 3") {
+	if _, err := Open(Options{Path: path}); err == nil || !strings.Contains(err.Error(), fmt.Sprint("format ", Format+1)) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -51,6 +51,16 @@ type Feature struct {
 	Region policy.RegionID `json:"region"`
 	Name   string          `json:"name"`
 	Stage  string          `json:"stage"` // none, pilot, beta, ga
+
+	Limits         []FeatureLimit `json:"limits,omitempty"`         // ordered by code; since format 3
+	Certifications []string       `json:"certifications,omitempty"` // codes, ordered; since format 3
+	ETag           string         `json:"etag,omitempty"`           // since format 3
+}
+
+// FeatureLimit bounds a feature in a region, in closed form.
+type FeatureLimit struct {
+	Code  string `json:"code"` // e.g. CALLS_PER_SECOND
+	Value uint64 `json:"value"`
 }
 
 // Entity is the contracting entity of one billing country.
@@ -58,13 +68,15 @@ type Entity struct {
 	Country         string          `json:"country"` // ISO 3166-1 alpha-2
 	Code            string          `json:"code"`
 	SuggestedRegion policy.RegionID `json:"suggested_region,omitempty"`
+	ETag            string          `json:"etag,omitempty"` // since format 3
 }
 
-// Basis is a transfer basis.
+// Basis is a transfer basis. DrilledAt is for display alone: when somebody last
+// asked what its revocation would stop.
 type Basis struct {
-	ID        string     `json:"id"`
-	State     string     `json:"state"` // active, revoked, expired
-	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+	policy.TransferBasis
+	DrilledAt *time.Time `json:"drilled_at,omitempty"` // stamped; since format 3
+	ETag      string     `json:"etag,omitempty"`       // of State, ExpiresAt and Grant; since format 3
 }
 
 // ChangeState is a pending change's stage of life.

@@ -28,7 +28,7 @@ func (e *Exporter) drain(ctx context.Context, lane Lane) error {
 		}
 		permit, err := e.ask(lane, 0)
 		if forfeits(err) {
-			return e.refuseAll(lane)
+			return e.refuseAll(lane, whyRefused(err))
 		}
 		if err != nil {
 			return err
@@ -55,6 +55,8 @@ func outdated(x Transfer, permit policy.Permit, r policy.Recipient) string {
 		return ""
 	case x.To != permit.To() || x.Purpose != permit.Purpose():
 		return "RECIPIENT_CHANGED"
+	case x.Basis != permit.Basis(): // its record names a basis, and under no other does it leave
+		return "BASIS_CHANGED"
 	case x.Needed < needed(r):
 		return "THRESHOLD_RAISED"
 	}
@@ -131,8 +133,16 @@ func unanswered(err error) bool {
 	return e.Reason == policy.NotReady || e.Reason == policy.OutcomeUnknown
 }
 
+// whyRefused is the first rule that stood against a lane, for its records.
+func whyRefused(err error) string {
+	if rules := rulesOf(err); len(rules) > 0 {
+		return rules[0]
+	}
+	return policy.RuleEgressDenied.String()
+}
+
 // refuseAll turns everything that is queued for a lane into gap markers.
-func (e *Exporter) refuseAll(lane Lane) error {
+func (e *Exporter) refuseAll(lane Lane, why string) error {
 	queued, err := e.o.Outbox.Undelivered(lane.Tenant, lane.Recipient.ID)
 	if err != nil {
 		return err
@@ -141,7 +151,7 @@ func (e *Exporter) refuseAll(lane Lane) error {
 		if x.State != Queued {
 			continue
 		}
-		if err := e.refuse(x, "EGRESS_DENIED"); err != nil {
+		if err := e.refuse(x, why); err != nil {
 			return err
 		}
 	}

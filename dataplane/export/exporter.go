@@ -187,7 +187,7 @@ func (e *Exporter) forfeitAbsent() error {
 	})
 	for _, lane := range absent {
 		release := e.lock(lane.Tenant)
-		err = errors.Join(err, e.refuseAll(lane), e.o.Outbox.edit(lane.Tenant, lane.Recipient.ID, func(_ *bbolt.Tx, s *Stream) error {
+		err = errors.Join(err, e.refuseAll(lane, policy.RuleUnknownRecipient.String()), e.o.Outbox.edit(lane.Tenant, lane.Recipient.ID, func(_ *bbolt.Tx, s *Stream) error {
 			s.Closed = true
 			return nil
 		}))

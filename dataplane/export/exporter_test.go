@@ -44,6 +44,10 @@ type region struct {
 	exporter *Exporter
 	road     road
 	registry *prometheus.Registry
+
+	basis     policy.BasisState // of PSEUDONYMISED-UC2
+	basisEnds *time.Time
+	state     policy.TenantState
 }
 
 // road stands where the connection to the other region is: it remembers what
@@ -104,7 +108,7 @@ func (r *region) ClockSuspect() bool  { return false }
 
 func newRegion(t *testing.T) *region {
 	t.Helper()
-	r := &region{t: t, dir: t.TempDir(), now: time.Date(2026, 11, 2, 10, 0, 0, 0, time.UTC), road: road{payloads: map[string]string{}}}
+	r := &region{t: t, basis: policy.BasisActive, state: policy.TenantActive, dir: t.TempDir(), now: time.Date(2026, 11, 2, 10, 0, 0, 0, time.UTC), road: road{payloads: map[string]string{}}}
 	r.policy(1, policy.EgressRule{Effect: policy.Allow, Basis: "PSEUDONYMISED-UC2"})
 	clock := func() time.Time { return r.now }
 	r.gate = gate.New(gate.Options{Region: "ie1", Feed: r, Clock: clock})
@@ -148,8 +152,9 @@ func (r *region) declare(revision uint64, egress policy.EgressRule, edit func(*p
 	p.Recipients = policy.Recipients{List: []policy.Recipient{{ID: recipient, Region: "us1", Purpose: "analytics", Transforms: "standard",
 		Threshold: 10, Colluding: 3, AssessmentExpiry: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)}}}
 	edit(&p)
-	row := policy.TenantRow{ID: tenant, Slug: "acme-ie", State: policy.TenantActive, Home: "ie1", HomeEpoch: 1, Policy: &p}
-	view, err := feed.NewView(revision, []policy.Row{{Format: 1, Region: &ie}, {Format: 1, Region: &us}, {Format: 1, Tenant: &row}})
+	row := policy.TenantRow{ID: tenant, Slug: "acme-ie", State: r.state, Home: "ie1", HomeEpoch: 1, Policy: &p}
+	rows := []policy.Row{{Format: 1, Basis: &policy.TransferBasis{ID: "SCC", State: policy.BasisActive}}, {Format: 1, Basis: &policy.TransferBasis{ID: "PSEUDONYMISED-UC2", State: r.basis, ExpiresAt: r.basisEnds}}}
+	view, err := feed.NewView(revision, append(rows, []policy.Row{{Format: 1, Region: &ie}, {Format: 1, Region: &us}, {Format: 1, Tenant: &row}}...))
 	check(r.t, err)
 	r.view = view
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/domicile-io/domicile/dataplane/gate"
@@ -136,7 +137,20 @@ func (e *Exporter) ask(lane Lane, ahead uint64) (policy.Permit, error) {
 		SentToday: sent + ahead, FieldsUnknown: len(record.Unclassified()) > 0})
 }
 
-// forfeits tells a refusal by policy from doubt: doubt keeps the queue.
+// rulesOf lists the rules by which the gate refused.
+func rulesOf(err error) []string {
+	var e *policy.Error
+	if !errors.As(err, &e) || e.Metadata["rules"] == "" {
+		return nil
+	}
+	return strings.Split(e.Metadata["rules"], ",")
+}
+
+// forfeits tells a refusal by policy from doubt: doubt keeps the queue. So does
+// the suspension of a tenant, which stops everything and takes nothing away.
 func forfeits(err error) bool {
+	if slices.Contains(rulesOf(err), policy.RuleTenantSuspended.String()) {
+		return false
+	}
 	return errors.Is(err, &policy.Error{Reason: policy.EgressDenied}) || errors.Is(err, &policy.Error{Reason: policy.PermissionDenied})
 }

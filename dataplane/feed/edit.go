@@ -16,7 +16,7 @@ type edit struct {
 
 	compiled []*policy.Rules
 	gone     []policy.TenantID
-	regions  bool // a region row changed
+	regions  bool // a region or transfer basis changed
 }
 
 // current finds a row as edited so far.
@@ -36,7 +36,7 @@ func (e *edit) remove(key string) {
 	}
 	delete(e.rows.at(e.next.rows, key), key)
 	switch {
-	case old.Region != nil:
+	case old.Region != nil, old.Basis != nil:
 		e.regions = true
 	case old.Tenant != nil:
 		e.dropKeys(old.Tenant.Keys)
@@ -59,7 +59,7 @@ func (e *edit) put(r policy.Row) error {
 	e.remove(key)
 	e.rows.at(e.next.rows, key)[key] = r
 	switch {
-	case r.Region != nil:
+	case r.Region != nil, r.Basis != nil:
 		e.regions = true
 	case r.Tenant != nil:
 		return e.putTenant(r.Tenant)
@@ -106,16 +106,20 @@ func (e *edit) finish(revision uint64) (*View, error) {
 	v.Set = v.Set.With(revision, e.compiled, e.gone)
 	if e.regions || v.Topology == nil {
 		var regions []policy.Region
+		var bases []policy.TransferBasis
 		for _, r := range v.rows.all() {
 			if r.Region != nil {
 				regions = append(regions, *r.Region)
+			}
+			if r.Basis != nil {
+				bases = append(bases, *r.Basis)
 			}
 		}
 		top, err := policy.NewTopology(regions)
 		if err != nil {
 			return nil, err
 		}
-		v.Topology = top
+		v.Topology = top.WithBases(bases)
 	}
 	return &v, nil
 }
@@ -123,7 +127,7 @@ func (e *edit) finish(revision uint64) (*View, error) {
 // checkRow refuses what no honest control plane sends.
 func checkRow(r policy.Row) error {
 	set := 0
-	for _, have := range []bool{r.Region != nil, r.Tenant != nil, r.Pair != nil} {
+	for _, have := range []bool{r.Region != nil, r.Tenant != nil, r.Pair != nil, r.Basis != nil, r.Features != nil} {
 		if have {
 			set++
 		}
@@ -133,6 +137,8 @@ func checkRow(r policy.Row) error {
 		return fmt.Errorf("row has format %d, want %d", r.Format, policy.FormatVersion)
 	case set != 1:
 		return fmt.Errorf("row holds %d things, want 1", set)
+	case r.Basis != nil && !r.Basis.State.Valid():
+		return fmt.Errorf("transfer basis has a state of no kind")
 	case r.Tenant != nil && r.Tenant.Policy != nil && (r.Tenant.Policy.Tenant != r.Tenant.ID || r.Tenant.Policy.HomeRegion != r.Tenant.Home):
 		return fmt.Errorf("tenant %.40q carries a policy of another tenant or home", r.Tenant.ID)
 	}

@@ -3,6 +3,7 @@ package feed
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/domicile-io/domicile/policy"
 )
@@ -17,6 +18,11 @@ import (
 // push may take away.
 func (r *replica) trusted(next *View, rows []policy.Row, gone []string) error {
 	for _, row := range rows {
+		if row.Basis != nil {
+			if err := policy.VerifyBasis(r.expect.Cluster, r.expect.Root, r.hadBasis(row.Basis.ID), row.Basis); err != nil {
+				return err
+			}
+		}
 		if row.Tenant == nil {
 			continue
 		}
@@ -28,6 +34,11 @@ func (r *replica) trusted(next *View, rows []policy.Row, gone []string) error {
 		}
 	}
 	for _, key := range gone {
+		if id, ok := strings.CutPrefix(key, "b/"); ok && r.hadBasis(id) != nil {
+			if _, stays := next.Topology.Basis(id); !stays { // it would come back as one that the cluster began with
+				return fmt.Errorf("transfer basis %s was left out", id)
+			}
+		}
 		old := r.had(key)
 		if old == nil {
 			continue
@@ -42,6 +53,17 @@ func (r *replica) trusted(next *View, rows []policy.Row, gone []string) error {
 	return nil
 }
 
+// hadBasis is a transfer basis in the last good bundle; nil without one.
+func (r *replica) hadBasis(id string) *policy.TransferBasis {
+	if r.good == nil {
+		return nil
+	}
+	if b, ok := r.good.view.Topology.Basis(id); ok {
+		return &b
+	}
+	return nil
+}
+
 // had is the tenant's row in the last good bundle; nil without one.
 func (r *replica) had(key string) *policy.TenantRow {
 	if r.good == nil {
@@ -51,11 +73,14 @@ func (r *replica) had(key string) *policy.TenantRow {
 	return row.Tenant
 }
 
-// everyTenant lists the rows of tenants in the last good bundle: a snapshot may
+// everyTenant lists the rows of tenants and transfer bases in the last good bundle: a snapshot may
 // leave out any of them.
 func (r *replica) everyTenant() (keys []string) {
 	if r.good == nil {
 		return nil
+	}
+	for _, b := range r.good.view.Topology.Bases() {
+		keys = append(keys, policy.Row{Basis: &b}.RowKey())
 	}
 	for t := range r.good.view.Tenants() {
 		keys = append(keys, policy.Row{Tenant: t}.RowKey())

@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"encoding/hex"
 	"testing"
+	"time"
 
 	"github.com/domicile-io/domicile/api/bundle"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
@@ -180,4 +181,58 @@ func TestConfiguredTenantIsNotBelievedAtFirstSight(t *testing.T) {
 	}
 	b.put(r.signed(1))
 	acked(t, s.push(t, b.snapshot(1000)[0]), 1)
+}
+
+// grantOf is a basis as an honest control plane sends it after a root's grant.
+func (r *realm) grantOf(state policy.BasisState, sequence uint64) policy.Row {
+	return policy.Row{Basis: &policy.TransferBasis{ID: "SCC", State: state, Grant: &policy.BasisGrant{Sequence: sequence,
+		Signature: policy.Sign(r.rootKey, policy.BasisStatement(cluster, "SCC", nil, sequence))}}}
+}
+
+// The same voter tries to open a basis that was revoked.
+func TestCompromisedVoterCannotReinstateABasis(t *testing.T) {
+	open := policy.Row{Basis: &policy.TransferBasis{ID: "SCC", State: policy.BasisActive}}
+	for name, forge := range map[string]func(*realm, *book) *controlv1.Push{
+		"without a grant":           func(_ *realm, b *book) *controlv1.Push { return b.delta(nil, open) },
+		"by the grant of last time": func(r *realm, b *book) *controlv1.Push { return b.delta(nil, r.grantOf(policy.BasisActive, 1)) },
+		"by a root of its own": func(r *realm, b *book) *controlv1.Push {
+			_, r.rootKey, _ = ed25519.GenerateKey(nil)
+			return b.delta(nil, r.grantOf(policy.BasisActive, 2))
+		},
+		"by leaving it out first": func(_ *realm, b *book) *controlv1.Push { return b.delta([]string{"b/SCC"}) },
+		"by a snapshot without it": func(_ *realm, b *book) *controlv1.Push {
+			delete(b.rows, "b/SCC")
+			b.revision++
+			return b.snapshot(1000)[0]
+		},
+		"by a snapshot with it open": func(_ *realm, b *book) *controlv1.Push { b.put(open); b.revision++; return b.snapshot(1000)[0] },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRealm(t)
+			v := r.voter(mtls.ControlPlane)
+			b := r.book(1)
+			b.put(r.grantOf(policy.BasisRevoked, 1))
+			f, s := r.node(v).synced(v, b)
+			nacked(t, s.push(t, forge(r, b)), f.Current().Revision, badSignature)
+			if rule := f.Current().Topology.BasisRefusal("SCC", time.Now()); rule != policy.RuleBasisRevoked {
+				t.Errorf("the basis is refused by %v", rule)
+			}
+		})
+	}
+}
+
+func TestBasisIsReinstatedByTheRoot(t *testing.T) {
+	r := newRealm(t)
+	v := r.voter(mtls.ControlPlane)
+	b := r.book(1)
+	b.put(policy.Row{Basis: &policy.TransferBasis{ID: "SCC", State: policy.BasisActive}})
+	f, s := r.node(v).synced(v, b)
+	acked(t, s.push(t, b.delta(nil, policy.Row{Basis: &policy.TransferBasis{ID: "SCC", State: policy.BasisRevoked}})), 2)
+	if rule := f.Current().Topology.BasisRefusal("SCC", time.Now()); rule != policy.RuleBasisRevoked {
+		t.Errorf("after the revocation: %v", rule)
+	}
+	acked(t, s.push(t, b.delta(nil, r.grantOf(policy.BasisActive, 1))), 3)
+	if rule := f.Current().Topology.BasisRefusal("SCC", time.Now()); rule != 0 {
+		t.Errorf("after the grant: %v", rule)
+	}
 }

@@ -14,7 +14,7 @@ import (
 type View struct {
 	Revision uint64
 	Set      *policy.Set      // compiled rules of tenants homed here
-	Topology *policy.Topology // every region
+	Topology *policy.Topology // every region and transfer basis
 
 	rows  table[policy.Row]      // by row key
 	keys  table[policy.APIKey]   // by key id
@@ -42,6 +42,13 @@ func (v *View) Key(id policy.KeyID) (policy.APIKey, bool) { return v.keys.get(st
 func (v *View) Pair(t policy.TenantID, r policy.RecipientID) (*policy.InboundPair, bool) {
 	row, ok := v.rows.get("p/" + string(t) + "/" + string(r))
 	return row.Pair, ok
+}
+
+// Features is what a region says that it can do; nil when the bundle does not
+// say, which takes nothing away.
+func (v *View) Features(r policy.RegionID) *policy.RegionFeatures {
+	row, _ := v.rows.get("f/" + string(r))
+	return row.Features
 }
 
 // Tenants yields every tenant, in no order.

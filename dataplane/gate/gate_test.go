@@ -53,7 +53,7 @@ func rows() []policy.Row {
 	inbound := key(6, "TN0000000000000000000000000000000d", "ie1", policy.RoleRecipient, 1)
 	inbound.Recipient = recipient
 	pair := policy.InboundPair{Tenant: inbound.Tenant, Recipient: recipient, From: "us1", Purpose: "analytics", Keys: []policy.APIKey{inbound}}
-	return []policy.Row{region("ie1", "eu", "https://ie.example"), region("us1", "us", "https://us.example"),
+	return []policy.Row{{Format: policy.FormatVersion, Basis: &policy.TransferBasis{ID: "SCC", State: policy.BasisActive}}, region("ie1", "eu", "https://ie.example"), region("us1", "us", "https://us.example"),
 		{Format: policy.FormatVersion, Tenant: &tenant}, {Format: policy.FormatVersion, Tenant: &moved}, {Format: policy.FormatVersion, Pair: &pair}}
 }
 

@@ -62,3 +62,28 @@ func TestTransferUnderAnotherBasisIsRefused(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 }
+
+// The sender's gate let it go, by a bundle from before the revocation. The
+// receiver knows better; once the basis is open again the sequence goes on.
+func TestTransferUnderABasisThatIsNotOpenIsRefused(t *testing.T) {
+	r := newRoad(t)
+	s := r.sender("ie1", mtls.DataPlane, cluster)
+	for rule, reason := range map[policy.RuleCode]policy.Reason{policy.RuleBasisRevoked: policy.EgressDenied,
+		policy.RuleBasisExpired: policy.EgressDenied, policy.RuleBasisUnknown: policy.NotReady} {
+		r.basis = rule
+		_, err := s.Send(context.Background(), permit(t), outgoing(t, 1, 1))
+		if !errors.Is(err, &policy.Error{Reason: reason}) {
+			t.Errorf("%s: got %v", rule, err)
+		}
+	}
+	if rows, _, err := r.receiver.Inbox().Page(tenant, recipient, "", 10); err != nil || len(rows) != 0 {
+		t.Errorf("%d rows were stored, %v", len(rows), err)
+	}
+	if mark, err := s.Send(context.Background(), permit(t), Outgoing{ID: "EX" + strings.Repeat("a", 32), Sequence: 1, Refused: true}); err != nil || mark != 1 {
+		t.Errorf("a marker brings nothing and is refused: %d, %v", mark, err)
+	}
+	r.basis = 0
+	if mark, err := s.Send(context.Background(), permit(t), outgoing(t, 2, 1)); err != nil || mark != 2 {
+		t.Errorf("mark %d, %v", mark, err)
+	}
+}

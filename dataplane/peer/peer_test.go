@@ -37,13 +37,14 @@ type road struct {
 	receiver *Receiver
 	address  string
 	pair     *policy.InboundPair
+	basis    policy.RuleCode // by which nothing may come, or 0
 }
 
 func newRoad(t *testing.T) *road {
 	t.Helper()
 	ca, err := mtls.OpenAuthority(t.TempDir())
 	check(t, err)
-	r := &road{t: t, ca: ca, pair: &policy.InboundPair{Tenant: tenant, Recipient: recipient, From: "ie1", Purpose: "analytics"}}
+	r := &road{t: t, ca: ca, pair: &policy.InboundPair{Tenant: tenant, Recipient: recipient, From: "ie1", Purpose: "analytics", Basis: "PSEUDONYMISED-UC2"}}
 	dir := t.TempDir()
 	keys, err := local.OpenKeyring(local.Options{Dir: filepath.Join(dir, "keys"), Region: "us1"})
 	check(t, err)
@@ -51,7 +52,7 @@ func newRoad(t *testing.T) *road {
 	r.receiver, err = NewReceiver(ReceiverOptions{Dir: dir, Region: "us1", Keys: keys, Material: r.material("us1", mtls.DataPlane, cluster),
 		Pair: func(tn policy.TenantID, rp policy.RecipientID) (policy.InboundPair, bool) {
 			return *r.pair, tn == r.pair.Tenant && rp == r.pair.Recipient
-		}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+		}, Basis: func(string) policy.RuleCode { return r.basis }, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	check(t, err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
@@ -92,7 +93,7 @@ func permit(t *testing.T) policy.Permit {
 	p.Recipients = policy.Recipients{List: []policy.Recipient{{ID: recipient, Region: "us1", Purpose: "analytics", Threshold: 10, Colluding: 3,
 		AssessmentExpiry: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)}}}
 	set := (&policy.Set{}).With(1, []*policy.Rules{policy.Compile(&p, policy.TenantActive)}, nil)
-	d := policy.Decide(set, top, policy.Request{Tenant: tenant, Op: policy.Export, Class: policy.CallRecord, Region: "ie1",
+	d := policy.Decide(set, top.WithBases([]policy.TransferBasis{{ID: "PSEUDONYMISED-UC2", State: policy.BasisActive}}), policy.Request{Tenant: tenant, Op: policy.Export, Class: policy.CallRecord, Region: "ie1",
 		Egress: policy.PseudonymisedExport, Recipient: recipient, Purpose: "analytics", Now: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), Attestation: policy.Declared})
 	if d.Effect != policy.Allow {
 		t.Fatalf("no permit: %v", d.Reasons())

@@ -27,7 +27,10 @@ type ReceiverOptions struct {
 	Keys     store.Keys
 	Material *mtls.Material
 	// Pair finds an inbound pair in the current bundle.
-	Pair   func(policy.TenantID, policy.RecipientID) (policy.InboundPair, bool)
+	Pair func(policy.TenantID, policy.RecipientID) (policy.InboundPair, bool)
+	// Basis is the rule by which nothing may come under a transfer basis now, by
+	// the current bundle and clock; 0 when it may.
+	Basis  func(id string) policy.RuleCode
 	Logger *slog.Logger
 }
 
@@ -121,12 +124,27 @@ func (r *Receiver) check(from policy.RegionID, q *peerv1.DeliverRequest) error {
 		return denied("the sender's region is not the tenant's home")
 	case pair.Purpose != q.Purpose:
 		return denied("the purpose is not the agreed one")
-	case pair.Basis != "" && pair.Basis != q.Basis:
+	case pair.Basis != q.Basis:
 		return denied("the transfer basis is not the agreed one")
 	case pair.AllowListHash != "" && pair.AllowListHash != q.AllowListHash, q.AllowListHash != record.AllowListHash():
 		return denied("the export schema is not the agreed one")
 	}
+	// The sender asked its own gate; a revocation that it has not heard of yet
+	// stops the transfer here. A marker brings nothing and passes.
+	if rule := r.o.Basis(pair.Basis); rule != 0 && !q.Refused {
+		return refusedBy(rule)
+	}
 	return nil
+}
+
+// refusedBy is the answer to a transfer under a basis that is not open here. Of
+// one that this region does not know yet the sender tries again.
+func refusedBy(rule policy.RuleCode) error {
+	reason := policy.EgressDenied
+	if rule == policy.RuleBasisUnknown {
+		reason = policy.NotReady
+	}
+	return policy.Errorf(reason, "transfer refused: %s", rule.Explanation()).With("rules", rule.String())
 }
 
 func denied(why string) error { return policy.Errorf(policy.EgressDenied, "transfer refused: %s", why) }

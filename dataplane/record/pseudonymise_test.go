@@ -49,7 +49,7 @@ func permitFor(t *testing.T, op policy.Operation, class policy.DataClass) policy
 	p.Recipients = policy.Recipients{List: []policy.Recipient{{ID: recipient, Region: "us1", Purpose: "analytics",
 		Threshold: 10, Colluding: 3, AssessmentExpiry: now.AddDate(1, 0, 0)}}}
 	set := (&policy.Set{}).With(1, []*policy.Rules{policy.Compile(&p, policy.TenantActive)}, nil)
-	d := policy.Decide(set, top, policy.Request{Tenant: tenant, Op: op, Class: class, Region: "ie1",
+	d := policy.Decide(set, top.WithBases([]policy.TransferBasis{{ID: "PSEUDONYMISED-UC2", State: policy.BasisActive}}), policy.Request{Tenant: tenant, Op: op, Class: class, Region: "ie1",
 		Egress: policy.PseudonymisedExport, Recipient: recipient, Purpose: "analytics", Now: now, Attestation: policy.Declared})
 	if d.Effect != policy.Allow {
 		t.Fatalf("no permit: %v", d.Reasons())

@@ -330,9 +330,14 @@ type Feature struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// none, pilot, beta, ga.
-	Stage         string `protobuf:"bytes,2,opt,name=stage,proto3" json:"stage,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Stage string `protobuf:"bytes,2,opt,name=stage,proto3" json:"stage,omitempty"`
+	// Ordered by code.
+	Limits []*FeatureLimit `protobuf:"bytes,3,rep,name=limits,proto3" json:"limits,omitempty"`
+	// Codes, ordered.
+	Certifications []string `protobuf:"bytes,4,rep,name=certifications,proto3" json:"certifications,omitempty"`
+	Etag           string   `protobuf:"bytes,5,opt,name=etag,proto3" json:"etag,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Feature) Reset() {
@@ -379,6 +384,80 @@ func (x *Feature) GetStage() string {
 	return ""
 }
 
+func (x *Feature) GetLimits() []*FeatureLimit {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+func (x *Feature) GetCertifications() []string {
+	if x != nil {
+		return x.Certifications
+	}
+	return nil
+}
+
+func (x *Feature) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+type FeatureLimit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Code  string                 `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	// Below 2^53; a number in JSON.
+	Value         uint64 `protobuf:"varint,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FeatureLimit) Reset() {
+	*x = FeatureLimit{}
+	mi := &file_control_v1_regions_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FeatureLimit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FeatureLimit) ProtoMessage() {}
+
+func (x *FeatureLimit) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_regions_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FeatureLimit.ProtoReflect.Descriptor instead.
+func (*FeatureLimit) Descriptor() ([]byte, []int) {
+	return file_control_v1_regions_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *FeatureLimit) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *FeatureLimit) GetValue() uint64 {
+	if x != nil {
+		return x.Value
+	}
+	return 0
+}
+
 type ListFeaturesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Region        string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
@@ -390,7 +469,7 @@ type ListFeaturesRequest struct {
 
 func (x *ListFeaturesRequest) Reset() {
 	*x = ListFeaturesRequest{}
-	mi := &file_control_v1_regions_proto_msgTypes[6]
+	mi := &file_control_v1_regions_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -402,7 +481,7 @@ func (x *ListFeaturesRequest) String() string {
 func (*ListFeaturesRequest) ProtoMessage() {}
 
 func (x *ListFeaturesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[6]
+	mi := &file_control_v1_regions_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -415,7 +494,7 @@ func (x *ListFeaturesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFeaturesRequest.ProtoReflect.Descriptor instead.
 func (*ListFeaturesRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{6}
+	return file_control_v1_regions_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListFeaturesRequest) GetRegion() string {
@@ -449,7 +528,7 @@ type ListFeaturesResponse struct {
 
 func (x *ListFeaturesResponse) Reset() {
 	*x = ListFeaturesResponse{}
-	mi := &file_control_v1_regions_proto_msgTypes[7]
+	mi := &file_control_v1_regions_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -461,7 +540,7 @@ func (x *ListFeaturesResponse) String() string {
 func (*ListFeaturesResponse) ProtoMessage() {}
 
 func (x *ListFeaturesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[7]
+	mi := &file_control_v1_regions_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -474,7 +553,7 @@ func (x *ListFeaturesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFeaturesResponse.ProtoReflect.Descriptor instead.
 func (*ListFeaturesResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{7}
+	return file_control_v1_regions_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListFeaturesResponse) GetFeatures() []*Feature {
@@ -496,13 +575,14 @@ type Entity struct {
 	BillingCountry  string                 `protobuf:"bytes,1,opt,name=billing_country,json=billingCountry,proto3" json:"billing_country,omitempty"`
 	Code            string                 `protobuf:"bytes,2,opt,name=code,proto3" json:"code,omitempty"`
 	SuggestedRegion string                 `protobuf:"bytes,3,opt,name=suggested_region,json=suggestedRegion,proto3" json:"suggested_region,omitempty"`
+	Etag            string                 `protobuf:"bytes,4,opt,name=etag,proto3" json:"etag,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Entity) Reset() {
 	*x = Entity{}
-	mi := &file_control_v1_regions_proto_msgTypes[8]
+	mi := &file_control_v1_regions_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -514,7 +594,7 @@ func (x *Entity) String() string {
 func (*Entity) ProtoMessage() {}
 
 func (x *Entity) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[8]
+	mi := &file_control_v1_regions_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -527,7 +607,7 @@ func (x *Entity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entity.ProtoReflect.Descriptor instead.
 func (*Entity) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{8}
+	return file_control_v1_regions_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Entity) GetBillingCountry() string {
@@ -551,6 +631,13 @@ func (x *Entity) GetSuggestedRegion() string {
 	return ""
 }
 
+func (x *Entity) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
 type ListEntitiesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
@@ -561,7 +648,7 @@ type ListEntitiesRequest struct {
 
 func (x *ListEntitiesRequest) Reset() {
 	*x = ListEntitiesRequest{}
-	mi := &file_control_v1_regions_proto_msgTypes[9]
+	mi := &file_control_v1_regions_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -573,7 +660,7 @@ func (x *ListEntitiesRequest) String() string {
 func (*ListEntitiesRequest) ProtoMessage() {}
 
 func (x *ListEntitiesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[9]
+	mi := &file_control_v1_regions_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -586,7 +673,7 @@ func (x *ListEntitiesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntitiesRequest.ProtoReflect.Descriptor instead.
 func (*ListEntitiesRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{9}
+	return file_control_v1_regions_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListEntitiesRequest) GetPageSize() int32 {
@@ -613,7 +700,7 @@ type ListEntitiesResponse struct {
 
 func (x *ListEntitiesResponse) Reset() {
 	*x = ListEntitiesResponse{}
-	mi := &file_control_v1_regions_proto_msgTypes[10]
+	mi := &file_control_v1_regions_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -625,7 +712,7 @@ func (x *ListEntitiesResponse) String() string {
 func (*ListEntitiesResponse) ProtoMessage() {}
 
 func (x *ListEntitiesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[10]
+	mi := &file_control_v1_regions_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -638,7 +725,7 @@ func (x *ListEntitiesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEntitiesResponse.ProtoReflect.Descriptor instead.
 func (*ListEntitiesResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{10}
+	return file_control_v1_regions_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListEntitiesResponse) GetEntities() []*Entity {
@@ -659,15 +746,20 @@ type Basis struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// active, revoked, expired.
-	State         string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
-	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	State     string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// When somebody last asked what its revocation would stop; for display alone.
+	DrillTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=drill_time,json=drillTime,proto3" json:"drill_time,omitempty"`
+	Etag      string                 `protobuf:"bytes,5,opt,name=etag,proto3" json:"etag,omitempty"`
+	// What the holder of the operator's root signed when the basis was last opened.
+	Grant         *BasisGrant `protobuf:"bytes,6,opt,name=grant,proto3" json:"grant,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Basis) Reset() {
 	*x = Basis{}
-	mi := &file_control_v1_regions_proto_msgTypes[11]
+	mi := &file_control_v1_regions_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -679,7 +771,7 @@ func (x *Basis) String() string {
 func (*Basis) ProtoMessage() {}
 
 func (x *Basis) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[11]
+	mi := &file_control_v1_regions_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -692,7 +784,7 @@ func (x *Basis) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Basis.ProtoReflect.Descriptor instead.
 func (*Basis) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{11}
+	return file_control_v1_regions_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Basis) GetId() string {
@@ -716,6 +808,98 @@ func (x *Basis) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Basis) GetDrillTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DrillTime
+	}
+	return nil
+}
+
+func (x *Basis) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+func (x *Basis) GetGrant() *BasisGrant {
+	if x != nil {
+		return x.Grant
+	}
+	return nil
+}
+
+// BasisGrant opens a transfer basis: made offline with `domicile bases grant`.
+type BasisGrant struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Left out: no end.
+	Until *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=until,proto3" json:"until,omitempty"`
+	// Each grant of a basis has the next. Below 2^53; a number in JSON.
+	Sequence      uint64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	KeyId         string `protobuf:"bytes,3,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	Signature     string `protobuf:"bytes,4,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BasisGrant) Reset() {
+	*x = BasisGrant{}
+	mi := &file_control_v1_regions_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BasisGrant) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BasisGrant) ProtoMessage() {}
+
+func (x *BasisGrant) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_regions_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BasisGrant.ProtoReflect.Descriptor instead.
+func (*BasisGrant) Descriptor() ([]byte, []int) {
+	return file_control_v1_regions_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *BasisGrant) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *BasisGrant) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *BasisGrant) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+func (x *BasisGrant) GetSignature() string {
+	if x != nil {
+		return x.Signature
+	}
+	return ""
+}
+
 type ListBasesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
@@ -726,7 +910,7 @@ type ListBasesRequest struct {
 
 func (x *ListBasesRequest) Reset() {
 	*x = ListBasesRequest{}
-	mi := &file_control_v1_regions_proto_msgTypes[12]
+	mi := &file_control_v1_regions_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -738,7 +922,7 @@ func (x *ListBasesRequest) String() string {
 func (*ListBasesRequest) ProtoMessage() {}
 
 func (x *ListBasesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[12]
+	mi := &file_control_v1_regions_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -751,7 +935,7 @@ func (x *ListBasesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBasesRequest.ProtoReflect.Descriptor instead.
 func (*ListBasesRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{12}
+	return file_control_v1_regions_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListBasesRequest) GetPageSize() int32 {
@@ -778,7 +962,7 @@ type ListBasesResponse struct {
 
 func (x *ListBasesResponse) Reset() {
 	*x = ListBasesResponse{}
-	mi := &file_control_v1_regions_proto_msgTypes[13]
+	mi := &file_control_v1_regions_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -790,7 +974,7 @@ func (x *ListBasesResponse) String() string {
 func (*ListBasesResponse) ProtoMessage() {}
 
 func (x *ListBasesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[13]
+	mi := &file_control_v1_regions_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -803,7 +987,7 @@ func (x *ListBasesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBasesResponse.ProtoReflect.Descriptor instead.
 func (*ListBasesResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{13}
+	return file_control_v1_regions_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListBasesResponse) GetBases() []*Basis {
@@ -829,7 +1013,7 @@ type GetBasisRequest struct {
 
 func (x *GetBasisRequest) Reset() {
 	*x = GetBasisRequest{}
-	mi := &file_control_v1_regions_proto_msgTypes[14]
+	mi := &file_control_v1_regions_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -841,7 +1025,7 @@ func (x *GetBasisRequest) String() string {
 func (*GetBasisRequest) ProtoMessage() {}
 
 func (x *GetBasisRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[14]
+	mi := &file_control_v1_regions_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -854,54 +1038,10 @@ func (x *GetBasisRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBasisRequest.ProtoReflect.Descriptor instead.
 func (*GetBasisRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{14}
+	return file_control_v1_regions_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetBasisRequest) GetBasis() string {
-	if x != nil {
-		return x.Basis
-	}
-	return ""
-}
-
-type RevokeBasisRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Basis         string                 `protobuf:"bytes,1,opt,name=basis,proto3" json:"basis,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *RevokeBasisRequest) Reset() {
-	*x = RevokeBasisRequest{}
-	mi := &file_control_v1_regions_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RevokeBasisRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RevokeBasisRequest) ProtoMessage() {}
-
-func (x *RevokeBasisRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RevokeBasisRequest.ProtoReflect.Descriptor instead.
-func (*RevokeBasisRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{15}
-}
-
-func (x *RevokeBasisRequest) GetBasis() string {
 	if x != nil {
 		return x.Basis
 	}
@@ -924,7 +1064,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_control_v1_regions_proto_msgTypes[16]
+	mi := &file_control_v1_regions_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -936,7 +1076,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[16]
+	mi := &file_control_v1_regions_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -949,7 +1089,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{16}
+	return file_control_v1_regions_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Node) GetId() string {
@@ -1004,7 +1144,7 @@ type ListNodesRequest struct {
 
 func (x *ListNodesRequest) Reset() {
 	*x = ListNodesRequest{}
-	mi := &file_control_v1_regions_proto_msgTypes[17]
+	mi := &file_control_v1_regions_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1016,7 +1156,7 @@ func (x *ListNodesRequest) String() string {
 func (*ListNodesRequest) ProtoMessage() {}
 
 func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[17]
+	mi := &file_control_v1_regions_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1029,7 +1169,7 @@ func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesRequest.ProtoReflect.Descriptor instead.
 func (*ListNodesRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{17}
+	return file_control_v1_regions_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListNodesRequest) GetPageSize() int32 {
@@ -1056,7 +1196,7 @@ type ListNodesResponse struct {
 
 func (x *ListNodesResponse) Reset() {
 	*x = ListNodesResponse{}
-	mi := &file_control_v1_regions_proto_msgTypes[18]
+	mi := &file_control_v1_regions_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1068,7 +1208,7 @@ func (x *ListNodesResponse) String() string {
 func (*ListNodesResponse) ProtoMessage() {}
 
 func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[18]
+	mi := &file_control_v1_regions_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1081,7 +1221,7 @@ func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesResponse.ProtoReflect.Descriptor instead.
 func (*ListNodesResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{18}
+	return file_control_v1_regions_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListNodesResponse) GetNodes() []*Node {
@@ -1113,7 +1253,7 @@ type Violation struct {
 
 func (x *Violation) Reset() {
 	*x = Violation{}
-	mi := &file_control_v1_regions_proto_msgTypes[19]
+	mi := &file_control_v1_regions_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1125,7 +1265,7 @@ func (x *Violation) String() string {
 func (*Violation) ProtoMessage() {}
 
 func (x *Violation) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[19]
+	mi := &file_control_v1_regions_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1138,7 +1278,7 @@ func (x *Violation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Violation.ProtoReflect.Descriptor instead.
 func (*Violation) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{19}
+	return file_control_v1_regions_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Violation) GetId() string {
@@ -1193,7 +1333,7 @@ type ListViolationsRequest struct {
 
 func (x *ListViolationsRequest) Reset() {
 	*x = ListViolationsRequest{}
-	mi := &file_control_v1_regions_proto_msgTypes[20]
+	mi := &file_control_v1_regions_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1205,7 +1345,7 @@ func (x *ListViolationsRequest) String() string {
 func (*ListViolationsRequest) ProtoMessage() {}
 
 func (x *ListViolationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[20]
+	mi := &file_control_v1_regions_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1218,7 +1358,7 @@ func (x *ListViolationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListViolationsRequest.ProtoReflect.Descriptor instead.
 func (*ListViolationsRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{20}
+	return file_control_v1_regions_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListViolationsRequest) GetPageSize() int32 {
@@ -1245,7 +1385,7 @@ type ListViolationsResponse struct {
 
 func (x *ListViolationsResponse) Reset() {
 	*x = ListViolationsResponse{}
-	mi := &file_control_v1_regions_proto_msgTypes[21]
+	mi := &file_control_v1_regions_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1257,7 +1397,7 @@ func (x *ListViolationsResponse) String() string {
 func (*ListViolationsResponse) ProtoMessage() {}
 
 func (x *ListViolationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[21]
+	mi := &file_control_v1_regions_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1270,7 +1410,7 @@ func (x *ListViolationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListViolationsResponse.ProtoReflect.Descriptor instead.
 func (*ListViolationsResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{21}
+	return file_control_v1_regions_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListViolationsResponse) GetViolations() []*Violation {
@@ -1295,7 +1435,7 @@ type GetClusterStatusRequest struct {
 
 func (x *GetClusterStatusRequest) Reset() {
 	*x = GetClusterStatusRequest{}
-	mi := &file_control_v1_regions_proto_msgTypes[22]
+	mi := &file_control_v1_regions_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1307,7 +1447,7 @@ func (x *GetClusterStatusRequest) String() string {
 func (*GetClusterStatusRequest) ProtoMessage() {}
 
 func (x *GetClusterStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[22]
+	mi := &file_control_v1_regions_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1320,7 +1460,7 @@ func (x *GetClusterStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetClusterStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetClusterStatusRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{22}
+	return file_control_v1_regions_proto_rawDescGZIP(), []int{23}
 }
 
 type ClusterStatus struct {
@@ -1339,7 +1479,7 @@ type ClusterStatus struct {
 
 func (x *ClusterStatus) Reset() {
 	*x = ClusterStatus{}
-	mi := &file_control_v1_regions_proto_msgTypes[23]
+	mi := &file_control_v1_regions_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1351,7 +1491,7 @@ func (x *ClusterStatus) String() string {
 func (*ClusterStatus) ProtoMessage() {}
 
 func (x *ClusterStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[23]
+	mi := &file_control_v1_regions_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1364,7 +1504,7 @@ func (x *ClusterStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterStatus.ProtoReflect.Descriptor instead.
 func (*ClusterStatus) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{23}
+	return file_control_v1_regions_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ClusterStatus) GetClusterId() string {
@@ -1427,7 +1567,7 @@ type Voter struct {
 
 func (x *Voter) Reset() {
 	*x = Voter{}
-	mi := &file_control_v1_regions_proto_msgTypes[24]
+	mi := &file_control_v1_regions_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1439,7 +1579,7 @@ func (x *Voter) String() string {
 func (*Voter) ProtoMessage() {}
 
 func (x *Voter) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[24]
+	mi := &file_control_v1_regions_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1452,7 +1592,7 @@ func (x *Voter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Voter.ProtoReflect.Descriptor instead.
 func (*Voter) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{24}
+	return file_control_v1_regions_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Voter) GetId() string {
@@ -1489,7 +1629,7 @@ type CreateTokenRequest struct {
 
 func (x *CreateTokenRequest) Reset() {
 	*x = CreateTokenRequest{}
-	mi := &file_control_v1_regions_proto_msgTypes[25]
+	mi := &file_control_v1_regions_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1501,7 +1641,7 @@ func (x *CreateTokenRequest) String() string {
 func (*CreateTokenRequest) ProtoMessage() {}
 
 func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[25]
+	mi := &file_control_v1_regions_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1514,7 +1654,7 @@ func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateTokenRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{25}
+	return file_control_v1_regions_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CreateTokenRequest) GetRole() string {
@@ -1551,7 +1691,7 @@ type Token struct {
 
 func (x *Token) Reset() {
 	*x = Token{}
-	mi := &file_control_v1_regions_proto_msgTypes[26]
+	mi := &file_control_v1_regions_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1563,7 +1703,7 @@ func (x *Token) String() string {
 func (*Token) ProtoMessage() {}
 
 func (x *Token) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[26]
+	mi := &file_control_v1_regions_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1576,7 +1716,7 @@ func (x *Token) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Token.ProtoReflect.Descriptor instead.
 func (*Token) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{26}
+	return file_control_v1_regions_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Token) GetPrincipal() string {
@@ -1633,7 +1773,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_control_v1_regions_proto_msgTypes[27]
+	mi := &file_control_v1_regions_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1645,7 +1785,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[27]
+	mi := &file_control_v1_regions_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1658,7 +1798,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{27}
+	return file_control_v1_regions_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Problem) GetType() string {
@@ -1727,7 +1867,7 @@ type FieldProblem struct {
 
 func (x *FieldProblem) Reset() {
 	*x = FieldProblem{}
-	mi := &file_control_v1_regions_proto_msgTypes[28]
+	mi := &file_control_v1_regions_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1739,7 +1879,7 @@ func (x *FieldProblem) String() string {
 func (*FieldProblem) ProtoMessage() {}
 
 func (x *FieldProblem) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[28]
+	mi := &file_control_v1_regions_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1752,7 +1892,7 @@ func (x *FieldProblem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldProblem.ProtoReflect.Descriptor instead.
 func (*FieldProblem) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{28}
+	return file_control_v1_regions_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *FieldProblem) GetField() string {
@@ -1796,10 +1936,16 @@ const file_control_v1_regions_proto_rawDesc = "" +
 	"\x06region\x18\x01 \x01(\tB\x1b\xbaH\x18r\x162\x14^[a-z]{2}[0-9]{1,2}$R\x06region\"\x80\x01\n" +
 	"\x10PutRegionRequest\x123\n" +
 	"\x06region\x18\x01 \x01(\tB\x1b\xbaH\x18r\x162\x14^[a-z]{2}[0-9]{1,2}$R\x06region\x127\n" +
-	"\x04spec\x18\x02 \x01(\v2\x1b.domicile.control.v1.RegionB\x06\xbaH\x03\xc8\x01\x01R\x04spec\"3\n" +
+	"\x04spec\x18\x02 \x01(\v2\x1b.domicile.control.v1.RegionB\x06\xbaH\x03\xc8\x01\x01R\x04spec\"\xaa\x01\n" +
 	"\aFeature\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05stage\x18\x02 \x01(\tR\x05stage\"\xb2\x01\n" +
+	"\x05stage\x18\x02 \x01(\tR\x05stage\x129\n" +
+	"\x06limits\x18\x03 \x03(\v2!.domicile.control.v1.FeatureLimitR\x06limits\x12&\n" +
+	"\x0ecertifications\x18\x04 \x03(\tR\x0ecertifications\x12\x12\n" +
+	"\x04etag\x18\x05 \x01(\tR\x04etag\"n\n" +
+	"\fFeatureLimit\x121\n" +
+	"\x04code\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[A-Z][A-Z0-9_]{1,40}$R\x04code\x12+\n" +
+	"\x05value\x18\x02 \x01(\x04B\x15\x92A\x04\x9a\x02\x01\x03\xbaH\v2\t\x10\x80\x80\x80\x80\x80\x80\x80\x10R\x05value\"\xb2\x01\n" +
 	"\x13ListFeaturesRequest\x123\n" +
 	"\x06region\x18\x01 \x01(\tB\x1b\xbaH\x18r\x162\x14^[a-z]{2}[0-9]{1,2}$R\x06region\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
@@ -1808,11 +1954,12 @@ const file_control_v1_regions_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tB\x1e\xbaH\x1br\x192\x17^[A-Za-z0-9_=-]{0,256}$R\tpageToken\"x\n" +
 	"\x14ListFeaturesResponse\x128\n" +
 	"\bfeatures\x18\x01 \x03(\v2\x1c.domicile.control.v1.FeatureR\bfeatures\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"p\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x84\x01\n" +
 	"\x06Entity\x12'\n" +
 	"\x0fbilling_country\x18\x01 \x01(\tR\x0ebillingCountry\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12)\n" +
-	"\x10suggested_region\x18\x03 \x01(\tR\x0fsuggestedRegion\"}\n" +
+	"\x10suggested_region\x18\x03 \x01(\tR\x0fsuggestedRegion\x12\x12\n" +
+	"\x04etag\x18\x04 \x01(\tR\x04etag\"}\n" +
 	"\x13ListEntitiesRequest\x12'\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12=\n" +
@@ -1820,12 +1967,22 @@ const file_control_v1_regions_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tB\x1e\xbaH\x1br\x192\x17^[A-Za-z0-9_=-]{0,256}$R\tpageToken\"w\n" +
 	"\x14ListEntitiesResponse\x127\n" +
 	"\bentities\x18\x01 \x03(\v2\x1b.domicile.control.v1.EntityR\bentities\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"h\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xee\x01\n" +
 	"\x05Basis\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x129\n" +
 	"\n" +
-	"expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"z\n" +
+	"expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x129\n" +
+	"\n" +
+	"drill_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tdrillTime\x12\x12\n" +
+	"\x04etag\x18\x05 \x01(\tR\x04etag\x125\n" +
+	"\x05grant\x18\x06 \x01(\v2\x1f.domicile.control.v1.BasisGrantR\x05grant\"\xdc\x01\n" +
+	"\n" +
+	"BasisGrant\x120\n" +
+	"\x05until\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x123\n" +
+	"\bsequence\x18\x02 \x01(\x04B\x17\x92A\x04\x9a\x02\x01\x03\xbaH\r2\v\x10\x80\x80\x80\x80\x80\x80\x80\x10(\x01R\bsequence\x12,\n" +
+	"\x06key_id\x18\x03 \x01(\tB\x15\xbaH\x12r\x102\x0e^[0-9a-f]{32}$R\x05keyId\x129\n" +
+	"\tsignature\x18\x04 \x01(\tB\x1b\xbaH\x18r\x162\x14^[A-Za-z0-9+/=]{88}$R\tsignature\"z\n" +
 	"\x10ListBasesRequest\x12'\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12=\n" +
@@ -1835,8 +1992,6 @@ const file_control_v1_regions_proto_rawDesc = "" +
 	"\x05bases\x18\x01 \x03(\v2\x1a.domicile.control.v1.BasisR\x05bases\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"A\n" +
 	"\x0fGetBasisRequest\x12.\n" +
-	"\x05basis\x18\x01 \x01(\tB\x18\xbaH\x15r\x132\x11^[A-Z0-9-]{1,32}$R\x05basis\"D\n" +
-	"\x12RevokeBasisRequest\x12.\n" +
 	"\x05basis\x18\x01 \x01(\tB\x18\xbaH\x15r\x132\x11^[A-Z0-9-]{1,32}$R\x05basis\"\xdd\x01\n" +
 	"\x04Node\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
@@ -1912,7 +2067,7 @@ const file_control_v1_regions_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\">\n" +
 	"\fFieldProblem\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage2\xc3\a\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage2\xca\x06\n" +
 	"\rRegionService\x12u\n" +
 	"\vListRegions\x12'.domicile.control.v1.ListRegionsRequest\x1a(.domicile.control.v1.ListRegionsResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/regions\x12m\n" +
 	"\tGetRegion\x12%.domicile.control.v1.GetRegionRequest\x1a\x1b.domicile.control.v1.Region\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/regions/{region}\x12s\n" +
@@ -1920,8 +2075,7 @@ const file_control_v1_regions_proto_rawDesc = "" +
 	"\fListFeatures\x12(.domicile.control.v1.ListFeaturesRequest\x1a).domicile.control.v1.ListFeaturesResponse\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/regions/{region}/features\x12y\n" +
 	"\fListEntities\x12(.domicile.control.v1.ListEntitiesRequest\x1a).domicile.control.v1.ListEntitiesResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/entities\x12m\n" +
 	"\tListBases\x12%.domicile.control.v1.ListBasesRequest\x1a&.domicile.control.v1.ListBasesResponse\"\x11\x82\xd3\xe4\x93\x02\v\x12\t/v1/bases\x12g\n" +
-	"\bGetBasis\x12$.domicile.control.v1.GetBasisRequest\x1a\x1a.domicile.control.v1.Basis\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/bases/{basis}\x12w\n" +
-	"\vRevokeBasis\x12'.domicile.control.v1.RevokeBasisRequest\x1a\x1a.domicile.control.v1.Basis\"#\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/v1/bases/{basis}:revoke2\xeb\x03\n" +
+	"\bGetBasis\x12$.domicile.control.v1.GetBasisRequest\x1a\x1a.domicile.control.v1.Basis\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/bases/{basis}2\xeb\x03\n" +
 	"\x11OperationsService\x12m\n" +
 	"\tListNodes\x12%.domicile.control.v1.ListNodesRequest\x1a&.domicile.control.v1.ListNodesResponse\"\x11\x82\xd3\xe4\x93\x02\v\x12\t/v1/nodes\x12\x81\x01\n" +
 	"\x0eListViolations\x12*.domicile.control.v1.ListViolationsRequest\x1a+.domicile.control.v1.ListViolationsResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/violations\x12x\n" +
@@ -1951,7 +2105,7 @@ func file_control_v1_regions_proto_rawDescGZIP() []byte {
 	return file_control_v1_regions_proto_rawDescData
 }
 
-var file_control_v1_regions_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_control_v1_regions_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_control_v1_regions_proto_goTypes = []any{
 	(*Region)(nil),                  // 0: domicile.control.v1.Region
 	(*ListRegionsRequest)(nil),      // 1: domicile.control.v1.ListRegionsRequest
@@ -1959,75 +2113,78 @@ var file_control_v1_regions_proto_goTypes = []any{
 	(*GetRegionRequest)(nil),        // 3: domicile.control.v1.GetRegionRequest
 	(*PutRegionRequest)(nil),        // 4: domicile.control.v1.PutRegionRequest
 	(*Feature)(nil),                 // 5: domicile.control.v1.Feature
-	(*ListFeaturesRequest)(nil),     // 6: domicile.control.v1.ListFeaturesRequest
-	(*ListFeaturesResponse)(nil),    // 7: domicile.control.v1.ListFeaturesResponse
-	(*Entity)(nil),                  // 8: domicile.control.v1.Entity
-	(*ListEntitiesRequest)(nil),     // 9: domicile.control.v1.ListEntitiesRequest
-	(*ListEntitiesResponse)(nil),    // 10: domicile.control.v1.ListEntitiesResponse
-	(*Basis)(nil),                   // 11: domicile.control.v1.Basis
-	(*ListBasesRequest)(nil),        // 12: domicile.control.v1.ListBasesRequest
-	(*ListBasesResponse)(nil),       // 13: domicile.control.v1.ListBasesResponse
-	(*GetBasisRequest)(nil),         // 14: domicile.control.v1.GetBasisRequest
-	(*RevokeBasisRequest)(nil),      // 15: domicile.control.v1.RevokeBasisRequest
-	(*Node)(nil),                    // 16: domicile.control.v1.Node
-	(*ListNodesRequest)(nil),        // 17: domicile.control.v1.ListNodesRequest
-	(*ListNodesResponse)(nil),       // 18: domicile.control.v1.ListNodesResponse
-	(*Violation)(nil),               // 19: domicile.control.v1.Violation
-	(*ListViolationsRequest)(nil),   // 20: domicile.control.v1.ListViolationsRequest
-	(*ListViolationsResponse)(nil),  // 21: domicile.control.v1.ListViolationsResponse
-	(*GetClusterStatusRequest)(nil), // 22: domicile.control.v1.GetClusterStatusRequest
-	(*ClusterStatus)(nil),           // 23: domicile.control.v1.ClusterStatus
-	(*Voter)(nil),                   // 24: domicile.control.v1.Voter
-	(*CreateTokenRequest)(nil),      // 25: domicile.control.v1.CreateTokenRequest
-	(*Token)(nil),                   // 26: domicile.control.v1.Token
-	(*Problem)(nil),                 // 27: domicile.control.v1.Problem
-	(*FieldProblem)(nil),            // 28: domicile.control.v1.FieldProblem
-	nil,                             // 29: domicile.control.v1.Problem.MetadataEntry
-	(*timestamppb.Timestamp)(nil),   // 30: google.protobuf.Timestamp
+	(*FeatureLimit)(nil),            // 6: domicile.control.v1.FeatureLimit
+	(*ListFeaturesRequest)(nil),     // 7: domicile.control.v1.ListFeaturesRequest
+	(*ListFeaturesResponse)(nil),    // 8: domicile.control.v1.ListFeaturesResponse
+	(*Entity)(nil),                  // 9: domicile.control.v1.Entity
+	(*ListEntitiesRequest)(nil),     // 10: domicile.control.v1.ListEntitiesRequest
+	(*ListEntitiesResponse)(nil),    // 11: domicile.control.v1.ListEntitiesResponse
+	(*Basis)(nil),                   // 12: domicile.control.v1.Basis
+	(*BasisGrant)(nil),              // 13: domicile.control.v1.BasisGrant
+	(*ListBasesRequest)(nil),        // 14: domicile.control.v1.ListBasesRequest
+	(*ListBasesResponse)(nil),       // 15: domicile.control.v1.ListBasesResponse
+	(*GetBasisRequest)(nil),         // 16: domicile.control.v1.GetBasisRequest
+	(*Node)(nil),                    // 17: domicile.control.v1.Node
+	(*ListNodesRequest)(nil),        // 18: domicile.control.v1.ListNodesRequest
+	(*ListNodesResponse)(nil),       // 19: domicile.control.v1.ListNodesResponse
+	(*Violation)(nil),               // 20: domicile.control.v1.Violation
+	(*ListViolationsRequest)(nil),   // 21: domicile.control.v1.ListViolationsRequest
+	(*ListViolationsResponse)(nil),  // 22: domicile.control.v1.ListViolationsResponse
+	(*GetClusterStatusRequest)(nil), // 23: domicile.control.v1.GetClusterStatusRequest
+	(*ClusterStatus)(nil),           // 24: domicile.control.v1.ClusterStatus
+	(*Voter)(nil),                   // 25: domicile.control.v1.Voter
+	(*CreateTokenRequest)(nil),      // 26: domicile.control.v1.CreateTokenRequest
+	(*Token)(nil),                   // 27: domicile.control.v1.Token
+	(*Problem)(nil),                 // 28: domicile.control.v1.Problem
+	(*FieldProblem)(nil),            // 29: domicile.control.v1.FieldProblem
+	nil,                             // 30: domicile.control.v1.Problem.MetadataEntry
+	(*timestamppb.Timestamp)(nil),   // 31: google.protobuf.Timestamp
 }
 var file_control_v1_regions_proto_depIdxs = []int32{
 	0,  // 0: domicile.control.v1.ListRegionsResponse.regions:type_name -> domicile.control.v1.Region
 	0,  // 1: domicile.control.v1.PutRegionRequest.spec:type_name -> domicile.control.v1.Region
-	5,  // 2: domicile.control.v1.ListFeaturesResponse.features:type_name -> domicile.control.v1.Feature
-	8,  // 3: domicile.control.v1.ListEntitiesResponse.entities:type_name -> domicile.control.v1.Entity
-	30, // 4: domicile.control.v1.Basis.expires_at:type_name -> google.protobuf.Timestamp
-	11, // 5: domicile.control.v1.ListBasesResponse.bases:type_name -> domicile.control.v1.Basis
-	30, // 6: domicile.control.v1.Node.last_contact:type_name -> google.protobuf.Timestamp
-	16, // 7: domicile.control.v1.ListNodesResponse.nodes:type_name -> domicile.control.v1.Node
-	19, // 8: domicile.control.v1.ListViolationsResponse.violations:type_name -> domicile.control.v1.Violation
-	24, // 9: domicile.control.v1.ClusterStatus.voters:type_name -> domicile.control.v1.Voter
-	30, // 10: domicile.control.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
-	28, // 11: domicile.control.v1.Problem.errors:type_name -> domicile.control.v1.FieldProblem
-	29, // 12: domicile.control.v1.Problem.metadata:type_name -> domicile.control.v1.Problem.MetadataEntry
-	1,  // 13: domicile.control.v1.RegionService.ListRegions:input_type -> domicile.control.v1.ListRegionsRequest
-	3,  // 14: domicile.control.v1.RegionService.GetRegion:input_type -> domicile.control.v1.GetRegionRequest
-	4,  // 15: domicile.control.v1.RegionService.PutRegion:input_type -> domicile.control.v1.PutRegionRequest
-	6,  // 16: domicile.control.v1.RegionService.ListFeatures:input_type -> domicile.control.v1.ListFeaturesRequest
-	9,  // 17: domicile.control.v1.RegionService.ListEntities:input_type -> domicile.control.v1.ListEntitiesRequest
-	12, // 18: domicile.control.v1.RegionService.ListBases:input_type -> domicile.control.v1.ListBasesRequest
-	14, // 19: domicile.control.v1.RegionService.GetBasis:input_type -> domicile.control.v1.GetBasisRequest
-	15, // 20: domicile.control.v1.RegionService.RevokeBasis:input_type -> domicile.control.v1.RevokeBasisRequest
-	17, // 21: domicile.control.v1.OperationsService.ListNodes:input_type -> domicile.control.v1.ListNodesRequest
-	20, // 22: domicile.control.v1.OperationsService.ListViolations:input_type -> domicile.control.v1.ListViolationsRequest
-	22, // 23: domicile.control.v1.OperationsService.GetClusterStatus:input_type -> domicile.control.v1.GetClusterStatusRequest
-	25, // 24: domicile.control.v1.OperationsService.CreateToken:input_type -> domicile.control.v1.CreateTokenRequest
-	2,  // 25: domicile.control.v1.RegionService.ListRegions:output_type -> domicile.control.v1.ListRegionsResponse
-	0,  // 26: domicile.control.v1.RegionService.GetRegion:output_type -> domicile.control.v1.Region
-	0,  // 27: domicile.control.v1.RegionService.PutRegion:output_type -> domicile.control.v1.Region
-	7,  // 28: domicile.control.v1.RegionService.ListFeatures:output_type -> domicile.control.v1.ListFeaturesResponse
-	10, // 29: domicile.control.v1.RegionService.ListEntities:output_type -> domicile.control.v1.ListEntitiesResponse
-	13, // 30: domicile.control.v1.RegionService.ListBases:output_type -> domicile.control.v1.ListBasesResponse
-	11, // 31: domicile.control.v1.RegionService.GetBasis:output_type -> domicile.control.v1.Basis
-	11, // 32: domicile.control.v1.RegionService.RevokeBasis:output_type -> domicile.control.v1.Basis
-	18, // 33: domicile.control.v1.OperationsService.ListNodes:output_type -> domicile.control.v1.ListNodesResponse
-	21, // 34: domicile.control.v1.OperationsService.ListViolations:output_type -> domicile.control.v1.ListViolationsResponse
-	23, // 35: domicile.control.v1.OperationsService.GetClusterStatus:output_type -> domicile.control.v1.ClusterStatus
-	26, // 36: domicile.control.v1.OperationsService.CreateToken:output_type -> domicile.control.v1.Token
-	25, // [25:37] is the sub-list for method output_type
-	13, // [13:25] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	6,  // 2: domicile.control.v1.Feature.limits:type_name -> domicile.control.v1.FeatureLimit
+	5,  // 3: domicile.control.v1.ListFeaturesResponse.features:type_name -> domicile.control.v1.Feature
+	9,  // 4: domicile.control.v1.ListEntitiesResponse.entities:type_name -> domicile.control.v1.Entity
+	31, // 5: domicile.control.v1.Basis.expires_at:type_name -> google.protobuf.Timestamp
+	31, // 6: domicile.control.v1.Basis.drill_time:type_name -> google.protobuf.Timestamp
+	13, // 7: domicile.control.v1.Basis.grant:type_name -> domicile.control.v1.BasisGrant
+	31, // 8: domicile.control.v1.BasisGrant.until:type_name -> google.protobuf.Timestamp
+	12, // 9: domicile.control.v1.ListBasesResponse.bases:type_name -> domicile.control.v1.Basis
+	31, // 10: domicile.control.v1.Node.last_contact:type_name -> google.protobuf.Timestamp
+	17, // 11: domicile.control.v1.ListNodesResponse.nodes:type_name -> domicile.control.v1.Node
+	20, // 12: domicile.control.v1.ListViolationsResponse.violations:type_name -> domicile.control.v1.Violation
+	25, // 13: domicile.control.v1.ClusterStatus.voters:type_name -> domicile.control.v1.Voter
+	31, // 14: domicile.control.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
+	29, // 15: domicile.control.v1.Problem.errors:type_name -> domicile.control.v1.FieldProblem
+	30, // 16: domicile.control.v1.Problem.metadata:type_name -> domicile.control.v1.Problem.MetadataEntry
+	1,  // 17: domicile.control.v1.RegionService.ListRegions:input_type -> domicile.control.v1.ListRegionsRequest
+	3,  // 18: domicile.control.v1.RegionService.GetRegion:input_type -> domicile.control.v1.GetRegionRequest
+	4,  // 19: domicile.control.v1.RegionService.PutRegion:input_type -> domicile.control.v1.PutRegionRequest
+	7,  // 20: domicile.control.v1.RegionService.ListFeatures:input_type -> domicile.control.v1.ListFeaturesRequest
+	10, // 21: domicile.control.v1.RegionService.ListEntities:input_type -> domicile.control.v1.ListEntitiesRequest
+	14, // 22: domicile.control.v1.RegionService.ListBases:input_type -> domicile.control.v1.ListBasesRequest
+	16, // 23: domicile.control.v1.RegionService.GetBasis:input_type -> domicile.control.v1.GetBasisRequest
+	18, // 24: domicile.control.v1.OperationsService.ListNodes:input_type -> domicile.control.v1.ListNodesRequest
+	21, // 25: domicile.control.v1.OperationsService.ListViolations:input_type -> domicile.control.v1.ListViolationsRequest
+	23, // 26: domicile.control.v1.OperationsService.GetClusterStatus:input_type -> domicile.control.v1.GetClusterStatusRequest
+	26, // 27: domicile.control.v1.OperationsService.CreateToken:input_type -> domicile.control.v1.CreateTokenRequest
+	2,  // 28: domicile.control.v1.RegionService.ListRegions:output_type -> domicile.control.v1.ListRegionsResponse
+	0,  // 29: domicile.control.v1.RegionService.GetRegion:output_type -> domicile.control.v1.Region
+	0,  // 30: domicile.control.v1.RegionService.PutRegion:output_type -> domicile.control.v1.Region
+	8,  // 31: domicile.control.v1.RegionService.ListFeatures:output_type -> domicile.control.v1.ListFeaturesResponse
+	11, // 32: domicile.control.v1.RegionService.ListEntities:output_type -> domicile.control.v1.ListEntitiesResponse
+	15, // 33: domicile.control.v1.RegionService.ListBases:output_type -> domicile.control.v1.ListBasesResponse
+	12, // 34: domicile.control.v1.RegionService.GetBasis:output_type -> domicile.control.v1.Basis
+	19, // 35: domicile.control.v1.OperationsService.ListNodes:output_type -> domicile.control.v1.ListNodesResponse
+	22, // 36: domicile.control.v1.OperationsService.ListViolations:output_type -> domicile.control.v1.ListViolationsResponse
+	24, // 37: domicile.control.v1.OperationsService.GetClusterStatus:output_type -> domicile.control.v1.ClusterStatus
+	27, // 38: domicile.control.v1.OperationsService.CreateToken:output_type -> domicile.control.v1.Token
+	28, // [28:39] is the sub-list for method output_type
+	17, // [17:28] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_regions_proto_init() }
@@ -2041,7 +2198,7 @@ func file_control_v1_regions_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_regions_proto_rawDesc), len(file_control_v1_regions_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   30,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -26,7 +26,6 @@ const (
 	RegionService_ListEntities_FullMethodName = "/domicile.control.v1.RegionService/ListEntities"
 	RegionService_ListBases_FullMethodName    = "/domicile.control.v1.RegionService/ListBases"
 	RegionService_GetBasis_FullMethodName     = "/domicile.control.v1.RegionService/GetBasis"
-	RegionService_RevokeBasis_FullMethodName  = "/domicile.control.v1.RegionService/RevokeBasis"
 )
 
 // RegionServiceClient is the client API for RegionService service.
@@ -44,8 +43,6 @@ type RegionServiceClient interface {
 	ListEntities(ctx context.Context, in *ListEntitiesRequest, opts ...grpc.CallOption) (*ListEntitiesResponse, error)
 	ListBases(ctx context.Context, in *ListBasesRequest, opts ...grpc.CallOption) (*ListBasesResponse, error)
 	GetBasis(ctx context.Context, in *GetBasisRequest, opts ...grpc.CallOption) (*Basis, error)
-	// RevokeBasis is not built yet: NOT_YET.
-	RevokeBasis(ctx context.Context, in *RevokeBasisRequest, opts ...grpc.CallOption) (*Basis, error)
 }
 
 type regionServiceClient struct {
@@ -126,16 +123,6 @@ func (c *regionServiceClient) GetBasis(ctx context.Context, in *GetBasisRequest,
 	return out, nil
 }
 
-func (c *regionServiceClient) RevokeBasis(ctx context.Context, in *RevokeBasisRequest, opts ...grpc.CallOption) (*Basis, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(Basis)
-	err := c.cc.Invoke(ctx, RegionService_RevokeBasis_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
 // RegionServiceServer is the server API for RegionService service.
 // All implementations must embed UnimplementedRegionServiceServer
 // for forward compatibility.
@@ -151,8 +138,6 @@ type RegionServiceServer interface {
 	ListEntities(context.Context, *ListEntitiesRequest) (*ListEntitiesResponse, error)
 	ListBases(context.Context, *ListBasesRequest) (*ListBasesResponse, error)
 	GetBasis(context.Context, *GetBasisRequest) (*Basis, error)
-	// RevokeBasis is not built yet: NOT_YET.
-	RevokeBasis(context.Context, *RevokeBasisRequest) (*Basis, error)
 	mustEmbedUnimplementedRegionServiceServer()
 }
 
@@ -183,9 +168,6 @@ func (UnimplementedRegionServiceServer) ListBases(context.Context, *ListBasesReq
 }
 func (UnimplementedRegionServiceServer) GetBasis(context.Context, *GetBasisRequest) (*Basis, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetBasis not implemented")
-}
-func (UnimplementedRegionServiceServer) RevokeBasis(context.Context, *RevokeBasisRequest) (*Basis, error) {
-	return nil, status.Error(codes.Unimplemented, "method RevokeBasis not implemented")
 }
 func (UnimplementedRegionServiceServer) mustEmbedUnimplementedRegionServiceServer() {}
 func (UnimplementedRegionServiceServer) testEmbeddedByValue()                       {}
@@ -334,24 +316,6 @@ func _RegionService_GetBasis_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
-func _RegionService_RevokeBasis_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(RevokeBasisRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(RegionServiceServer).RevokeBasis(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: RegionService_RevokeBasis_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(RegionServiceServer).RevokeBasis(ctx, req.(*RevokeBasisRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
 // RegionService_ServiceDesc is the grpc.ServiceDesc for RegionService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -386,10 +350,6 @@ var RegionService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetBasis",
 			Handler:    _RegionService_GetBasis_Handler,
-		},
-		{
-			MethodName: "RevokeBasis",
-			Handler:    _RegionService_RevokeBasis_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
