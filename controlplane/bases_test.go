@@ -44,6 +44,7 @@ func TestBasisIsDrilledRevokedAndReinstated(t *testing.T) {
 	c := newCluster(t, 1)
 	tenant := c.exporter("acme", "SCC")
 	c.tenant("quiet", "ie1")
+	c.tenant("silent", "ie1")
 	n := c.subscribe(0, "us1", 0, "")
 	n.next()
 	if n.basis("SCC") != policy.BasisActive {

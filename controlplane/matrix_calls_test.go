@@ -90,7 +90,23 @@ var calls = map[string]matrixCall{
 	"RegionService/ListEntities": func(*world, fixture) proto.Message { return &controlv1.ListEntitiesRequest{} },
 	"RegionService/ListBases":    func(*world, fixture) proto.Message { return &controlv1.ListBasesRequest{} },
 	"RegionService/GetBasis":     func(w *world, _ fixture) proto.Message { return &controlv1.GetBasisRequest{Basis: w.basis} },
-	"RegionService/RevokeBasis":  func(w *world, _ fixture) proto.Message { return &controlv1.RevokeBasisRequest{Basis: w.basis} },
+
+	"BasisService/PutBasis": func(w *world, _ fixture) proto.Message {
+		return &controlv1.PutBasisRequest{Basis: w.basis, Spec: &controlv1.BasisSpec{State: "active"}}
+	},
+	"BasisService/RevokeBasis":    func(w *world, _ fixture) proto.Message { return &controlv1.RevokeBasisRequest{Basis: w.basis} },
+	"BasisService/ListBasisFlows": func(w *world, _ fixture) proto.Message { return &controlv1.ListBasisFlowsRequest{Basis: w.basis} },
+
+	"CatalogueService/GetFeature": func(*world, fixture) proto.Message {
+		return &controlv1.GetFeatureRequest{Region: "ie1", Feature: "voice"}
+	},
+	"CatalogueService/PutFeature": func(*world, fixture) proto.Message {
+		return &controlv1.PutFeatureRequest{Region: "ie1", Feature: "voice", Spec: &controlv1.FeatureSpec{Stage: "ga"}}
+	},
+	"CatalogueService/GetEntity": func(*world, fixture) proto.Message { return &controlv1.GetEntityRequest{Country: "IE"} },
+	"CatalogueService/PutEntity": func(*world, fixture) proto.Message {
+		return &controlv1.PutEntityRequest{Country: "IE", Spec: &controlv1.EntitySpec{Code: "DOM-IE"}}
+	},
 
 	"OperationsService/ListNodes":        func(*world, fixture) proto.Message { return &controlv1.ListNodesRequest{} },
 	"OperationsService/ListViolations":   func(*world, fixture) proto.Message { return &controlv1.ListViolationsRequest{} },

@@ -118,6 +118,9 @@ func nextStep(e *policy.Error) string {
 		if id := e.Metadata["change"]; id != "" {
 			return "domicile changes get " + screen.Clean(id)
 		}
+		if n := e.Metadata["grant_sequence"]; n != "" {
+			return "domicile bases grant BASIS --root FILE --cluster CL… --sequence " + screen.Clean(n) + " --out FILE"
+		}
 		return "domicile changes list"
 	case policy.ETagMismatch, policy.IfMatchRequired:
 		return "read it again, look at what changed, and repeat"

@@ -2,12 +2,13 @@ package cli
 
 import (
 	"context"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
 
 func (a *app) regionsCommand() *cobra.Command {
-	return group("regions", "Show regions, and what each can do", a.regionsList(), a.regionsGet(), a.regionsFeatures())
+	return group("regions", "Show regions, and what each can do", a.regionsList(), a.regionsGet(), a.regionsFeatures(), a.regionsSetFeature())
 }
 
 func (a *app) regionsList() *cobra.Command {
@@ -64,9 +65,9 @@ func (a *app) regionsFeatures() *cobra.Command {
 			return list(a, "features", fs, func() {
 				rows := make([][]string, 0, len(fs))
 				for _, f := range fs {
-					rows = append(rows, []string{f.GetName(), f.GetStage()})
+					rows = append(rows, []string{f.GetName(), f.GetStage(), dash(limitsOf(f)), dash(strings.Join(f.GetCertifications(), ", "))})
 				}
-				a.out.Table([]string{"FEATURE", "STAGE"}, rows)
+				a.out.Table([]string{"FEATURE", "STAGE", "LIMITS", "CERTIFICATIONS"}, rows)
 			})
 		})}
 }

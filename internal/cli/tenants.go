@@ -127,7 +127,7 @@ func (a *app) tenantsGet() *cobra.Command {
 
 func (a *app) tenantsUpdate() *cobra.Command {
 	var country, region string
-	c := &cobra.Command{Use: "update TENANT --country CC", Short: "Change a tenant's billing country", Args: cobra.ExactArgs(1),
+	c := &cobra.Command{Use: "update TENANT --country CC", Short: "Change a tenant's billing country, and re-contract it", Args: cobra.ExactArgs(1),
 		RunE: a.run(func(ctx context.Context, args []string) error {
 			cp, err := a.control()
 			if err != nil {
@@ -151,7 +151,14 @@ func (a *app) tenantsUpdate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.result(t, func() { a.showTenant(t) })
+			return a.result(t, func() {
+				a.showTenant(t)
+				if before, after := old.GetContractingEntity(), t.GetContractingEntity(); before != after {
+					a.err.Line("re-contracted: %s → %s", before, after)
+				} else {
+					a.err.Line("the contracting entity stays %s", after)
+				}
+			})
 		})}
 	c.Flags().StringVar(&country, "country", "", "new billing `country`")
 	c.Flags().StringVar(&region, "region", "", "always refused: a home `region` changes only by a move")
