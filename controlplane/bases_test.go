@@ -137,7 +137,7 @@ func TestFeaturesAndEntitiesAreWritten(t *testing.T) {
 	if !strings.Contains(string(gone.Raw), `"tenants":"1"`) {
 		t.Errorf("refusal: %s", gone.Raw)
 	}
-	spec := map[string]any{"stage": "ga", "limits": []any{map[string]any{"code": "CALLS_PER_SECOND", "value": 50}}, "certifications": []any{"SOC-2", "ISO-27001"}}
+	spec := map[string]any{"stage": "ga", "limits": []any{map[string]any{"code": "CALLS_PER_SECOND", "amount": 50}}, "certifications": []any{"SOC-2", "ISO-27001"}}
 	now := c.want(c.do(0, "PUT", "/v1/regions/ie1/features/voice", spec, tag), 200, "")
 	if now.Body["certifications"].([]any)[0] != "ISO-27001" || now.Header.Get("ETag") == f.Header.Get("ETag") {
 		t.Errorf("feature: %s", now.Raw)

@@ -39,7 +39,7 @@ func (s catalogueService) PutFeature(ctx context.Context, req *controlv1.PutFeat
 		}
 		p := store.PutFeature{Feature: store.Feature{Region: region, Name: req.GetFeature(), Stage: spec.GetStage(), Certifications: spec.GetCertifications()}}
 		for _, l := range spec.GetLimits() {
-			p.Feature.Limits = append(p.Feature.Limits, store.FeatureLimit{Code: l.GetCode(), Value: l.GetValue()})
+			p.Feature.Limits = append(p.Feature.Limits, store.FeatureLimit{Code: l.GetCode(), Value: l.GetAmount()})
 		}
 		p.IfMatch, err = optionalIfMatch(ctx)
 		return p, err
@@ -101,7 +101,7 @@ func createdIf(ctx context.Context, added bool, etag string) error {
 func featureOf(f store.Feature) *controlv1.Feature {
 	out := &controlv1.Feature{Name: f.Name, Stage: f.Stage, Certifications: f.Certifications, Etag: f.ETag}
 	for _, l := range f.Limits {
-		out.Limits = append(out.Limits, &controlv1.FeatureLimit{Code: l.Code, Value: l.Value})
+		out.Limits = append(out.Limits, &controlv1.FeatureLimit{Code: l.Code, Amount: l.Value})
 	}
 	return out
 }

@@ -87,7 +87,7 @@ certifications that are left out are removed.`,
 				if err != nil {
 					return usagef("--limit must be CODE=NUMBER, e.g. CALLS_PER_SECOND=50")
 				}
-				spec.Limits = append(spec.Limits, &controlv1.FeatureLimit{Code: code, Value: n})
+				spec.Limits = append(spec.Limits, &controlv1.FeatureLimit{Code: code, Amount: n})
 			}
 			fs, err := cp.Features(ctx, args[0])
 			if err != nil {
@@ -117,7 +117,7 @@ certifications that are left out are removed.`,
 func limitsOf(f *controlv1.Feature) string {
 	var out []string
 	for _, l := range f.GetLimits() {
-		out = append(out, l.GetCode()+"="+strconv.FormatUint(l.GetValue(), 10))
+		out = append(out, l.GetCode()+"="+strconv.FormatUint(l.GetAmount(), 10))
 	}
 	return strings.Join(out, ", ")
 }

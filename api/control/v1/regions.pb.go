@@ -409,7 +409,7 @@ type FeatureLimit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Code  string                 `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
 	// Below 2^53; a number in JSON.
-	Value         uint64 `protobuf:"varint,2,opt,name=value,proto3" json:"value,omitempty"`
+	Amount        uint64 `protobuf:"varint,2,opt,name=amount,proto3" json:"amount,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -451,9 +451,9 @@ func (x *FeatureLimit) GetCode() string {
 	return ""
 }
 
-func (x *FeatureLimit) GetValue() uint64 {
+func (x *FeatureLimit) GetAmount() uint64 {
 	if x != nil {
-		return x.Value
+		return x.Amount
 	}
 	return 0
 }
@@ -1942,10 +1942,10 @@ const file_control_v1_regions_proto_rawDesc = "" +
 	"\x05stage\x18\x02 \x01(\tR\x05stage\x129\n" +
 	"\x06limits\x18\x03 \x03(\v2!.domicile.control.v1.FeatureLimitR\x06limits\x12&\n" +
 	"\x0ecertifications\x18\x04 \x03(\tR\x0ecertifications\x12\x12\n" +
-	"\x04etag\x18\x05 \x01(\tR\x04etag\"n\n" +
+	"\x04etag\x18\x05 \x01(\tR\x04etag\"p\n" +
 	"\fFeatureLimit\x121\n" +
-	"\x04code\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[A-Z][A-Z0-9_]{1,40}$R\x04code\x12+\n" +
-	"\x05value\x18\x02 \x01(\x04B\x15\x92A\x04\x9a\x02\x01\x03\xbaH\v2\t\x10\x80\x80\x80\x80\x80\x80\x80\x10R\x05value\"\xb2\x01\n" +
+	"\x04code\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[A-Z][A-Z0-9_]{1,40}$R\x04code\x12-\n" +
+	"\x06amount\x18\x02 \x01(\x04B\x15\x92A\x04\x9a\x02\x01\x03\xbaH\v2\t\x10\x80\x80\x80\x80\x80\x80\x80\x10R\x06amount\"\xb2\x01\n" +
 	"\x13ListFeaturesRequest\x123\n" +
 	"\x06region\x18\x01 \x01(\tB\x1b\xbaH\x18r\x162\x14^[a-z]{2}[0-9]{1,2}$R\x06region\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
