@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -36,6 +37,7 @@ type cluster struct {
 	configs []controlplane.Config
 	planes  []*controlplane.Plane // nil while stopped
 	timing  controlplane.Timing
+	log     *slog.Logger // of all voters; nil discards
 }
 
 const (
@@ -125,7 +127,7 @@ func (c *cluster) issue(dir string, region policy.RegionID, role mtls.Role) mtls
 
 func (c *cluster) start(i int) {
 	c.t.Helper()
-	var log *slog.Logger
+	log := c.log
 	if testing.Verbose() && os.Getenv("DOMICILE_TEST_LOG") != "" {
 		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
@@ -302,4 +304,14 @@ func mustID(t testing.TB, kind policy.IDKind) string {
 		t.Fatal(err)
 	}
 	return id
+}
+
+// roots are the cluster's authorities.
+func (c *cluster) roots() *x509.CertPool {
+	c.t.Helper()
+	roots, err := mtls.LoadRoots(c.configs[0].TLS.CA)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return roots
 }

@@ -167,12 +167,11 @@ func admit(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// admitURL refuses what two readers of a URL could read differently: escaped
-// slashes, bytes that are no text, parameters that are malformed, unknown or
-// given twice.
+// admitURL refuses what two readers of a URL could read differently: a path with
+// any escape (ids and verbs need none, and whoever filters paths before us may
+// not undo them), parameters that are malformed, unknown or given twice.
 func admitURL(r *http.Request) error {
-	raw := strings.ToLower(r.URL.RawPath)
-	if !utf8.ValidString(r.URL.Path) || strings.Contains(raw, "%2f") || strings.Contains(raw, "%5c") {
+	if strings.Contains(r.URL.EscapedPath(), "%") {
 		return policy.Errorf(policy.NotFound, "no such path; the OpenAPI document at /openapi.json lists all")
 	}
 	given, err := url.ParseQuery(r.URL.RawQuery)
