@@ -96,13 +96,13 @@ func Decide(set *Set, top *Topology, q Request) Decision {
 	if q.Op == Export && q.Now.IsZero() {
 		d.note(RuleInvalidRequest) // without a time every expiry would seem to lie ahead
 	}
-	d.tenantAndRegion(r, top, q)
-	d.conditions(r, q)
+	d.tenantAndRegion(&r, top, q)
+	d.conditions(&r, q)
 	var to Recipient
 	if q.Op == Export {
-		to = d.export(r, top, q)
+		to = d.export(&r, top, q)
 	} else {
-		d.locality(r, top, q)
+		d.locality(&r, top, q)
 	}
 	if d.denied {
 		return d

@@ -1,18 +1,22 @@
 package policy
 
 import (
-	"hash/maphash"
 	"time"
 )
 
 // Rules is a tenant's policy compiled flat, so that a decision neither
 // allocates nor looks anything up in a map. It is immutable.
 type Rules struct {
-	Tenant       TenantID
+	Tenant   TenantID
+	Revision uint64
+	*Terms
+}
+
+// Terms is what tenants of equal policies have in common. It is immutable.
+type Terms struct {
 	Home         RegionID
 	Boundary     Boundary
 	HomeEpoch    uint64
-	Revision     uint64
 	State        TenantState
 	MaxStaleness time.Duration
 	MinAttest    Attestation
@@ -24,36 +28,36 @@ type Rules struct {
 
 // Compile flattens a policy. The policy must have passed Validate.
 func Compile(p *ResidencyPolicy, state TenantState) *Rules {
-	r := &Rules{
-		Tenant: p.Tenant, Home: p.HomeRegion, Boundary: p.Boundary, HomeEpoch: p.HomeEpoch,
-		Revision: p.Revision, State: state, MaxStaleness: p.MaxStaleness.Duration(), MinAttest: p.MinAttestation,
+	t := &Terms{
+		Home: p.HomeRegion, Boundary: p.Boundary, HomeEpoch: p.HomeEpoch,
+		State: state, MaxStaleness: p.MaxStaleness.Duration(), MinAttest: p.MinAttestation,
 	}
 	for c, rule := range p.Classes {
 		if c.Valid() {
-			r.modes[c] = rule.Mode
+			t.modes[c] = rule.Mode
 		}
 	}
 	for e, rule := range p.Egress {
 		if e > 0 && e < numEgressClasses {
-			r.egress[e] = rule
+			t.egress[e] = rule
 		}
 	}
 	for c, purposes := range p.Consent {
 		if c.Valid() {
-			r.consent[c] = len(purposes) > 0
+			t.consent[c] = len(purposes) > 0
 		}
 	}
 	if !p.Recipients.DenyAll {
-		r.recipients = append(r.recipients, p.Recipients.List...)
+		t.recipients = append(t.recipients, p.Recipients.List...)
 	}
-	return r
+	return &Rules{Tenant: p.Tenant, Revision: p.Revision, Terms: t}
 }
 
 // Recipients lists who may receive exports.
-func (r *Rules) Recipients() []Recipient { return r.recipients }
+func (r *Terms) Recipients() []Recipient { return r.recipients }
 
 // Egress gives the rule of one egress class.
-func (r *Rules) Egress(c EgressClass) EgressRule {
+func (r *Terms) Egress(c EgressClass) EgressRule {
 	if c == 0 || c >= numEgressClasses {
 		return EgressRule{Effect: Deny}
 	}
@@ -69,7 +73,7 @@ func (r *Rules) basis(c EgressClass) string {
 	return rule.Basis
 }
 
-func (r *Rules) recipient(id RecipientID) (Recipient, bool) {
+func (r *Terms) recipient(id RecipientID) (Recipient, bool) {
 	for _, x := range r.recipients {
 		if x.ID == id {
 			return x, true
@@ -78,56 +82,88 @@ func (r *Rules) recipient(id RecipientID) (Recipient, bool) {
 	return Recipient{}, false
 }
 
-const setShards = 4096
-
-var setSeed = maphash.MakeSeed()
-
-// Set is an immutable collection of compiled rules, sharded so that With copies
-// little. The zero Set is empty and ready.
+// Set is an immutable collection of compiled rules. The zero Set is empty and
+// ready. Tenants of equal policies may share their terms, which is what keeps a
+// million of them small.
 type Set struct {
 	revision uint64
-	shards   [setShards]map[TenantID]*Rules
+	table    Table[entry]
+}
+
+// entry is what is a tenant's own of its rules.
+type entry struct {
+	terms    *Terms
+	revision uint64
 }
 
 // Revision of the bundle that the set was made from.
 func (s *Set) Revision() uint64 { return s.revision }
 
-// Rules finds a tenant's rules.
-func (s *Set) Rules(id TenantID) (*Rules, bool) {
+// Rules finds a tenant's rules. What is no tenant id has none.
+func (s *Set) Rules(id TenantID) (Rules, bool) {
 	if s == nil {
-		return nil, false
+		return Rules{}, false
 	}
-	r, ok := s.shards[shardOf(id)][id]
-	return r, ok
+	b, ok := KindTenant.Bits(string(id))
+	if !ok {
+		return Rules{}, false
+	}
+	e := s.table.Get(b)
+	if e == nil {
+		return Rules{}, false
+	}
+	return Rules{Tenant: id, Revision: e.revision, Terms: e.terms}, true
 }
+
+// At is the same set as of a later revision.
+func (s *Set) At(revision uint64) *Set {
+	if s == nil {
+		return &Set{revision: revision}
+	}
+	return &Set{revision: revision, table: s.table}
+}
+
+// Len counts tenants.
+func (s *Set) Len() int { return s.table.Len() }
 
 // With returns a copy at revision in which changed rules replace or add, and
-// removed tenants are gone. Only touched shards are copied.
+// removed tenants are gone.
 func (s *Set) With(revision uint64, changed []*Rules, removed []TenantID) *Set {
-	next := &Set{}
-	if s != nil {
-		*next = *s
-	}
-	next.revision = revision
-	own := map[uint64]bool{}
-	shard := func(id TenantID) map[TenantID]*Rules {
-		i := shardOf(id)
-		if !own[i] {
-			fresh := make(map[TenantID]*Rules, len(next.shards[i])+1)
-			for k, v := range next.shards[i] {
-				fresh[k] = v
-			}
-			next.shards[i], own[i] = fresh, true
-		}
-		return next.shards[i]
-	}
+	x := s.Edit()
 	for _, id := range removed {
-		delete(shard(id), id)
+		x.Remove(id)
 	}
 	for _, r := range changed {
-		shard(r.Tenant)[r.Tenant] = r
+		x.Put(*r)
 	}
-	return next
+	return x.Set(revision)
 }
 
-func shardOf(id TenantID) uint64 { return maphash.String(setSeed, string(id)) % setShards }
+// SetEdit changes a copy of a set. It is not safe for concurrent use.
+type SetEdit struct{ table *TableEdit[entry] }
+
+// Edit begins a copy; s may be nil.
+func (s *Set) Edit() *SetEdit {
+	if s == nil {
+		s = &Set{}
+	}
+	return &SetEdit{s.table.Edit()}
+}
+
+// Put adds or replaces a tenant's rules; rules of what is no tenant id are
+// passed over, because nobody could ask for them.
+func (x *SetEdit) Put(r Rules) {
+	if b, ok := KindTenant.Bits(string(r.Tenant)); ok {
+		x.table.Put(b, entry{r.Terms, r.Revision})
+	}
+}
+
+// Remove takes a tenant's rules out.
+func (x *SetEdit) Remove(id TenantID) {
+	if b, ok := KindTenant.Bits(string(id)); ok {
+		x.table.Delete(b)
+	}
+}
+
+// Set ends the edit, which must not be used again.
+func (x *SetEdit) Set(revision uint64) *Set { return &Set{revision: revision, table: x.table.Table()} }

@@ -36,6 +36,18 @@ func TestSetsAreImmutable(t *testing.T) {
 	if _, ok := empty.Rules(tenantN(1)); ok {
 		t.Error("the empty set holds something")
 	}
+	if first.Len() != 2 || second.Len() != 2 {
+		t.Errorf("%d and %d tenants", first.Len(), second.Len())
+	}
+	if later := second.At(9); later.Revision() != 9 || later.Len() != 2 || second.Revision() != 2 {
+		t.Error("a set at a later revision")
+	}
+	odd := rulesOf(1, ireland)
+	odd.Tenant = "TN1" // no tenant's id: nobody can ask for it
+	third := second.With(3, []*Rules{odd}, []TenantID{"TN2"})
+	if _, ok := third.Rules("TN1"); ok || third.Len() != 2 {
+		t.Error("what is no tenant id has rules")
+	}
 }
 
 func TestCompiledRules(t *testing.T) {

@@ -149,10 +149,11 @@ func (e *Exporter) lanes() (out []Lane) {
 		return nil
 	}
 	for t := range view.Tenants() {
-		if t.Home != e.o.Region || t.Policy == nil || t.Policy.Recipients.DenyAll {
+		rules, ok := view.Set.Rules(t.ID)
+		if !ok || t.Home != e.o.Region {
 			continue
 		}
-		for _, r := range t.Policy.Recipients.List {
+		for _, r := range rules.Recipients() {
 			out = append(out, Lane{Tenant: t.ID, Recipient: r})
 		}
 	}

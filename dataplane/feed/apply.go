@@ -1,6 +1,8 @@
 package feed
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"slices"
 
@@ -45,6 +47,7 @@ type replica struct {
 	signing []policy.TenantID // by configuration
 	floor   uint64            // no bundle below it is taken (invariant 35)
 	good    *state            // nil before the first
+	kinds   *kinds
 
 	open *snapshot // parts that arrived, nil between snapshots
 }
@@ -53,16 +56,8 @@ type replica struct {
 type snapshot struct {
 	revision uint64
 	next     uint32
-	rows     []policy.Row // of RowKey "": replaced or removed by a later part
-	at       map[string]int
+	edit     *edit
 	state    bundle.State
-}
-
-func (o *snapshot) forget(key string) {
-	if i, held := o.at[key]; held {
-		o.rows[i] = policy.Row{}
-		delete(o.at, key)
-	}
 }
 
 // step is what one push came to. It changes nothing until commit.
@@ -104,26 +99,15 @@ func (r *replica) commit(s step) {
 func (r *replica) takePart(p *controlv1.Push, part *controlv1.SnapshotPart) (step, *refusal) {
 	first := part.GetNumber() == 0
 	if first {
-		r.open = &snapshot{revision: p.GetRevision(), at: map[string]int{}}
+		r.open = &snapshot{revision: p.GetRevision(), edit: r.edit(&View{})}
 	}
 	o := r.open
 	if o == nil || part.GetNumber() != o.next || p.GetRevision() < o.revision {
 		return step{}, refuse(badRow, "part %d of a snapshot at revision %d came out of order", part.GetNumber(), p.GetRevision())
 	}
 	o.next, o.revision = o.next+1, p.GetRevision()
-	rows, refused := decode(part.GetRows())
-	if refused != nil {
+	if refused := o.put(r.good, part); refused != nil {
 		return step{}, refused
-	}
-	for _, key := range part.GetRemoved() {
-		o.forget(key)
-		o.state.Remove(key)
-	}
-	for i, row := range rows {
-		o.forget(row.RowKey()) // a later part says what changed while the earlier were on their way
-		o.at[row.RowKey()] = len(o.rows)
-		o.rows = append(o.rows, row)
-		o.state.Put(row.RowKey(), part.GetRows()[i])
 	}
 	if !part.GetLast() {
 		return step{first: first}, nil
@@ -135,15 +119,11 @@ func (r *replica) takePart(p *controlv1.Push, part *controlv1.SnapshotPart) (ste
 	if o.state.Hash() != st.StateHash {
 		return step{}, refuse(badHash, "the rows of the snapshot at revision %d are not those that were signed", st.Revision)
 	}
-	o.rows = slices.DeleteFunc(o.rows, func(r policy.Row) bool { return r.RowKey() == "" })
-	v, err := NewView(st.Revision, o.rows)
+	v, err := o.edit.finish(st.Revision)
 	if err != nil {
 		return step{}, refuse(badRow, "snapshot at revision %d: %w", st.Revision, err)
 	}
-	if err := checkPolicies(v.Topology, o.rows); err != nil {
-		return step{}, refuse(badRow, "snapshot at revision %d: %w", st.Revision, err)
-	}
-	if err := r.trusted(v, o.rows, r.everyTenant()); err != nil {
+	if err := r.trusted(v, o.edit.checks, r.everyTenant()); err != nil {
 		return step{}, refuse(badSignature, "snapshot at revision %d: %w", st.Revision, err)
 	}
 	return step{next: &state{view: v, rows: &o.state, hash: st.StateHash}, first: first, statement: st, sealed: true}, nil
@@ -158,28 +138,22 @@ func (r *replica) takeDelta(p *controlv1.Push, d *controlv1.Delta) (step, *refus
 	if d.GetFromRevision() != have || st.Revision <= have {
 		return step{}, refuse(gap, "a delta from revision %d to %d does not follow revision %d", d.GetFromRevision(), st.Revision, have)
 	}
-	rows, refused := decode(d.GetRows())
-	if refused != nil {
-		return step{}, refused
-	}
-	next := r.good.rows.Clone()
+	next, e := r.good.rows.Clone(), r.edit(r.good.view)
 	for _, key := range d.GetRemoved() {
 		next.Remove(key)
+		e.remove(key) // one that is absent came and went between two revisions
 	}
-	for i, row := range rows {
-		next.Put(row.RowKey(), d.GetRows()[i])
+	if refused := e.putAll(d.GetRows(), next); refused != nil {
+		return step{}, refused
 	}
 	if next.Hash() != st.StateHash {
 		return step{}, refuse(badHash, "the bundle after the delta to revision %d is not the one that was signed", st.Revision)
 	}
-	v, err := r.good.view.With(st.Revision, rows, d.GetRemoved())
+	v, err := e.finish(st.Revision)
 	if err != nil {
 		return step{}, refuse(badRow, "delta to revision %d: %w", st.Revision, err)
 	}
-	if err := checkPolicies(v.Topology, rows); err != nil {
-		return step{}, refuse(badRow, "delta to revision %d: %w", st.Revision, err)
-	}
-	if err := r.trusted(v, rows, d.GetRemoved()); err != nil {
+	if err := r.trusted(v, e.checks, d.GetRemoved()); err != nil {
 		return step{}, refuse(badSignature, "delta to revision %d: %w", st.Revision, err)
 	}
 	return step{next: &state{view: v, rows: next, hash: st.StateHash}, statement: st, sealed: true}, nil
@@ -197,11 +171,7 @@ func (r *replica) takeRenewal(p *controlv1.Push) (step, *refusal) {
 	}
 	s := step{statement: st, sealed: true}
 	if st.Revision > r.good.view.Revision {
-		v, err := r.good.view.With(st.Revision, nil, nil)
-		if err != nil {
-			return step{}, refuse(badRow, "renewal at revision %d: %w", st.Revision, err)
-		}
-		s.next = &state{view: v, rows: r.good.rows, hash: r.good.hash}
+		s.next = &state{view: r.good.view.at(st.Revision), rows: r.good.rows, hash: r.good.hash}
 	}
 	return s, nil
 }
@@ -218,34 +188,71 @@ func (r *replica) verify(p *controlv1.Push) (bundle.Statement, *refusal) {
 	return st, nil
 }
 
-// checkPolicies holds every policy of the rows against the same rules as the
-// control plane does before it stores one, so that neither its mistake nor a
-// stolen quorum makes this node act on what no owner could have written.
-func checkPolicies(top *policy.Topology, rows []policy.Row) error {
-	for _, r := range rows {
-		if r.Tenant == nil || r.Tenant.Policy == nil {
-			continue
-		}
-		if bad := r.Tenant.Policy.Validate(top); len(bad) > 0 {
-			return fmt.Errorf("the policy of tenant %s is not valid: %s %s", r.Tenant.ID, bad[0].Field, bad[0].Message)
-		}
+// edit begins a view. Rows of tenants that sign, or must, are seen whole.
+func (r *replica) edit(from *View) *edit {
+	if r.kinds == nil {
+		r.kinds = newKinds()
 	}
-	return nil
+	e := newEdit(from, r.kinds)
+	e.strict = true
+	e.whole = func(id policy.TenantID) bool {
+		return slices.Contains(r.signing, id) || r.had(policy.Row{Tenant: &policy.TenantRow{ID: id}}.RowKey()) != nil
+	}
+	return e
 }
 
-// decode reads the rows of one push.
-func decode(raw [][]byte) ([]policy.Row, *refusal) {
-	size := 0
-	rows := make([]policy.Row, 0, len(raw))
-	for _, body := range raw {
-		if size += len(body); size > bundle.MaxPartBytes {
-			return nil, refuse(badRow, "the rows of one push are more than %d bytes", bundle.MaxPartBytes)
-		}
-		row, err := bundle.Decode(body)
-		if err != nil {
-			return nil, &refusal{reason: badRow, err: err}
-		}
-		rows = append(rows, row)
+// put takes one part in. Later parts say what changed while the earlier ones
+// were on their way. A row that the good bundle has as well is taken over from
+// it: it was checked, and its memory is shared.
+func (o *snapshot) put(good *state, part *controlv1.SnapshotPart) *refusal {
+	for _, key := range part.GetRemoved() {
+		o.edit.remove(key)
+		o.state.Remove(key)
 	}
-	return rows, nil
+	if good == nil {
+		return o.edit.putAll(part.GetRows(), &o.state)
+	}
+	fresh := make([][]byte, 0, len(part.GetRows()))
+	for _, body := range part.GetRows() {
+		id, ok := tenantOf(body)
+		key := "t/" + string(id)
+		had, same := good.rows.RowHash(key)
+		if sum := sha256.Sum256(body); ok && same && had == sum && o.edit.copyTenant(good.view, id) {
+			o.state.PutHash(key, sum)
+			continue
+		}
+		fresh = append(fresh, body)
+	}
+	return o.edit.putAll(fresh, &o.state)
+}
+
+// tenantOf reads the id from a tenant's row; false for anything else.
+func tenantOf(body []byte) (policy.TenantID, bool) {
+	rest, ok := bytes.CutPrefix(body, tenantPrefix)
+	if !ok || len(rest) < 35 || rest[34] != '"' {
+		return "", false
+	}
+	return policy.TenantID(rest[:34]), true
+}
+
+var tenantPrefix = fmt.Appendf(nil, `{"format":%d,"tenant":{"id":"`, policy.FormatVersion)
+
+// putAll takes the rows of one push in; none may stand twice.
+func (e *edit) putAll(rows [][]byte, state *bundle.State) *refusal {
+	size, seen := 0, make(map[string]bool, len(rows))
+	for _, body := range rows {
+		if size += len(body); size > bundle.MaxPartBytes {
+			return refuse(badRow, "the rows of one push are more than %d bytes", bundle.MaxPartBytes)
+		}
+		key, err := e.putBody(body)
+		if err != nil {
+			return &refusal{reason: badRow, err: err}
+		}
+		if seen[key] {
+			return refuse(badRow, "row %.80q stands twice in a push", key)
+		}
+		seen[key] = true
+		state.Put(key, body)
+	}
+	return nil
 }

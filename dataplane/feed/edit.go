@@ -1,25 +1,37 @@
 package feed
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 
+	"github.com/domicile-io/domicile/api/bundle"
 	"github.com/domicile-io/domicile/policy"
 )
 
 // edit builds the next view from rows.
 type edit struct {
-	next View
+	next   View
+	kinds  *kinds
+	strict bool                       // rows came from outside: their policies are checked
+	whole  func(policy.TenantID) bool // tenants whose rows are checked whole; nil: none
 
-	rows  writer[policy.Row]
-	keys  writer[policy.APIKey]
-	slugs writer[policy.TenantID]
+	rows    writer[policy.Row]
+	set     *policy.SetEdit
+	tenants *policy.TableEdit[tenant]
+	keys    *policy.TableEdit[apiKey]
+	signed  *policy.TableEdit[*policy.TenantRow] // nil: unchanged
 
-	compiled []*policy.Rules
-	gone     []policy.TenantID
-	regions  bool // a region or transfer basis changed
+	topology bool         // a region or transfer basis changed
+	used     []*kind      // of changed rows
+	checks   []policy.Row // of those that trusted must see
 }
 
-// current finds a row as edited so far.
+func newEdit(from *View, k *kinds) *edit {
+	return &edit{next: *from, kinds: k, set: from.Set.Edit(), tenants: from.tenants.Edit(), keys: from.keys.Edit()}
+}
+
+// current finds a row as edited so far; tenants are not among them.
 func (e *edit) current(key string) (policy.Row, bool) {
 	if e.rows.used {
 		r, ok := e.rows.next[shardOf(key)][key]
@@ -30,6 +42,10 @@ func (e *edit) current(key string) (policy.Row, bool) {
 
 // remove takes a row and what it brought out again.
 func (e *edit) remove(key string) {
+	if id, ok := strings.CutPrefix(key, "t/"); ok {
+		e.removeTenant(policy.TenantID(id))
+		return
+	}
 	old, ok := e.current(key)
 	if !ok {
 		return
@@ -37,17 +53,45 @@ func (e *edit) remove(key string) {
 	delete(e.rows.at(e.next.rows, key), key)
 	switch {
 	case old.Region != nil, old.Basis != nil:
-		e.regions = true
-	case old.Tenant != nil:
-		e.dropKeys(old.Tenant.Keys)
-		slugs := e.slugs.at(e.next.slugs, string(old.Tenant.Slug))
-		if slugs[string(old.Tenant.Slug)] == old.Tenant.ID {
-			delete(slugs, string(old.Tenant.Slug))
-		}
-		e.gone = append(e.gone, old.Tenant.ID)
+		e.topology = true
 	case old.Pair != nil:
-		e.dropKeys(old.Pair.Keys)
+		for _, k := range old.Pair.Keys {
+			if b, ok := policy.KindKey.Bits(string(k.ID)); ok {
+				e.keys.Delete(b)
+			}
+		}
 	}
+}
+
+func (e *edit) removeTenant(id policy.TenantID) {
+	b, ok := policy.KindTenant.Bits(string(id))
+	if !ok {
+		return
+	}
+	old := e.tenants.Get(b)
+	if old == nil {
+		return
+	}
+	old.keyIDs(e.keys.Delete)
+	e.tenants.Delete(b)
+	e.set.Remove(id)
+	if e.isSigned(b) {
+		e.signing().Delete(b)
+	}
+}
+
+func (e *edit) isSigned(b policy.Bits) bool {
+	if e.signed != nil {
+		return e.signed.Get(b) != nil
+	}
+	return e.next.signed.Get(b) != nil
+}
+
+func (e *edit) signing() *policy.TableEdit[*policy.TenantRow] {
+	if e.signed == nil {
+		e.signed = e.next.signed.Edit()
+	}
+	return e.signed
 }
 
 // put adds a row or replaces the one with its key.
@@ -57,54 +101,146 @@ func (e *edit) put(r policy.Row) error {
 	}
 	key := r.RowKey()
 	e.remove(key)
+	if r.Tenant != nil {
+		k, err := e.kindOf(r.Tenant)
+		if err != nil {
+			return err
+		}
+		return e.putTenant(r.Tenant, k)
+	}
 	e.rows.at(e.next.rows, key)[key] = r
 	switch {
 	case r.Region != nil, r.Basis != nil:
-		e.regions = true
-	case r.Tenant != nil:
-		return e.putTenant(r.Tenant)
+		e.topology = true
 	case r.Pair != nil:
 		return e.addKeys(r.Pair.Keys)
 	}
 	return nil
 }
 
-func (e *edit) putTenant(t *policy.TenantRow) error {
-	slug := string(t.Slug)
-	slugs := e.slugs.at(e.next.slugs, slug)
-	if other, taken := slugs[slug]; taken && other != t.ID {
-		return fmt.Errorf("two tenants have one slug")
+// kindOf makes a kind; its policy must be such as an owner could have written.
+func (e *edit) kindOf(t *policy.TenantRow) (*kind, error) {
+	if e.strict && t.Policy != nil {
+		if err := validApart(t.Policy); err != nil {
+			return nil, fmt.Errorf("tenant %.40q: %w", t.ID, err)
+		}
 	}
-	slugs[slug] = t.ID
+	return kindOf(t), nil
+}
+
+// putTenant adds a tenant that is not there.
+func (e *edit) putTenant(t *policy.TenantRow, k *kind) error {
+	revision := uint64(0)
 	if t.Policy != nil {
-		e.compiled = append(e.compiled, policy.Compile(t.Policy, t.State))
+		revision = t.Policy.Revision
 	}
+	return e.putKind(t, k, revision)
+}
+
+func (e *edit) putKind(t *policy.TenantRow, k *kind, revision uint64) error {
+	b, ok := policy.KindTenant.Bits(string(t.ID))
+	if !ok {
+		return errors.New("a tenant's id is malformed")
+	}
+	text, slug, err := textOf(t.Slug, t.Keys)
+	if err != nil {
+		return fmt.Errorf("tenant %s: %w", t.ID, err)
+	}
+	e.tenants.Put(b, tenant{kind: k, text: text, slug: slug})
+	if k.terms != nil {
+		e.set.Put(policy.Rules{Tenant: t.ID, Revision: revision, Terms: k.terms})
+	}
+	if t.Signers != nil {
+		e.signing().Put(b, t)
+	}
+	e.used = append(e.used, k)
 	return e.addKeys(t.Keys)
+}
+
+// putBody is put for a row as it was shipped, and gives its key.
+func (e *edit) putBody(body []byte) (key string, err error) {
+	if w, ok := split(body); ok && (e.whole == nil || !e.whole(w.row.Tenant.ID)) {
+		if done, err := e.putSplit(&w); err != nil || done {
+			return w.row.RowKey(), err
+		}
+	}
+	r, err := bundle.Decode(body)
+	if err != nil {
+		return "", err
+	}
+	if r.Tenant == nil || r.Tenant.Signers != nil || (e.whole != nil && e.whole(r.Tenant.ID)) {
+		e.checks = append(e.checks, r)
+	}
+	return r.RowKey(), e.put(r)
+}
+
+// putSplit is put for a tenant's row whose policy is apart; false when the row
+// must be decoded whole.
+func (e *edit) putSplit(w *wireTenant) (done bool, err error) {
+	name, err := w.key()
+	if err != nil {
+		return false, err
+	}
+	k := e.kinds.find(name)
+	if k == nil {
+		if !w.whole() {
+			return false, nil
+		}
+		if err := checkRow(w.row); err != nil {
+			return false, err
+		}
+		if k, err = e.kindOf(w.row.Tenant); err != nil {
+			return false, err
+		}
+		e.kinds.keep(name, k)
+	}
+	e.removeTenant(w.row.Tenant.ID)
+	return true, e.putKind(w.row.Tenant, k, w.revision)
+}
+
+// copyTenant takes a tenant over from another view, in which its row is the same.
+func (e *edit) copyTenant(from *View, id policy.TenantID) bool {
+	b, ok := policy.KindTenant.Bits(string(id))
+	if !ok || from.signed.Get(b) != nil {
+		return false
+	}
+	t := from.tenants.Get(b)
+	if t == nil {
+		return false
+	}
+	e.removeTenant(id)
+	e.tenants.Put(b, *t)
+	if r, ok := from.Set.Rules(id); ok {
+		e.set.Put(r)
+	}
+	t.keyIDs(func(b policy.Bits) { e.keys.Put(b, *from.keys.Get(b)) })
+	return true
 }
 
 func (e *edit) addKeys(keys []policy.APIKey) error {
 	for _, k := range keys {
-		m := e.keys.at(e.next.keys, string(k.ID))
-		if _, twice := m[string(k.ID)]; twice {
+		id, key, err := apiKeyOf(k)
+		if err != nil {
+			return err
+		}
+		if e.keys.Get(id) != nil {
 			return fmt.Errorf("key %s stands twice", k.ID)
 		}
-		m[string(k.ID)] = k
+		e.keys.Put(id, key)
 	}
 	return nil
 }
 
-func (e *edit) dropKeys(keys []policy.APIKey) {
-	for _, k := range keys {
-		delete(e.keys.at(e.next.keys, string(k.ID)), string(k.ID))
-	}
-}
-
-// finish compiles the tables, the rules and, when it changed, the topology.
+// finish compiles the tables and, when it changed, the topology, in which every
+// changed policy must fit.
 func (e *edit) finish(revision uint64) (*View, error) {
 	v := e.next
-	v.rows, v.keys, v.slugs = e.rows.table(v.rows), e.keys.table(v.keys), e.slugs.table(v.slugs)
-	v.Set = v.Set.With(revision, e.compiled, e.gone)
-	if e.regions || v.Topology == nil {
+	v.Revision = revision
+	v.rows, v.Set, v.tenants, v.keys = e.rows.table(v.rows), e.set.Set(revision), e.tenants.Table(), e.keys.Table()
+	if e.signed != nil {
+		v.signed = e.signed.Table()
+	}
+	if e.topology || v.Topology == nil {
 		var regions []policy.Region
 		var bases []policy.TransferBasis
 		for _, r := range v.rows.all() {
@@ -120,6 +256,14 @@ func (e *edit) finish(revision uint64) (*View, error) {
 			return nil, err
 		}
 		v.Topology = top.WithBases(bases)
+	}
+	for _, k := range e.used {
+		if !e.strict {
+			break
+		}
+		if err := k.fitsIn(v.Topology); err != nil {
+			return nil, err
+		}
 	}
 	return &v, nil
 }

@@ -102,18 +102,32 @@ func FuzzRows(f *testing.F) {
 		f.Add(body, body)
 	}
 	f.Fuzz(func(t *testing.T, a, b []byte) {
-		rows, refused := decode([][]byte{a, b})
-		if refused != nil {
+		e := newEdit(&View{}, newKinds())
+		var state bundle.State
+		if refused := e.putAll([][]byte{a, b}, &state); refused != nil {
 			return
 		}
-		v, err := NewView(1, rows)
+		v, err := e.finish(1)
 		if err != nil {
 			return
 		}
-		for _, r := range rows {
-			if got, ok := v.rows.get(r.RowKey()); !ok || got.RowKey() != r.RowKey() {
-				t.Fatalf("row %q is not found", r.RowKey())
+		var rows []policy.Row
+		for _, body := range [][]byte{a, b} {
+			r, err := bundle.Decode(body)
+			if err != nil {
+				t.Fatalf("taken, though it does not decode: %v", err)
 			}
+			rows = append(rows, r)
+			if r.Tenant == nil {
+				if got, ok := v.rows.get(r.RowKey()); !ok || got.RowKey() != r.RowKey() {
+					t.Fatalf("row %q is not found", r.RowKey())
+				}
+			} else if got, ok := v.Tenant(r.Tenant.ID); !ok || got.Slug != r.Tenant.Slug || got.Home != r.Tenant.Home {
+				t.Fatalf("tenant %q is not found", r.RowKey())
+			}
+		}
+		if whole, err := NewView(1, rows); err != nil || whole.tenants.Len() != v.tenants.Len() || whole.Set.Len() != v.Set.Len() {
+			t.Fatalf("taken apart and whole differ: %v", err)
 		}
 		if _, err := v.With(2, nil, []string{rows[0].RowKey()}); err != nil {
 			t.Fatalf("removing a row: %v", err)

@@ -64,16 +64,24 @@ func (r *replica) hadBasis(id string) *policy.TransferBasis {
 	return nil
 }
 
-// had is the tenant's row in the last good bundle; nil without one.
+// had is the row of a tenant that signs in the last good bundle; nil without
+// one. Of the others nothing is held against what comes.
 func (r *replica) had(key string) *policy.TenantRow {
 	if r.good == nil {
 		return nil
 	}
-	row, _ := r.good.view.rows.get(key)
-	return row.Tenant
+	id, _ := strings.CutPrefix(key, "t/")
+	b, ok := policy.KindTenant.Bits(id)
+	if !ok {
+		return nil
+	}
+	if row := r.good.view.signed.Get(b); row != nil {
+		return *row
+	}
+	return nil
 }
 
-// everyTenant lists the rows of tenants and transfer bases in the last good bundle: a snapshot may
+// everyTenant lists the rows of tenants that sign and of transfer bases in the last good bundle: a snapshot may
 // leave out any of them.
 func (r *replica) everyTenant() (keys []string) {
 	if r.good == nil {
@@ -82,8 +90,8 @@ func (r *replica) everyTenant() (keys []string) {
 	for _, b := range r.good.view.Topology.Bases() {
 		keys = append(keys, policy.Row{Basis: &b}.RowKey())
 	}
-	for t := range r.good.view.Tenants() {
-		keys = append(keys, policy.Row{Tenant: t}.RowKey())
+	for _, t := range r.good.view.signed.All() {
+		keys = append(keys, policy.Row{Tenant: *t}.RowKey())
 	}
 	return keys
 }

@@ -124,7 +124,7 @@ func TestCompromisedVoterCannotWidenWhatATenantSigned(t *testing.T) {
 			if f.Current() != good {
 				t.Error("the forged bundle is served")
 			}
-			row, _ := f.Current().Tenant(tenantID(0))
+			row := signedRow(f)
 			if row.Home != "ie1" || row.Policy.Classes[policy.CallRecord].Mode != policy.Sealed {
 				t.Errorf("the tenant's rule is %v at %s", row.Policy.Classes[policy.CallRecord].Mode, row.Home)
 			}
@@ -159,7 +159,7 @@ func TestSignedPolicyIsTaken(t *testing.T) {
 	other := tenantRow(1, "ie1")
 	widen(other.Tenant.Policy)
 	acked(t, s.push(t, b.delta([]string{"t/" + string(tenantID(2))}, other)), 4)
-	if row, _ := f.Current().Tenant(tenantID(0)); row.Policy.Classes[policy.CallRecord].Mode != policy.Restricted {
+	if row := signedRow(f); row.Policy.Classes[policy.CallRecord].Mode != policy.Restricted {
 		t.Error("the signed policy is not in force")
 	}
 }
@@ -235,4 +235,10 @@ func TestBasisIsReinstatedByTheRoot(t *testing.T) {
 	if rule := f.Current().Topology.BasisRefusal("SCC", time.Now()); rule != 0 {
 		t.Errorf("after the grant: %v", rule)
 	}
+}
+
+// signedRow is the row of tenant 0, which signs.
+func signedRow(f *Feed) *policy.TenantRow {
+	id, _ := policy.KindTenant.Bits(string(tenantID(0)))
+	return *f.Current().signed.Get(id)
 }

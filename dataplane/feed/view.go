@@ -11,14 +11,29 @@ import (
 
 // View is one bundle, ready to be asked. It is immutable; nothing that it
 // returns may be changed.
+//
+// It is made for a million tenants of which most have equal policies: what they
+// have in common is kept once (kind), and each takes its id, its slug, its keys'
+// hashes and a pointer.
 type View struct {
 	Revision uint64
 	Set      *policy.Set      // compiled rules of tenants homed here
 	Topology *policy.Topology // every region and transfer basis
 
-	rows  table[policy.Row]      // by row key
-	keys  table[policy.APIKey]   // by key id
-	slugs table[policy.TenantID] // by slug
+	rows    table[policy.Row]               // of every kind but tenants, by row key
+	tenants policy.Table[tenant]            // by the bits of their ids
+	keys    policy.Table[apiKey]            // by the bits of their ids
+	signed  policy.Table[*policy.TenantRow] // whole rows of tenants that sign
+}
+
+// Tenant is a tenant as a node needs it once its policy is compiled.
+type Tenant struct {
+	ID        policy.TenantID
+	Slug      policy.Slug
+	State     policy.TenantState
+	Home      policy.RegionID
+	HomeEpoch uint64
+	HomeURL   string // where it went, when that is known
 }
 
 // NewView makes a view of whole bundle rows.
@@ -27,16 +42,30 @@ func NewView(revision uint64, rows []policy.Row) (*View, error) {
 }
 
 // Tenant finds a tenant that is homed here or moved away from here.
-func (v *View) Tenant(id policy.TenantID) (*policy.TenantRow, bool) {
-	r, ok := v.rows.get("t/" + string(id))
-	return r.Tenant, ok
+func (v *View) Tenant(id policy.TenantID) (Tenant, bool) {
+	b, ok := policy.KindTenant.Bits(string(id))
+	if !ok {
+		return Tenant{}, false
+	}
+	t := v.tenants.Get(b)
+	if t == nil {
+		return Tenant{}, false
+	}
+	return t.named(id), true
 }
 
-// Slug finds a tenant by its slug. Use it only after authentication.
-func (v *View) Slug(s policy.Slug) (policy.TenantID, bool) { return v.slugs.get(string(s)) }
-
 // Key finds an API key: a tenant's or, with role recipient, an inbound pair's.
-func (v *View) Key(id policy.KeyID) (policy.APIKey, bool) { return v.keys.get(string(id)) }
+func (v *View) Key(id policy.KeyID) (policy.APIKey, bool) {
+	b, ok := policy.KindKey.Bits(string(id))
+	if !ok {
+		return policy.APIKey{}, false
+	}
+	k := v.keys.Get(b)
+	if k == nil {
+		return policy.APIKey{}, false
+	}
+	return k.named(id), true
+}
 
 // Pair finds the inbound pair of a sender and a recipient.
 func (v *View) Pair(t policy.TenantID, r policy.RecipientID) (*policy.InboundPair, bool) {
@@ -52,10 +81,10 @@ func (v *View) Features(r policy.RegionID) *policy.RegionFeatures {
 }
 
 // Tenants yields every tenant, in no order.
-func (v *View) Tenants() iter.Seq[*policy.TenantRow] {
-	return func(yield func(*policy.TenantRow) bool) {
-		for _, r := range v.rows.all() {
-			if r.Tenant != nil && !yield(r.Tenant) {
+func (v *View) Tenants() iter.Seq[Tenant] {
+	return func(yield func(Tenant) bool) {
+		for id, t := range v.tenants.All() {
+			if !yield(t.named(policy.TenantID(policy.KindTenant.Of(id)))) {
 				return
 			}
 		}
@@ -76,8 +105,7 @@ func (v *View) Pairs() iter.Seq[*policy.InboundPair] {
 // With gives the view at a later revision, in which rows replace or add and
 // removed row keys are gone. It shares what did not change.
 func (v *View) With(revision uint64, rows []policy.Row, removed []string) (*View, error) {
-	e := edit{next: *v}
-	e.next.Revision = revision
+	e := newEdit(v, newKinds())
 	for _, key := range removed {
 		e.remove(key) // one that is absent came and went between two revisions
 	}
@@ -93,6 +121,13 @@ func (v *View) With(revision uint64, rows []policy.Row, removed []string) (*View
 		}
 	}
 	return e.finish(revision)
+}
+
+// at is the view at a later revision, at which nothing of it changed.
+func (v *View) at(revision uint64) *View {
+	next := *v
+	next.Revision, next.Set = revision, v.Set.At(revision)
+	return &next
 }
 
 const shards = 1024

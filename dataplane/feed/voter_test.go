@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -50,7 +51,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-func newSigner(t *testing.T) (*bundle.Signer, ed25519.PublicKey) {
+func newSigner(t testing.TB) (*bundle.Signer, ed25519.PublicKey) {
 	t.Helper()
 	pub, root, err := ed25519.GenerateKey(nil)
 	if err != nil {
@@ -225,7 +226,7 @@ func tenantRow(i int, home policy.RegionID) policy.Row {
 	if home == "ie1" {
 		p := policy.DefaultPolicy(t.ID, region("ie1", "eu"), "IE-LTD")
 		t.Policy = &p
-		t.Keys = []policy.APIKey{{ID: policy.KeyID(fmt.Sprintf("SK%032x", i)), Tenant: t.ID, Region: home, Role: policy.RoleAdmin, SecretSHA256: "00", HomeEpoch: 1}}
+		t.Keys = []policy.APIKey{{ID: policy.KeyID(fmt.Sprintf("SK%032x", i)), Tenant: t.ID, Region: home, Role: policy.RoleAdmin, SecretSHA256: strings.Repeat("00", 32), HomeEpoch: 1}}
 	}
 	return policy.Row{Tenant: &t}
 }

@@ -145,7 +145,7 @@ func (g *Gate) WrongRegion(to policy.RegionID) *policy.Error {
 	return wrongRegion(g.o.Region, to, g.baseURL(g.o.Feed.Current(), to))
 }
 
-func (g *Gate) moved(row *policy.TenantRow) *policy.Error {
+func (g *Gate) moved(row feed.Tenant) *policy.Error {
 	url := row.HomeURL
 	if url == "" {
 		url = g.baseURL(g.o.Feed.Current(), row.Home)
