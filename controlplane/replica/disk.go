@@ -4,14 +4,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
-	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/hashicorp/raft"
-	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
-	"go.etcd.io/bbolt"
+
+	"github.com/domicile-io/domicile/controlplane/journal"
 )
 
 // disk is the Raft log and vote. The first write that fails, or hangs, ends
@@ -19,18 +17,31 @@ import (
 // leader with a hung disk would hold up the cluster while its heartbeats look
 // well.
 type disk struct {
-	*raftboltdb.BoltStore
+	*votes
+	log   *journal.Journal
 	limit time.Duration
 	fatal func(error)
 }
 
-func openDisk(path string, limit time.Duration, fatal func(error)) (*disk, error) {
-	db, err := raftboltdb.New(raftboltdb.Options{Path: path, MsgpackUseNewTimeFormat: true,
-		BoltOptions: &bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType, NoFreelistSync: true}})
-	if err != nil {
-		return nil, fmt.Errorf("open Raft log %s (is another process using it?): %w", path, err)
+var _ raft.MonotonicLogStore = (*disk)(nil)
+
+const rejoin = "restore this voter from its peers: remove its data folder and let it join again"
+
+// openDisk opens log and vote in a folder. It reads all of the log, so that damage
+// is found before any entry is applied or sent on.
+func openDisk(dir string, limit time.Duration, fatal func(error)) (*disk, error) {
+	d := &disk{limit: limit, fatal: fatal}
+	var err error
+	if d.log, err = journal.Open(journal.Options{Dir: filepath.Join(dir, "log")}); err != nil {
+		if errors.Is(err, journal.ErrDamaged) {
+			err = fmt.Errorf("%w: %s", err, rejoin)
+		}
+		return nil, fmt.Errorf("open the Raft log in %s: %w", dir, err)
 	}
-	return &disk{BoltStore: db, limit: limit, fatal: fatal}, nil
+	if d.votes, err = openVotes(filepath.Join(dir, "vote"), d.log.Last() == 0, d.guard); err != nil {
+		return nil, errors.Join(err, d.log.Close())
+	}
+	return d, nil
 }
 
 // guard runs one write under the watchdog.
@@ -47,83 +58,88 @@ func (d *disk) guard(what string, write func() error) error {
 	return err
 }
 
+// FirstIndex implements raft.LogStore.
+func (d *disk) FirstIndex() (uint64, error) { return d.log.First(), nil }
+
+// LastIndex implements raft.LogStore.
+func (d *disk) LastIndex() (uint64, error) { return d.log.Last(), nil }
+
+// IsMonotonic implements raft.MonotonicLogStore: the log has no gaps, and Raft
+// drops it whole when a snapshot skips some.
+func (d *disk) IsMonotonic() bool { return true }
+
 // StoreLog implements raft.LogStore.
 func (d *disk) StoreLog(l *raft.Log) error { return d.StoreLogs([]*raft.Log{l}) }
 
 // StoreLogs implements raft.LogStore.
 func (d *disk) StoreLogs(logs []*raft.Log) error {
-	return d.guard("append", func() error { return d.BoltStore.StoreLogs(logs) })
+	if len(logs) == 0 {
+		return nil
+	}
+	records := make([][]byte, len(logs))
+	for i, l := range logs {
+		if l.Index != logs[0].Index+uint64(i) {
+			return fmt.Errorf("raft log: entry %d follows entry %d", l.Index, logs[0].Index+uint64(i)-1)
+		}
+		records[i] = encodeEntry(l)
+	}
+	return d.guard("append", func() error { return d.log.Append(logs[0].Index, records) })
 }
 
 // GetLog implements raft.LogStore. An entry that was damaged on our disk must not
 // be sent to another voter, which would store it, fail when it applies it, and
 // stop though its own disk is well: so this node stops instead.
 func (d *disk) GetLog(index uint64, l *raft.Log) error {
-	err := d.BoltStore.GetLog(index, l)
-	if errors.Is(err, raft.ErrLogNotFound) {
-		return err // compacted: the other side gets a snapshot
+	record, err := d.log.Read(index)
+	if errors.Is(err, journal.ErrNotFound) {
+		return raft.ErrLogNotFound // compacted: the other side gets a snapshot
 	}
-	if err == nil && l.Type == raft.LogCommand {
-		_, err = checkSum(l.Data)
-	}
-	if err == nil && l.Index != index {
-		err = fmt.Errorf("raft log: entry %d says that it is entry %d: restore this voter from its peers", index, l.Index)
+	if err == nil {
+		err = decodeEntry(index, record, l)
 	}
 	if err != nil {
-		d.fatal(fmt.Errorf("read entry %d: %w", index, err))
+		err = fmt.Errorf("raft log: read entry %d: %w: %s", index, err, rejoin)
+		d.fatal(err)
 	}
 	return err
 }
 
-// DeleteRange implements raft.LogStore.
+// DeleteRange implements raft.LogStore: the beginning or the end of the log.
 func (d *disk) DeleteRange(from, to uint64) error {
-	return d.guard("truncate", func() error { return d.BoltStore.DeleteRange(from, to) })
-}
-
-// Set implements raft.StableStore.
-func (d *disk) Set(key, value []byte) error {
-	return d.guard("vote", func() error { return d.BoltStore.Set(key, value) })
-}
-
-// SetUint64 implements raft.StableStore.
-func (d *disk) SetUint64(key []byte, value uint64) error {
-	return d.guard("vote", func() error { return d.BoltStore.SetUint64(key, value) })
-}
-
-// dropUnfinished removes the snapshots that a crash or a full disk cut short.
-// Raft passes over them and leaves them; each may be as large as the state, so that
-// a disk which was full once would stay full.
-func dropUnfinished(dir string) error {
-	left, err := filepath.Glob(filepath.Join(dir, "snapshots", "*.tmp"))
-	if err != nil {
-		return fmt.Errorf("list unfinished snapshots: %w", err)
-	}
-	for _, path := range left {
-		if err := os.RemoveAll(path); err != nil {
-			return fmt.Errorf("remove an unfinished snapshot: %w", err)
+	return d.guard("truncate", func() error {
+		if from <= d.log.First() {
+			return d.log.DropBefore(to + 1)
 		}
+		return d.log.TruncateAfter(from - 1)
+	})
+}
+
+// Close closes the log. Nobody may write any more.
+func (d *disk) Close() error { return d.log.Close() }
+
+// An entry's record: its term (8 bytes), type (1), when the leader appended it (8,
+// Unix ns; 0: unknown), and its data.
+const entryHead = 17
+
+func encodeEntry(l *raft.Log) []byte {
+	b := make([]byte, 0, entryHead+len(l.Data))
+	b = binary.BigEndian.AppendUint64(b, l.Term)
+	b = append(b, byte(l.Type))
+	at := int64(0)
+	if !l.AppendedAt.IsZero() {
+		at = l.AppendedAt.UnixNano()
+	}
+	b = binary.BigEndian.AppendUint64(b, uint64(at))
+	return append(b, l.Data...)
+}
+
+func decodeEntry(index uint64, b []byte, l *raft.Log) error {
+	if len(b) < entryHead {
+		return fmt.Errorf("an entry of %d bytes is shorter than its head", len(b))
+	}
+	*l = raft.Log{Index: index, Term: binary.BigEndian.Uint64(b), Type: raft.LogType(b[8]), Data: b[entryHead:]}
+	if at := int64(binary.BigEndian.Uint64(b[9:])); at != 0 {
+		l.AppendedAt = time.Unix(0, at)
 	}
 	return nil
-}
-
-// bbolt's pages carry no checksum and neither do Raft's entries, so each
-// command carries its own through log and wire.
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-const sumSize = 4
-
-func withSum(command []byte) []byte {
-	return binary.BigEndian.AppendUint32(command, crc32.Checksum(command, castagnoli))
-}
-
-func checkSum(data []byte) ([]byte, error) {
-	if len(data) < sumSize {
-		return nil, errors.New("raft log: an entry is too short: restore this voter from its peers")
-	}
-	command, sum := data[:len(data)-sumSize], binary.BigEndian.Uint32(data[len(data)-sumSize:])
-	if crc32.Checksum(command, castagnoli) != sum {
-		return nil, errors.New("raft log: an entry fails its checksum: restore this voter from its peers")
-	}
-	return command, nil
 }

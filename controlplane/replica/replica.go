@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 
@@ -50,7 +49,7 @@ func Open(o Options) (*Replica, error) {
 	}
 	r := &Replica{o: o}
 	r.stopping, r.stop = context.WithCancel(context.Background())
-	d, err := openDisk(filepath.Join(o.Dir, "raft.db"), o.DiskTimeout, r.fatal)
+	d, err := openDisk(o.Dir, o.DiskTimeout, r.fatal)
 	if err != nil {
 		return nil, err
 	}
