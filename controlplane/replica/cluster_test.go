@@ -173,7 +173,7 @@ func hash(s string) string {
 func seed() store.InitCluster {
 	return store.InitCluster{ClusterID: clusterID,
 		Regions:  []policy.Region{{ID: "ie1", Boundary: "eu", Country: "IE", Cloud: "aws-eu-west-1", BackupRegion: "none", Lifecycle: policy.Active}},
-		Entities: entities()}
+		Entities: entities(), Bases: []store.Basis{{TransferBasis: policy.TransferBasis{ID: "NONE", State: "active"}}}}
 }
 
 // countries all have one contracting entity.

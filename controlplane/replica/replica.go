@@ -123,7 +123,14 @@ func (r *Replica) ahead(snaps raft.SnapshotStore) (bool, error) {
 	if applied > last {
 		return false, fmt.Errorf("the state is at entry %d and the Raft log in %s ends at %d: they do not belong together; restore both, or remove both and rejoin", applied, r.o.Dir, last)
 	}
-	return len(list) == 0 || applied >= list[0].Index, nil
+	covered := uint64(0)
+	if len(list) > 0 {
+		covered = list[0].Index
+	}
+	if first := r.disk.log.First(); first > max(covered, applied)+1 {
+		return false, fmt.Errorf("the Raft log in %s begins at entry %d, and what comes before it is in no snapshot: %s", r.o.Dir, first, rejoin)
+	}
+	return len(list) == 0 || applied >= covered, nil
 }
 
 func (r *Replica) members() raft.Configuration {

@@ -304,3 +304,39 @@ func TestUnfinishedSnapshotsAreRemoved(t *testing.T) {
 	}
 	c.tenant(2)
 }
+
+// A power cut may tear every voter's state at once; the logs and snapshots alone
+// bring everything back that was acknowledged.
+func TestINV32_APowerCutOfAllVotersLosesNothing(t *testing.T) {
+	for _, snapshots := range []string{"without a snapshot", "with snapshots"} {
+		t.Run(snapshots, func(t *testing.T) {
+			c := startCluster(t, 3, func(o *Options) {
+				if snapshots == "with snapshots" {
+					o.SnapshotThreshold, o.TrailingLogs, o.SnapshotInterval = 16, 8, 20*time.Millisecond
+				}
+			})
+			for n := 1; n <= 60; n++ {
+				c.tenant(n)
+			}
+			for name := range c.nodes {
+				eventually(t, "a snapshot", func() bool { return snapshots != "with snapshots" || c.nodes[name].Status().LastSnapshot > 20 })
+			}
+			for _, v := range c.voters {
+				c.kill(v.Name)
+				state := filepath.Join(c.dir, v.Name, "state.db")
+				check(t, os.WriteFile(state+".open", []byte("another boot"), 0o600))
+				check(t, os.Truncate(state, 20_000))
+			}
+			for _, v := range c.voters {
+				c.start(v.Name, nil)
+			}
+			c.tenant(61)
+			c.equal()
+			for n := 1; n <= 61; n++ {
+				if _, err := c.leader().store.Tenant(tenantID(n)); err != nil {
+					t.Errorf("tenant %d: %v", n, err)
+				}
+			}
+		})
+	}
+}

@@ -21,6 +21,7 @@ func openFile(path string) (*bolt.DB, error) {
 	db, err := bolt.Open(path, 0o600, &bolt.Options{
 		Timeout: lockWait, FreelistType: bolt.FreelistMapType, NoFreelistSync: true,
 		InitialMmapSize: mapSize, NoStatistics: true,
+		NoSync: true, NoGrowSync: true, // unclean.go says why that is safe
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open state %s (is another process using it?): %w", path, err)

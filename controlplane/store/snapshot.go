@@ -30,6 +30,7 @@ type snapshotHeader struct {
 // Snapshot is the whole state as of one applied index. While it is open, Apply
 // goes on; the file grows by what is changed meanwhile. Close it.
 type Snapshot struct {
+	store  *Store
 	tx     *bolt.Tx
 	header snapshotHeader
 }
@@ -50,14 +51,18 @@ func (s *Store) Snapshot() (*Snapshot, error) {
 	if err := errors.Join(err, err2); err != nil {
 		return nil, errors.Join(err, tx.Rollback())
 	}
-	return &Snapshot{tx: tx, header: snapshotHeader{Format: Format, Cluster: cluster.ID, Index: at.Index, Size: tx.Size()}}, nil
+	return &Snapshot{store: s, tx: tx, header: snapshotHeader{Format: Format, Cluster: cluster.ID, Index: at.Index, Size: tx.Size()}}, nil
 }
 
-// Write writes the snapshot.
+// Write writes the snapshot. It syncs the state first: the log behind a
+// snapshot is thrown away, so nothing goes into one that the disk could not keep.
 func (s *Snapshot) Write(w io.Writer) error {
 	header, err := json.Marshal(s.header)
 	if err != nil {
 		return fmt.Errorf("encode snapshot header: %w", err)
+	}
+	if err := s.store.flush(s.tx.DB()); err != nil {
+		return err
 	}
 	head := binary.BigEndian.AppendUint32([]byte(snapshotMagic), uint32(len(header)))
 	if _, err := w.Write(append(head, header...)); err != nil {

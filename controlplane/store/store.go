@@ -36,8 +36,9 @@ type Options struct {
 // Reads return a *policy.Error of reason NOT_FOUND for what does not exist, and
 // any other error for what cannot be read or fails its checksum.
 type Store struct {
-	path string
-	log  *slog.Logger
+	path    string
+	log     *slog.Logger
+	unclean bool // a former process left it open, under this boot
 
 	mu sync.RWMutex // held for reading while db is used, for writing while it is swapped
 	db *bolt.DB
@@ -58,16 +59,23 @@ type cursor struct {
 const mapSize = 1 << 30
 
 // Open opens or creates the state and verifies every value in it, so that a
-// corrupt file is found before anything is served from it.
+// corrupt file is found before anything is served from it. A state that a power cut
+// may have torn begins empty, at index 0: unclean.go.
 func Open(o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
 	s := &Store{path: o.Path, log: o.Logger}
+	if err := s.discardTorn(); err != nil {
+		return nil, err
+	}
 	_, err := os.Stat(o.Path)
 	created := errors.Is(err, os.ErrNotExist)
 	if s.db, err = openFile(o.Path); err != nil {
 		return nil, err
+	}
+	if err := s.own(); err != nil {
+		return nil, errors.Join(err, s.db.Close())
 	}
 	if err := s.start(); err != nil {
 		return nil, errors.Join(err, s.db.Close())
@@ -128,9 +136,9 @@ func (s *Store) Close() error {
 	if s.db == nil {
 		return nil
 	}
+	err := s.release()
 	closed := errors.New("the store is closed")
 	s.broken.CompareAndSwap(nil, &closed)
-	err := s.db.Close()
 	s.db = nil
 	return err
 }

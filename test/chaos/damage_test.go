@@ -26,9 +26,14 @@ func TestINV34_ADamagedLogEntryIsNotPassedOn(t *testing.T) {
 	n.quorum(damaged, healthy)
 	check(t, w.Process(healthy).Kill())
 	check(t, w.Process(damaged).Kill())
-	log := filepath.Join(w.data[damaged], "raft", "raft.db")
-	hits, err := replaceInFile(log, []byte(`"retention":`+value), []byte(`"retention":`+flipDigit(value)))
+	logs, err := filepath.Glob(filepath.Join(w.data[damaged], "raft", "log", "*.log"))
 	check(t, err)
+	hits := 0
+	for _, log := range logs {
+		n, err := replaceInFile(log, []byte(`"retention":`+value), []byte(`"retention":`+flipDigit(value)))
+		check(t, err)
+		hits += n
+	}
 	if hits == 0 {
 		t.Fatalf("void: the log of %s does not hold the entry", damaged)
 	}

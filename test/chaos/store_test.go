@@ -31,7 +31,8 @@ func TestINV32_ThePositionIsOneWithTheState(t *testing.T) {
 	}
 	apply(1, store.InitCluster{ClusterID: "CL00000000000000000000000000000001",
 		Regions:  []policy.Region{{ID: "ie1", Boundary: "eu", Country: "IE", Cloud: "aws-eu-west-1", BackupRegion: "none", Lifecycle: policy.Active}},
-		Entities: []store.Entity{{Country: "IE", Code: "DOM-IE", SuggestedRegion: "ie1"}}})
+		Entities: []store.Entity{{Country: "IE", Code: "DOM-IE", SuggestedRegion: "ie1"}},
+		Bases:    []store.Basis{{TransferBasis: policy.TransferBasis{ID: "NONE", State: "active"}}}})
 	stop, looked := make(chan struct{}), make(chan int, 1)
 	go func() {
 		images := 0
