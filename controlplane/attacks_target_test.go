@@ -74,7 +74,7 @@ func (x *target) unharmed(t *testing.T, attack string) {
 	}
 	text := x.logged.String()
 	for _, secret := range []string{operatorToken, x.auditor, private, "353861234567"} {
-		if strings.Contains(text, secret) {
+		if secret != "" && strings.Contains(text, secret) {
 			t.Errorf("%s: the log holds a secret or what the client sent", attack)
 		}
 	}

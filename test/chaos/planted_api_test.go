@@ -15,4 +15,10 @@ var apiBugs = []bug{
 	{"another tenant's change is shown", []plant{{"controlplane/server/changes.go",
 		"(err == nil && !callOf(ctx).sees(ch.Tenant))", "false"}},
 		"./controlplane", "TestINV12_ThePermissionMatrix"},
+	{"a path is read without its escapes", []plant{{"controlplane/server/gateway.go",
+		"if strings.Contains(r.URL.EscapedPath(), \"%\") {", "if strings.Contains(strings.ToLower(r.URL.RawPath), \"%2f\") {"}},
+		"./controlplane", "TestINV12_PathsHaveOneReading"},
+	{"ciphers without authentication", []plant{{"internal/mtls/config.go",
+		"CipherSuites: authenticated, ClientAuth", "ClientAuth"}},
+		"./controlplane", "TestINV06_OldProtocolsAreRefused"},
 }

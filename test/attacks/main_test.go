@@ -1,0 +1,38 @@
+// Package attacks floods a voter that runs as its operators run it, a process of
+// its own, and measures what its other clients and its memory have of it.
+package attacks
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/domicile-io/domicile/internal/testcluster"
+)
+
+// bin is where the binaries are, built once.
+var bin string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "domicile-bin")
+		if err == nil {
+			defer os.RemoveAll(dir)
+			err = testcluster.Build(context.Background(), dir)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		bin = dir
+		return m.Run()
+	}())
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
