@@ -164,13 +164,13 @@ func (p *Plane) openState(cfg Config, opts Options, own *mtls.Material) error {
 		return fmt.Errorf("data_dir: %w", err)
 	}
 	var err error
-	if p.store, err = store.Open(store.Options{Path: filepath.Join(cfg.DataDir, "state.db"), Logger: p.log}); err != nil {
+	if p.store, err = store.Open(store.Options{Path: filepath.Join(cfg.DataDir, stateFile), Logger: p.log}); err != nil {
 		return fmt.Errorf("open the state: %w", err)
 	}
 	if c, err := p.store.Cluster(); err == nil && c.ID != own.Identity.Cluster {
 		return fmt.Errorf("data_dir %s belongs to another cluster than the certificate", cfg.DataDir)
 	}
-	o := replica.Options{Name: cfg.Name, Dir: filepath.Join(cfg.DataDir, "raft"), RaftAddress: cfg.RaftAddress, TLS: own,
+	o := replica.Options{Name: cfg.Name, Dir: filepath.Join(cfg.DataDir, raftFolder), RaftAddress: cfg.RaftAddress, TLS: own,
 		Store: p.store, Bootstrap: cfg.Bootstrap != nil, Logger: p.log, Fatal: p.fail,
 		Heartbeat: cmp.Or(opts.Timing.Heartbeat, cfg.Raft.Heartbeat), SnapshotThreshold: cfg.Raft.SnapshotThreshold,
 		SnapshotInterval: cfg.Raft.SnapshotInterval, TrailingLogs: cfg.Raft.TrailingLogs}

@@ -1,6 +1,11 @@
 // Command domicile-controlplane runs one voter of the policy store.
 //
 //	domicile-controlplane --config FILE
+//	domicile-controlplane recover --config FILE --statement FILE
+//	domicile-controlplane recover --config FILE --statement FILE --signature FILE --signature FILE --token-file FILE
+//
+// recover is for a voter that survived when the others are lost for good:
+// docs/operations/lost-quorum.md.
 //
 // It logs JSON to standard error. Exit codes: 0 stopped by a signal; 1 the voter
 // could not go on; 2 bad flags or configuration. Whoever starts it should start
@@ -37,6 +42,9 @@ func main() {
 
 // run is main without the process, for tests.
 func run(ctx context.Context, args []string, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == "recover" {
+		return recoverQuorum(ctx, args[1:], stderr)
+	}
 	flags := flag.NewFlagSet("domicile-controlplane", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	path := flags.String("config", "", "configuration `file` (YAML; an unknown key stops the start)")

@@ -43,6 +43,9 @@ func newWorld(t *testing.T) *world {
 	for _, e := range catalogue.Entities {
 		first.Entities = append(first.Entities, store.Entity{Country: e.BillingCountry, Code: e.Code, SuggestedRegion: e.SuggestedRegion})
 	}
+	for _, b := range catalogue.Bases {
+		first.Bases = append(first.Bases, store.Basis{TransferBasis: policy.TransferBasis{ID: b.ID, State: policy.BasisState(b.State), ExpiresAt: b.ExpiresAt}})
+	}
 	payloads := []store.Payload{first}
 	for i := range 20 {
 		payloads = append(payloads, store.CreateTenant{ID: policy.TenantID(fmt.Sprintf("TN%032x", i)), Slug: policy.Slug("t-" + strings.Repeat("x", i+1)), Home: "ie1", BillingCountry: "IE"})
@@ -53,7 +56,7 @@ func newWorld(t *testing.T) *world {
 		res, err := s.Apply([]store.Entry{{Index: uint64(i + 10), Term: 3, Data: data}})
 		check(t, err)
 		if res[0].Err != nil {
-			t.Fatal(res[0].Err)
+			t.Fatalf("%T: %v %v", p, res[0].Err, res[0].Err.Fields)
 		}
 	}
 	w := &world{t: t, store: s}

@@ -100,7 +100,7 @@ func (f *File) ManifestSHA256() string {
 // not exist. It checks that the payload belongs to the manifest and has its
 // size and hash. Check the file first, and open the state afterwards: see
 // Verify. After an error nothing stays behind.
-func (f *File) Extract(path string, identities []age.Identity) error {
+func (f *File) Extract(path string, identities Identities) error {
 	plain, err := age.Decrypt(bufio.NewReaderSize(io.NewSectionReader(f.from, f.payload, f.size-f.payload-sha256.Size), 1<<16), identities...)
 	var other *age.NoIdentityMatchError
 	if errors.As(err, &other) {
@@ -132,9 +132,12 @@ func (f *File) Extract(path string, identities []age.Identity) error {
 	return nil
 }
 
+// Identities are the private halves of recipients.
+type Identities []age.Identity
+
 // ReadIdentity reads the age identity file that decrypts backups. It must be
 // readable by its owner only.
-func ReadIdentity(path string) ([]age.Identity, error) {
+func ReadIdentity(path string) (Identities, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("read the identity: %w", err)

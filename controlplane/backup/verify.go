@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"filippo.io/age"
-
 	"github.com/domicile-io/domicile/audit/verify"
 	"github.com/domicile-io/domicile/controlplane/store"
 )
@@ -18,7 +16,7 @@ import (
 // checks every value's checksum, compares it with the manifest, and reads the
 // audit log from its first record to the signed checkpoint with the stand-alone
 // verifier. The state stays in dir as state.db; the caller removes it.
-func (f *File) Verify(dir string, identities []age.Identity, root ed25519.PublicKey) (err error) {
+func (f *File) Verify(dir string, identities Identities, root ed25519.PublicKey) (err error) {
 	if err := f.Check(root); err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ var discard = slog.New(slog.NewTextHandler(io.Discard, nil))
 func epochCommand(t *testing.T, epoch uint64) []byte {
 	t.Helper()
 	b, err := store.Encode(store.Command{Stamp: store.Stamp{Now: time.Unix(1000, 0), Actor: "bootstrap"},
-		Payload: store.RaiseEpoch{ClusterID: clusterID, Epoch: epoch, Cause: store.CauseRecover, Source: fmt.Sprintf("%064x", epoch)}})
+		Payload: store.RaiseEpoch{ClusterID: clusterID, Epoch: epoch, Cause: store.CauseRecover, Voter: "cp1", Source: fmt.Sprintf("%064x", epoch)}})
 	check(t, err)
 	return b
 }

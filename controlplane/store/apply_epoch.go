@@ -21,6 +21,8 @@ func (e *entry) raiseEpoch(p RaiseEpoch) (any, error) {
 		return nil, invalid("epoch", "must be above %d, the present one, and at most %d", now, policy.MaxEpoch)
 	case p.Cause != CauseRestore && p.Cause != CauseRecover:
 		return nil, invalid("cause", "must be restore or recover")
+	case !voterPattern.MatchString(p.Voter):
+		return nil, invalid("voter", "must match %s", voterPattern)
 	case !hashPattern.MatchString(p.Source):
 		return nil, invalid("source", "must be 64 hex digits")
 	}

@@ -225,6 +225,7 @@ type RaiseEpoch struct {
 	Epoch     uint64     `json:"epoch"` // above any that the cluster has had
 	Cause     EpochCause `json:"cause"`
 	Source    string     `json:"source"` // hex SHA-256 of the backup's manifest, or of the statement that two people signed
+	Voter     string     `json:"voter"`  // the one that goes on; all others are given up
 	Tokens    []Token    `json:"tokens"` // of the first operator of the new epoch
 }
 

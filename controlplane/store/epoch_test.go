@@ -7,7 +7,7 @@ import (
 )
 
 func raised(epoch uint64) RaiseEpoch {
-	return RaiseEpoch{ClusterID: clusterID, Epoch: epoch, Cause: CauseRestore, Source: hexHash("manifest"),
+	return RaiseEpoch{ClusterID: clusterID, Epoch: epoch, Cause: CauseRestore, Voter: "cp1", Source: hexHash("manifest"),
 		Tokens: []Token{{SHA256: hexHash("new"), Principal: id[string](policy.KindPrincipal, 9), Role: "operator"}}}
 }
 
@@ -80,6 +80,7 @@ func TestEpochRefusals(t *testing.T) {
 		"beyond the last":   func(p *RaiseEpoch) { p.Epoch = policy.MaxEpoch + 1 },
 		"a foreign cluster": func(p *RaiseEpoch) { p.ClusterID = id[string](policy.KindCluster, 99) },
 		"no cause":          func(p *RaiseEpoch) { p.Cause = "because" },
+		"no voter":          func(p *RaiseEpoch) { p.Voter = "+353 86 123" },
 		"no source":         func(p *RaiseEpoch) { p.Source = "" },
 		"a bad token":       func(p *RaiseEpoch) { p.Tokens[0].Role = "Operator!" },
 	} {

@@ -18,7 +18,7 @@ import (
 
 func (a *app) backupCommand() *cobra.Command {
 	return group("backup", "Back up the control plane's state, check backups, restore one",
-		a.backupKey(), a.backupCreate(), a.backupInspect(), a.backupVerify())
+		a.backupKey(), a.backupCreate(), a.backupInspect(), a.backupVerify(), a.backupRestore())
 }
 
 func (a *app) backupKey() *cobra.Command {

@@ -49,14 +49,15 @@ func (a *app) trustCertify() *cobra.Command {
 		Long: `Purposes:
   bundle     a control plane's bundle key; writes what bundle_key_certificate names
   tenant     a tenant's signing key (--tenant)
-  approver   a second person's key for one tenant (--tenant, --principal, --entity, --boundary)`,
+  approver   a second person's key for one tenant (--tenant, --principal, --entity, --boundary)
+  recovery   a person's key for recovering a lost quorum (--principal)`,
 		RunE: a.run(func(context.Context, []string) error { return a.certify(o) })}
 	f := c.Flags()
 	f.StringVar(&o.root, "root", "", "root's key `file`")
 	f.StringVar(&o.cluster, "cluster", "", "cluster's `id`, CL…")
-	f.StringVar(&o.purpose, "purpose", "", "`purpose`: bundle, tenant or approver")
+	f.StringVar(&o.purpose, "purpose", "", "`purpose`: bundle, tenant, approver or recovery")
 	f.StringVar(&o.tenant, "tenant", "", "tenant's `id`, TN…")
-	f.StringVar(&o.principal, "principal", "", "approver's opaque `id`, PR…")
+	f.StringVar(&o.principal, "principal", "", "approver's or person's opaque `id`, PR…")
 	f.StringVar(&o.entity, "entity", "", "`code` of the contracting entity that employs the approver")
 	f.StringVar(&o.boundary, "boundary", "", "`boundary` in which the approver works")
 	f.StringVar(&o.key, "key", "", "public key `file` to certify")
@@ -70,6 +71,8 @@ func (a *app) certify(o certifyFlags) error {
 		return usagef("--root, --key and --out are all needed")
 	case !policy.ValidID(policy.KindCluster, o.cluster):
 		return usagef("--cluster must be the cluster's id: CL and 32 lower-case hex digits")
+	case o.purpose == "recovery":
+		return a.certifyOfficer(o)
 	case o.purpose != "bundle" && !policy.ValidID(policy.KindTenant, o.tenant):
 		return usagef("--tenant must be the tenant's id, TN…; `domicile tenants get` shows it")
 	}

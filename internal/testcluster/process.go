@@ -27,6 +27,9 @@ type Process struct {
 // Log is the file that the process writes its output to, appended over restarts.
 func (p *Process) Log() string { return p.log }
 
+// Config is the file that the process is configured by.
+func (p *Process) Config() string { return p.config }
+
 // PID of the running process.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 

@@ -1,0 +1,148 @@
+package controlplane
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/domicile-io/domicile/audit/verify"
+	"github.com/domicile-io/domicile/controlplane/backup"
+	"github.com/domicile-io/domicile/controlplane/store"
+	"github.com/domicile-io/domicile/policy"
+)
+
+// ExportedLog is what `domicile audit list -o json` printed: the whole audit log
+// up to a signed checkpoint. It says what was taken back after a backup, so that
+// a restore does not give it out again.
+type ExportedLog struct {
+	Checkpoint backup.Checkpoint `json:"checkpoint"`
+	Leaves     []string          `json:"leaves"`
+}
+
+// Replayed says which revocations of after the backup a restore repeated.
+type Replayed struct {
+	Records int      `json:"records"` // of the log, later than the backup
+	Revoked []string `json:"revoked"` // ids that were taken back again
+	// Lost are records whose effect is gone and cannot be repeated: a log says what
+	// was changed, not to what.
+	Lost []verify.Leaf `json:"lost"`
+}
+
+// after verifies the log and gives its records from after the backup, and the
+// revision it ends at. A nil log has none.
+func (l *ExportedLog) after(m backup.Manifest, root ed25519.PublicKey) (later []verify.Leaf, newest uint64, err error) {
+	if l == nil {
+		return nil, 0, nil
+	}
+	own, err := m.Checkpoint.Open(m.Cluster, root)
+	if err != nil {
+		return nil, 0, err
+	}
+	at, err := l.Checkpoint.Open(m.Cluster, root)
+	if err != nil {
+		return nil, 0, fmt.Errorf("the exported audit log: %w", err)
+	}
+	leaves, err := l.read(own, at)
+	var f *verify.Finding
+	if errors.As(err, &f) && forks(f) && l.beginsAnEpoch() {
+		// The log went on after an earlier restore, and the backup is of before it: the
+		// log is judged by its own checkpoint, and all of it is later.
+		own = verify.Checkpoint{}
+		leaves, err = l.read(at)
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("the exported audit log: %w", err)
+	}
+	if len(leaves) > 0 {
+		newest = leaves[len(leaves)-1].Revision
+	}
+	return leaves[min(own.Size, uint64(len(leaves))):], newest, nil
+}
+
+func forks(f *verify.Finding) bool {
+	return f.Kind == verify.Altered || f.Kind == verify.Fork || f.Kind == verify.Truncated
+}
+
+func (l *ExportedLog) beginsAnEpoch() bool {
+	for _, raw := range l.Leaves {
+		if leaf, err := verify.ParseLeaf([]byte(raw)); err == nil && policy.EpochOf(leaf.Revision) > 1 {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *ExportedLog) read(at ...verify.Checkpoint) ([]verify.Leaf, error) {
+	log, err := verify.NewLog(at...)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]verify.Leaf, 0, len(l.Leaves))
+	for _, raw := range l.Leaves {
+		if err := log.Add([]byte(raw)); err != nil {
+			return nil, err
+		}
+		leaf, err := verify.ParseLeaf([]byte(raw))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, leaf)
+	}
+	return out, log.Done()
+}
+
+// revoke repeats what the records took back. What is gone already is no error.
+func (a *applier) revoke(later []verify.Leaf) (Replayed, error) {
+	out := Replayed{Records: len(later), Revoked: []string{}, Lost: []verify.Leaf{}}
+	for _, leaf := range later {
+		p, known, err := a.revocation(leaf)
+		if err != nil {
+			return out, err
+		}
+		if !known {
+			if !strings.HasPrefix(leaf.Action, "token.") && !strings.HasPrefix(leaf.Action, "cluster.") { // tokens are void anyway
+				out.Lost = append(out.Lost, leaf)
+			}
+			continue
+		}
+		if p == nil {
+			continue // it is not there
+		}
+		res, err := a.apply(p)
+		if err != nil {
+			return out, err
+		}
+		if res.Err != nil {
+			return out, fmt.Errorf("repeat %s of %s: %w", leaf.Action, leaf.Resource, res.Err)
+		}
+		out.Revoked = append(out.Revoked, leaf.Resource)
+	}
+	return out, nil
+}
+
+// revocation makes the command that a record of a revocation repeats: nil when
+// what it took back is not in the state; known is false for other records.
+func (a *applier) revocation(leaf verify.Leaf) (p store.Payload, known bool, err error) {
+	switch leaf.Action {
+	case "key.delete":
+		k, err := a.store.Key(policy.KeyID(leaf.Resource))
+		if absent(err) {
+			return nil, true, nil
+		}
+		return store.DeleteKey{Tenant: k.Tenant, ID: k.ID, IfMatch: k.ETag}, true, err
+	case "basis.put":
+		// The record does not say to what it was changed: it may have been a revocation,
+		// and opening it again needs a grant of the root.
+		b, err := a.store.Basis(leaf.Resource)
+		if absent(err) {
+			return nil, true, nil
+		}
+		return store.PutBasis{ID: b.ID, State: policy.BasisRevoked, ExpiresAt: b.ExpiresAt, IfMatch: b.ETag}, true, err
+	}
+	return nil, false, nil
+}
+
+func absent(err error) bool {
+	return errors.Is(err, &policy.Error{Reason: policy.NotFound})
+}
