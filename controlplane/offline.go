@@ -1,7 +1,6 @@
 package controlplane
 
 import (
-	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -77,12 +76,4 @@ func (c Config) own() replica.Voter {
 		}
 	}
 	return replica.Voter{Name: c.Name, Address: c.RaftAddress}
-}
-
-func (c Config) root() (ed25519.PublicKey, error) {
-	root, err := hex.DecodeString(c.RootPublicKey)
-	if err != nil || len(root) != ed25519.PublicKeySize {
-		return nil, errors.New("root_public_key: must be 64 hex digits")
-	}
-	return root, nil
 }
