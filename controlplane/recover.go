@@ -56,20 +56,35 @@ func openSurvivor(cfg Config, log *slog.Logger) (*survivor, error) {
 		return nil, err
 	}
 	v := &survivor{cfg: cfg, own: own}
-	path := filepath.Join(cfg.DataDir, stateFile)
-	if _, err := os.Stat(path); err != nil {
-		return nil, fmt.Errorf("this voter has no state: %w; only a voter that has its data can be recovered, else restore a backup", err)
+	if _, err := os.Stat(filepath.Join(cfg.DataDir, raftFolder)); err != nil {
+		return nil, fmt.Errorf("this voter has no Raft log: %w; only a voter that has its data can be recovered, else restore a backup", err)
 	}
-	if v.end, err = replica.ReadEnd(filepath.Join(cfg.DataDir, raftFolder), log); err != nil {
-		return nil, fmt.Errorf("%w; stop the voter first", err)
-	}
-	if v.store, err = store.Open(store.Options{Path: path, Logger: log}); err != nil {
+	// The state first: its lock says whether a process still runs on these files.
+	if v.store, err = store.Open(store.Options{Path: filepath.Join(cfg.DataDir, stateFile), Logger: log}); err != nil {
 		return nil, fmt.Errorf("open the state: %w; stop the voter first", err)
 	}
-	if c, err := v.store.Cluster(); err != nil || c.ID != own.voter.Identity.Cluster {
-		return nil, errors.Join(errors.New("the state is not of the cluster of this voter's certificate"), err, v.store.Close())
+	if err := v.read(log); err != nil {
+		return nil, errors.Join(err, v.store.Close())
 	}
 	return v, nil
+}
+
+func (v *survivor) read(log *slog.Logger) (err error) {
+	folder := filepath.Join(v.cfg.DataDir, raftFolder)
+	if err := replica.Reload(folder, v.store, log); err != nil {
+		return err
+	}
+	if v.end, err = replica.ReadEnd(folder, log); err != nil {
+		return err
+	}
+	c, err := v.store.Cluster()
+	if absent(err) && v.end.Index > 0 {
+		return nil // the log begins with the cluster, which a power cut took out of the state: epoch 1
+	}
+	if err == nil && c.ID != v.own.voter.Identity.Cluster {
+		err = errors.New("the state is of another cluster than this voter's certificate")
+	}
+	return err
 }
 
 // others are the members that are about to be given up.

@@ -86,6 +86,28 @@ func ReadEnd(dir string, log *slog.Logger) (End, error) {
 	return end, errors.Join(err, f.close())
 }
 
+// Reload brings a stopped voter's state to its newest snapshot, when it is
+// behind: after a power cut it begins empty. Entries of the log are not applied,
+// because nobody knows which of them are committed.
+func Reload(dir string, s *store.Store, log *slog.Logger) error {
+	snaps, err := raft.NewFileSnapshotStoreWithLogger(dir, keepSnapshots, raftLogger(log))
+	if err != nil {
+		return fmt.Errorf("open snapshots: %w", err)
+	}
+	list, err := snaps.List()
+	if err != nil {
+		return fmt.Errorf("list snapshots: %w", err)
+	}
+	if applied, _ := s.Applied(); len(list) == 0 || applied >= list[0].Index {
+		return nil
+	}
+	_, from, err := snaps.Open(list[0].ID)
+	if err != nil {
+		return fmt.Errorf("open the newest snapshot: %w", err)
+	}
+	return errors.Join(s.Restore(from), from.Close())
+}
+
 // Recover makes a stopped voter the only member of its cluster. It appends the
 // given command behind everything that the voter's log holds, committed or not,
 // and commits all of it. When that command already stands at the end, a recovery

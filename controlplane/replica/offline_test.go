@@ -49,21 +49,29 @@ func (c *cluster) lose(survivor string) Voter {
 }
 
 func TestASurvivorIsRecovered(t *testing.T) {
-	for name, tune := range map[string]func(*Options){
-		"from its log":      nil,
-		"from its snapshot": func(o *Options) { o.SnapshotThreshold, o.TrailingLogs, o.SnapshotInterval = 4, 2, 20*time.Millisecond },
+	snapshots := func(o *Options) { o.SnapshotThreshold, o.TrailingLogs, o.SnapshotInterval = 4, 2, 20*time.Millisecond }
+	for name, x := range map[string]struct {
+		tune func(*Options)
+		cut  bool // the power, which takes the state with it
+	}{
+		"from its log": {}, "from its snapshot": {tune: snapshots},
+		"from its log after a power cut": {cut: true}, "from its snapshot after a power cut": {tune: snapshots, cut: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := startCluster(t, 3, tune)
+			c := startCluster(t, 3, x.tune)
 			for n := 1; n <= 9; n++ {
 				c.tenant(n)
 			}
 			c.equal()
 			term := c.leader().Status().Term
 			kept := c.lose("cp2")
+			if x.cut {
+				check(t, os.Remove(filepath.Join(c.dir, "cp2", "state.db")))
+			}
 			command := epochCommand(t, 2)
 			var before End
 			c.offline("cp2", func(dir string, s *store.Store) (err error) {
+				check(t, Reload(dir, s, discard))
 				before, err = ReadEnd(dir, discard)
 				check(t, err)
 				if len(before.Members) != 3 {
