@@ -45,7 +45,7 @@ const (
 	patience      = 20 * time.Second
 )
 
-var fast = controlplane.Timing{Heartbeat: 200 * time.Millisecond, Renew: 300 * time.Millisecond, FreshFor: 60 * time.Second}
+var fast = controlplane.Timing{Heartbeat: 200 * time.Millisecond, Renew: 300 * time.Millisecond, FreshFor: 60 * time.Second, ViolationsApart: 50 * time.Millisecond}
 
 func newCluster(t testing.TB, voters int) *cluster {
 	t.Helper()

@@ -8,6 +8,7 @@ package controlplane
 import (
 	"time"
 
+	"github.com/domicile-io/domicile/internal/instance"
 	"github.com/domicile-io/domicile/internal/mtls"
 )
 
@@ -29,6 +30,8 @@ type Config struct {
 	BundleKey            string `yaml:"bundle_key"`             // file: hex Ed25519 seed that signs bundles
 	BundleKeyCertificate string `yaml:"bundle_key_certificate"` // file: hex signature of the root over it
 	RootPublicKey        string `yaml:"root_public_key"`        // hex Ed25519
+
+	Attestation instance.Config `yaml:"attestation"` // what clouds' documents about nodes are held against; left out: no node is cloud_signed
 
 	Raft Raft `yaml:"raft"` // left out: defaults for voters within one continent
 

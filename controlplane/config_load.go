@@ -76,6 +76,9 @@ func (c Config) Validate() error {
 	require(c.OpsAddress == "" || isAddress(c.OpsAddress), "ops_address", "must be host:port, or left out")
 	root, err := hex.DecodeString(c.RootPublicKey)
 	require(err == nil && len(root) == ed25519.PublicKeySize, "root_public_key", "must be 64 hex digits, the operator root's Ed25519 public key")
+	if err := c.Attestation.Check(); err != nil {
+		bad = append(bad, err)
+	}
 	ours, seen := false, map[string]bool{}
 	for i, v := range c.Voters {
 		key := fmt.Sprintf("voters[%d].", i)

@@ -22,6 +22,7 @@ import (
 	"github.com/domicile-io/domicile/controlplane/replica"
 	"github.com/domicile-io/domicile/controlplane/server"
 	"github.com/domicile-io/domicile/controlplane/store"
+	"github.com/domicile-io/domicile/internal/instance"
 	"github.com/domicile-io/domicile/internal/mtls"
 )
 
@@ -36,6 +37,8 @@ type Timing struct {
 	Heartbeat time.Duration // of Raft, and its election timeout; default 1 s
 	Renew     time.Duration // between renewals of fresh_until to nodes; default 15 s
 	FreshFor  time.Duration // what each renewal promises; default 60 s
+
+	ViolationsApart time.Duration // between two writes of one violation; default 1 min
 }
 
 // Plane is one running voter. Several may run in one process: nothing is global.
@@ -110,6 +113,7 @@ type owned struct {
 	voter, gateway *mtls.Material
 	signer         *bundle.Signer
 	root           ed25519.PublicKey
+	instances      *instance.Authorities
 }
 
 func identities(cfg Config) (owned, error) {
@@ -142,7 +146,11 @@ func identities(cfg Config) (owned, error) {
 		return owned{}, errors.New("root_public_key: must be hex")
 	}
 	signer, err := bundle.NewSigner(voter.Identity.Cluster, seed, certificate, ed25519.PublicKey(root))
-	return owned{voter: voter, gateway: gateway, signer: signer, root: root}, err
+	if err != nil {
+		return owned{}, err
+	}
+	instances, err := instance.Load(cfg.Attestation)
+	return owned{voter: voter, gateway: gateway, signer: signer, root: root, instances: instances}, err
 }
 
 // hexFile never says what it read: it may be a key.
@@ -203,7 +211,8 @@ func (p *Plane) serve(cfg Config, opts Options, own owned, registry *prometheus.
 	}
 	p.grpc, p.rest = rpc.Addr(), rest.Addr()
 	o := server.Options{Name: cfg.Name, Store: p.store, Replica: p.replica, Signer: own.signer, Root: own.root, TLS: own.voter, GatewayTLS: own.gateway,
-		GRPC: rpc, REST: rest, Logger: p.log, Registry: registry, Dir: cfg.DataDir, Renew: opts.Timing.Renew, FreshFor: opts.Timing.FreshFor}
+		GRPC: rpc, REST: rest, Logger: p.log, Registry: registry, Dir: cfg.DataDir, Renew: opts.Timing.Renew, FreshFor: opts.Timing.FreshFor,
+		Instances: own.instances, ViolationsApart: opts.Timing.ViolationsApart}
 	if cfg.Backup != nil {
 		o.BackupRecipients = cfg.Backup.Recipients
 	}

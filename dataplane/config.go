@@ -6,6 +6,7 @@ package dataplane
 import (
 	"time"
 
+	"github.com/domicile-io/domicile/internal/instance"
 	"github.com/domicile-io/domicile/internal/mtls"
 )
 
@@ -22,6 +23,9 @@ type Config struct {
 
 	ControlPlane  []string `yaml:"control_plane"`   // voters' gRPC addresses
 	RootPublicKey string   `yaml:"root_public_key"` // hex Ed25519: the operator root that certifies bundle keys
+
+	Attestation      instance.Config `yaml:"attestation"`       // what the node itself holds its machine's document against: name its own cloud region alone
+	InstanceDocument string          `yaml:"instance_document"` // file: the cloud's signed document of this machine, as its metadata service gives it; "" none
 
 	SigningTenants []string `yaml:"signing_tenants"` // ids of tenants that are known to sign their policies: they are never believed without, not even at first sight
 

@@ -73,6 +73,10 @@ func (c Config) Check() error {
 	for _, id := range c.SigningTenants {
 		need(policy.ValidID(policy.KindTenant, id), "signing_tenants: give tenants' ids, TN and 32 hex digits")
 	}
+	if err := c.Attestation.Check(); err != nil {
+		bad = append(bad, err)
+	}
+	need(c.InstanceDocument == "" || len(c.Attestation.Certificates) > 0, "instance_document: needs attestation, or the node itself cannot verify it")
 	need(c.BaseURLs[c.Region] != "", "base_urls: this node's own region %s must have one", c.Region)
 	for r, base := range c.BaseURLs {
 		_, err := policy.ParseRegionID(r)

@@ -22,6 +22,7 @@ import (
 	"github.com/domicile-io/domicile/dataplane/server"
 	"github.com/domicile-io/domicile/dataplane/store"
 	localstore "github.com/domicile-io/domicile/dataplane/store/local"
+	"github.com/domicile-io/domicile/internal/instance"
 	"github.com/domicile-io/domicile/internal/mtls"
 	"github.com/domicile-io/domicile/policy"
 )
@@ -179,7 +180,17 @@ func (n *Node) openFeed(Options) error {
 	for _, id := range n.cfg.SigningTenants {
 		signing = append(signing, policy.TenantID(id))
 	}
-	f, err := feed.Open(feed.Options{Region: n.region(), SigningTenants: signing, Material: n.material, ControlPlane: n.cfg.ControlPlane,
+	instances, err := instance.Load(n.cfg.Attestation)
+	if err != nil {
+		return err
+	}
+	var document []byte
+	if n.cfg.InstanceDocument != "" {
+		if document, err = instance.Read(n.cfg.InstanceDocument); err != nil {
+			return err
+		}
+	}
+	f, err := feed.Open(feed.Options{Region: n.region(), Document: document, Instances: instances, SigningTenants: signing, Material: n.material, ControlPlane: n.cfg.ControlPlane,
 		RootPublicKey: ed25519.PublicKey(root), Dir: filepath.Join(n.cfg.DataDir, bundleDir), Keys: n.keys, Door: n.door,
 		Logger: n.log, Metrics: n.registry})
 	if err != nil {
@@ -187,7 +198,7 @@ func (n *Node) openFeed(Options) error {
 	}
 	n.feed = f
 	n.onClose("policy feed", func(context.Context) error { return f.Close() })
-	n.gate = gate.New(gate.Options{Region: n.region(), Feed: f, BaseURLs: n.cfg.BaseURLs,
+	n.gate = gate.New(gate.Options{Region: n.region(), Feed: f, Attestation: f.Attestation, BaseURLs: n.cfg.BaseURLs,
 		Keys: n.keys.Healthy, Ledger: n.door.Healthy, Disk: n.disk.full, Metrics: n.registry})
 	return nil
 }

@@ -55,6 +55,7 @@ type TenantRow struct {
 	Policy    *ResidencyPolicy `json:"policy,omitempty"`
 	Keys      []APIKey         `json:"keys,omitempty"`
 	Signers   *Signers         `json:"signers,omitempty"` // nil: the tenant trusts the control plane
+	Demands   Attestation      `json:"demands,omitempty"` // the policy is left out because it demands this level, which the node has not
 }
 
 // InboundPair lets a region receive one tenant's exports for one recipient.
@@ -79,10 +80,11 @@ type Row struct {
 	Pair     *InboundPair    `json:"pair,omitempty"`
 	Basis    *TransferBasis  `json:"basis,omitempty"`
 	Features *RegionFeatures `json:"features,omitempty"`
+	Node     *NodeRow        `json:"node,omitempty"`
 }
 
 // RowKey orders rows and names the row that a delta replaces or removes:
-// "b/SCC", "f/ie1", "r/ie1", "t/TN…", "p/TN…/RP…".
+// "b/SCC", "f/ie1", "n/ND…", "r/ie1", "t/TN…", "p/TN…/RP…".
 func (r Row) RowKey() string {
 	switch {
 	case r.Region != nil:
@@ -95,6 +97,8 @@ func (r Row) RowKey() string {
 		return "b/" + r.Basis.ID
 	case r.Features != nil:
 		return "f/" + string(r.Features.Region)
+	case r.Node != nil:
+		return "n/" + string(r.Node.ID)
 	}
 	return ""
 }

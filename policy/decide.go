@@ -129,9 +129,9 @@ func (d *Decision) tenantAndRegion(r *Rules, top *Topology, q Request) {
 	case (q.Op == Ingest || q.Op == Store) && !region.Lifecycle.Accepts(), !region.Lifecycle.Serves():
 		d.note(RuleRegionStage)
 	}
-	d.noteIf(r.modes[q.Class] == 0, RuleNoClassRule)
+	d.noteIf(r.modes[q.Class] == 0 && !r.withheld, RuleNoClassRule)
 	d.noteIf(r.modes[q.Class] >= Replicated, RuleModeNotYet)
-	d.noteIf(q.Attestation < max(r.MinAttest, Declared), RuleAttestation)
+	d.noteIf(r.withheld || q.Attestation < max(r.MinAttest, Declared), RuleAttestation)
 }
 
 // conditions: the fail-closed table (04 §3). Doubt stops what goes outward,

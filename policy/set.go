@@ -24,6 +24,7 @@ type Terms struct {
 	egress       [numEgressClasses]EgressRule
 	consent      [numDataClasses]bool // some purpose needs consent
 	recipients   []Recipient
+	withheld     bool // the node was not given the policy
 }
 
 // Compile flattens a policy. The policy must have passed Validate.
@@ -51,6 +52,13 @@ func Compile(p *ResidencyPolicy, state TenantState) *Rules {
 		t.recipients = append(t.recipients, p.Recipients.List...)
 	}
 	return &Rules{Tenant: p.Tenant, Revision: p.Revision, Terms: t}
+}
+
+// Withheld are the rules of a tenant whose policy this node was not given,
+// because it demands a higher level of attestation: everything is denied for
+// that reason.
+func Withheld(t *TenantRow) *Rules {
+	return &Rules{Tenant: t.ID, Terms: &Terms{Home: t.Home, HomeEpoch: t.HomeEpoch, State: t.State, MinAttest: t.Demands, withheld: true}}
 }
 
 // Recipients lists who may receive exports.

@@ -34,7 +34,7 @@ type Hash = [sha256.Size]byte
 func Encode(r policy.Row) (key string, body []byte, err error) {
 	key = r.RowKey()
 	if key == "" {
-		return "", nil, fmt.Errorf("encode a bundle row: none of region, tenant, pair, basis, features is set")
+		return "", nil, fmt.Errorf("encode a bundle row: none of region, tenant, pair, basis, features, node is set")
 	}
 	r.Format = policy.FormatVersion
 	if body, err = json.Marshal(r); err != nil {
@@ -65,7 +65,7 @@ func Decode(body []byte) (policy.Row, error) {
 		return policy.Row{}, fmt.Errorf("bundle row has format %d, this node reads %d", r.Format, policy.FormatVersion)
 	}
 	kinds := 0
-	for _, set := range []bool{r.Region != nil, r.Tenant != nil, r.Pair != nil, r.Basis != nil, r.Features != nil} {
+	for _, set := range []bool{r.Region != nil, r.Tenant != nil, r.Pair != nil, r.Basis != nil, r.Features != nil, r.Node != nil} {
 		if set {
 			kinds++
 		}

@@ -58,7 +58,7 @@ func (c *Control) get(ctx context.Context, path string, query url.Values, out pr
 
 // collections are the path segments before an id, by the field that the id is.
 var collections = map[protoreflect.Name]string{"tenant": "tenants", "recipient": "recipients", "key": "keys", "region": "regions",
-	"change": "changes", "basis": "bases", "feature": "features", "country": "entities"}
+	"change": "changes", "basis": "bases", "feature": "features", "country": "entities", "node": "nodes", "violation": "violations"}
 
 // withoutPath leaves out the fields that the path carries; the server refuses a
 // body that repeats one.
@@ -111,20 +111,6 @@ func (c *Control) Ready(ctx context.Context) error {
 func (c *Control) Status(ctx context.Context) (*controlv1.ClusterStatus, error) {
 	out := &controlv1.ClusterStatus{}
 	return out, c.get(ctx, "/v1/status", nil, out)
-}
-
-// Nodes lists the regions' nodes as the answering voter sees them.
-func (c *Control) Nodes(ctx context.Context) ([]*controlv1.Node, error) {
-	out := &controlv1.ListNodesResponse{}
-	err := c.get(ctx, "/v1/nodes", nil, out)
-	return out.GetNodes(), err
-}
-
-// Violations lists what is against the rules now.
-func (c *Control) Violations(ctx context.Context) ([]*controlv1.Violation, error) {
-	out := &controlv1.ListViolationsResponse{}
-	err := c.get(ctx, "/v1/violations", nil, out)
-	return out.GetViolations(), err
 }
 
 // CreateToken issues a bearer token; it is returned once.

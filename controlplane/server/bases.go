@@ -94,14 +94,9 @@ func (s basisService) RevokeBasis(ctx context.Context, req *controlv1.RevokeBasi
 func (s basisService) everywhere(ctx context.Context, revision uint64) bool {
 	ctx, cancel := context.WithTimeout(ctx, distributionPatience)
 	defer cancel()
-	regions := map[string]bool{}
-	for _, n := range s.hub.nodeList() {
-		if n.GetConnected() {
-			regions[n.GetRegion()] = true
-		}
-	}
+	regions := s.hub.connectedRegions()
 	for r := range regions {
-		if !s.hub.waitAcked(ctx, policy.RegionID(r), revision, distributionPatience) {
+		if !s.hub.waitAcked(ctx, r, revision, distributionPatience) {
 			return false
 		}
 	}

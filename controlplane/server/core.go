@@ -20,20 +20,22 @@ import (
 	"github.com/domicile-io/domicile/api"
 	"github.com/domicile-io/domicile/controlplane/replica"
 	"github.com/domicile-io/domicile/controlplane/store"
+	"github.com/domicile-io/domicile/internal/instance"
 	"github.com/domicile-io/domicile/policy"
 )
 
 // core is what all services share.
 type core struct {
-	name    string // our name among the voters
-	voters  map[string]Voter
-	cluster string
-	root    ed25519.PublicKey
-	store   *store.Store
-	replica *replica.Replica
-	hub     *hub
-	log     *slog.Logger
-	metrics *metrics
+	name      string // our name among the voters
+	voters    map[string]Voter
+	cluster   string
+	root      ed25519.PublicKey
+	store     *store.Store
+	replica   *replica.Replica
+	hub       *hub
+	instances *instance.Authorities
+	log       *slog.Logger
+	metrics   *metrics
 }
 
 // write stamps and proposes what plan makes, unless the request's idempotency

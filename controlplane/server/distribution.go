@@ -34,10 +34,15 @@ func (s distributionService) Subscribe(stream grpc.BidiStreamingServer[controlv1
 	if _, err := s.store.Region(node.Region); err != nil {
 		return policy.Errorf(policy.PermissionDenied, "the certificate's region is not a region of this cluster; add it with PUT /v1/regions/%s", node.Region)
 	}
-	feed, session := s.hub.feedOf(node.Region), newSession()
-	disconnect := s.hub.connect(node.Node, node.Region, session)
+	st, err := s.stand(ctx, node, hello)
+	if err != nil {
+		return err
+	}
+	feed, session := s.hub.feedOf(node.Region, st.level), newSession(st)
+	disconnect := s.hub.connect(session)
 	defer disconnect()
 	defer feed.leave(session)
+	s.hub.judge(session) // an eviction between the look and now has not seen the session
 	sent := make(chan error, 1)
 	go func() {
 		push, err := feed.join(ctx, session, hello, s.hub.until())
@@ -55,6 +60,10 @@ func (s distributionService) Subscribe(stream grpc.BidiStreamingServer[controlv1
 		err = session.reason
 	}
 	switch {
+	case errors.Is(err, errEvicted):
+		return policy.Errorf(policy.PermissionDenied, "this node was evicted and is not served any more; give its machine a certificate with another node id, or admit this one anew: domicile nodes admit %s", node.Node)
+	case errors.Is(err, errStands):
+		return policy.Errorf(policy.NotReady, "the node's admission has changed; subscribe again")
 	case errors.Is(err, errNotLeading):
 		return s.follow()
 	case errors.Is(err, errSlow):
@@ -70,7 +79,7 @@ func (s distributionService) Subscribe(stream grpc.BidiStreamingServer[controlv1
 // answered with the whole bundle; after a second the node must come again, so
 // that two sides that disagree do not spin.
 func (s distributionService) listen(stream grpc.BidiStreamingServer[controlv1.NodeMessage, controlv1.Push], id policy.NodeID, f *feed, ss *session) error {
-	nacks := 0
+	nacks, acks := 0, 0
 	for {
 		m, err := stream.Recv()
 		if err != nil {
@@ -80,11 +89,16 @@ func (s distributionService) listen(stream grpc.BidiStreamingServer[controlv1.No
 		case m.GetAck() != nil:
 			ss.answer(m.GetAck().GetNonce())
 			s.hub.ack(id, m.GetAck().GetRevision())
+			if acks++; acks == 1 { // since the stream began, or since a refusal
+				s.hub.recorder.resolve("ENCRYPTION", string(id))
+				s.hub.recorder.resolve("STALENESS", string(id))
+			}
 		case m.GetNack() != nil:
-			nacks++
+			nacks, acks = nacks+1, 0
 			s.log.Warn("a node refused its bundle", "node", string(id), "region", string(f.region), "reason", nackReason(m.GetNack().GetReason()), "last_good", m.GetNack().GetLastGood())
 			if m.GetNack().GetReason() != nackGap {
-				s.hub.violations.add(categoryOf(m.GetNack().GetReason()), id, m.GetNack().GetLastGood())
+				reason := nackReason(m.GetNack().GetReason())
+				s.hub.recorder.see(sighting{category: categoryOf(reason), cause: reason, resource: string(id), revision: m.GetNack().GetLastGood()})
 			}
 			if nacks > 1 {
 				return policy.Errorf(policy.NotReady, "the node refused its bundle twice; see GET /v1/violations")

@@ -14,6 +14,6 @@
 // may not make anything up. Three outcomes stay distinct: done, not done
 // (UNAVAILABLE among others), unknown (OUTCOME_UNKNOWN).
 //
-// What is held in memory only, by the leader: which nodes are connected, and
-// violations. Both begin anew with a new leader.
+// What is held in memory only, by the leader: which nodes are connected. It
+// begins anew with a new leader.
 package server

@@ -14,12 +14,13 @@ import (
 	"github.com/domicile-io/domicile/policy"
 )
 
-// feed is the bundle of one region while nodes follow it. In memory it has the
+// feed is the bundle of one region, for nodes of one level, while nodes follow it. In memory it has the
 // hashes of the rows and the latest pushes, never the rows: about 50 bytes for
 // each row, whatever the number of nodes. A change is read, hashed, sealed and
 // encoded once. Sessions come for it at their own pace (next).
 type feed struct {
 	region policy.RegionID
+	level  policy.Attestation // of its nodes: rows of tenants that demand more are left bare
 	store  *store.Store
 	signer *bundle.Signer
 	log    *slog.Logger
@@ -45,13 +46,15 @@ type feed struct {
 	changes  changes       // since the first row of the earliest spool that is being sent
 }
 
-func newFeed(region policy.RegionID, h *hub) *feed {
-	return &feed{region: region, store: h.store, signer: h.signer, log: h.log, dir: h.dir, slots: h.slots,
+func newFeed(region policy.RegionID, level policy.Attestation, h *hub) *feed {
+	return &feed{region: region, level: level, store: h.store, signer: h.signer, log: h.log, dir: h.dir, slots: h.slots,
 		sessions: map[*session]struct{}{}, changed: make(chan struct{})}
 }
 
-// row gives a row as it is shipped.
-func (f *feed) row(r policy.Row) (key string, body []byte, err error) { return bundle.Encode(r) }
+// row gives a row as it is shipped to nodes of the feed's level.
+func (f *feed) row(r policy.Row) (key string, body []byte, err error) {
+	return bundle.Encode(r.For(f.level))
+}
 
 // ensure loads the hashes of the region's rows, if nobody has. Of sessions that
 // come at once one loads and the others wait.
@@ -202,7 +205,7 @@ func (f *feed) append(from uint64, p *controlv1.Push) error {
 
 // seal encodes a push of the feed's present revision. The caller holds f.mu.
 func (f *feed) seal(p *controlv1.Push) ([]byte, error) {
-	p.Revision, p.FreshUntil = f.revision, f.until.Unix()
+	p.Revision, p.FreshUntil, p.Attestation = f.revision, f.until.Unix(), f.level.String()
 	p.Seal = f.signer.Seal(f.region, f.revision, f.state.Hash(), f.until)
 	return encode(p)
 }

@@ -23,7 +23,7 @@ func (f *feed) join(ctx context.Context, s *session, hello *controlv1.Hello, unt
 	f.sessions[s] = struct{}{} // so that nobody unloads the feed meanwhile
 	f.until = until
 	f.mu.Unlock()
-	if hello.GetLastRevision() == 0 {
+	if hello.GetLastRevision() == 0 || levelOf(hello) != f.level {
 		f.want(s)
 		return nil, nil
 	}
@@ -154,6 +154,15 @@ func (s *session) lag(end uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.behind = end - min(s.next, end)
+}
+
+// levelOf is the level of the bundle that a node holds; nodes that do not say
+// know of no other than declared.
+func levelOf(hello *controlv1.Hello) (level policy.Attestation) {
+	if err := level.UnmarshalText([]byte(hello.GetAttestation())); err != nil {
+		return policy.Declared
+	}
+	return level
 }
 
 func union(a, b []string) []string {

@@ -49,6 +49,10 @@ func queries(path string) []string {
 	switch {
 	case path == "/v1/tenants":
 		return append(pages, "home_region")
+	case path == "/v1/nodes":
+		return append(pages, "region", "state")
+	case path == "/v1/violations":
+		return append(pages, "state")
 	case path == "/v1/changes":
 		return append(pages, "state")
 	case slices.Contains(lists, path[strings.LastIndexByte(path, '/')+1:]):
@@ -86,7 +90,7 @@ func (s *Server) gateway() (http.Handler, error) {
 		controlv1.RegisterTenantServiceHandler, controlv1.RegisterKeyServiceHandler, controlv1.RegisterPolicyServiceHandler,
 		controlv1.RegisterChangeServiceHandler, controlv1.RegisterSigningKeyServiceHandler, controlv1.RegisterRecipientServiceHandler, controlv1.RegisterRegionServiceHandler,
 		controlv1.RegisterOperationsServiceHandler, controlv1.RegisterAuditServiceHandler,
-		controlv1.RegisterBasisServiceHandler, controlv1.RegisterCatalogueServiceHandler,
+		controlv1.RegisterBasisServiceHandler, controlv1.RegisterCatalogueServiceHandler, controlv1.RegisterNodeServiceHandler, controlv1.RegisterViolationServiceHandler,
 	} {
 		if err := register(context.Background(), mux, s.own); err != nil {
 			return nil, fmt.Errorf("register the gateway: %w", err)

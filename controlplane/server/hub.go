@@ -3,8 +3,6 @@ package server
 import (
 	"context"
 	"log/slog"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -32,13 +30,21 @@ type hub struct {
 	dir     string        // of snapshots on their way; "": the system's
 	slots   chan struct{} // see maxDownloads
 
-	violations violations
+	recorder *recorder
+	judged   uint64 // store.NodesRevision that the sessions were held against; of run alone
 
 	mu         sync.Mutex
-	feeds      map[policy.RegionID]*feed
+	feeds      map[audience]*feed
+	sessions   map[*session]struct{}
 	nodes      map[policy.NodeID]*node
 	freshUntil time.Time
 	ackedNow   chan struct{} // closed and replaced at every acknowledgement
+}
+
+// audience is who shares one feed.
+type audience struct {
+	region policy.RegionID
+	level  policy.Attestation
 }
 
 // maxNodes bounds what is remembered of nodes; disconnected ones go first.
@@ -56,7 +62,7 @@ type node struct {
 
 func newHub(o Options) *hub {
 	return &hub{store: o.Store, replica: o.Replica, signer: o.Signer, log: o.Logger, renew: o.Renew, fresh: o.FreshFor, dir: o.Dir, slots: make(chan struct{}, maxDownloads),
-		feeds: map[policy.RegionID]*feed{}, nodes: map[policy.NodeID]*node{}, ackedNow: make(chan struct{})}
+		recorder: newRecorder(o), feeds: map[audience]*feed{}, sessions: map[*session]struct{}{}, nodes: map[policy.NodeID]*node{}, ackedNow: make(chan struct{})}
 }
 
 // run pushes every change at once and renews on a timer, until ctx ends.
@@ -66,6 +72,7 @@ func (h *hub) run(ctx context.Context) {
 	for {
 		changed, leader := h.replica.Changed(), h.replica.LeaderChanged()
 		if h.replica.IsLeader() {
+			h.judgeAll() // before they are sent anything more
 			h.push()
 		} else {
 			h.dropAll()
@@ -151,20 +158,22 @@ func (h *hub) until() time.Time {
 	return h.freshUntil
 }
 
-// feedOf finds or makes the feed of a region.
-func (h *hub) feedOf(region policy.RegionID) *feed {
+// feedOf finds or makes the feed of a region for nodes of a level.
+func (h *hub) feedOf(region policy.RegionID, level policy.Attestation) *feed {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	f, ok := h.feeds[region]
+	who := audience{region, level}
+	f, ok := h.feeds[who]
 	if !ok {
-		f = newFeed(region, h)
-		h.feeds[region] = f
+		f = newFeed(region, level, h)
+		h.feeds[who] = f
 	}
 	return f
 }
 
 // connect notes a node's stream; the returned function ends it.
-func (h *hub) connect(id policy.NodeID, region policy.RegionID, s *session) (disconnect func()) {
+func (h *hub) connect(s *session) (disconnect func()) {
+	id, region := s.stand.node.ID, s.stand.node.Region
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	n, ok := h.nodes[id]
@@ -175,9 +184,11 @@ func (h *hub) connect(id policy.NodeID, region policy.RegionID, s *session) (dis
 	}
 	n.connected, n.session = n.connected+1, s
 	n.contact = time.Now()
+	h.sessions[s] = struct{}{}
 	return func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
+		delete(h.sessions, s)
 		n.connected--
 		n.contact = time.Now()
 	}
@@ -244,14 +255,29 @@ func (h *hub) waitAcked(ctx context.Context, region policy.RegionID, revision ui
 	}
 }
 
-func (h *hub) nodeList() []*controlv1.Node {
+// connectedRegions are those of which some node is connected.
+func (h *hub) connectedRegions() map[policy.RegionID]bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	out := make([]*controlv1.Node, 0, len(h.nodes))
+	out := map[policy.RegionID]bool{}
 	for _, n := range h.nodes {
-		out = append(out, &controlv1.Node{Id: string(n.id), Region: string(n.region), Connected: n.connected > 0,
-			AckedRevision: n.acked, LastContact: timestamppb.New(n.contact), Attestation: policy.Declared.String()})
+		if n.connected > 0 {
+			out[n.region] = true
+		}
 	}
-	slices.SortFunc(out, func(a, b *controlv1.Node) int { return strings.Compare(a.GetId(), b.GetId()) })
 	return out
+}
+
+// describe adds what is seen of a node's stream.
+func (h *hub) describe(out *controlv1.Node) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n, ok := h.nodes[policy.NodeID(out.GetId())]
+	if !ok {
+		return
+	}
+	out.Connected, out.AckedRevision, out.LastContact = n.connected > 0, n.acked, timestamppb.New(n.contact)
+	if out.Connected {
+		out.Attestation = n.session.stand.level.String()
+	}
 }

@@ -21,20 +21,6 @@ type operationsService struct {
 // defaultLifetime of a token that asks for none.
 const defaultLifetime = 24 * time.Hour
 
-// ListNodes implements controlv1.OperationsServiceServer: the nodes that have
-// been connected to this leader.
-func (s operationsService) ListNodes(_ context.Context, req *controlv1.ListNodesRequest) (*controlv1.ListNodesResponse, error) {
-	nodes, next, err := cut(s.hub.nodeList(), (*controlv1.Node).GetId, req)
-	return &controlv1.ListNodesResponse{Nodes: nodes, NextPageToken: next}, err
-}
-
-// ListViolations implements controlv1.OperationsServiceServer: those that this
-// leader has seen.
-func (s operationsService) ListViolations(_ context.Context, req *controlv1.ListViolationsRequest) (*controlv1.ListViolationsResponse, error) {
-	list, next, err := cut(s.hub.violations.list(), (*controlv1.Violation).GetId, req)
-	return &controlv1.ListViolationsResponse{Violations: list, NextPageToken: next}, err
-}
-
 // GetClusterStatus implements controlv1.OperationsServiceServer. The voter that
 // is asked answers for itself, so that it works while nobody leads.
 func (s operationsService) GetClusterStatus(context.Context, *controlv1.GetClusterStatusRequest) (*controlv1.ClusterStatus, error) {

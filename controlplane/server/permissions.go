@@ -94,8 +94,17 @@ var permissions = map[string]permission{
 	controlv1.CatalogueService_GetEntity_FullMethodName:  {roles: everybody},
 	controlv1.CatalogueService_PutEntity_FullMethodName:  {roles: placers, write: true},
 
-	controlv1.OperationsService_ListNodes_FullMethodName:        {roles: operations},
-	controlv1.OperationsService_ListViolations_FullMethodName:   {roles: operations},
+	controlv1.NodeService_ListNodes_FullMethodName:        {roles: operations},
+	controlv1.NodeService_GetNode_FullMethodName:          {roles: operations},
+	controlv1.NodeService_AdmitNode_FullMethodName:        {roles: []role{operator}, write: true},
+	controlv1.NodeService_EvictNode_FullMethodName:        {roles: []role{operator}, write: true},
+	controlv1.NodeService_GetNodeAdmission_FullMethodName: {roles: operations},
+	controlv1.NodeService_PutNodeAdmission_FullMethodName: {roles: []role{operator}, write: true},
+
+	controlv1.ViolationService_ListViolations_FullMethodName:       {roles: operations},
+	controlv1.ViolationService_GetViolation_FullMethodName:         {roles: operations},
+	controlv1.ViolationService_AcknowledgeViolation_FullMethodName: {roles: []role{operator}, write: true},
+
 	controlv1.OperationsService_GetClusterStatus_FullMethodName: {roles: operations, local: true},
 	controlv1.OperationsService_CreateToken_FullMethodName:      {roles: []role{operator}, write: true},
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
+	"github.com/domicile-io/domicile/controlplane/store"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -35,6 +36,9 @@ func (s tenantService) CheckPlacement(ctx context.Context, req *controlv1.CheckP
 	if target.BackupRegion == "none" {
 		out.differs("NO_BACKUP_REGION", string(target.ID))
 	}
+	if err := s.compareAttestation(&out, t.ID, target.ID); err != nil {
+		return nil, err
+	}
 	if err := s.compareFeatures(&out, t.Home, target.ID, req.GetFeatures()); err != nil {
 		return nil, err
 	}
@@ -46,6 +50,24 @@ func (s tenantService) CheckPlacement(ctx context.Context, req *controlv1.CheckP
 		return nil, err
 	}
 	return out.answer(), nil
+}
+
+// compareAttestation: a policy that demands a level needs a node that has it.
+func (s tenantService) compareAttestation(out *findings, tenant policy.TenantID, target policy.RegionID) error {
+	p, err := s.store.Policy(tenant)
+	if err != nil || p.MinAttestation <= policy.Declared {
+		return err
+	}
+	nodes, err := s.store.Nodes()
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(nodes, func(n store.Node) bool {
+		return n.Region == target && n.Admits() && levelNow(n) >= p.MinAttestation
+	}) {
+		out.blocks("ATTESTATION", p.MinAttestation.String())
+	}
+	return nil
 }
 
 // compareFeatures: what was asked for must be there; what the tenant has today

@@ -20,6 +20,7 @@ import (
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/controlplane/replica"
 	"github.com/domicile-io/domicile/controlplane/store"
+	"github.com/domicile-io/domicile/internal/instance"
 	"github.com/domicile-io/domicile/internal/mtls"
 )
 
@@ -37,10 +38,13 @@ type Options struct {
 	REST       net.Listener      // TCP
 	Logger     *slog.Logger
 	Registry   prometheus.Registerer
-	Dir        string // for files that live no longer than the process; "": the system's
+	Instances  *instance.Authorities // what clouds' documents are held against; nil: none counts
+	Dir        string                // for files that live no longer than the process; "": the system's
 
 	Renew    time.Duration // between renewals of fresh_until; 0: 15 s
 	FreshFor time.Duration // what one promises; 0: 60 s
+
+	ViolationsApart time.Duration // between two writes of one violation; 0: 1 min
 
 	BackupRecipients []string // age public keys that every backup is encrypted to; may be empty
 }
@@ -68,6 +72,9 @@ func New(o Options) (*Server, error) {
 	if o.FreshFor == 0 {
 		o.FreshFor = time.Minute
 	}
+	if o.ViolationsApart == 0 {
+		o.ViolationsApart = time.Minute
+	}
 	s := &Server{inFlight: make(chan struct{}, maxInFlight)}
 	s.on.grpc, s.on.rest = o.GRPC, o.REST
 	voters := make(map[string]Voter, len(o.Voters))
@@ -82,7 +89,7 @@ func New(o Options) (*Server, error) {
 		return nil, fmt.Errorf("compile the rules of messages: %w", err)
 	}
 	s.core = &core{name: o.Name, voters: voters, cluster: o.TLS.Identity.Cluster, root: o.Root, store: o.Store, replica: o.Replica,
-		hub: newHub(o), log: o.Logger, metrics: m}
+		instances: o.Instances, hub: newHub(o), log: o.Logger, metrics: m}
 	s.peers = &peers{own: o.GatewayTLS, voters: voters}
 	s.backups = &backups{core: s.core, signer: o.Signer, leader: &peers{own: o.TLS, voters: voters}, recipients: o.BackupRecipients, busy: make(chan struct{}, 1)}
 	s.grpc = grpc.NewServer(
@@ -121,6 +128,8 @@ func (s *Server) register(signer *bundle.Signer) error {
 	controlv1.RegisterRegionServiceServer(s.grpc, regionService{core: s.core})
 	controlv1.RegisterBasisServiceServer(s.grpc, basisService{core: s.core})
 	controlv1.RegisterCatalogueServiceServer(s.grpc, catalogueService{core: s.core})
+	controlv1.RegisterNodeServiceServer(s.grpc, nodeService{core: s.core})
+	controlv1.RegisterViolationServiceServer(s.grpc, violationService{core: s.core})
 	controlv1.RegisterOperationsServiceServer(s.grpc, operationsService{core: s.core})
 	controlv1.RegisterBackupServiceServer(s.grpc, backupService{backups: s.backups})
 	controlv1.RegisterDistributionServiceServer(s.grpc, distributionService{core: s.core})
@@ -144,6 +153,7 @@ func (s *Server) Serve(fatal func(error)) {
 	run("gRPC", func() error { return s.grpc.Serve(s.on.grpc) })
 	run("REST", func() error { return s.rest.ServeTLS(s.on.rest, "", "") })
 	run("distribution", func() error { s.hub.run(ctx); return nil })
+	run("violations", func() error { s.hub.recorder.run(ctx); return nil })
 }
 
 // Close takes no more requests, waits for those in flight until ctx ends, and

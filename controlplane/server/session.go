@@ -28,6 +28,8 @@ type session struct {
 	download *download
 	holds    bool // a slot of the feed's snapshots
 
+	stand standing // of the node when the stream began; never changes
+
 	done chan struct{}
 	wake chan struct{} // holds one token: look again
 
@@ -40,8 +42,8 @@ type session struct {
 	reason   error     // why it ended; set before done is closed
 }
 
-func newSession() *session {
-	return &session{done: make(chan struct{}), wake: make(chan struct{}, 1)}
+func newSession(st standing) *session {
+	return &session{stand: st, done: make(chan struct{}), wake: make(chan struct{}, 1)}
 }
 
 // sent counts a push and gives its nonce.

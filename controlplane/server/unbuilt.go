@@ -11,8 +11,7 @@ import (
 // A path leaves the list when its method is built.
 var unbuilt = regexp.MustCompile(`^/v1/(` +
 	`tenants/[^/]+/moves(/[^/]+)?|` +
-	`tenants/[^/]+:(suspend|resume)|` +
-	`nodes/[^/]+:(admit|evict)` +
+	`tenants/[^/]+:(suspend|resume)` +
 	`)$`)
 
 // noSuchPath is the answer to a path that no method has.

@@ -1,44 +1,105 @@
 package server
 
 import (
-	"sync"
+	"context"
+	"slices"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
+	"github.com/domicile-io/domicile/controlplane/store"
 	"github.com/domicile-io/domicile/policy"
 )
 
-// maxViolations bounds what is kept; the oldest goes first.
-const maxViolations = 1000
-
-// violations are kept in the leader's memory only and begin anew with a new
-// leader. An open one is not opened twice.
-type violations struct {
-	mu   sync.Mutex
-	open []*controlv1.Violation
+type violationService struct {
+	controlv1.UnimplementedViolationServiceServer
+	*core
 }
 
-// add opens a violation of a node. Category is one of the contract's closed list.
-func (v *violations) add(category string, node policy.NodeID, revision uint64) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	for _, x := range v.open {
-		if x.GetCategory() == category && x.GetResource() == string(node) && x.GetRevision() == revision {
-			return
+// ListViolations implements controlv1.ViolationServiceServer: what holds, and
+// what was resolved and is still kept.
+func (s violationService) ListViolations(_ context.Context, req *controlv1.ListViolationsRequest) (*controlv1.ListViolationsResponse, error) {
+	all, err := s.store.Violations()
+	if err != nil {
+		return nil, err
+	}
+	var list []*controlv1.Violation
+	for _, v := range all {
+		if req.GetState() == "" || req.GetState() == string(v.State) {
+			list = append(list, s.violationOf(v))
 		}
 	}
-	id, err := draw(policy.KindViolation)
-	if err != nil {
-		return // without randomness nothing else works either
-	}
-	v.open = append(v.open, &controlv1.Violation{Id: id, State: "open", Category: category, Resource: string(node), Revision: revision,
-		Commands: []string{"domicile nodes list", "domicile status"}})
-	if len(v.open) > maxViolations {
-		v.open = v.open[1:]
-	}
+	list, next, err := cut(list, (*controlv1.Violation).GetId, req)
+	return &controlv1.ListViolationsResponse{Violations: list, NextPageToken: next}, err
 }
 
-func (v *violations) list() []*controlv1.Violation {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return append([]*controlv1.Violation(nil), v.open...)
+// GetViolation implements controlv1.ViolationServiceServer.
+func (s violationService) GetViolation(ctx context.Context, req *controlv1.GetViolationRequest) (*controlv1.Violation, error) {
+	v, err := s.store.Violation(req.GetViolation())
+	if isReason(err, policy.NotFound) {
+		return nil, notFound("violation")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.violationOf(v), tagged(ctx, v.ETag)
+}
+
+// AcknowledgeViolation implements controlv1.ViolationServiceServer.
+func (s violationService) AcknowledgeViolation(ctx context.Context, req *controlv1.AcknowledgeViolationRequest) (*controlv1.Violation, error) {
+	res, err := s.write(ctx, req, func() (store.Payload, error) {
+		tag, err := optionalIfMatch(ctx)
+		return store.SettleViolation{To: store.ViolationAcknowledged, ID: req.GetViolation(), ReasonCode: req.GetReasonCode(), IfMatch: tag}, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var v store.Violation
+	if err := res.Decode(&v); err != nil {
+		return nil, err
+	}
+	return s.violationOf(v), tagged(ctx, v.ETag)
+}
+
+func (s violationService) violationOf(v store.Violation) *controlv1.Violation {
+	out := &controlv1.Violation{Id: v.ID, State: string(v.State), Category: v.Category, Cause: v.Cause, Resource: v.Resource, Revision: v.Revision,
+		FirstSeen: timestamppb.New(v.FirstSeen), LastSeen: timestamppb.New(v.LastSeen), Count: v.Count,
+		AcknowledgedBy: v.AcknowledgedBy, ReasonCode: v.ReasonCode, Etag: v.ETag}
+	if v.AcknowledgedAt != nil {
+		out.AcknowledgeTime = timestamppb.New(*v.AcknowledgedAt)
+	}
+	if v.ResolvedAt != nil {
+		out.ResolveTime = timestamppb.New(*v.ResolvedAt)
+	}
+	if v.State != store.ViolationResolved {
+		out.Commands = Remediation(s.cluster, v)
+	}
+	return out
+}
+
+// Remediation is what a person types about a violation, most useful first. Each
+// is a command of the command line, with the ids filled in.
+func Remediation(cluster string, v store.Violation) []string {
+	resource := v.Resource
+	show := "domicile nodes show " + resource
+	evict := "domicile nodes evict " + resource + " --reason COMPROMISED"
+	var do []string
+	switch {
+	case v.Cause == causeWaiting:
+		do = []string{show, "domicile nodes admit " + resource, "domicile nodes evict " + resource + " --reason LOST"}
+	case v.Cause == causeEvicted:
+		do = []string{show, "domicile nodes list --state evicted"}
+	case v.Cause == causeAdmitted:
+		do = []string{show, "domicile trust admit-node --root root.key --cluster " + cluster + " --cert cert.pem --out admission.json",
+			"domicile nodes admit " + resource + " --admission admission.json"}
+	case v.Category == "ATTESTATION":
+		do = []string{show, evict}
+	case v.Category == "ENCRYPTION":
+		do = []string{show, "domicile status", evict}
+	case v.Category == "STALENESS":
+		do = []string{show, "domicile status"}
+	default:
+		do = []string{"domicile status"}
+	}
+	return append(slices.Clip(do), "domicile violations acknowledge "+v.ID+" --reason INVESTIGATING")
 }

@@ -17,7 +17,7 @@ func TestSharedPushesDecode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	codec, a, b := newWireCodec(), newSession(), newSession()
+	codec, a, b := newWireCodec(), newSession(standing{}), newSession(standing{})
 	a.sent()
 	for nonce, s := range map[uint64]*session{2: a, 1: b} {
 		wire, err := codec.Marshal(s.sending(push))

@@ -98,6 +98,7 @@ func TestINV27_NoEffectNoLeaf(t *testing.T) {
 // Each kind's leaf names the object that a reader would look for.
 func TestEveryKindHasItsActionAndResource(t *testing.T) {
 	tn, ch, sk, pr := id[policy.TenantID](policy.KindTenant, 1), id[string](policy.KindChange, 2), id[policy.KeyID](policy.KindKey, 3), id[string](policy.KindPrincipal, 4)
+	nd, vi := id[string](policy.KindNode, 5), id[string](policy.KindViolation, 6)
 	want := map[string]Payload{
 		"cluster.init " + clusterID:       InitCluster{ClusterID: clusterID},
 		"tenant.create " + string(tn):     CreateTenant{ID: tn},
@@ -117,6 +118,13 @@ func TestEveryKindHasItsActionAndResource(t *testing.T) {
 		"basis.drill SCC":                 DrillBasis{ID: "SCC"},
 		"feature.put ie1":                 PutFeature{Feature: Feature{Region: "ie1", Name: "voice"}},
 		"entity.put IE":                   PutEntity{Entity: Entity{Country: "IE"}},
+		"node.register " + nd:             RegisterNode{ID: policy.NodeID(nd), Region: "ie1"},
+		"node.admit " + nd:                AdmitNode{ID: policy.NodeID(nd), Region: "ie1"},
+		"node.evict " + nd:                EvictNode{ID: policy.NodeID(nd)},
+		"node_admission.put ie1":          PutNodeAdmission{Region: "ie1"},
+		"violation.open " + nd:            SettleViolation{To: ViolationOpen, ID: vi, Resource: nd},
+		"violation.acknowledge " + vi:     SettleViolation{To: ViolationAcknowledged, ID: vi},
+		"violation.resolve " + nd:         SettleViolation{To: ViolationResolved, Resource: nd},
 		" ":                               Nop{},
 	}
 	covered := map[Kind]bool{}

@@ -108,6 +108,16 @@ func decoderOf(k Kind) func([]byte) (Command, error) {
 		return command[PutFeature]
 	case KindPutEntity:
 		return command[PutEntity]
+	case KindRegisterNode:
+		return command[RegisterNode]
+	case KindAdmitNode:
+		return command[AdmitNode]
+	case KindEvictNode:
+		return command[EvictNode]
+	case KindSettleViolation:
+		return command[SettleViolation]
+	case KindPutNodeAdmission:
+		return command[PutNodeAdmission]
 	}
 	return nil
 }

@@ -182,6 +182,16 @@ func (e *entry) handle(p Payload) (body any, err error) {
 		return e.putFeature(p)
 	case PutEntity:
 		return e.putEntity(p)
+	case RegisterNode:
+		return e.registerNode(p)
+	case AdmitNode:
+		return e.admitNode(p)
+	case EvictNode:
+		return e.evictNode(p)
+	case SettleViolation:
+		return e.settleViolation(p)
+	case PutNodeAdmission:
+		return e.putNodeAdmission(p)
 	}
 	return nil, fmt.Errorf("no handler for %T", p)
 }

@@ -92,6 +92,6 @@ func (s *Store) readCursor(tx *bolt.Tx) error {
 	if top == nil {
 		top = &policy.Topology{}
 	}
-	s.current.Store(&cursor{applied: applied, revision: revision, topology: top})
+	s.current.Store(&cursor{applied: applied, revision: revision, topology: top, nodes: revision})
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/domicile-io/domicile/policy"
 )
 
-// A region's bundle: all regions and transfer bases, what the region itself can do, the tenants homed there with policy and keys,
+// A region's bundle: its nodes that are more than declared, all regions and transfer bases, what the region itself can do, the tenants homed there with policy and keys,
 // the tenants that moved away from it, and the inbound pairs of recipients that
 // live in it. Nothing of a tenant reaches a region that has no part in it.
 
@@ -35,7 +35,7 @@ func (s *Store) Rows(region policy.RegionID, fn func(policy.Row) error) (revisio
 		if revision, _, err = load[uint64](tx, bucketMeta, metaRevision); err != nil {
 			return err
 		}
-		for _, walk := range []func(*bolt.Tx, policy.RegionID, func(string) error) error{basisRows, featureRows, pairRows, regionRows, tenantRows} {
+		for _, walk := range []func(*bolt.Tx, policy.RegionID, func(string) error) error{basisRows, featureRows, nodeRows, pairRows, regionRows, tenantRows} {
 			if err := walk(tx, region, func(key string) error {
 				row, err := rowAt(tx, region, key)
 				if err != nil || row == nil {
@@ -51,7 +51,7 @@ func (s *Store) Rows(region policy.RegionID, fn func(policy.Row) error) (revisio
 	return revision, err
 }
 
-// The walks give row keys in order; "b/" < "f/" < "p/" < "r/" < "t/".
+// The walks give row keys in order; "b/" < "f/" < "n/" < "p/" < "r/" < "t/".
 
 func basisRows(tx *bolt.Tx, _ policy.RegionID, each func(string) error) error {
 	return eachSuffix(tx, bucketBases, nil, func(s string) error { return each("b/" + s) })
@@ -87,6 +87,8 @@ func eachSuffix(tx *bolt.Tx, bucket, prefix []byte, each func(string) error) err
 func rowAt(tx *bolt.Tx, region policy.RegionID, key string) (*policy.Row, error) {
 	kind, id, _ := strings.Cut(key, "/")
 	switch kind {
+	case "n":
+		return nodeRowAt(tx, region, policy.NodeID(id))
 	case "r":
 		r, ok, err := load[Region](tx, bucketRegions, []byte(id))
 		if err != nil || !ok {

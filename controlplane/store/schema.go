@@ -52,7 +52,14 @@ var (
 	bucketHashes = []byte("audit_hashes") // number (8 bytes, big-endian) → hash of the audit tree
 
 	// Since format 3.
-	bucketBasisTenants = []byte("basis_tenants") // basis / TN… → (index): tenants whose policy lets something leave under it
+	bucketBasisTenants = []byte("basis_tenants")     // basis / TN… → (index): tenants whose policy lets something leave under it
+	bucketNodes        = []byte("nodes")             // ND… → Node
+	bucketNodeRows     = []byte("node_rows")         // region / ND… → (index): nodes of which the bundle speaks
+	bucketInstances    = []byte("node_instances")    // cloud instance → node id; never taken back
+	bucketAdmission    = []byte("node_admission")    // region → NodeAdmission; absent: automatic
+	bucketViolations   = []byte("violations")        // VI… → Violation
+	bucketUnresolved   = []byte("violation_holding") // category / resource → violation id; not resolved ones
+	bucketViolationAge = []byte("violation_age")     // state (1 byte) + last seen, Unix ns (8 bytes) + VI… → (index): the first goes first
 )
 
 // The meta keys.
@@ -69,6 +76,7 @@ var buckets = [][]byte{
 	bucketEntities, bucketBases, bucketChanges, bucketTokens, bucketTenantKeys, bucketPending,
 	bucketHomes, bucketPairs, bucketLog, bucketIdempotency, bucketExpiry, bucketLeaves, bucketHashes,
 	bucketBasisTenants,
+	bucketNodes, bucketNodeRows, bucketInstances, bucketAdmission, bucketViolations, bucketUnresolved, bucketViolationAge,
 }
 
 // position is where in the Raft log the state stands.

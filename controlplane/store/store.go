@@ -52,6 +52,7 @@ type cursor struct {
 	applied  position
 	revision uint64
 	topology *policy.Topology
+	nodes    uint64 // revision at which who may subscribe last changed
 }
 
 // mapSize is the address space reserved for the file, so that growing it seldom
@@ -192,6 +193,9 @@ func (s *Store) applyAll(tx *bolt.Tx, entries []Entry, results []Result) (*curso
 			continue
 		}
 		next.revision = e.revision()
+		if c.Kind().changesNodes() {
+			next.nodes = next.revision
+		}
 		if k := c.Kind(); k == KindPutRegion || k == KindInitCluster || k == KindPutBasis {
 			if next.topology, err = topologyOf(tx); err != nil {
 				return nil, err

@@ -48,6 +48,7 @@ type replica struct {
 	floor   uint64            // no bundle below it is taken (invariant 35)
 	good    *state            // nil before the first
 	kinds   *kinds
+	level   string // for which good was made, as the control plane says
 
 	open *snapshot // parts that arrived, nil between snapshots
 }

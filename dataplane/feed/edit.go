@@ -271,7 +271,7 @@ func (e *edit) finish(revision uint64) (*View, error) {
 // checkRow refuses what no honest control plane sends.
 func checkRow(r policy.Row) error {
 	set := 0
-	for _, have := range []bool{r.Region != nil, r.Tenant != nil, r.Pair != nil, r.Basis != nil, r.Features != nil} {
+	for _, have := range []bool{r.Region != nil, r.Tenant != nil, r.Pair != nil, r.Basis != nil, r.Features != nil, r.Node != nil} {
 		if have {
 			set++
 		}
@@ -285,6 +285,8 @@ func checkRow(r policy.Row) error {
 		return fmt.Errorf("transfer basis has a state of no kind")
 	case r.Tenant != nil && r.Tenant.Policy != nil && (r.Tenant.Policy.Tenant != r.Tenant.ID || r.Tenant.Policy.HomeRegion != r.Tenant.Home):
 		return fmt.Errorf("tenant %.40q carries a policy of another tenant or home", r.Tenant.ID)
+	case r.Tenant != nil && r.Tenant.Policy != nil && r.Tenant.Demands != 0:
+		return fmt.Errorf("tenant %.40q carries a policy that is said to be left out", r.Tenant.ID)
 	}
 	return nil
 }

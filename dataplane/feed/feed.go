@@ -26,6 +26,7 @@ import (
 	"github.com/domicile-io/domicile/api/bundle"
 	"github.com/domicile-io/domicile/dataplane/egress"
 	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/internal/instance"
 	"github.com/domicile-io/domicile/internal/mtls"
 	"github.com/domicile-io/domicile/policy"
 )
@@ -36,9 +37,11 @@ type Options struct {
 	Material       *mtls.Material  // role dp
 	ControlPlane   []string        // voters' gRPC addresses, host:port
 	RootPublicKey  ed25519.PublicKey
-	SigningTenants []policy.TenantID // are never believed without signing keys, not even at first sight
-	Dir            string            // folder of the cache, made 0700 when absent; owned by one process
-	Keys           store.Keys        // encrypts the cache
+	SigningTenants []policy.TenantID     // are never believed without signing keys, not even at first sight
+	Document       []byte                // the cloud's word about this machine, in DER, shown to the control plane; nil: none
+	Instances      *instance.Authorities // what the node itself holds Document against; nil: it is not believed
+	Dir            string                // folder of the cache, made 0700 when absent; owned by one process
+	Keys           store.Keys            // encrypts the cache
 	Door           *egress.Door
 
 	Clock   Clock
@@ -63,6 +66,7 @@ type Feed struct {
 	o     Options
 	fresh *freshness
 	view  atomic.Pointer[View]
+	level atomic.Pointer[proof]
 
 	// Of the following goroutine, after Open.
 	replica replica
@@ -193,6 +197,7 @@ func (f *Feed) Close() error {
 
 func (f *Feed) publish(v *View) {
 	f.view.Store(v)
+	f.prove()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	close(f.changed)

@@ -135,9 +135,9 @@ func (f *Feed) why(ctx context.Context, err error) error {
 // append to, only a snapshot can be kept.
 func (f *Feed) hello() *controlv1.Hello {
 	if f.replica.good == nil || f.cache.f == nil || f.cache.stale() {
-		return &controlv1.Hello{}
+		return &controlv1.Hello{InstanceDocument: f.o.Document}
 	}
-	return &controlv1.Hello{LastRevision: f.replica.good.view.Revision, StateHash: hex.EncodeToString(f.replica.good.hash[:])}
+	return &controlv1.Hello{InstanceDocument: f.o.Document, Attestation: f.replica.level, LastRevision: f.replica.good.view.Revision, StateHash: hex.EncodeToString(f.replica.good.hash[:])}
 }
 
 // answer acknowledges what is durable and published, or says what is wrong.

@@ -24,6 +24,7 @@ func (f *Feed) restore() {
 			return refused
 		}
 		loading.commit(s)
+		loading.levelled(p, s)
 		return nil
 	})
 	switch {
@@ -40,7 +41,7 @@ func (f *Feed) restore() {
 		f.note(func(s *Status) { s.LastError = "bundle cache: " + err.Error() })
 		return
 	}
-	f.replica.good, f.replica.floor = loading.good, loading.good.view.Revision
+	f.replica.good, f.replica.floor, f.replica.level = loading.good, loading.good.view.Revision, loading.level
 	if !k.At.IsZero() {
 		f.fresh.restore(k.At, k.FreshUntil)
 	}
@@ -61,6 +62,10 @@ func (f *Feed) handle(p *controlv1.Push) *refusal {
 		return refused
 	}
 	f.replica.commit(s)
+	f.replica.levelled(p, s)
+	if s.sealed && s.next == nil {
+		f.prove() // the certificate, or the time, may have changed
+	}
 	if s.next != nil {
 		f.publish(s.next.view)
 		f.o.Logger.Info("bundle applied", "revision", s.next.view.Revision, "tenants", s.next.rows.Len())

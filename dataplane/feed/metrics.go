@@ -2,6 +2,8 @@ package feed
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/domicile-io/domicile/policy"
 )
 
 var (
@@ -9,13 +11,14 @@ var (
 	ageDesc       = prometheus.NewDesc("domicile_bundle_age_seconds", "Time since the control plane last confirmed the bundle; -1 unknown.", nil, nil)
 	connectedDesc = prometheus.NewDesc("domicile_bundle_connected", "1 while the control stream is open.", nil, nil)
 	suspectDesc   = prometheus.NewDesc("domicile_clock_suspect", "1 after the wall clock jumped, until it is confirmed again.", nil, nil)
+	levelDesc     = prometheus.NewDesc("domicile_node_attestation", "1 for the level that this node has verified of itself, 0 for the others.", []string{"level"}, nil)
 	nacksDesc     = prometheus.NewDesc("domicile_bundle_nacks_total", "Pushes that this node refused, by reason.", []string{"reason"}, nil)
 )
 
 type collector struct{ f *Feed }
 
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{revisionDesc, ageDesc, connectedDesc, suspectDesc, nacksDesc} {
+	for _, d := range []*prometheus.Desc{revisionDesc, ageDesc, connectedDesc, suspectDesc, levelDesc, nacksDesc} {
 		ch <- d
 	}
 }
@@ -30,6 +33,9 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(ageDesc, max(-1, s.Age.Seconds()))
 	gauge(connectedDesc, flag[s.Connected])
 	gauge(suspectDesc, flag[s.ClockSuspect])
+	for _, l := range []policy.Attestation{policy.Declared, policy.OperatorSigned, policy.CloudSigned} {
+		ch <- prometheus.MustNewConstMetric(levelDesc, prometheus.GaugeValue, flag[c.f.Attestation() == l], l.String())
+	}
 	c.f.mu.Lock()
 	defer c.f.mu.Unlock()
 	for _, reason := range []string{badSignature, belowFloor, badRow, badHash, noStorage, gap} {

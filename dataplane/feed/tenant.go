@@ -27,6 +27,7 @@ type kind struct {
 	epoch uint64
 	url   string
 	terms *policy.Terms // nil: nothing of it is decided here
+	bare  bool          // the policy was not given, so that there is nothing to fit
 
 	fits *policy.Topology // where its policy was found to fit; of the following goroutine alone
 }
@@ -131,8 +132,11 @@ func (s *kinds) keep(key [sha256.Size]byte, k *kind) {
 // kindOf makes the kind of a row.
 func kindOf(t *policy.TenantRow) *kind {
 	k := &kind{state: t.State, home: t.Home, epoch: t.HomeEpoch, url: t.HomeURL}
-	if t.Policy != nil {
+	switch {
+	case t.Policy != nil:
 		k.terms = policy.Compile(t.Policy, t.State).Terms
+	case t.Demands != 0:
+		k.terms, k.bare = policy.Withheld(t).Terms, true
 	}
 	return k
 }
@@ -164,7 +168,7 @@ func validApart(p *policy.ResidencyPolicy) error {
 // fitsIn reports why a policy does not fit the regions there are; each kind is
 // looked at once for a topology.
 func (k *kind) fitsIn(top *policy.Topology) error {
-	if k.terms == nil || k.fits == top {
+	if k.terms == nil || k.bare || k.fits == top {
 		return nil
 	}
 	home, ok := top.Region(k.terms.Home)

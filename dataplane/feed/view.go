@@ -80,6 +80,13 @@ func (v *View) Features(r policy.RegionID) *policy.RegionFeatures {
 	return row.Features
 }
 
+// Node finds what the control plane says of a node of this region; nil when it
+// is no more than declared.
+func (v *View) Node(id policy.NodeID) *policy.NodeRow {
+	row, _ := v.rows.get("n/" + string(id))
+	return row.Node
+}
+
 // Tenants yields every tenant, in no order.
 func (v *View) Tenants() iter.Seq[Tenant] {
 	return func(yield func(Tenant) bool) {

@@ -21,8 +21,8 @@ type Source interface {
 type Options struct {
 	Region      policy.RegionID
 	Feed        Source
-	Attestation policy.Attestation // of this node; 0: declared
-	BaseURLs    map[string]string  // region → base URL, from node configuration: 421 works before the first bundle
+	Attestation func() policy.Attestation // that this node has verified of itself; nil: declared
+	BaseURLs    map[string]string         // region → base URL, from node configuration: 421 works before the first bundle
 
 	Keys   func() error // why keys cannot be had, else nil; nil: always fine
 	Ledger func() error // why the egress ledger or audit cannot be written, else nil; nil: always fine
@@ -54,8 +54,8 @@ type Gate struct {
 
 // New makes a gate. Region and Feed must be given.
 func New(o Options) *Gate {
-	if o.Attestation == 0 {
-		o.Attestation = policy.Declared
+	if o.Attestation == nil {
+		o.Attestation = func() policy.Attestation { return policy.Declared }
 	}
 	if o.Clock == nil {
 		o.Clock = time.Now
@@ -110,7 +110,7 @@ func (g *Gate) decide(v *feed.View, q Question) (policy.Decision, policy.Request
 	r := policy.Request{
 		Tenant: q.Tenant, Op: q.Op, Class: q.Class, Region: g.o.Region,
 		Egress: q.Egress, Recipient: q.Recipient, Purpose: q.Purpose,
-		Now: g.o.Clock().UTC(), BundleAge: g.o.Feed.Age(), Attestation: g.o.Attestation,
+		Now: g.o.Clock().UTC(), BundleAge: g.o.Feed.Age(), Attestation: g.o.Attestation(),
 		ClockSuspect: g.o.Feed.ClockSuspect(),
 		SentToday:    q.SentToday, FieldsUnknown: q.FieldsUnknown,
 	}

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/domicile-io/domicile/api/client"
-	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -90,7 +89,7 @@ func examine(ctx context.Context, cp *client.Control) (*health, error) {
 	if err := h.nodes(ctx, cp); err != nil {
 		return nil, err
 	}
-	vs, err := cp.Violations(ctx)
+	vs, err := cp.Violations(ctx, "open")
 	if err != nil && !errors.Is(err, &policy.Error{Reason: policy.NotYet}) {
 		return nil, err
 	}
@@ -100,7 +99,7 @@ func examine(ctx context.Context, cp *client.Control) (*health, error) {
 			next = v.GetCommands()[0]
 		}
 		if v.GetState() == "open" {
-			h.add(true, "violation "+v.GetId()+" "+v.GetCategory()+" at "+v.GetResource(), "something is against the rules since revision "+number(v.GetRevision()), next)
+			h.add(true, "violation "+v.GetId()+" "+v.GetCategory()+" at "+v.GetResource(), "it was seen "+number(v.GetCount())+" times ("+v.GetCause()+"), last at "+stamp(v.GetLastSeen()), next)
 		}
 	}
 	cs, err := cp.Changes(ctx, "pending")
@@ -128,7 +127,7 @@ func (h *health) nodes(ctx context.Context, cp *client.Control) error {
 	if err != nil {
 		return err
 	}
-	ns, err := cp.Nodes(ctx)
+	ns, err := cp.Nodes(ctx, "", "")
 	if err != nil {
 		return err
 	}
@@ -167,35 +166,4 @@ func (a *app) showHealth(h *health) {
 	if h.Healthy {
 		a.out.Check("nothing is wrong")
 	}
-}
-
-func (a *app) nodesCommand() *cobra.Command {
-	list := &cobra.Command{Use: "list", Short: "List nodes as the answering voter sees them", Args: cobra.NoArgs,
-		RunE: a.run(func(ctx context.Context, _ []string) error {
-			cp, err := a.control()
-			if err != nil {
-				return err
-			}
-			ns, err := cp.Nodes(ctx)
-			if err != nil {
-				return err
-			}
-			return list(a, "nodes", ns, func() { a.showNodes(ns) })
-		})}
-	return group("nodes", "Show the regions' nodes", list)
-}
-
-func (a *app) showNodes(ns []*controlv1.Node) {
-	if a.none(len(ns), "nodes", "start one with domicile-dataplane, or all with `domicile dev`") {
-		return
-	}
-	rows := make([][]string, 0, len(ns))
-	for _, n := range ns {
-		state := "not on this voter"
-		if n.GetConnected() {
-			state = "connected"
-		}
-		rows = append(rows, []string{n.GetId(), n.GetRegion(), state, number(n.GetAckedRevision()), stamp(n.GetLastContact()), n.GetAttestation()})
-	}
-	a.out.Table([]string{"NODE", "REGION", "STATE", "ACKED", "LAST CONTACT", "ATTESTATION"}, rows)
 }

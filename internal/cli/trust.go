@@ -14,7 +14,7 @@ import (
 
 func (a *app) trustCommand() *cobra.Command {
 	return group("trust", "The offline root, and the keys with which tenants and second people sign",
-		a.trustInit(), a.trustCertify(), a.trustRotate(), a.trustEnrol(), a.trustKeys())
+		a.trustInit(), a.trustCertify(), a.trustRotate(), a.trustEnrol(), a.trustKeys(), a.trustAdmitNode())
 }
 
 func (a *app) trustInit() *cobra.Command {

@@ -62,7 +62,7 @@ func (e *Environment) waitConnected(ctx context.Context) error {
 	}
 	defer done()
 	return waitFor(ctx, "the control plane", func() error {
-		nodes, err := cp.Nodes(ctx)
+		nodes, err := cp.Nodes(ctx, "", "")
 		if err != nil {
 			return err
 		}

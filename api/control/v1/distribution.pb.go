@@ -125,9 +125,13 @@ type Hello struct {
 	// Revision that the node has persisted; 0 asks for a snapshot.
 	LastRevision uint64 `protobuf:"varint,1,opt,name=last_revision,json=lastRevision,proto3" json:"last_revision,omitempty"`
 	// Hex SHA-256 state hash at that revision.
-	StateHash     string `protobuf:"bytes,2,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	StateHash string `protobuf:"bytes,2,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
+	// Push.attestation of the bundle that the node has; another level's bundle has other rows.
+	Attestation string `protobuf:"bytes,3,opt,name=attestation,proto3" json:"attestation,omitempty"`
+	// The cloud's signed document of the node's machine: PKCS #7 in DER. Empty: none.
+	InstanceDocument []byte `protobuf:"bytes,4,opt,name=instance_document,json=instanceDocument,proto3" json:"instance_document,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Hello) Reset() {
@@ -172,6 +176,20 @@ func (x *Hello) GetStateHash() string {
 		return x.StateHash
 	}
 	return ""
+}
+
+func (x *Hello) GetAttestation() string {
+	if x != nil {
+		return x.Attestation
+	}
+	return ""
+}
+
+func (x *Hello) GetInstanceDocument() []byte {
+	if x != nil {
+		return x.InstanceDocument
+	}
+	return nil
 }
 
 type Ack struct {
@@ -301,7 +319,9 @@ type Push struct {
 	// Unix seconds until which the bundle counts as fresh.
 	FreshUntil int64 `protobuf:"varint,5,opt,name=fresh_until,json=freshUntil,proto3" json:"fresh_until,omitempty"`
 	// With the last part, with each delta and with a renewal.
-	Seal          *Seal `protobuf:"bytes,6,opt,name=seal,proto3" json:"seal,omitempty"`
+	Seal *Seal `protobuf:"bytes,6,opt,name=seal,proto3" json:"seal,omitempty"`
+	// The level for which the bundle was made: that which the node proved on this stream.
+	Attestation   string `protobuf:"bytes,8,opt,name=attestation,proto3" json:"attestation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -396,6 +416,13 @@ func (x *Push) GetSeal() *Seal {
 		return x.Seal
 	}
 	return nil
+}
+
+func (x *Push) GetAttestation() string {
+	if x != nil {
+		return x.Attestation
+	}
+	return ""
 }
 
 type isPush_Change interface {
@@ -694,18 +721,20 @@ const file_control_v1_distribution_proto_rawDesc = "" +
 	"\x05hello\x18\x01 \x01(\v2\x1a.domicile.control.v1.HelloH\x00R\x05hello\x12,\n" +
 	"\x03ack\x18\x02 \x01(\v2\x18.domicile.control.v1.AckH\x00R\x03ack\x12/\n" +
 	"\x04nack\x18\x03 \x01(\v2\x19.domicile.control.v1.NackH\x00R\x04nackB\t\n" +
-	"\amessage\"e\n" +
+	"\amessage\"\xf1\x01\n" +
 	"\x05Hello\x12#\n" +
 	"\rlast_revision\x18\x01 \x01(\x04R\flastRevision\x127\n" +
 	"\n" +
-	"state_hash\x18\x02 \x01(\tB\x18\xbaH\x15r\x132\x11^([0-9a-f]{64})?$R\tstateHash\"7\n" +
+	"state_hash\x18\x02 \x01(\tB\x18\xbaH\x15r\x132\x11^([0-9a-f]{64})?$R\tstateHash\x12R\n" +
+	"\vattestation\x18\x03 \x01(\tB0\xbaH-r+R\x00R\bdeclaredR\x0foperator_signedR\fcloud_signedR\vattestation\x126\n" +
+	"\x11instance_document\x18\x04 \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80\x01R\x10instanceDocument\"7\n" +
 	"\x03Ack\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x14\n" +
 	"\x05nonce\x18\x02 \x01(\x04R\x05nonce\"h\n" +
 	"\x04Nack\x12\x1b\n" +
 	"\tlast_good\x18\x01 \x01(\x04R\blastGood\x12\x14\n" +
 	"\x05nonce\x18\x02 \x01(\x04R\x05nonce\x12-\n" +
-	"\x06reason\x18\x03 \x01(\tB\x15\xbaH\x12r\x102\x0e^[A-Z_]{1,32}$R\x06reason\"\xb0\x02\n" +
+	"\x06reason\x18\x03 \x01(\tB\x15\xbaH\x12r\x102\x0e^[A-Z_]{1,32}$R\x06reason\"\xd2\x02\n" +
 	"\x04Push\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x14\n" +
 	"\x05nonce\x18\x02 \x01(\x04R\x05nonce\x127\n" +
@@ -714,7 +743,8 @@ const file_control_v1_distribution_proto_rawDesc = "" +
 	"\x04wait\x18\a \x01(\v2\x19.domicile.control.v1.WaitH\x00R\x04wait\x12\x1f\n" +
 	"\vfresh_until\x18\x05 \x01(\x03R\n" +
 	"freshUntil\x12-\n" +
-	"\x04seal\x18\x06 \x01(\v2\x19.domicile.control.v1.SealR\x04sealB\b\n" +
+	"\x04seal\x18\x06 \x01(\v2\x19.domicile.control.v1.SealR\x04seal\x12 \n" +
+	"\vattestation\x18\b \x01(\tR\vattestationB\b\n" +
 	"\x06change\"h\n" +
 	"\fSnapshotPart\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x12\n" +

@@ -1048,385 +1048,6 @@ func (x *GetBasisRequest) GetBasis() string {
 	return ""
 }
 
-type Node struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	Id     string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Region string                 `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
-	// Whether a stream of the node is open on the answering voter.
-	Connected bool `protobuf:"varint,3,opt,name=connected,proto3" json:"connected,omitempty"`
-	// The revision that the node last acknowledged.
-	AckedRevision uint64                 `protobuf:"varint,4,opt,name=acked_revision,json=ackedRevision,proto3" json:"acked_revision,omitempty"`
-	LastContact   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=last_contact,json=lastContact,proto3" json:"last_contact,omitempty"`
-	Attestation   string                 `protobuf:"bytes,6,opt,name=attestation,proto3" json:"attestation,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Node) Reset() {
-	*x = Node{}
-	mi := &file_control_v1_regions_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Node) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Node) ProtoMessage() {}
-
-func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[17]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Node.ProtoReflect.Descriptor instead.
-func (*Node) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{17}
-}
-
-func (x *Node) GetId() string {
-	if x != nil {
-		return x.Id
-	}
-	return ""
-}
-
-func (x *Node) GetRegion() string {
-	if x != nil {
-		return x.Region
-	}
-	return ""
-}
-
-func (x *Node) GetConnected() bool {
-	if x != nil {
-		return x.Connected
-	}
-	return false
-}
-
-func (x *Node) GetAckedRevision() uint64 {
-	if x != nil {
-		return x.AckedRevision
-	}
-	return 0
-}
-
-func (x *Node) GetLastContact() *timestamppb.Timestamp {
-	if x != nil {
-		return x.LastContact
-	}
-	return nil
-}
-
-func (x *Node) GetAttestation() string {
-	if x != nil {
-		return x.Attestation
-	}
-	return ""
-}
-
-type ListNodesRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListNodesRequest) Reset() {
-	*x = ListNodesRequest{}
-	mi := &file_control_v1_regions_proto_msgTypes[18]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListNodesRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListNodesRequest) ProtoMessage() {}
-
-func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[18]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListNodesRequest.ProtoReflect.Descriptor instead.
-func (*ListNodesRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{18}
-}
-
-func (x *ListNodesRequest) GetPageSize() int32 {
-	if x != nil {
-		return x.PageSize
-	}
-	return 0
-}
-
-func (x *ListNodesRequest) GetPageToken() string {
-	if x != nil {
-		return x.PageToken
-	}
-	return ""
-}
-
-type ListNodesResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Nodes         []*Node                `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"`
-	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListNodesResponse) Reset() {
-	*x = ListNodesResponse{}
-	mi := &file_control_v1_regions_proto_msgTypes[19]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListNodesResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListNodesResponse) ProtoMessage() {}
-
-func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[19]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListNodesResponse.ProtoReflect.Descriptor instead.
-func (*ListNodesResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{19}
-}
-
-func (x *ListNodesResponse) GetNodes() []*Node {
-	if x != nil {
-		return x.Nodes
-	}
-	return nil
-}
-
-func (x *ListNodesResponse) GetNextPageToken() string {
-	if x != nil {
-		return x.NextPageToken
-	}
-	return ""
-}
-
-type Violation struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	Id       string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	State    string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
-	Category string                 `protobuf:"bytes,3,opt,name=category,proto3" json:"category,omitempty"`
-	Resource string                 `protobuf:"bytes,4,opt,name=resource,proto3" json:"resource,omitempty"`
-	// Below 2^53; a number in JSON.
-	Revision      uint64   `protobuf:"varint,5,opt,name=revision,proto3" json:"revision,omitempty"`
-	Commands      []string `protobuf:"bytes,6,rep,name=commands,proto3" json:"commands,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Violation) Reset() {
-	*x = Violation{}
-	mi := &file_control_v1_regions_proto_msgTypes[20]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Violation) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Violation) ProtoMessage() {}
-
-func (x *Violation) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[20]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Violation.ProtoReflect.Descriptor instead.
-func (*Violation) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{20}
-}
-
-func (x *Violation) GetId() string {
-	if x != nil {
-		return x.Id
-	}
-	return ""
-}
-
-func (x *Violation) GetState() string {
-	if x != nil {
-		return x.State
-	}
-	return ""
-}
-
-func (x *Violation) GetCategory() string {
-	if x != nil {
-		return x.Category
-	}
-	return ""
-}
-
-func (x *Violation) GetResource() string {
-	if x != nil {
-		return x.Resource
-	}
-	return ""
-}
-
-func (x *Violation) GetRevision() uint64 {
-	if x != nil {
-		return x.Revision
-	}
-	return 0
-}
-
-func (x *Violation) GetCommands() []string {
-	if x != nil {
-		return x.Commands
-	}
-	return nil
-}
-
-type ListViolationsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListViolationsRequest) Reset() {
-	*x = ListViolationsRequest{}
-	mi := &file_control_v1_regions_proto_msgTypes[21]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListViolationsRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListViolationsRequest) ProtoMessage() {}
-
-func (x *ListViolationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[21]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListViolationsRequest.ProtoReflect.Descriptor instead.
-func (*ListViolationsRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{21}
-}
-
-func (x *ListViolationsRequest) GetPageSize() int32 {
-	if x != nil {
-		return x.PageSize
-	}
-	return 0
-}
-
-func (x *ListViolationsRequest) GetPageToken() string {
-	if x != nil {
-		return x.PageToken
-	}
-	return ""
-}
-
-type ListViolationsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Violations    []*Violation           `protobuf:"bytes,1,rep,name=violations,proto3" json:"violations,omitempty"`
-	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListViolationsResponse) Reset() {
-	*x = ListViolationsResponse{}
-	mi := &file_control_v1_regions_proto_msgTypes[22]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListViolationsResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListViolationsResponse) ProtoMessage() {}
-
-func (x *ListViolationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[22]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListViolationsResponse.ProtoReflect.Descriptor instead.
-func (*ListViolationsResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{22}
-}
-
-func (x *ListViolationsResponse) GetViolations() []*Violation {
-	if x != nil {
-		return x.Violations
-	}
-	return nil
-}
-
-func (x *ListViolationsResponse) GetNextPageToken() string {
-	if x != nil {
-		return x.NextPageToken
-	}
-	return ""
-}
-
 type GetClusterStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1435,7 +1056,7 @@ type GetClusterStatusRequest struct {
 
 func (x *GetClusterStatusRequest) Reset() {
 	*x = GetClusterStatusRequest{}
-	mi := &file_control_v1_regions_proto_msgTypes[23]
+	mi := &file_control_v1_regions_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1447,7 +1068,7 @@ func (x *GetClusterStatusRequest) String() string {
 func (*GetClusterStatusRequest) ProtoMessage() {}
 
 func (x *GetClusterStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[23]
+	mi := &file_control_v1_regions_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1460,7 +1081,7 @@ func (x *GetClusterStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetClusterStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetClusterStatusRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{23}
+	return file_control_v1_regions_proto_rawDescGZIP(), []int{17}
 }
 
 type ClusterStatus struct {
@@ -1479,7 +1100,7 @@ type ClusterStatus struct {
 
 func (x *ClusterStatus) Reset() {
 	*x = ClusterStatus{}
-	mi := &file_control_v1_regions_proto_msgTypes[24]
+	mi := &file_control_v1_regions_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1491,7 +1112,7 @@ func (x *ClusterStatus) String() string {
 func (*ClusterStatus) ProtoMessage() {}
 
 func (x *ClusterStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[24]
+	mi := &file_control_v1_regions_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1504,7 +1125,7 @@ func (x *ClusterStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterStatus.ProtoReflect.Descriptor instead.
 func (*ClusterStatus) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{24}
+	return file_control_v1_regions_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ClusterStatus) GetClusterId() string {
@@ -1567,7 +1188,7 @@ type Voter struct {
 
 func (x *Voter) Reset() {
 	*x = Voter{}
-	mi := &file_control_v1_regions_proto_msgTypes[25]
+	mi := &file_control_v1_regions_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1579,7 +1200,7 @@ func (x *Voter) String() string {
 func (*Voter) ProtoMessage() {}
 
 func (x *Voter) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[25]
+	mi := &file_control_v1_regions_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1592,7 +1213,7 @@ func (x *Voter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Voter.ProtoReflect.Descriptor instead.
 func (*Voter) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{25}
+	return file_control_v1_regions_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Voter) GetId() string {
@@ -1629,7 +1250,7 @@ type CreateTokenRequest struct {
 
 func (x *CreateTokenRequest) Reset() {
 	*x = CreateTokenRequest{}
-	mi := &file_control_v1_regions_proto_msgTypes[26]
+	mi := &file_control_v1_regions_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1641,7 +1262,7 @@ func (x *CreateTokenRequest) String() string {
 func (*CreateTokenRequest) ProtoMessage() {}
 
 func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[26]
+	mi := &file_control_v1_regions_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1654,7 +1275,7 @@ func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateTokenRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{26}
+	return file_control_v1_regions_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CreateTokenRequest) GetRole() string {
@@ -1691,7 +1312,7 @@ type Token struct {
 
 func (x *Token) Reset() {
 	*x = Token{}
-	mi := &file_control_v1_regions_proto_msgTypes[27]
+	mi := &file_control_v1_regions_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1703,7 +1324,7 @@ func (x *Token) String() string {
 func (*Token) ProtoMessage() {}
 
 func (x *Token) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[27]
+	mi := &file_control_v1_regions_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1716,7 +1337,7 @@ func (x *Token) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Token.ProtoReflect.Descriptor instead.
 func (*Token) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{27}
+	return file_control_v1_regions_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Token) GetPrincipal() string {
@@ -1773,7 +1394,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_control_v1_regions_proto_msgTypes[28]
+	mi := &file_control_v1_regions_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1785,7 +1406,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[28]
+	mi := &file_control_v1_regions_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1798,7 +1419,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{28}
+	return file_control_v1_regions_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Problem) GetType() string {
@@ -1867,7 +1488,7 @@ type FieldProblem struct {
 
 func (x *FieldProblem) Reset() {
 	*x = FieldProblem{}
-	mi := &file_control_v1_regions_proto_msgTypes[29]
+	mi := &file_control_v1_regions_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1879,7 +1500,7 @@ func (x *FieldProblem) String() string {
 func (*FieldProblem) ProtoMessage() {}
 
 func (x *FieldProblem) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[29]
+	mi := &file_control_v1_regions_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1892,7 +1513,7 @@ func (x *FieldProblem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldProblem.ProtoReflect.Descriptor instead.
 func (*FieldProblem) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{29}
+	return file_control_v1_regions_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *FieldProblem) GetField() string {
@@ -1992,39 +1613,7 @@ const file_control_v1_regions_proto_rawDesc = "" +
 	"\x05bases\x18\x01 \x03(\v2\x1a.domicile.control.v1.BasisR\x05bases\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"A\n" +
 	"\x0fGetBasisRequest\x12.\n" +
-	"\x05basis\x18\x01 \x01(\tB\x18\xbaH\x15r\x132\x11^[A-Z0-9-]{1,32}$R\x05basis\"\xdd\x01\n" +
-	"\x04Node\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
-	"\x06region\x18\x02 \x01(\tR\x06region\x12\x1c\n" +
-	"\tconnected\x18\x03 \x01(\bR\tconnected\x12.\n" +
-	"\x0eacked_revision\x18\x04 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\rackedRevision\x12=\n" +
-	"\flast_contact\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vlastContact\x12 \n" +
-	"\vattestation\x18\x06 \x01(\tR\vattestation\"z\n" +
-	"\x10ListNodesRequest\x12'\n" +
-	"\tpage_size\x18\x01 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12=\n" +
-	"\n" +
-	"page_token\x18\x02 \x01(\tB\x1e\xbaH\x1br\x192\x17^[A-Za-z0-9_=-]{0,256}$R\tpageToken\"l\n" +
-	"\x11ListNodesResponse\x12/\n" +
-	"\x05nodes\x18\x01 \x03(\v2\x19.domicile.control.v1.NodeR\x05nodes\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xaa\x01\n" +
-	"\tViolation\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
-	"\x05state\x18\x02 \x01(\tR\x05state\x12\x1a\n" +
-	"\bcategory\x18\x03 \x01(\tR\bcategory\x12\x1a\n" +
-	"\bresource\x18\x04 \x01(\tR\bresource\x12#\n" +
-	"\brevision\x18\x05 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\brevision\x12\x1a\n" +
-	"\bcommands\x18\x06 \x03(\tR\bcommands\"\x7f\n" +
-	"\x15ListViolationsRequest\x12'\n" +
-	"\tpage_size\x18\x01 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12=\n" +
-	"\n" +
-	"page_token\x18\x02 \x01(\tB\x1e\xbaH\x1br\x192\x17^[A-Za-z0-9_=-]{0,256}$R\tpageToken\"\x80\x01\n" +
-	"\x16ListViolationsResponse\x12>\n" +
-	"\n" +
-	"violations\x18\x01 \x03(\v2\x1e.domicile.control.v1.ViolationR\n" +
-	"violations\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x19\n" +
+	"\x05basis\x18\x01 \x01(\tB\x18\xbaH\x15r\x132\x11^[A-Z0-9-]{1,32}$R\x05basis\"\x19\n" +
 	"\x17GetClusterStatusRequest\"\x8b\x02\n" +
 	"\rClusterStatus\x12\x1d\n" +
 	"\n" +
@@ -2075,10 +1664,8 @@ const file_control_v1_regions_proto_rawDesc = "" +
 	"\fListFeatures\x12(.domicile.control.v1.ListFeaturesRequest\x1a).domicile.control.v1.ListFeaturesResponse\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/regions/{region}/features\x12y\n" +
 	"\fListEntities\x12(.domicile.control.v1.ListEntitiesRequest\x1a).domicile.control.v1.ListEntitiesResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/entities\x12m\n" +
 	"\tListBases\x12%.domicile.control.v1.ListBasesRequest\x1a&.domicile.control.v1.ListBasesResponse\"\x11\x82\xd3\xe4\x93\x02\v\x12\t/v1/bases\x12g\n" +
-	"\bGetBasis\x12$.domicile.control.v1.GetBasisRequest\x1a\x1a.domicile.control.v1.Basis\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/bases/{basis}2\xeb\x03\n" +
-	"\x11OperationsService\x12m\n" +
-	"\tListNodes\x12%.domicile.control.v1.ListNodesRequest\x1a&.domicile.control.v1.ListNodesResponse\"\x11\x82\xd3\xe4\x93\x02\v\x12\t/v1/nodes\x12\x81\x01\n" +
-	"\x0eListViolations\x12*.domicile.control.v1.ListViolationsRequest\x1a+.domicile.control.v1.ListViolationsResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/violations\x12x\n" +
+	"\bGetBasis\x12$.domicile.control.v1.GetBasisRequest\x1a\x1a.domicile.control.v1.Basis\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/bases/{basis}2\xf8\x01\n" +
+	"\x11OperationsService\x12x\n" +
 	"\x10GetClusterStatus\x12,.domicile.control.v1.GetClusterStatusRequest\x1a\".domicile.control.v1.ClusterStatus\"\x12\x82\xd3\xe4\x93\x02\f\x12\n" +
 	"/v1/status\x12i\n" +
 	"\vCreateToken\x12'.domicile.control.v1.CreateTokenRequest\x1a\x1a.domicile.control.v1.Token\"\x15\x82\xd3\xe4\x93\x02\x0f:\x01*\"\n" +
@@ -2105,7 +1692,7 @@ func file_control_v1_regions_proto_rawDescGZIP() []byte {
 	return file_control_v1_regions_proto_rawDescData
 }
 
-var file_control_v1_regions_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_control_v1_regions_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_control_v1_regions_proto_goTypes = []any{
 	(*Region)(nil),                  // 0: domicile.control.v1.Region
 	(*ListRegionsRequest)(nil),      // 1: domicile.control.v1.ListRegionsRequest
@@ -2124,21 +1711,15 @@ var file_control_v1_regions_proto_goTypes = []any{
 	(*ListBasesRequest)(nil),        // 14: domicile.control.v1.ListBasesRequest
 	(*ListBasesResponse)(nil),       // 15: domicile.control.v1.ListBasesResponse
 	(*GetBasisRequest)(nil),         // 16: domicile.control.v1.GetBasisRequest
-	(*Node)(nil),                    // 17: domicile.control.v1.Node
-	(*ListNodesRequest)(nil),        // 18: domicile.control.v1.ListNodesRequest
-	(*ListNodesResponse)(nil),       // 19: domicile.control.v1.ListNodesResponse
-	(*Violation)(nil),               // 20: domicile.control.v1.Violation
-	(*ListViolationsRequest)(nil),   // 21: domicile.control.v1.ListViolationsRequest
-	(*ListViolationsResponse)(nil),  // 22: domicile.control.v1.ListViolationsResponse
-	(*GetClusterStatusRequest)(nil), // 23: domicile.control.v1.GetClusterStatusRequest
-	(*ClusterStatus)(nil),           // 24: domicile.control.v1.ClusterStatus
-	(*Voter)(nil),                   // 25: domicile.control.v1.Voter
-	(*CreateTokenRequest)(nil),      // 26: domicile.control.v1.CreateTokenRequest
-	(*Token)(nil),                   // 27: domicile.control.v1.Token
-	(*Problem)(nil),                 // 28: domicile.control.v1.Problem
-	(*FieldProblem)(nil),            // 29: domicile.control.v1.FieldProblem
-	nil,                             // 30: domicile.control.v1.Problem.MetadataEntry
-	(*timestamppb.Timestamp)(nil),   // 31: google.protobuf.Timestamp
+	(*GetClusterStatusRequest)(nil), // 17: domicile.control.v1.GetClusterStatusRequest
+	(*ClusterStatus)(nil),           // 18: domicile.control.v1.ClusterStatus
+	(*Voter)(nil),                   // 19: domicile.control.v1.Voter
+	(*CreateTokenRequest)(nil),      // 20: domicile.control.v1.CreateTokenRequest
+	(*Token)(nil),                   // 21: domicile.control.v1.Token
+	(*Problem)(nil),                 // 22: domicile.control.v1.Problem
+	(*FieldProblem)(nil),            // 23: domicile.control.v1.FieldProblem
+	nil,                             // 24: domicile.control.v1.Problem.MetadataEntry
+	(*timestamppb.Timestamp)(nil),   // 25: google.protobuf.Timestamp
 }
 var file_control_v1_regions_proto_depIdxs = []int32{
 	0,  // 0: domicile.control.v1.ListRegionsResponse.regions:type_name -> domicile.control.v1.Region
@@ -2146,45 +1727,38 @@ var file_control_v1_regions_proto_depIdxs = []int32{
 	6,  // 2: domicile.control.v1.Feature.limits:type_name -> domicile.control.v1.FeatureLimit
 	5,  // 3: domicile.control.v1.ListFeaturesResponse.features:type_name -> domicile.control.v1.Feature
 	9,  // 4: domicile.control.v1.ListEntitiesResponse.entities:type_name -> domicile.control.v1.Entity
-	31, // 5: domicile.control.v1.Basis.expires_at:type_name -> google.protobuf.Timestamp
-	31, // 6: domicile.control.v1.Basis.drill_time:type_name -> google.protobuf.Timestamp
+	25, // 5: domicile.control.v1.Basis.expires_at:type_name -> google.protobuf.Timestamp
+	25, // 6: domicile.control.v1.Basis.drill_time:type_name -> google.protobuf.Timestamp
 	13, // 7: domicile.control.v1.Basis.grant:type_name -> domicile.control.v1.BasisGrant
-	31, // 8: domicile.control.v1.BasisGrant.until:type_name -> google.protobuf.Timestamp
+	25, // 8: domicile.control.v1.BasisGrant.until:type_name -> google.protobuf.Timestamp
 	12, // 9: domicile.control.v1.ListBasesResponse.bases:type_name -> domicile.control.v1.Basis
-	31, // 10: domicile.control.v1.Node.last_contact:type_name -> google.protobuf.Timestamp
-	17, // 11: domicile.control.v1.ListNodesResponse.nodes:type_name -> domicile.control.v1.Node
-	20, // 12: domicile.control.v1.ListViolationsResponse.violations:type_name -> domicile.control.v1.Violation
-	25, // 13: domicile.control.v1.ClusterStatus.voters:type_name -> domicile.control.v1.Voter
-	31, // 14: domicile.control.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
-	29, // 15: domicile.control.v1.Problem.errors:type_name -> domicile.control.v1.FieldProblem
-	30, // 16: domicile.control.v1.Problem.metadata:type_name -> domicile.control.v1.Problem.MetadataEntry
-	1,  // 17: domicile.control.v1.RegionService.ListRegions:input_type -> domicile.control.v1.ListRegionsRequest
-	3,  // 18: domicile.control.v1.RegionService.GetRegion:input_type -> domicile.control.v1.GetRegionRequest
-	4,  // 19: domicile.control.v1.RegionService.PutRegion:input_type -> domicile.control.v1.PutRegionRequest
-	7,  // 20: domicile.control.v1.RegionService.ListFeatures:input_type -> domicile.control.v1.ListFeaturesRequest
-	10, // 21: domicile.control.v1.RegionService.ListEntities:input_type -> domicile.control.v1.ListEntitiesRequest
-	14, // 22: domicile.control.v1.RegionService.ListBases:input_type -> domicile.control.v1.ListBasesRequest
-	16, // 23: domicile.control.v1.RegionService.GetBasis:input_type -> domicile.control.v1.GetBasisRequest
-	18, // 24: domicile.control.v1.OperationsService.ListNodes:input_type -> domicile.control.v1.ListNodesRequest
-	21, // 25: domicile.control.v1.OperationsService.ListViolations:input_type -> domicile.control.v1.ListViolationsRequest
-	23, // 26: domicile.control.v1.OperationsService.GetClusterStatus:input_type -> domicile.control.v1.GetClusterStatusRequest
-	26, // 27: domicile.control.v1.OperationsService.CreateToken:input_type -> domicile.control.v1.CreateTokenRequest
-	2,  // 28: domicile.control.v1.RegionService.ListRegions:output_type -> domicile.control.v1.ListRegionsResponse
-	0,  // 29: domicile.control.v1.RegionService.GetRegion:output_type -> domicile.control.v1.Region
-	0,  // 30: domicile.control.v1.RegionService.PutRegion:output_type -> domicile.control.v1.Region
-	8,  // 31: domicile.control.v1.RegionService.ListFeatures:output_type -> domicile.control.v1.ListFeaturesResponse
-	11, // 32: domicile.control.v1.RegionService.ListEntities:output_type -> domicile.control.v1.ListEntitiesResponse
-	15, // 33: domicile.control.v1.RegionService.ListBases:output_type -> domicile.control.v1.ListBasesResponse
-	12, // 34: domicile.control.v1.RegionService.GetBasis:output_type -> domicile.control.v1.Basis
-	19, // 35: domicile.control.v1.OperationsService.ListNodes:output_type -> domicile.control.v1.ListNodesResponse
-	22, // 36: domicile.control.v1.OperationsService.ListViolations:output_type -> domicile.control.v1.ListViolationsResponse
-	24, // 37: domicile.control.v1.OperationsService.GetClusterStatus:output_type -> domicile.control.v1.ClusterStatus
-	27, // 38: domicile.control.v1.OperationsService.CreateToken:output_type -> domicile.control.v1.Token
-	28, // [28:39] is the sub-list for method output_type
-	17, // [17:28] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	19, // 10: domicile.control.v1.ClusterStatus.voters:type_name -> domicile.control.v1.Voter
+	25, // 11: domicile.control.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
+	23, // 12: domicile.control.v1.Problem.errors:type_name -> domicile.control.v1.FieldProblem
+	24, // 13: domicile.control.v1.Problem.metadata:type_name -> domicile.control.v1.Problem.MetadataEntry
+	1,  // 14: domicile.control.v1.RegionService.ListRegions:input_type -> domicile.control.v1.ListRegionsRequest
+	3,  // 15: domicile.control.v1.RegionService.GetRegion:input_type -> domicile.control.v1.GetRegionRequest
+	4,  // 16: domicile.control.v1.RegionService.PutRegion:input_type -> domicile.control.v1.PutRegionRequest
+	7,  // 17: domicile.control.v1.RegionService.ListFeatures:input_type -> domicile.control.v1.ListFeaturesRequest
+	10, // 18: domicile.control.v1.RegionService.ListEntities:input_type -> domicile.control.v1.ListEntitiesRequest
+	14, // 19: domicile.control.v1.RegionService.ListBases:input_type -> domicile.control.v1.ListBasesRequest
+	16, // 20: domicile.control.v1.RegionService.GetBasis:input_type -> domicile.control.v1.GetBasisRequest
+	17, // 21: domicile.control.v1.OperationsService.GetClusterStatus:input_type -> domicile.control.v1.GetClusterStatusRequest
+	20, // 22: domicile.control.v1.OperationsService.CreateToken:input_type -> domicile.control.v1.CreateTokenRequest
+	2,  // 23: domicile.control.v1.RegionService.ListRegions:output_type -> domicile.control.v1.ListRegionsResponse
+	0,  // 24: domicile.control.v1.RegionService.GetRegion:output_type -> domicile.control.v1.Region
+	0,  // 25: domicile.control.v1.RegionService.PutRegion:output_type -> domicile.control.v1.Region
+	8,  // 26: domicile.control.v1.RegionService.ListFeatures:output_type -> domicile.control.v1.ListFeaturesResponse
+	11, // 27: domicile.control.v1.RegionService.ListEntities:output_type -> domicile.control.v1.ListEntitiesResponse
+	15, // 28: domicile.control.v1.RegionService.ListBases:output_type -> domicile.control.v1.ListBasesResponse
+	12, // 29: domicile.control.v1.RegionService.GetBasis:output_type -> domicile.control.v1.Basis
+	18, // 30: domicile.control.v1.OperationsService.GetClusterStatus:output_type -> domicile.control.v1.ClusterStatus
+	21, // 31: domicile.control.v1.OperationsService.CreateToken:output_type -> domicile.control.v1.Token
+	23, // [23:32] is the sub-list for method output_type
+	14, // [14:23] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_regions_proto_init() }
@@ -2198,7 +1772,7 @@ func file_control_v1_regions_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_regions_proto_rawDesc), len(file_control_v1_regions_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   31,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

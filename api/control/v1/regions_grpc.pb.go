@@ -357,8 +357,6 @@ var RegionService_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	OperationsService_ListNodes_FullMethodName        = "/domicile.control.v1.OperationsService/ListNodes"
-	OperationsService_ListViolations_FullMethodName   = "/domicile.control.v1.OperationsService/ListViolations"
 	OperationsService_GetClusterStatus_FullMethodName = "/domicile.control.v1.OperationsService/GetClusterStatus"
 	OperationsService_CreateToken_FullMethodName      = "/domicile.control.v1.OperationsService/CreateToken"
 )
@@ -369,8 +367,6 @@ const (
 //
 // OperationsService shows what is running.
 type OperationsServiceClient interface {
-	ListNodes(ctx context.Context, in *ListNodesRequest, opts ...grpc.CallOption) (*ListNodesResponse, error)
-	ListViolations(ctx context.Context, in *ListViolationsRequest, opts ...grpc.CallOption) (*ListViolationsResponse, error)
 	// GetClusterStatus says who leads, how far each voter is, and what is wrong.
 	GetClusterStatus(ctx context.Context, in *GetClusterStatusRequest, opts ...grpc.CallOption) (*ClusterStatus, error)
 	// CreateToken issues a bearer token for a person or a program. The token is returned once.
@@ -383,26 +379,6 @@ type operationsServiceClient struct {
 
 func NewOperationsServiceClient(cc grpc.ClientConnInterface) OperationsServiceClient {
 	return &operationsServiceClient{cc}
-}
-
-func (c *operationsServiceClient) ListNodes(ctx context.Context, in *ListNodesRequest, opts ...grpc.CallOption) (*ListNodesResponse, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(ListNodesResponse)
-	err := c.cc.Invoke(ctx, OperationsService_ListNodes_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-func (c *operationsServiceClient) ListViolations(ctx context.Context, in *ListViolationsRequest, opts ...grpc.CallOption) (*ListViolationsResponse, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(ListViolationsResponse)
-	err := c.cc.Invoke(ctx, OperationsService_ListViolations_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
 }
 
 func (c *operationsServiceClient) GetClusterStatus(ctx context.Context, in *GetClusterStatusRequest, opts ...grpc.CallOption) (*ClusterStatus, error) {
@@ -431,8 +407,6 @@ func (c *operationsServiceClient) CreateToken(ctx context.Context, in *CreateTok
 //
 // OperationsService shows what is running.
 type OperationsServiceServer interface {
-	ListNodes(context.Context, *ListNodesRequest) (*ListNodesResponse, error)
-	ListViolations(context.Context, *ListViolationsRequest) (*ListViolationsResponse, error)
 	// GetClusterStatus says who leads, how far each voter is, and what is wrong.
 	GetClusterStatus(context.Context, *GetClusterStatusRequest) (*ClusterStatus, error)
 	// CreateToken issues a bearer token for a person or a program. The token is returned once.
@@ -447,12 +421,6 @@ type OperationsServiceServer interface {
 // pointer dereference when methods are called.
 type UnimplementedOperationsServiceServer struct{}
 
-func (UnimplementedOperationsServiceServer) ListNodes(context.Context, *ListNodesRequest) (*ListNodesResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method ListNodes not implemented")
-}
-func (UnimplementedOperationsServiceServer) ListViolations(context.Context, *ListViolationsRequest) (*ListViolationsResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method ListViolations not implemented")
-}
 func (UnimplementedOperationsServiceServer) GetClusterStatus(context.Context, *GetClusterStatusRequest) (*ClusterStatus, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetClusterStatus not implemented")
 }
@@ -478,42 +446,6 @@ func RegisterOperationsServiceServer(s grpc.ServiceRegistrar, srv OperationsServ
 		t.testEmbeddedByValue()
 	}
 	s.RegisterService(&OperationsService_ServiceDesc, srv)
-}
-
-func _OperationsService_ListNodes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(ListNodesRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(OperationsServiceServer).ListNodes(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: OperationsService_ListNodes_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(OperationsServiceServer).ListNodes(ctx, req.(*ListNodesRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
-func _OperationsService_ListViolations_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(ListViolationsRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(OperationsServiceServer).ListViolations(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: OperationsService_ListViolations_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(OperationsServiceServer).ListViolations(ctx, req.(*ListViolationsRequest))
-	}
-	return interceptor(ctx, in, info, handler)
 }
 
 func _OperationsService_GetClusterStatus_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
@@ -559,14 +491,6 @@ var OperationsService_ServiceDesc = grpc.ServiceDesc{
 	ServiceName: "domicile.control.v1.OperationsService",
 	HandlerType: (*OperationsServiceServer)(nil),
 	Methods: []grpc.MethodDesc{
-		{
-			MethodName: "ListNodes",
-			Handler:    _OperationsService_ListNodes_Handler,
-		},
-		{
-			MethodName: "ListViolations",
-			Handler:    _OperationsService_ListViolations_Handler,
-		},
 		{
 			MethodName: "GetClusterStatus",
 			Handler:    _OperationsService_GetClusterStatus_Handler,
