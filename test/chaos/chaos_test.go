@@ -25,7 +25,7 @@ func TestINV30_Chaos(t *testing.T) {
 	check(t, err)
 	watchers, stopWatching := startWatchers(t, w, c)
 
-	n := &nemesis{t: t, ctx: t.Context(), w: w, c: c, draw: rand.New(rand.NewPCG(seed, 2)), byKind: map[string]int{}, void: map[string]int{}}
+	n := &nemesis{t: t, ctx: t.Context(), w: w, c: c, draw: rand.New(rand.NewPCG(seed, 2)), byKind: map[string]int{}, void: map[string]int{}, watchers: watchers, outages: outages{}}
 	begin := time.Now()
 	torment(n, available(t, w))
 	lasted := time.Since(begin)
@@ -42,6 +42,7 @@ func TestINV30_Chaos(t *testing.T) {
 	linearizable(t, c.h, time.Minute)
 	c.report(t)
 	summary(t, n, c, seed, lasted)
+	n.outages.write(t, seed, n.total(), lasted)
 }
 
 // torment makes faults: a round of every kind in drawn order, again and again.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -33,6 +34,7 @@ type clients struct {
 	objects *objects
 
 	acked    atomic.Int64 // operations that were answered with what they asked for
+	reads    atomic.Int64 // those of them that were reads
 	refusals atomic.Int64 // answered with a refusal of the domain
 	unknowns atomic.Int64
 	failed   atomic.Int64 // definitely not done
@@ -152,6 +154,9 @@ func (c *clients) outcome(what string, err error, expected ...policy.Reason) (r 
 	switch {
 	case err == nil:
 		c.acked.Add(1)
+		if strings.HasPrefix(what, string(read)) {
+			c.reads.Add(1)
+		}
 		return done, true
 	case errors.Is(err, errUnknown):
 		c.unknowns.Add(1)

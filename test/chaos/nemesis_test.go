@@ -37,6 +37,9 @@ type nemesis struct {
 	ackedIn int64          // operations acknowledged meanwhile
 	slowest time.Duration  // from healing to the first write
 	behind  time.Duration  // from healing until every voter had what the leader had
+
+	watchers []*watcher
+	outages  outages // what still worked, by kind
 }
 
 // notHere are faults of the issue that this suite cannot make, each with its reason.
@@ -70,8 +73,12 @@ func available(t *testing.T, w *world) []fault {
 func (n *nemesis) one(f fault) {
 	n.t.Helper()
 	begin, acked := time.Now(), n.c.acked.Load()
+	during := n.observe()
 	witness, err := f.run(n)
 	took := time.Since(begin)
+	if witness != "" {
+		n.outages.add(f.kind, took, during())
+	}
 	n.broken += took
 	n.ackedIn += n.c.acked.Load() - acked
 	if err != nil {
@@ -105,6 +112,7 @@ func (n *nemesis) recover(kind string) {
 		return
 	}
 	n.slowest = max(n.slowest, time.Since(begin))
+	n.outages.healed(kind, time.Since(begin))
 	for _, v := range n.w.voters {
 		for {
 			if st := n.w.status(ctx, v); st != nil && st.GetRevision() >= revision {
