@@ -13,7 +13,7 @@ import (
 )
 
 // seed makes the first command of a new cluster: the catalogue, where each
-// region is reached, and the first operator.
+// region is reached, and the first tokens that are configured, if any.
 func seed(b Bootstrap, cluster string) (store.InitCluster, error) {
 	catalogue, err := loadCatalogue(b.Catalogue)
 	if err != nil {
@@ -43,11 +43,16 @@ func seed(b Bootstrap, cluster string) (store.InitCluster, error) {
 	for _, x := range catalogue.Bases {
 		out.Bases = append(out.Bases, store.Basis{TransferBasis: policy.TransferBasis{ID: x.ID, State: policy.BasisState(x.State), ExpiresAt: x.ExpiresAt}})
 	}
-	principal, err := policy.NewID(policy.KindPrincipal, rand.Reader)
-	if err != nil {
-		return store.InitCluster{}, err
+	for role, sum := range map[string]string{"operator": b.OperatorTokenSHA256, "security_officer": b.OfficerTokenSHA256} {
+		if sum == "" {
+			continue
+		}
+		principal, err := policy.NewID(policy.KindPrincipal, rand.Reader)
+		if err != nil {
+			return store.InitCluster{}, err
+		}
+		out.Tokens = append(out.Tokens, store.Token{SHA256: sum, Principal: principal, Scope: store.Scope{Role: role}})
 	}
-	out.Tokens = []store.Token{{SHA256: b.OperatorTokenSHA256, Principal: principal, Role: "operator"}}
 	return out, nil
 }
 
@@ -58,31 +63,24 @@ func loadCatalogue(path string) (*regions.Catalogue, error) {
 	return regions.Load(path)
 }
 
-// bootstrap initialises an empty cluster as soon as this voter leads. Voters
-// that race see ALREADY_EXISTS, which is what they wanted.
-func (p *Plane) bootstrap(ctx context.Context, first store.InitCluster) {
+// lookAgain is how often a voter looks whether its part of the bootstrap is done.
+const lookAgain = time.Second
+
+// bootstrap initialises an empty cluster as soon as this voter leads, and minds
+// the one-time token until nothing is left to do. Voters that race see
+// ALREADY_EXISTS, which is what they wanted.
+func (p *Plane) bootstrap(ctx context.Context, first store.InitCluster, once *oneTime) {
 	for {
 		changed := p.replica.LeaderChanged()
-		if _, err := p.store.Cluster(); err == nil {
+		done, err := p.bootstrapStep(ctx, first, once)
+		if err != nil {
+			p.fail(err)
 			return
 		}
-		retry := time.Second
-		if p.replica.IsLeader() {
-			stamp := store.Stamp{Now: time.Now().UTC(), Actor: "bootstrap"}
-			res, err := p.replica.Propose(ctx, store.Command{Stamp: stamp, Payload: first})
-			switch {
-			case err == nil && res.Err == nil:
-				p.log.Info("a new cluster was initialised", "regions", len(first.Regions))
-				return
-			case err == nil && errors.Is(res.Err, &policy.Error{Reason: policy.AlreadyExists}):
-				return
-			case err == nil:
-				p.fail(fmt.Errorf("initialise the cluster: %w", res.Err))
-				return
-			}
-			retry = 100 * time.Millisecond
+		if done {
+			return
 		}
-		timer := time.NewTimer(retry)
+		timer := time.NewTimer(lookAgain)
 		select {
 		case <-ctx.Done():
 			timer.Stop()
@@ -92,4 +90,82 @@ func (p *Plane) bootstrap(ctx context.Context, first store.InitCluster) {
 		}
 		timer.Stop()
 	}
+}
+
+// bootstrapStep does what this voter can do now. An error stops the voter.
+func (p *Plane) bootstrapStep(ctx context.Context, first store.InitCluster, once *oneTime) (done bool, err error) {
+	_, err = p.store.Cluster()
+	switch {
+	case err == nil:
+		return p.mindToken(ctx, once)
+	case !errors.Is(err, &policy.Error{Reason: policy.NotFound}) || !p.replica.IsLeader():
+		return false, nil
+	}
+	if len(first.Tokens) == 0 {
+		b, err := once.draw(max(once.generation, 1), time.Now().UTC())
+		if err != nil {
+			return false, err
+		}
+		first.Bootstrap = &b
+	}
+	if err := p.settle(ctx, first); err != nil {
+		return false, fmt.Errorf("initialise the cluster: %w", err)
+	}
+	return false, nil
+}
+
+// settle proposes a command of the bootstrap. What raced and lost, and what had
+// no answer, is seen at the next step; any other refusal is an error.
+func (p *Plane) settle(ctx context.Context, payload store.Payload) error {
+	stamp := store.Stamp{Now: time.Now().UTC(), Actor: "bootstrap"}
+	res, err := p.replica.Propose(ctx, store.Command{Stamp: stamp, Payload: payload})
+	switch {
+	case err != nil, res.Err != nil && res.Err.Reason == policy.AlreadyExists:
+		return nil
+	case res.Err != nil:
+		return res.Err
+	}
+	if c, ok := payload.(store.InitCluster); ok {
+		p.log.Info("a new cluster was initialised", "regions", len(c.Regions), "bootstrap_token", c.Bootstrap != nil)
+	}
+	return nil
+}
+
+// mindToken removes this voter's file of a token that is not the one, or was
+// spent, and makes a new token where the configuration asks for one or the last
+// expired unspent. It is done when the token is spent.
+func (p *Plane) mindToken(ctx context.Context, once *oneTime) (done bool, err error) {
+	now := time.Now().UTC()
+	b, err := p.store.Bootstrap()
+	if err != nil && !errors.Is(err, &policy.Error{Reason: policy.NotFound}) {
+		return false, nil
+	}
+	none := err != nil
+	if none || b.Spent {
+		if once.generation <= b.Generation {
+			return true, once.remove()
+		}
+	} else if once.generation <= b.Generation && now.Before(b.ExpiresAt) {
+		return false, once.keepOnly(b.SHA256)
+	}
+	if !p.replica.IsLeader() {
+		return false, once.keepOnly(b.SHA256)
+	}
+	// One that this process proposed may be on its way; any other is of before.
+	if err := once.keepOnly(once.drawn); err != nil {
+		return false, err
+	}
+	next, err := once.draw(max(once.generation, b.Generation), now)
+	if err != nil {
+		return false, err
+	}
+	c, err := p.store.Cluster()
+	if err != nil {
+		return false, nil
+	}
+	if err := p.settle(ctx, store.RenewBootstrap{ClusterID: c.ID, Bootstrap: next}); err != nil {
+		return false, fmt.Errorf("renew the bootstrap token: %w", err)
+	}
+	p.log.Info("a bootstrap token was written", "generation", next.Generation, "file", bootstrapFile)
+	return false, nil
 }

@@ -42,6 +42,7 @@ type cluster struct {
 
 const (
 	operatorToken = "operator-token-of-the-tests-0123456789"
+	officerToken  = "officer-token-of-the-tests-0123456789"
 	patience      = 20 * time.Second
 )
 
@@ -104,7 +105,7 @@ func prepare(t testing.TB, voters int) *cluster {
 			GatewayTLS:  c.issue(filepath.Join(dir, "gw", m.Name), mtls.ControlRegion, mtls.Gateway),
 			RESTAddress: freePort(t), GRPCAddress: members[i].GRPCAddress, RaftAddress: members[i].RaftAddress, OpsAddress: freePort(t),
 			Voters: members, BundleKey: seedFile, BundleKeyCertificate: certFile, RootPublicKey: hex.EncodeToString(pub),
-			Bootstrap: &controlplane.Bootstrap{OperatorTokenSHA256: hex.EncodeToString(token[:]), BaseURLs: map[string]string{"ie1": "https://127.0.0.1:7001"}},
+			Bootstrap: &controlplane.Bootstrap{OperatorTokenSHA256: hex.EncodeToString(token[:]), OfficerTokenSHA256: hashed(officerToken), BaseURLs: map[string]string{"ie1": "https://127.0.0.1:7001"}},
 		})
 	}
 	roots, err := mtls.LoadRoots(c.configs[0].TLS.CA)
@@ -266,10 +267,17 @@ func (c *cluster) tenant(slug, region string) answer {
 	return c.want(c.do(0, "POST", "/v1/tenants", map[string]any{"slug": slug, "home_region": region, "billing_country": "IE"}, nil), 201, "")
 }
 
-// token makes one of a role, for a tenant or "".
-func (c *cluster) token(role, tenant string) headers {
+// officer is the security officer's.
+var officer = headers{"Authorization": "Bearer " + officerToken}
+
+// token makes one of a role, for a tenant, a region or "".
+func (c *cluster) token(role, where string) headers {
 	c.t.Helper()
-	a := c.want(c.do(0, "POST", "/v1/tokens", map[string]any{"role": role, "tenant": tenant}, nil), 201, "")
+	body := map[string]any{"role": role, "tenant": where}
+	if role == "region_admin" {
+		body = map[string]any{"role": role, "region": where}
+	}
+	a := c.want(c.do(0, "POST", "/v1/tokens", body, officer), 201, "")
 	return headers{"Authorization": "Bearer " + a.str("secret")}
 }
 
@@ -286,6 +294,11 @@ func eventually(t testing.TB, f func() error, format string, args ...any) {
 		}
 		<-time.After(20 * time.Millisecond)
 	}
+}
+
+func hashed(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(sum[:])
 }
 
 func freePort(t testing.TB) string {

@@ -31,13 +31,15 @@ type Config struct {
 	BundleKeyCertificate string `yaml:"bundle_key_certificate"` // file: hex signature of the root over it
 	RootPublicKey        string `yaml:"root_public_key"`        // hex Ed25519
 
-	Attestation instance.Config `yaml:"attestation"` // what clouds' documents about nodes are held against; left out: no node is cloud_signed
+	Attestation  instance.Config `yaml:"attestation"`   // what clouds' documents about nodes are held against; left out: no node is cloud_signed
+	OIDC         []OIDC          `yaml:"oidc"`          // issuers whose people may log in; the same on every voter; left out: tokens only
+	PrincipalKey string          `yaml:"principal_key"` // file: 64 hex digits, shared by the voters; with oidc
 
 	Raft Raft `yaml:"raft"` // left out: defaults for voters within one continent
 
 	Backup *Backup `yaml:"backup"` // left out: backups only on request, to recipients that the request names
 
-	Bootstrap *Bootstrap `yaml:"bootstrap"` // the first start of a new cluster only; ignored afterwards
+	Bootstrap *Bootstrap `yaml:"bootstrap"` // the first start of a new cluster; afterwards only generation counts
 }
 
 // Voter is one member of the cluster as its peers see it.
@@ -56,9 +58,23 @@ type Raft struct {
 	TrailingLogs      uint64        `yaml:"trailing_logs"`      // entries kept behind a snapshot, for voters that are a little behind
 }
 
-// Bootstrap seeds a new cluster.
+// OIDC is one OpenID issuer.
+type OIDC struct {
+	Issuer   string `yaml:"issuer"`    // https URL, exactly as its tokens name it
+	ClientID string `yaml:"client_id"` // of `domicile login`: a public client with the device flow
+	Audience string `yaml:"audience"`  // that access tokens must name; not the client id
+	CA       string `yaml:"ca"`        // PEM file of the authority of its certificate; "" the system's
+}
+
+// Bootstrap seeds a new cluster. Without a token's hash the voter that leads
+// first writes a one-time token into data_dir/bootstrap-token, mode 0600, which
+// makes the first operator or security officer and is void then. A generation
+// that is higher than the cluster's makes another one, for when every
+// credential is lost.
 type Bootstrap struct {
 	Catalogue           string            `yaml:"catalogue"`             // file; "" is the built-in catalogue of package regions
-	OperatorTokenSHA256 string            `yaml:"operator_token_sha256"` // hex; the first operator's bearer token
+	OperatorTokenSHA256 string            `yaml:"operator_token_sha256"` // hex; of a first operator's bearer token that does not expire
+	OfficerTokenSHA256  string            `yaml:"officer_token_sha256"`  // hex; of a first security officer's, likewise
+	Generation          uint64            `yaml:"generation"`            // of the one-time token
 	BaseURLs            map[string]string `yaml:"base_urls"`             // region → where tenants reach it
 }

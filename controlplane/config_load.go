@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"os"
 	"regexp"
 	"strings"
@@ -94,12 +95,49 @@ func (c Config) Validate() error {
 	c.Backup.check(require)
 	require(ours, "voters", "must list all voters, this one included under its name")
 	if b := c.Bootstrap; b != nil {
-		require(sha256Form.MatchString(b.OperatorTokenSHA256), "bootstrap.operator_token_sha256", "must be 64 hex digits, the SHA-256 of the first operator's token")
+		for key, sum := range map[string]string{"operator_token_sha256": b.OperatorTokenSHA256, "officer_token_sha256": b.OfficerTokenSHA256} {
+			require(sum == "" || sha256Form.MatchString(sum), "bootstrap."+key, "must be 64 hex digits, the SHA-256 of a first token, or left out")
+		}
 		for region, u := range b.BaseURLs {
 			require(strings.HasPrefix(u, "https://"), "bootstrap.base_urls."+region, "must be an https URL")
 		}
 	}
+	bad = append(bad, c.validateOIDC()...)
 	return errors.Join(bad...)
+}
+
+// maxIssuers is how many issuers a configuration may name.
+const maxIssuers = 8
+
+// validateOIDC names what is wrong with the issuers.
+func (c Config) validateOIDC() (bad []error) {
+	fault := func(key, why string) { bad = append(bad, fmt.Errorf("%s: %s", key, why)) }
+	if (len(c.OIDC) > 0) != (c.PrincipalKey != "") {
+		fault("principal_key", "goes together with oidc: name a file of 64 hex digits that all voters share, or leave both out")
+	}
+	if len(c.OIDC) > maxIssuers {
+		fault("oidc", fmt.Sprintf("names more than %d issuers", maxIssuers))
+	}
+	seen := map[string]bool{}
+	for i, o := range c.OIDC {
+		key := fmt.Sprintf("oidc[%d].", i)
+		u, err := url.Parse(o.Issuer)
+		if err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil || len(o.Issuer) > 256 {
+			fault(key+"issuer", "must be an https URL without query and fragment")
+		}
+		if seen[o.Issuer] {
+			fault(key+"issuer", "stands twice")
+		}
+		if seen[o.Issuer] = true; o.ClientID == "" || len(o.ClientID) > 128 {
+			fault(key+"client_id", "is required, at most 128 bytes")
+		}
+		if o.Audience == "" || len(o.Audience) > 256 {
+			fault(key+"audience", "is required, at most 256 bytes")
+		} else if o.Audience == o.ClientID {
+			fault(key+"audience", "must not be the client id: tokens for the client are not for the control plane")
+		}
+	}
+	return bad
 }
 
 func isAddress(s string) bool {

@@ -35,7 +35,12 @@ func TestLoadConfigIsStrict(t *testing.T) {
 		"rest_address":                    strings.Replace(good, "rest_address: ", "rest_address: nowhere #", 1),
 		"root_public_key":                 strings.Replace(good, "root_public_key: ", "root_public_key: zz", 1),
 		"bundle_key":                      strings.Replace(good, "bundle_key: ", "bundle_key: #", 1),
-		"bootstrap.operator_token_sha256": strings.Replace(good, "operator_token_sha256: ", "operator_token_sha256: \"\" #", 1),
+		"bootstrap.operator_token_sha256": strings.Replace(good, "operator_token_sha256: ", "operator_token_sha256: zz #", 1),
+		"principal_key":                   strings.Replace(good, "principal_key: \"\"", "principal_key: somewhere", 1),
+		"oidc[0].issuer":                  withIssuer(good, "http://issuer.example", "cli", "control"),
+		"oidc[0].client_id":               withIssuer(good, "https://issuer.example", "\"\"", "control"),
+		"oidc[0].audience":                withIssuer(good, "https://issuer.example", "cli", "cli"),
+		"audienze":                        strings.Replace(withIssuer(good, "https://issuer.example", "cli", "control"), "audience:", "audienze:", 1),
 		"second document":                 good + "---\nname: cp2\n",
 	} {
 		if err := load(text); err == nil || !strings.Contains(err.Error(), key) {
@@ -45,6 +50,12 @@ func TestLoadConfigIsStrict(t *testing.T) {
 	if _, err := controlplane.LoadConfig(filepath.Join(t.TempDir(), "absent.yaml")); err == nil {
 		t.Error("an absent file was loaded")
 	}
+}
+
+// withIssuer is a configuration with one issuer.
+func withIssuer(good, issuer, client, audience string) string {
+	return strings.NewReplacer("oidc: []", "oidc: [{issuer: "+issuer+", client_id: "+client+", audience: "+audience+"}]",
+		"principal_key: \"\"", "principal_key: file").Replace(good)
 }
 
 func TestINV06_OpenRefusesCertificatesOfTheWrongRole(t *testing.T) {

@@ -111,7 +111,23 @@ var calls = map[string]matrixCall{
 	"OperationsService/ListNodes":        func(*world, fixture) proto.Message { return &controlv1.ListNodesRequest{} },
 	"OperationsService/ListViolations":   func(*world, fixture) proto.Message { return &controlv1.ListViolationsRequest{} },
 	"OperationsService/GetClusterStatus": func(*world, fixture) proto.Message { return &controlv1.GetClusterStatusRequest{} },
-	"OperationsService/CreateToken":      func(*world, fixture) proto.Message { return &controlv1.CreateTokenRequest{Role: "auditor"} },
+
+	"TokenService/CreateToken": func(*world, fixture) proto.Message {
+		return &controlv1.CreateTokenRequest{Role: "auditor", SecretSha256: hashed("matrix")}
+	},
+	"TokenService/GetToken":    func(w *world, _ fixture) proto.Message { return &controlv1.GetTokenRequest{Token: w.somebodys} },
+	"TokenService/ListTokens":  func(*world, fixture) proto.Message { return &controlv1.ListTokensRequest{} },
+	"TokenService/DeleteToken": func(w *world, _ fixture) proto.Message { return &controlv1.DeleteTokenRequest{Token: w.somebodys} },
+
+	"PrincipalService/CreatePrincipal": func(w *world, _ fixture) proto.Message {
+		return &controlv1.CreatePrincipalRequest{Id: w.person, Role: "auditor"}
+	},
+	"PrincipalService/GetPrincipal":    func(w *world, _ fixture) proto.Message { return &controlv1.GetPrincipalRequest{Principal: w.person} },
+	"PrincipalService/ListPrincipals":  func(*world, fixture) proto.Message { return &controlv1.ListPrincipalsRequest{} },
+	"PrincipalService/DeletePrincipal": func(w *world, _ fixture) proto.Message { return &controlv1.DeletePrincipalRequest{Principal: w.person} },
+
+	"LoginService/GetLogin": func(*world, fixture) proto.Message { return &controlv1.GetLoginRequest{} },
+	"LoginService/WhoAmI":   func(*world, fixture) proto.Message { return &controlv1.WhoAmIRequest{} },
 
 	"AuditService/ListLeaves":       func(*world, fixture) proto.Message { return &controlv1.ListLeavesRequest{} },
 	"AuditService/GetCheckpoint":    func(*world, fixture) proto.Message { return &controlv1.GetCheckpointRequest{} },

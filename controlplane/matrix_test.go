@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/controlplane/server"
 	"github.com/domicile-io/domicile/policy"
 )
@@ -63,11 +64,18 @@ func due(row server.Row, p principal, scoped bool) verdict {
 		return noIdentity
 	case !slices.Contains(row.Roles, p.role):
 		return forbidden
-	case p.foreign && scoped:
+	case p.readOnly && row.Write:
+		return forbidden
+	case p.foreign && scoped, p.farAway && ofRegion[row.Method]:
 		return absent
 	}
 	return allowed
 }
+
+// ofRegion are methods about one region, which does not exist for who is of another.
+var ofRegion = map[string]bool{controlv1.RegionService_GetRegion_FullMethodName: true, controlv1.RegionService_PutRegion_FullMethodName: true,
+	controlv1.RegionService_ListFeatures_FullMethodName: true, controlv1.CatalogueService_GetFeature_FullMethodName: true,
+	controlv1.NodeService_GetNode_FullMethodName: true, controlv1.NodeService_GetNodeAdmission_FullMethodName: true}
 
 func TestINV12_ThePermissionMatrix(t *testing.T) {
 	w := newWorld(t)

@@ -26,6 +26,7 @@ type world struct {
 	c                   *cluster
 	mine, other, nobody fixture
 	basis               string
+	somebodys, person   string           // principals: of a token, and bound to a role
 	gateway             *grpc.ClientConn // role gw: how tokens come in over gRPC
 	sent                int
 	people              []principal
@@ -53,6 +54,9 @@ func newWorld(t *testing.T) *world {
 	none := strings.Repeat("0", 32)
 	w.nobody = fixture{ref: "TN" + none, id: "TN" + none, slug: "nobody-atall", key: "SK" + none, recipient: "RP" + none, change: "CH" + none, settled: "CH" + none}
 	w.basis = c.do(0, "GET", "/v1/bases", nil, nil).Body["bases"].([]any)[0].(map[string]any)["id"].(string)
+	w.somebodys = c.want(c.do(0, "POST", "/v1/tokens", map[string]any{"role": "auditor"}, nil), 201, "").str("principal")
+	w.person = mustID(t, policy.KindPrincipal)
+	c.want(c.do(0, "POST", "/v1/principals", map[string]any{"id": w.person, "role": "auditor"}, nil), 201, "")
 	w.gateway = c.dial(0, mtls.ControlRegion, mtls.Gateway)
 	return w
 }
@@ -87,7 +91,9 @@ type principal struct {
 	role        string // of a working token; "" without one
 	header      string // Authorization
 	ofTenant    bool
-	foreign     bool      // asks about the other tenant
+	foreign     bool // asks about the other tenant, or from another region than both
+	farAway     bool // of a role of another region
+	readOnly    bool
 	certificate mtls.Role // shown instead of the gateway's
 	foreignCA   bool      // of another cluster
 	conn        *grpc.ClientConn
@@ -103,8 +109,15 @@ func (w *world) principals() []principal {
 		{name: "unknown", header: "Bearer dt_" + strings.Repeat("0", 64)},
 		{name: "expired", header: w.token("expired-token-of-the-matrix", func(t *store.Token) { past := time.Now().Add(-time.Second).UTC(); t.ExpiresAt = &past })},
 		{name: "revoked", header: w.token("revoked-token-of-the-matrix", func(t *store.Token) { t.Disabled = true })},
+		{name: "only reading", role: "operator", readOnly: true, header: w.token("reading-token-of-the-matrix", func(t *store.Token) { t.ReadOnly = true })},
 	}
 	for _, r := range server.Roles() {
+		if r.OfRegion {
+			own := principal{name: r.Name, role: r.Name, header: w.c.token(r.Name, "ie1")["Authorization"]}
+			foreign := principal{name: r.Name + " of another region", role: r.Name, foreign: true, farAway: true, header: w.c.token(r.Name, "us1")["Authorization"]}
+			list = append(list, own, foreign)
+			continue
+		}
 		if !r.OfTenant {
 			list = append(list, principal{name: r.Name, role: r.Name, header: w.c.token(r.Name, "")["Authorization"]})
 			continue
@@ -142,9 +155,11 @@ func (w *world) principals() []principal {
 func (w *world) token(text string, edit func(*store.Token)) string {
 	w.c.t.Helper()
 	sum := sha256.Sum256([]byte(text))
-	t := store.Token{SHA256: hex.EncodeToString(sum[:]), Principal: mustID(w.c.t, policy.KindPrincipal), Role: "operator"}
+	t := store.Token{SHA256: hex.EncodeToString(sum[:]), Principal: mustID(w.c.t, policy.KindPrincipal), Scope: store.Scope{Role: "operator"}}
+	later := time.Now().Add(time.Hour).UTC()
+	t.ExpiresAt = &later
 	edit(&t)
-	res, err := w.c.planes[0].Propose(context.Background(), store.Command{Stamp: store.Stamp{Now: time.Now().UTC(), Actor: t.Principal}, Payload: store.CreateToken{Token: t}})
+	res, err := w.c.planes[0].Propose(context.Background(), store.Command{Stamp: store.Stamp{Now: time.Now().Add(-time.Minute).UTC(), Actor: t.Principal}, Payload: store.CreateToken{Token: t}})
 	if err != nil || res.Err != nil {
 		w.c.t.Fatal(err, res.Err)
 	}

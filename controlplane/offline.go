@@ -57,7 +57,7 @@ func firstToken(path string, now time.Time) (store.Token, error) {
 	}
 	sum := sha256.Sum256([]byte(token))
 	expires := now.Add(firstTokenLife).Truncate(time.Second)
-	return store.Token{SHA256: hex.EncodeToString(sum[:]), Principal: principal, Role: "operator", ExpiresAt: &expires}, nil
+	return store.Token{SHA256: hex.EncodeToString(sum[:]), Principal: principal, Scope: store.Scope{Role: "operator", ExpiresAt: &expires}}, nil
 }
 
 func syncFolder(path string) error {

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/domicile-io/domicile/api/bundle"
+	"github.com/domicile-io/domicile/controlplane/login"
 	"github.com/domicile-io/domicile/controlplane/replica"
 	"github.com/domicile-io/domicile/controlplane/server"
 	"github.com/domicile-io/domicile/controlplane/store"
@@ -101,8 +102,9 @@ func Open(ctx context.Context, cfg Config, opts Options) (_ *Plane, err error) {
 		return nil, err
 	}
 	if cfg.Bootstrap != nil {
+		once := &oneTime{path: filepath.Join(cfg.DataDir, bootstrapFile), generation: cfg.Bootstrap.Generation}
 		p.wait.Add(1)
-		go func() { defer p.wait.Done(); p.bootstrap(background, first) }()
+		go func() { defer p.wait.Done(); p.bootstrap(background, first, once) }()
 	}
 	p.log.Info("voter is open", "rest", p.RESTURL(), "grpc", p.GRPCAddress(), "raft", cfg.RaftAddress)
 	return p, nil
@@ -114,6 +116,8 @@ type owned struct {
 	signer         *bundle.Signer
 	root           ed25519.PublicKey
 	instances      *instance.Authorities
+	logins         *login.Verifier // nil without issuers
+	issuers        []login.Issuer
 }
 
 func identities(cfg Config) (owned, error) {
@@ -149,8 +153,12 @@ func identities(cfg Config) (owned, error) {
 	if err != nil {
 		return owned{}, err
 	}
+	logins, issuers, err := openLogins(cfg)
+	if err != nil {
+		return owned{}, err
+	}
 	instances, err := instance.Load(cfg.Attestation)
-	return owned{voter: voter, gateway: gateway, signer: signer, root: root, instances: instances}, err
+	return owned{voter: voter, gateway: gateway, signer: signer, root: root, logins: logins, issuers: issuers, instances: instances}, err
 }
 
 // hexFile never says what it read: it may be a key.
@@ -210,7 +218,7 @@ func (p *Plane) serve(cfg Config, opts Options, own owned, registry *prometheus.
 		return errors.Join(fmt.Errorf("rest_address: %w", err), rpc.Close())
 	}
 	p.grpc, p.rest = rpc.Addr(), rest.Addr()
-	o := server.Options{Name: cfg.Name, Store: p.store, Replica: p.replica, Signer: own.signer, Root: own.root, TLS: own.voter, GatewayTLS: own.gateway,
+	o := server.Options{Name: cfg.Name, Store: p.store, Replica: p.replica, Signer: own.signer, Root: own.root, Logins: own.logins, Issuers: own.issuers, TLS: own.voter, GatewayTLS: own.gateway,
 		GRPC: rpc, REST: rest, Logger: p.log, Registry: registry, Dir: cfg.DataDir, Renew: opts.Timing.Renew, FreshFor: opts.Timing.FreshFor,
 		Instances: own.instances, ViolationsApart: opts.Timing.ViolationsApart}
 	if cfg.Backup != nil {

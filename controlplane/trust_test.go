@@ -75,7 +75,9 @@ func TestTwoPeopleApproveOverREST(t *testing.T) {
 	if again := c.want(c.do(0, "POST", keys, tenant.body, once), 201, ""); again.str("id") != first.str("id") {
 		t.Errorf("the repeat enrolled %s", again.Raw)
 	}
-	c.want(c.do(0, "POST", keys, person.body, nil), 201, "")
+	c.want(c.do(0, "POST", keys, person.body, nil), 403, policy.PermissionDenied)   // an operator does not choose the second person
+	c.want(c.do(0, "POST", keys, person.body, admin), 403, policy.PermissionDenied) // nor the tenant's own
+	c.want(c.do(0, "POST", keys, person.body, officer), 201, "")
 	if a := c.want(c.do(0, "GET", "/v1/tenants/acme", nil, nil), 200, ""); a.str("assurance") != "signed" {
 		t.Errorf("assurance: %s", a.Raw)
 	}

@@ -144,7 +144,7 @@ func (s backupService) CreateBackup(req *controlv1.CreateBackupRequest, stream g
 	if err := s.catchUp(ctx); err != nil {
 		return err
 	}
-	who, err := authenticate(ctx, s.store, time.Now())
+	who, err := s.auth.caller(ctx, time.Now())
 	if err != nil {
 		return err
 	}

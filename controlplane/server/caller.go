@@ -2,22 +2,18 @@ package server
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 
-	"github.com/domicile-io/domicile/controlplane/store"
 	"github.com/domicile-io/domicile/internal/mtls"
 	"github.com/domicile-io/domicile/policy"
 )
 
-// Metadata keys. The gateway lets exactly the first six through from REST;
-// mdForwarded is set by voters only.
+// Metadata keys. The gateway lets exactly the first six through from REST and
+// sets mdClient itself; mdForwarded is set by voters only.
 const (
 	mdAuthorization = "authorization"
 	mdIfMatch       = "if-match"
@@ -26,25 +22,33 @@ const (
 	mdConsistency   = "x-consistency"
 	mdRequestID     = "x-request-id"
 	mdForwarded     = "x-domicile-forwarded"
+	mdClient        = "x-domicile-client" // the address of whoever asks, for limits only
 
 	mdETag   = "etag"          // answer
 	mdStatus = "x-http-status" // answer: 201 for creates
-
-	maxToken = 512       // bytes of an authorization header
-	minToken = 16        // bytes of a token; shorter ones are not looked up
-	bearer   = "Bearer " // RFC 6750
 )
 
-// caller is who speaks: a person or program with a token, or a node.
+// caller is who speaks: a person or program with a token or a login, or a node.
 type caller struct {
-	principal string // PR…; "" for nodes
-	role      role
-	tenant    policy.TenantID // with the tenant roles: the only tenant that exists for them
-	node      mtls.Identity   // of the connection
+	principal  string // PR…, or "bootstrap"; "" for nodes
+	role       role
+	tenant     policy.TenantID // with roles of a tenant: the only tenant that exists for them
+	region     policy.RegionID // with roles of a region: the only region that exists for them
+	readOnly   bool
+	expires    *time.Time     // of the credential
+	credential credentialKind // how they showed who they are
+	secret     string         // hex SHA-256 of a bootstrap token, which the state compares again
+	node       mtls.Identity  // of the connection
 }
 
-// sees reports whether a tenant exists for the caller.
-func (c caller) sees(id policy.TenantID) bool { return c.tenant == "" || c.tenant == id }
+// sees reports whether a tenant at home in a region exists for the caller: the
+// one place where credentials are confined.
+func (c caller) sees(id policy.TenantID, home policy.RegionID) bool {
+	return (c.tenant == "" || c.tenant == id) && c.seesRegion(home)
+}
+
+// seesRegion reports whether a region exists for the caller.
+func (c caller) seesRegion(id policy.RegionID) bool { return c.region == "" || c.region == id }
 
 type callKey struct{}
 
@@ -94,34 +98,4 @@ func incoming(ctx context.Context, key string) (string, error) {
 		return values[0], nil
 	}
 	return "", fieldError(key, "must be given once")
-}
-
-// authenticate finds the principal of the call's bearer token. Every failure
-// says the same, so that nothing can be learnt by trying.
-func authenticate(ctx context.Context, st *store.Store, now time.Time) (caller, error) {
-	refused := policy.Errorf(policy.Unauthenticated, "the request carries no working token; send Authorization: Bearer with a token of this control plane")
-	header, err := incoming(ctx, mdAuthorization)
-	if err != nil || len(header) > maxToken || len(header) < len(bearer) || !strings.EqualFold(header[:len(bearer)], bearer) {
-		return caller{}, refused
-	}
-	token := strings.TrimSpace(header[len(bearer):])
-	if len(token) < minToken {
-		return caller{}, refused
-	}
-	sum := sha256.Sum256([]byte(token))
-	t, err := st.TokenByHash(hex.EncodeToString(sum[:]))
-	if isReason(err, policy.NotFound) {
-		return caller{}, refused
-	}
-	if err != nil {
-		return caller{}, err
-	}
-	if t.Disabled || (t.ExpiresAt != nil && !now.Before(*t.ExpiresAt)) {
-		return caller{}, refused
-	}
-	r := role(t.Role)
-	if !r.person() || r.ofTenant() != (t.Tenant != "") {
-		return caller{}, refused
-	}
-	return caller{principal: t.Principal, role: r, tenant: t.Tenant}, nil
 }

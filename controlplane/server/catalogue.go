@@ -16,7 +16,7 @@ type catalogueService struct {
 // GetFeature implements controlv1.CatalogueServiceServer.
 func (s catalogueService) GetFeature(ctx context.Context, req *controlv1.GetFeatureRequest) (*controlv1.Feature, error) {
 	f, err := s.store.Feature(policy.RegionID(req.GetRegion()), req.GetFeature())
-	if isReason(err, policy.NotFound) {
+	if isReason(err, policy.NotFound) || !callOf(ctx).seesRegion(policy.RegionID(req.GetRegion())) {
 		return nil, notFound("feature")
 	}
 	if err != nil {

@@ -34,7 +34,9 @@ func (s changeService) ListChanges(ctx context.Context, req *controlv1.ListChang
 		out.NextPageToken = pageToken(list[limit-1].ID)
 	}
 	for _, ch := range list {
-		if callOf(ctx).sees(ch.Tenant) {
+		if sees, err := s.seesTenant(ctx, ch.Tenant); err != nil {
+			return nil, err
+		} else if sees {
 			out.Changes = append(out.Changes, changeOf(ch))
 		}
 	}
@@ -52,7 +54,11 @@ func (s changeService) GetChange(ctx context.Context, req *controlv1.GetChangeRe
 
 func (s changeService) change(ctx context.Context, id string) (store.Change, error) {
 	ch, err := s.store.Change(id)
-	if isReason(err, policy.NotFound) || (err == nil && !callOf(ctx).sees(ch.Tenant)) {
+	sees := false
+	if err == nil {
+		sees, err = s.seesTenant(ctx, ch.Tenant)
+	}
+	if isReason(err, policy.NotFound) || (err == nil && !sees) {
 		return store.Change{}, notFound("change")
 	}
 	return ch, err

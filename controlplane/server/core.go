@@ -36,6 +36,7 @@ type core struct {
 	instances *instance.Authorities
 	log       *slog.Logger
 	metrics   *metrics
+	auth      *authenticator
 }
 
 // write stamps and proposes what plan makes, unless the request's idempotency
@@ -128,10 +129,32 @@ func (c *core) tenant(ctx context.Context, ref string) (store.Tenant, error) {
 	} else {
 		t, err = c.store.TenantBySlug(policy.Slug(ref))
 	}
-	if isReason(err, policy.NotFound) || (err == nil && !callOf(ctx).sees(t.ID)) {
+	if isReason(err, policy.NotFound) || (err == nil && !callOf(ctx).sees(t.ID, t.Home)) {
 		return store.Tenant{}, notFound("tenant")
 	}
 	return t, err
+}
+
+// seesTenant reports whether a tenant that something names exists for the caller.
+func (c *core) seesTenant(ctx context.Context, id policy.TenantID) (bool, error) {
+	who := callOf(ctx)
+	if who.tenant == "" && who.region == "" {
+		return true, nil
+	}
+	t, err := c.store.Tenant(id)
+	if isReason(err, policy.NotFound) {
+		return false, nil
+	}
+	return err == nil && who.sees(t.ID, t.Home), err
+}
+
+// region finds a region. One that the caller may not see does not exist for them.
+func (c *core) region(ctx context.Context, id string) (store.Region, error) {
+	r, err := c.store.Region(policy.RegionID(id))
+	if isReason(err, policy.NotFound) || (err == nil && !callOf(ctx).seesRegion(r.ID)) {
+		return store.Region{}, notFound("region")
+	}
+	return r, err
 }
 
 // ifMatch is the etag that the caller read; required where something is changed.

@@ -148,6 +148,7 @@ func (s *Server) forward(ctx context.Context, c call, leader string, req any, p 
 		return nil, err
 	}
 	md := metadata.Pairs(mdForwarded, s.name, mdRequestID, c.requestID)
+	md.Set(mdClient, clientAddress(ctx))
 	for _, key := range []string{mdAuthorization, mdIfMatch, mdIdempotency} {
 		if v := metadata.ValueFromIncomingContext(ctx, key); len(v) > 0 {
 			md.Set(key, v...)

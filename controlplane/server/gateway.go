@@ -10,6 +10,7 @@ import (
 	"log"
 	"log/slog"
 	"mime"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -20,6 +21,7 @@ import (
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
@@ -40,7 +42,7 @@ const (
 var passed = []string{"Authorization", "If-Match", "Idempotency-Key", "X-Policy-Token", "X-Consistency", "X-Request-Id"}
 
 // lists are the last segments of paths that answer with pages.
-var lists = []string{"regions", "keys", "features", "entities", "bases", "nodes", "violations", "recipients", "flows"}
+var lists = []string{"regions", "keys", "features", "entities", "bases", "nodes", "violations", "recipients", "flows", "tokens", "principals"}
 
 // queries are the query parameters by path; only reads have any, and a name
 // that a path does not know is a mistake that would silently filter nothing.
@@ -76,6 +78,10 @@ func (s *Server) gateway() (http.Handler, error) {
 			// The gateway itself passes Authorization.
 			return strings.ToLower(h), h != "Authorization" && slices.Contains(passed, h)
 		}),
+		runtime.WithMetadata(func(_ context.Context, r *http.Request) metadata.MD {
+			address, _, _ := net.SplitHostPort(r.RemoteAddr)
+			return metadata.Pairs(mdClient, address)
+		}),
 		runtime.WithOutgoingHeaderMatcher(answerHeader),
 		runtime.WithOutgoingTrailerMatcher(func(string) (string, bool) { return "", false }),
 		runtime.WithForwardResponseOption(answerStatus),
@@ -91,6 +97,8 @@ func (s *Server) gateway() (http.Handler, error) {
 		controlv1.RegisterChangeServiceHandler, controlv1.RegisterSigningKeyServiceHandler, controlv1.RegisterRecipientServiceHandler, controlv1.RegisterRegionServiceHandler,
 		controlv1.RegisterOperationsServiceHandler, controlv1.RegisterAuditServiceHandler,
 		controlv1.RegisterBasisServiceHandler, controlv1.RegisterCatalogueServiceHandler, controlv1.RegisterNodeServiceHandler, controlv1.RegisterViolationServiceHandler,
+		controlv1.RegisterBasisServiceHandler, controlv1.RegisterCatalogueServiceHandler,
+		controlv1.RegisterTokenServiceHandler, controlv1.RegisterPrincipalServiceHandler, controlv1.RegisterLoginServiceHandler,
 	} {
 		if err := register(context.Background(), mux, s.own); err != nil {
 			return nil, fmt.Errorf("register the gateway: %w", err)

@@ -76,7 +76,7 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 
 // person finds who calls, and whether they may.
 func (s *Server) person(ctx context.Context, p permission, c call) (caller, error) {
-	who, err := authenticate(ctx, s.store, time.Now())
+	who, err := s.auth.caller(ctx, time.Now())
 	if err == nil {
 		err = p.allow(who)
 	}

@@ -49,7 +49,7 @@ func newRESTJSON() *restJSON {
 	long := map[string]bool{}
 	for _, file := range []protoreflect.FileDescriptor{
 		controlv1.File_control_v1_tenants_proto, controlv1.File_control_v1_policies_proto, controlv1.File_control_v1_regions_proto,
-		controlv1.File_control_v1_audit_proto,
+		controlv1.File_control_v1_audit_proto, controlv1.File_control_v1_identity_proto,
 	} {
 		for i := range file.Messages().Len() {
 			longFields(file.Messages().Get(i), long)

@@ -19,14 +19,14 @@ type nodeService struct {
 
 // ListNodes implements controlv1.NodeServiceServer: every node that was ever
 // seen, and what this leader sees of its stream.
-func (s nodeService) ListNodes(_ context.Context, req *controlv1.ListNodesRequest) (*controlv1.ListNodesResponse, error) {
+func (s nodeService) ListNodes(ctx context.Context, req *controlv1.ListNodesRequest) (*controlv1.ListNodesResponse, error) {
 	all, err := s.store.Nodes()
 	if err != nil {
 		return nil, err
 	}
 	var list []*controlv1.Node
 	for _, n := range all {
-		if (req.GetRegion() == "" || req.GetRegion() == string(n.Region)) && (req.GetState() == "" || req.GetState() == string(n.State)) {
+		if callOf(ctx).seesRegion(n.Region) && (req.GetRegion() == "" || req.GetRegion() == string(n.Region)) && (req.GetState() == "" || req.GetState() == string(n.State)) {
 			list = append(list, s.nodeOf(n))
 		}
 	}
@@ -36,17 +36,17 @@ func (s nodeService) ListNodes(_ context.Context, req *controlv1.ListNodesReques
 
 // GetNode implements controlv1.NodeServiceServer.
 func (s nodeService) GetNode(ctx context.Context, req *controlv1.GetNodeRequest) (*controlv1.Node, error) {
-	n, err := s.node(req.GetNode())
+	n, err := s.node(ctx, req.GetNode())
 	if err != nil {
 		return nil, err
 	}
 	return s.nodeOf(n), tagged(ctx, n.ETag)
 }
 
-func (c *core) node(id string) (store.Node, error) {
+func (c *core) node(ctx context.Context, id string) (store.Node, error) {
 	n, err := c.store.Node(policy.NodeID(id))
-	if isReason(err, policy.NotFound) {
-		err = notFound("node")
+	if isReason(err, policy.NotFound) || (err == nil && !callOf(ctx).seesRegion(n.Region)) {
+		return store.Node{}, notFound("node")
 	}
 	return n, err
 }
@@ -56,7 +56,7 @@ func (c *core) node(id string) (store.Node, error) {
 func (s nodeService) AdmitNode(ctx context.Context, req *controlv1.AdmitNodeRequest) (*controlv1.Node, error) {
 	return s.settle(ctx, req, func() (store.Payload, error) {
 		p := store.AdmitNode{ID: policy.NodeID(req.GetNode()), Region: policy.RegionID(req.GetRegion())}
-		n, err := s.node(req.GetNode())
+		n, err := s.node(ctx, req.GetNode())
 		switch {
 		case err == nil && p.Region == "":
 			p.Region = n.Region
@@ -93,7 +93,7 @@ func (c *core) admissionFrom(p store.AdmitNode, a *controlv1.Admission) (*policy
 // EvictNode implements controlv1.NodeServiceServer.
 func (s nodeService) EvictNode(ctx context.Context, req *controlv1.EvictNodeRequest) (*controlv1.Node, error) {
 	return s.settle(ctx, req, func() (store.Payload, error) {
-		if _, err := s.node(req.GetNode()); err != nil {
+		if _, err := s.node(ctx, req.GetNode()); err != nil {
 			return nil, err
 		}
 		tag, err := optionalIfMatch(ctx)
@@ -118,10 +118,11 @@ func (s nodeService) settle(ctx context.Context, req interface {
 
 // GetNodeAdmission implements controlv1.NodeServiceServer.
 func (s nodeService) GetNodeAdmission(ctx context.Context, req *controlv1.GetNodeAdmissionRequest) (*controlv1.NodeAdmission, error) {
-	a, err := s.store.NodeAdmission(policy.RegionID(req.GetRegion()))
-	if isReason(err, policy.NotFound) {
-		return nil, notFound("region")
+	r, err := s.region(ctx, req.GetRegion())
+	if err != nil {
+		return nil, err
 	}
+	a, err := s.store.NodeAdmission(r.ID)
 	if err != nil {
 		return nil, err
 	}

@@ -8,25 +8,6 @@ import (
 	"github.com/domicile-io/domicile/policy"
 )
 
-// role is what a token's holder may be.
-type role string
-
-const (
-	operator     role = "operator"
-	auditor      role = "auditor"
-	terraform    role = "terraform"
-	tenantAdmin  role = "tenant_admin"
-	tenantReader role = "tenant_reader"
-)
-
-// people is the one list of roles that tokens may have.
-var people = []role{operator, auditor, terraform, tenantAdmin, tenantReader}
-
-func (r role) person() bool { return slices.Contains(people, r) }
-
-// ofTenant: the holder sees one tenant only.
-func (r role) ofTenant() bool { return r == tenantAdmin || r == tenantReader }
-
 // permission is who may call one method. A method is a read, which may be
 // answered locally, or a write, which is never repeated by us.
 type permission struct {
@@ -38,11 +19,17 @@ type permission struct {
 }
 
 var (
-	everybody  = []role{operator, auditor, terraform, tenantAdmin, tenantReader}
-	operations = []role{operator, auditor, terraform}
-	owners     = []role{operator, terraform, tenantAdmin}
-	placers    = []role{operator, terraform}
-	inspectors = []role{operator, auditor}
+	everybody   = roleNames()
+	operations  = []role{operator, securityOfficer, regionAdmin, auditor, terraform}
+	overseers   = []role{operator, securityOfficer, auditor, terraform}
+	owners      = []role{operator, terraform, tenantAdmin}
+	revokers    = []role{operator, securityOfficer, terraform, tenantAdmin}
+	approvers   = []role{operator, securityOfficer, terraform, tenantAdmin}
+	placers     = []role{operator, terraform}
+	inspectors  = []role{operator, securityOfficer, auditor}
+	granters    = []role{operator, securityOfficer}
+	grantsShown = []role{operator, securityOfficer, auditor}
+	anyLogin    = append(roleNames(), bootstrapper, unbound)
 )
 
 // permissions is the one table. What has no row is denied, and
@@ -58,7 +45,7 @@ var permissions = map[string]permission{
 	controlv1.KeyService_CreateKey_FullMethodName: {roles: owners, write: true},
 	controlv1.KeyService_GetKey_FullMethodName:    {roles: everybody},
 	controlv1.KeyService_ListKeys_FullMethodName:  {roles: everybody},
-	controlv1.KeyService_DeleteKey_FullMethodName: {roles: owners, write: true},
+	controlv1.KeyService_DeleteKey_FullMethodName: {roles: revokers, write: true},
 
 	controlv1.PolicyService_GetPolicy_FullMethodName:       {roles: everybody},
 	controlv1.PolicyService_PutPolicy_FullMethodName:       {roles: owners, write: true},
@@ -66,10 +53,10 @@ var permissions = map[string]permission{
 
 	controlv1.ChangeService_ListChanges_FullMethodName:   {roles: everybody},
 	controlv1.ChangeService_GetChange_FullMethodName:     {roles: everybody},
-	controlv1.ChangeService_ApproveChange_FullMethodName: {roles: owners, write: true},
-	controlv1.ChangeService_RejectChange_FullMethodName:  {roles: owners, write: true},
+	controlv1.ChangeService_ApproveChange_FullMethodName: {roles: approvers, write: true},
+	controlv1.ChangeService_RejectChange_FullMethodName:  {roles: approvers, write: true},
 
-	controlv1.SigningKeyService_CreateSigningKey_FullMethodName: {roles: []role{operator, tenantAdmin}, write: true},
+	controlv1.SigningKeyService_CreateSigningKey_FullMethodName: {roles: []role{operator, securityOfficer, tenantAdmin}, write: true},
 	controlv1.SigningKeyService_ListSigningKeys_FullMethodName:  {roles: everybody},
 
 	controlv1.RecipientService_ListRecipients_FullMethodName:     {roles: everybody},
@@ -79,15 +66,15 @@ var permissions = map[string]permission{
 
 	controlv1.RegionService_ListRegions_FullMethodName:  {roles: everybody},
 	controlv1.RegionService_GetRegion_FullMethodName:    {roles: everybody},
-	controlv1.RegionService_PutRegion_FullMethodName:    {roles: placers, write: true},
+	controlv1.RegionService_PutRegion_FullMethodName:    {roles: []role{operator, terraform, regionAdmin}, write: true},
 	controlv1.RegionService_ListFeatures_FullMethodName: {roles: everybody},
 	controlv1.RegionService_ListEntities_FullMethodName: {roles: everybody},
 	controlv1.RegionService_ListBases_FullMethodName:    {roles: everybody},
 	controlv1.RegionService_GetBasis_FullMethodName:     {roles: everybody},
 
 	controlv1.BasisService_PutBasis_FullMethodName:       {roles: placers, write: true},
-	controlv1.BasisService_RevokeBasis_FullMethodName:    {roles: []role{operator}, write: true},
-	controlv1.BasisService_ListBasisFlows_FullMethodName: {roles: operations},
+	controlv1.BasisService_RevokeBasis_FullMethodName:    {roles: []role{operator, securityOfficer}, write: true},
+	controlv1.BasisService_ListBasisFlows_FullMethodName: {roles: overseers},
 
 	controlv1.CatalogueService_GetFeature_FullMethodName: {roles: everybody},
 	controlv1.CatalogueService_PutFeature_FullMethodName: {roles: placers, write: true},
@@ -97,16 +84,28 @@ var permissions = map[string]permission{
 	controlv1.NodeService_ListNodes_FullMethodName:        {roles: operations},
 	controlv1.NodeService_GetNode_FullMethodName:          {roles: operations},
 	controlv1.NodeService_AdmitNode_FullMethodName:        {roles: []role{operator}, write: true},
-	controlv1.NodeService_EvictNode_FullMethodName:        {roles: []role{operator}, write: true},
+	controlv1.NodeService_EvictNode_FullMethodName:        {roles: granters, write: true},
 	controlv1.NodeService_GetNodeAdmission_FullMethodName: {roles: operations},
 	controlv1.NodeService_PutNodeAdmission_FullMethodName: {roles: []role{operator}, write: true},
 
-	controlv1.ViolationService_ListViolations_FullMethodName:       {roles: operations},
-	controlv1.ViolationService_GetViolation_FullMethodName:         {roles: operations},
-	controlv1.ViolationService_AcknowledgeViolation_FullMethodName: {roles: []role{operator}, write: true},
+	controlv1.ViolationService_ListViolations_FullMethodName:       {roles: overseers},
+	controlv1.ViolationService_GetViolation_FullMethodName:         {roles: overseers},
+	controlv1.ViolationService_AcknowledgeViolation_FullMethodName: {roles: granters, write: true},
 
 	controlv1.OperationsService_GetClusterStatus_FullMethodName: {roles: operations, local: true},
-	controlv1.OperationsService_CreateToken_FullMethodName:      {roles: []role{operator}, write: true},
+
+	controlv1.TokenService_CreateToken_FullMethodName: {roles: append(granters[:len(granters):len(granters)], bootstrapper), write: true},
+	controlv1.TokenService_GetToken_FullMethodName:    {roles: grantsShown},
+	controlv1.TokenService_ListTokens_FullMethodName:  {roles: grantsShown},
+	controlv1.TokenService_DeleteToken_FullMethodName: {roles: granters, write: true},
+
+	controlv1.PrincipalService_CreatePrincipal_FullMethodName: {roles: append(granters[:len(granters):len(granters)], bootstrapper), write: true},
+	controlv1.PrincipalService_GetPrincipal_FullMethodName:    {roles: grantsShown},
+	controlv1.PrincipalService_ListPrincipals_FullMethodName:  {roles: grantsShown},
+	controlv1.PrincipalService_DeletePrincipal_FullMethodName: {roles: granters, write: true},
+
+	controlv1.LoginService_GetLogin_FullMethodName: {open: true, local: true},
+	controlv1.LoginService_WhoAmI_FullMethodName:   {roles: anyLogin},
 
 	controlv1.AuditService_ListLeaves_FullMethodName:       {roles: inspectors},
 	controlv1.AuditService_GetCheckpoint_FullMethodName:    {open: true, local: true},
@@ -133,12 +132,24 @@ func (p permission) admit(id mtls.Identity) error {
 
 // allow checks the principal.
 func (p permission) allow(c caller) error {
-	if slices.Contains(p.roles, c.role) {
-		return nil
+	switch {
+	case !slices.Contains(p.roles, c.role) && c.role == unbound:
+		return noRole(c)
+	case !slices.Contains(p.roles, c.role):
+		return denied()
+	case p.write && c.readOnly:
+		return policy.Errorf(policy.PermissionDenied, "the credential only reads; ask a security officer for one that may change things")
 	}
-	return denied()
+	return nil
 }
 
 func denied() error {
 	return policy.Errorf(policy.PermissionDenied, "the credential's role may not do this; ask an operator for a token that may")
+}
+
+// noRole tells a person whom an issuer vouches for how to get a role: by an id
+// that says nothing of who they are.
+func noRole(c caller) error {
+	return policy.Errorf(policy.PermissionDenied, "the login is good and has no role here; ask a security officer to bind principal %s to one: domicile principals bind", c.principal).
+		With("principal", c.principal)
 }

@@ -16,10 +16,7 @@ func (s tenantService) CheckPlacement(ctx context.Context, req *controlv1.CheckP
 	if err != nil {
 		return nil, err
 	}
-	target, err := s.store.Region(policy.RegionID(req.GetRegion()))
-	if isReason(err, policy.NotFound) {
-		return nil, notFound("region")
-	}
+	target, err := s.region(ctx, req.GetRegion())
 	if err != nil {
 		return nil, err
 	}

@@ -16,7 +16,7 @@ type regionService struct {
 
 // ListRegions implements controlv1.RegionServiceServer. The page token is a
 // region id: there are few, and no other kind of id fits.
-func (s regionService) ListRegions(_ context.Context, req *controlv1.ListRegionsRequest) (*controlv1.ListRegionsResponse, error) {
+func (s regionService) ListRegions(ctx context.Context, req *controlv1.ListRegionsRequest) (*controlv1.ListRegionsResponse, error) {
 	list, err := s.store.Regions()
 	if err != nil {
 		return nil, err
@@ -28,7 +28,7 @@ func (s regionService) ListRegions(_ context.Context, req *controlv1.ListRegions
 	_, limit, _ := page("", req.GetPageSize(), "")
 	out := &controlv1.ListRegionsResponse{}
 	for _, r := range list {
-		if string(r.ID) <= after {
+		if string(r.ID) <= after || !callOf(ctx).seesRegion(r.ID) {
 			continue
 		}
 		if len(out.Regions) == limit {
@@ -42,10 +42,7 @@ func (s regionService) ListRegions(_ context.Context, req *controlv1.ListRegions
 
 // GetRegion implements controlv1.RegionServiceServer.
 func (s regionService) GetRegion(ctx context.Context, req *controlv1.GetRegionRequest) (*controlv1.Region, error) {
-	r, err := s.store.Region(policy.RegionID(req.GetRegion()))
-	if isReason(err, policy.NotFound) {
-		return nil, notFound("region")
-	}
+	r, err := s.region(ctx, req.GetRegion())
 	if err != nil {
 		return nil, err
 	}
@@ -57,6 +54,9 @@ func (s regionService) PutRegion(ctx context.Context, req *controlv1.PutRegionRe
 	id := policy.RegionID(req.GetRegion())
 	var added bool
 	res, err := s.write(ctx, req, func() (store.Payload, error) {
+		if !callOf(ctx).seesRegion(id) {
+			return nil, notFound("region")
+		}
 		region, err := control.RegionFrom(id, req.GetSpec())
 		if err != nil {
 			return nil, err
@@ -85,11 +85,12 @@ func (s regionService) PutRegion(ctx context.Context, req *controlv1.PutRegionRe
 }
 
 // ListFeatures implements controlv1.RegionServiceServer.
-func (s regionService) ListFeatures(_ context.Context, req *controlv1.ListFeaturesRequest) (*controlv1.ListFeaturesResponse, error) {
-	list, err := s.store.Features(policy.RegionID(req.GetRegion()))
-	if isReason(err, policy.NotFound) {
-		return nil, notFound("region")
+func (s regionService) ListFeatures(ctx context.Context, req *controlv1.ListFeaturesRequest) (*controlv1.ListFeaturesResponse, error) {
+	r, err := s.region(ctx, req.GetRegion())
+	if err != nil {
+		return nil, err
 	}
+	list, err := s.store.Features(r.ID)
 	if err != nil {
 		return nil, err
 	}

@@ -18,13 +18,14 @@ import (
 
 	"github.com/domicile-io/domicile/api/bundle"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
+	"github.com/domicile-io/domicile/controlplane/login"
 	"github.com/domicile-io/domicile/controlplane/replica"
 	"github.com/domicile-io/domicile/controlplane/store"
 	"github.com/domicile-io/domicile/internal/instance"
 	"github.com/domicile-io/domicile/internal/mtls"
 )
 
-// Options of a server. All fields are required but the durations.
+// Options of a server. All fields are required but logins and durations.
 type Options struct {
 	Name       string // ours among Voters
 	Voters     []Voter
@@ -36,6 +37,8 @@ type Options struct {
 	GatewayTLS *mtls.Material    // role gw
 	GRPC       net.Listener      // TCP
 	REST       net.Listener      // TCP
+	Logins     *login.Verifier   // nil: nobody logs in, tokens only
+	Issuers    []login.Issuer    // of Logins, for people to find
 	Logger     *slog.Logger
 	Registry   prometheus.Registerer
 	Instances  *instance.Authorities // what clouds' documents are held against; nil: none counts
@@ -85,11 +88,15 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
+	auth, err := newAuthenticator(o)
+	if err != nil {
+		return nil, fmt.Errorf("prepare authentication: %w", err)
+	}
 	if s.valid, err = newValidation(); err != nil {
 		return nil, fmt.Errorf("compile the rules of messages: %w", err)
 	}
 	s.core = &core{name: o.Name, voters: voters, cluster: o.TLS.Identity.Cluster, root: o.Root, store: o.Store, replica: o.Replica,
-		instances: o.Instances, hub: newHub(o), log: o.Logger, metrics: m}
+		instances: o.Instances, hub: newHub(o), log: o.Logger, metrics: m, auth: auth}
 	s.peers = &peers{own: o.GatewayTLS, voters: voters}
 	s.backups = &backups{core: s.core, signer: o.Signer, leader: &peers{own: o.TLS, voters: voters}, recipients: o.BackupRecipients, busy: make(chan struct{}, 1)}
 	s.grpc = grpc.NewServer(
@@ -98,7 +105,7 @@ func New(o Options) (*Server, error) {
 		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxHeaderListSize(maxHeader), grpc.MaxConcurrentStreams(1024), grpc.ConnectionTimeout(5*time.Second),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 15 * time.Second, Timeout: 5 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}))
-	if err := s.register(o.Signer); err != nil {
+	if err := s.register(o); err != nil {
 		return nil, err
 	}
 	if s.own, err = dial(o.GRPC.Addr().String(), o.GatewayTLS); err != nil {
@@ -113,8 +120,8 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-func (s *Server) register(signer *bundle.Signer) error {
-	log, err := newAuditService(s.core, signer)
+func (s *Server) register(o Options) error {
+	log, err := newAuditService(s.core, o.Signer)
 	if err != nil {
 		return fmt.Errorf("sign the audit log: %w", err)
 	}
@@ -132,6 +139,9 @@ func (s *Server) register(signer *bundle.Signer) error {
 	controlv1.RegisterViolationServiceServer(s.grpc, violationService{core: s.core})
 	controlv1.RegisterOperationsServiceServer(s.grpc, operationsService{core: s.core})
 	controlv1.RegisterBackupServiceServer(s.grpc, backupService{backups: s.backups})
+	controlv1.RegisterTokenServiceServer(s.grpc, tokenService{core: s.core})
+	controlv1.RegisterPrincipalServiceServer(s.grpc, principalService{core: s.core})
+	controlv1.RegisterLoginServiceServer(s.grpc, loginService{issuers: o.Issuers})
 	controlv1.RegisterDistributionServiceServer(s.grpc, distributionService{core: s.core})
 	return nil
 }

@@ -32,6 +32,9 @@ func (s signingKeyService) CreateSigningKey(ctx context.Context, req *controlv1.
 		if err := s.certified(t.ID, now.Signers, key); err != nil {
 			return nil, err
 		}
+		if key.Purpose != policy.TenantKey && callOf(ctx).role != securityOfficer {
+			return nil, policy.Errorf(policy.PermissionDenied, "an approver is the second person, so whoever may change policies does not choose them: ask a security officer")
+		}
 		p := store.EnrolKey{Tenant: t.ID, Key: key}
 		if req.GetPolicySignature() != nil {
 			sig := signatureFrom(req.GetPolicySignature())

@@ -30,17 +30,18 @@ func Rows() []Row {
 	return out
 }
 
-// RoleInfo is one role that a token may have.
+// RoleInfo is one role that a credential may have.
 type RoleInfo struct {
 	Name     string
 	OfTenant bool // its holder sees one tenant only
+	OfRegion bool // its holder sees one region only
 }
 
-// Roles are all roles of tokens, in the order of the role list.
+// Roles are all roles of credentials, in the order of the role list.
 func Roles() []RoleInfo {
-	out := make([]RoleInfo, 0, len(people))
-	for _, r := range people {
-		out = append(out, RoleInfo{Name: string(r), OfTenant: r.ofTenant()})
+	out := make([]RoleInfo, 0, len(roles))
+	for _, s := range roles {
+		out = append(out, RoleInfo{Name: string(s.role), OfTenant: s.bound == toTenant, OfRegion: s.bound == toRegion})
 	}
 	return out
 }

@@ -109,7 +109,14 @@ func (s tenantService) ListTenants(ctx context.Context, req *controlv1.ListTenan
 	if err != nil {
 		return nil, err
 	}
-	filter := store.TenantFilter{Home: policy.RegionID(req.GetHomeRegion()), ID: callOf(ctx).tenant}
+	who := callOf(ctx)
+	filter := store.TenantFilter{Home: policy.RegionID(req.GetHomeRegion()), ID: who.tenant}
+	if who.region != "" {
+		if filter.Home != "" && filter.Home != who.region {
+			return &controlv1.ListTenantsResponse{}, nil
+		}
+		filter.Home = who.region
+	}
 	list, err := s.store.Tenants(policy.TenantID(after), limit+1, filter)
 	if err != nil {
 		return nil, err

@@ -30,14 +30,19 @@ func (e *entry) raiseEpoch(p RaiseEpoch) (any, error) {
 	if err := e.lapsePending(); err != nil {
 		return nil, err
 	}
-	e.dropAll(bucketTokens)
+	for _, given := range [][]byte{bucketTokens, bucketTokenIDs, bucketTokenExpiry, bucketPrincipals} {
+		e.dropAll(given)
+	}
+	if err := e.voidBootstrap(); err != nil {
+		return nil, err
+	}
 	e.dropAll(bucketLog) // no delta leads from one epoch into another
 	e.log.Resync = true
 	for i, t := range p.Tokens {
 		if err := checkToken(t); err != nil {
 			return nil, err.within(fmt.Sprintf("tokens[%d]", i))
 		}
-		if err := e.put(bucketTokens, []byte(t.SHA256), t); err != nil {
+		if _, err := e.storeToken(t); err != nil {
 			return nil, err
 		}
 	}

@@ -73,9 +73,15 @@ func (e *entry) seed(p InitCluster) error {
 		if err := checkToken(t); err != nil {
 			return err.within(fmt.Sprintf("tokens[%d]", i))
 		}
-		if err := e.put(bucketTokens, []byte(t.SHA256), t); err != nil {
+		if _, err := e.storeToken(t); err != nil {
 			return err
 		}
 	}
-	return nil
+	if p.Bootstrap == nil {
+		return nil
+	}
+	if f := e.checkBootstrap(*p.Bootstrap); f != nil {
+		return f.within("bootstrap")
+	}
+	return e.put(bucketMeta, metaBootstrap, *p.Bootstrap)
 }

@@ -100,21 +100,3 @@ func (e *entry) deleteKey(p DeleteKey) error {
 	e.touchKey(t, k.APIKey)
 	return nil
 }
-
-func (e *entry) createToken(p CreateToken) (any, error) {
-	if f := checkToken(p.Token); f != nil {
-		return nil, f.refusal()
-	}
-	if p.Token.Tenant != "" {
-		if _, err := need[Tenant](e.tx, bucketTenants, []byte(p.Token.Tenant), "tenant"); err != nil {
-			return nil, err
-		}
-	}
-	if _, ok, err := load[Token](e.tx, bucketTokens, []byte(p.Token.SHA256)); err != nil {
-		return nil, err
-	} else if ok {
-		return nil, policy.Errorf(policy.AlreadyExists, "the token exists: make another")
-	}
-	e.changed = true
-	return p.Token, e.put(bucketTokens, []byte(p.Token.SHA256), p.Token)
-}

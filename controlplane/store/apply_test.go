@@ -94,9 +94,9 @@ func TestRefusalsLeaveNoEffect(t *testing.T) {
 		{"backup in another boundary", withRegion(region.ETag, func(r *policy.Region) { r.BackupRegion = "us1" }), policy.InvalidArgument},
 		{"region over http", withRegion(region.ETag, func(r *policy.Region) { r.BaseURL = "http://x" }), policy.InvalidArgument},
 		{"new region with etag", withRegion("1", func(r *policy.Region) { r.ID = "fr1" }), policy.ETagMismatch},
-		{"token of no tenant", CreateToken{Token: Token{SHA256: hexHash("t"), Principal: id[string](policy.KindPrincipal, 2), Role: "tenant_admin", Tenant: none}}, policy.NotFound},
-		{"token exists", CreateToken{Token: seed().Tokens[0]}, policy.AlreadyExists},
-		{"token of a name", CreateToken{Token: Token{SHA256: hexHash("t"), Principal: "alice", Role: "operator"}}, policy.InvalidArgument},
+		{"token of no tenant", CreateToken{Token: Token{SHA256: hexHash("t"), Principal: id[string](policy.KindPrincipal, 2), Scope: scope("tenant_admin", none)}}, policy.NotFound},
+		{"token exists", CreateToken{Token: Token{SHA256: seed().Tokens[0].SHA256, Principal: id[string](policy.KindPrincipal, 2), Scope: scope("operator", "")}}, policy.AlreadyExists},
+		{"token of a name", CreateToken{Token: Token{SHA256: hexHash("t"), Principal: "alice", Scope: scope("operator", "")}}, policy.InvalidArgument},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

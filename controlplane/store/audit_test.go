@@ -113,7 +113,6 @@ func TestEveryKindHasItsActionAndResource(t *testing.T) {
 		"region.put ie1":                  PutRegion{Region: policy.Region{ID: "ie1"}},
 		"cluster.restore " + clusterID:    RaiseEpoch{ClusterID: clusterID, Cause: CauseRestore},
 		"cluster.recover " + clusterID:    RaiseEpoch{ClusterID: clusterID, Cause: CauseRecover},
-		"token.create " + pr:              CreateToken{Token: Token{Principal: pr, Tenant: tn, SHA256: hexHash("x")}},
 		"basis.put SCC":                   PutBasis{ID: "SCC"},
 		"basis.drill SCC":                 DrillBasis{ID: "SCC"},
 		"feature.put ie1":                 PutFeature{Feature: Feature{Region: "ie1", Name: "voice"}},
@@ -125,6 +124,12 @@ func TestEveryKindHasItsActionAndResource(t *testing.T) {
 		"violation.open " + nd:            SettleViolation{To: ViolationOpen, ID: vi, Resource: nd},
 		"violation.acknowledge " + vi:     SettleViolation{To: ViolationAcknowledged, ID: vi},
 		"violation.resolve " + nd:         SettleViolation{To: ViolationResolved, Resource: nd},
+		"token.create " + pr:              CreateToken{Token: Token{Principal: pr, Scope: Scope{Tenant: tn}, SHA256: hexHash("x")}},
+		"token.revoke " + pr:              RevokeToken{Principal: pr, IfMatch: "1"},
+		"principal.bind " + pr:            BindPrincipal{Principal: Principal{ID: pr, Scope: Scope{Tenant: tn}}},
+		"principal.unbind " + pr:          UnbindPrincipal{ID: pr, IfMatch: "1"},
+		"bootstrap.use " + pr:             UseBootstrap{SHA256: hexHash("x"), Token: &Token{Principal: pr}},
+		"bootstrap.renew " + clusterID:    RenewBootstrap{ClusterID: clusterID},
 		" ":                               Nop{},
 	}
 	covered := map[Kind]bool{}

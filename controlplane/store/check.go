@@ -84,10 +84,32 @@ func checkToken(t Token) *fault {
 		return &fault{"sha256", "must be 64 hex digits"}
 	case !policy.ValidID(policy.KindPrincipal, t.Principal):
 		return &fault{"principal", "must be PR and 32 hex digits"}
-	case !rolePattern.MatchString(t.Role):
+	}
+	return checkScope(t.Scope)
+}
+
+func checkPrincipal(p Principal) *fault {
+	if !policy.ValidID(policy.KindPrincipal, p.ID) {
+		return &fault{"id", "must be PR and 32 hex digits"}
+	}
+	if p.ExpiresAt == nil {
+		return &fault{"expires_at", "is required: a binding runs out"}
+	}
+	return checkScope(p.Scope)
+}
+
+// checkScope guards forms; which role is bound to what is the server's to know.
+func checkScope(s Scope) *fault {
+	switch {
+	case !rolePattern.MatchString(s.Role):
 		return &fault{"role", "must match " + rolePattern.String()}
-	case t.Tenant != "" && !policy.ValidID(policy.KindTenant, string(t.Tenant)):
+	case s.Tenant != "" && !policy.ValidID(policy.KindTenant, string(s.Tenant)):
 		return &fault{"tenant", "must be TN and 32 hex digits"}
+	case s.Tenant != "" && s.Region != "":
+		return &fault{"region", "and tenant exclude each other"}
+	}
+	if _, err := policy.ParseRegionID(string(s.Region)); s.Region != "" && err != nil {
+		return &fault{"region", err.Error()}
 	}
 	return nil
 }

@@ -118,6 +118,16 @@ func decoderOf(k Kind) func([]byte) (Command, error) {
 		return command[SettleViolation]
 	case KindPutNodeAdmission:
 		return command[PutNodeAdmission]
+	case KindRevokeToken:
+		return command[RevokeToken]
+	case KindBindPrincipal:
+		return command[BindPrincipal]
+	case KindUnbindPrincipal:
+		return command[UnbindPrincipal]
+	case KindUseBootstrap:
+		return command[UseBootstrap]
+	case KindRenewBootstrap:
+		return command[RenewBootstrap]
 	}
 	return nil
 }

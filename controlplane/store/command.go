@@ -36,6 +36,12 @@ const (
 	KindDrillBasis Kind = 41
 	KindPutFeature Kind = 45
 	KindPutEntity  Kind = 46
+
+	KindRevokeToken     Kind = 30
+	KindBindPrincipal   Kind = 31
+	KindUnbindPrincipal Kind = 32
+	KindUseBootstrap    Kind = 33
+	KindRenewBootstrap  Kind = 34
 )
 
 // Stamp is everything about a command that Apply must not make up itself. It is
@@ -77,6 +83,7 @@ type InitCluster struct {
 	Entities  []Entity        `json:"entities"`
 	Bases     []Basis         `json:"bases"`
 	Tokens    []Token         `json:"tokens"`
+	Bootstrap *Bootstrap      `json:"bootstrap,omitempty"` // with no token: makes the first credential
 }
 
 // CreateTenant places a tenant. Boundary, entity, suggested region, state,
@@ -172,7 +179,8 @@ type PutRegion struct {
 
 // CreateToken stores a bearer token's hash. Result body: Token.
 //
-// Refusals: ALREADY_EXISTS (hash), NOT_FOUND (tenant), INVALID_ARGUMENT.
+// Refusals: ALREADY_EXISTS (hash, principal), NOT_FOUND (tenant),
+// INVALID_ARGUMENT (region among them), OVERLOADED (too many tokens).
 type CreateToken struct {
 	Token Token `json:"token"`
 }
@@ -229,6 +237,50 @@ type RaiseEpoch struct {
 	Tokens    []Token    `json:"tokens"` // of the first operator of the new epoch
 }
 
+// RevokeToken removes a token: from this entry on it opens nothing. No result body.
+//
+// Refusals: NOT_FOUND, IF_MATCH_REQUIRED, ETAG_MISMATCH.
+type RevokeToken struct {
+	Principal string `json:"principal"` // PR… of the token
+	IfMatch   string `json:"if_match"`
+}
+
+// BindPrincipal gives a person a role. Result body: Principal.
+//
+// Refusals: ALREADY_EXISTS (bound, or the id is a token's), NOT_FOUND (tenant),
+// INVALID_ARGUMENT, OVERLOADED (too many principals).
+type BindPrincipal struct {
+	Principal Principal `json:"principal"`
+}
+
+// UnbindPrincipal takes a person's role away. No result body.
+//
+// Refusals: NOT_FOUND, IF_MATCH_REQUIRED, ETAG_MISMATCH.
+type UnbindPrincipal struct {
+	ID      string `json:"id"` // PR…
+	IfMatch string `json:"if_match"`
+}
+
+// UseBootstrap spends the bootstrap token on one token or one principal of role
+// operator or security_officer. Result body: Token or Principal.
+//
+// Refusals: UNAUTHENTICATED (no such token, spent, expired), INVALID_ARGUMENT,
+// and those of CreateToken and BindPrincipal.
+type UseBootstrap struct {
+	SHA256    string     `json:"sha256"` // hex, of the bootstrap token that was shown
+	Token     *Token     `json:"token,omitempty"`
+	Principal *Principal `json:"principal,omitempty"`
+}
+
+// RenewBootstrap makes another bootstrap token the one: of a higher generation,
+// or in place of one that expired unspent. No result body.
+//
+// Refusals: ALREADY_EXISTS (neither), INVALID_ARGUMENT, NOT_FOUND (no such cluster).
+type RenewBootstrap struct {
+	ClusterID string    `json:"cluster_id"`
+	Bootstrap Bootstrap `json:"bootstrap"`
+}
+
 // Nop does nothing.
 type Nop struct{}
 
@@ -247,6 +299,12 @@ func (EnrolKey) kind() Kind     { return KindEnrolKey }
 func (Approve) kind() Kind      { return KindApprove }
 func (RaiseEpoch) kind() Kind   { return KindRaiseEpoch }
 
+func (RevokeToken) kind() Kind     { return KindRevokeToken }
+func (BindPrincipal) kind() Kind   { return KindBindPrincipal }
+func (UnbindPrincipal) kind() Kind { return KindUnbindPrincipal }
+func (UseBootstrap) kind() Kind    { return KindUseBootstrap }
+func (RenewBootstrap) kind() Kind  { return KindRenewBootstrap }
+
 func (p InitCluster) subject() (audit.Action, string)  { return "cluster.init", p.ClusterID }
 func (p CreateTenant) subject() (audit.Action, string) { return "tenant.create", string(p.ID) }
 func (p UpdateTenant) subject() (audit.Action, string) { return "tenant.update", string(p.ID) }
@@ -263,6 +321,21 @@ func (p RaiseEpoch) subject() (audit.Action, string) {
 	return audit.Action("cluster." + p.Cause), p.ClusterID
 }
 func (Nop) subject() (audit.Action, string) { return "", "" } // changes nothing
+
+func (p RevokeToken) subject() (audit.Action, string)     { return "token.revoke", p.Principal }
+func (p BindPrincipal) subject() (audit.Action, string)   { return "principal.bind", p.Principal.ID }
+func (p UnbindPrincipal) subject() (audit.Action, string) { return "principal.unbind", p.ID }
+func (p RenewBootstrap) subject() (audit.Action, string)  { return "bootstrap.renew", p.ClusterID }
+
+func (p UseBootstrap) subject() (audit.Action, string) {
+	if p.Principal != nil {
+		return "bootstrap.use", p.Principal.ID
+	}
+	if p.Token != nil {
+		return "bootstrap.use", p.Token.Principal
+	}
+	return "bootstrap.use", "" // refused by Apply
+}
 
 // Entry is one committed entry of the Raft log.
 type Entry struct {

@@ -165,7 +165,7 @@ func (e *entry) handle(p Payload) (body any, err error) {
 	case PutRegion:
 		return e.putRegion(p)
 	case CreateToken:
-		return e.createToken(p)
+		return e.createToken(p.Token)
 	case Nop:
 		return nil, nil
 	case EnrolKey:
@@ -192,6 +192,16 @@ func (e *entry) handle(p Payload) (body any, err error) {
 		return e.settleViolation(p)
 	case PutNodeAdmission:
 		return e.putNodeAdmission(p)
+	case RevokeToken:
+		return nil, e.revokeToken(p)
+	case BindPrincipal:
+		return e.bindPrincipal(p.Principal)
+	case UnbindPrincipal:
+		return nil, e.unbindPrincipal(p)
+	case UseBootstrap:
+		return e.useBootstrap(p)
+	case RenewBootstrap:
+		return nil, e.renewBootstrap(p)
 	}
 	return nil, fmt.Errorf("no handler for %T", p)
 }

@@ -8,14 +8,14 @@ import (
 
 func raised(epoch uint64) RaiseEpoch {
 	return RaiseEpoch{ClusterID: clusterID, Epoch: epoch, Cause: CauseRestore, Voter: "cp1", Source: hexHash("manifest"),
-		Tokens: []Token{{SHA256: hexHash("new"), Principal: id[string](policy.KindPrincipal, 9), Role: "operator"}}}
+		Tokens: []Token{{SHA256: hexHash("new"), Principal: id[string](policy.KindPrincipal, 9), Scope: scope("operator", "")}}}
 }
 
 func TestAnEpochVoidsWhatWasGivenOut(t *testing.T) {
 	f := seeded(t)
 	tn := f.tenant(1, "ie1")
 	p := got(f.Policy(tn.ID))(t)
-	f.must(CreateToken{Token: Token{SHA256: hexHash("old"), Principal: id[string](policy.KindPrincipal, 2), Role: "auditor"}})
+	f.must(CreateToken{Token: Token{SHA256: hexHash("old"), Principal: id[string](policy.KindPrincipal, 2), Scope: scope("auditor", "")}})
 	pending := addChange(1, p, loosened(p.ResidencyPolicy))
 	f.must(pending)
 	kept := f.stamp()

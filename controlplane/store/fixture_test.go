@@ -65,8 +65,14 @@ func seed() InitCluster {
 		Entities: []Entity{{Country: "IE", Code: "DOM-IE", SuggestedRegion: "ie1"}, {Country: "FR", Code: "DOM-IE", SuggestedRegion: "ie1"},
 			{Country: "AU", Code: "DOM-AU", SuggestedRegion: "au1"}, {Country: "US", Code: "DOM-US", SuggestedRegion: "us1"}},
 		Bases:  []Basis{{TransferBasis: policy.TransferBasis{ID: "NONE", State: "active"}}, {TransferBasis: policy.TransferBasis{ID: "SCC", State: "active"}}},
-		Tokens: []Token{{SHA256: hexHash("operator"), Principal: id[string](policy.KindPrincipal, 1), Role: "operator"}},
+		Tokens: []Token{{SHA256: hexHash("operator"), Principal: id[string](policy.KindPrincipal, 1), Scope: Scope{Role: "operator"}}},
 	}
+}
+
+// scope is a role's that runs out long after the fixture's time.
+func scope(role string, tenant policy.TenantID) Scope {
+	end := time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)
+	return Scope{Role: role, Tenant: tenant, ExpiresAt: &end}
 }
 
 func (f *fixture) stamp() Stamp { return Stamp{Now: f.now, Actor: actor} }

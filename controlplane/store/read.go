@@ -223,6 +223,57 @@ func (s *Store) TokenByHash(sha256Hex string) (Token, error) {
 	return find[Token](s, bucketTokens, []byte(sha256Hex), "token")
 }
 
+// Token finds a bearer token by its principal.
+func (s *Store) Token(principal string) (t Token, err error) {
+	err = s.view(func(tx *bolt.Tx) error {
+		t, err = tokenOf(tx, principal)
+		return err
+	})
+	return t, err
+}
+
+// Tokens lists tokens after the given principal, ordered by principal, at most
+// limit and MaxList. keep filters; it may be nil.
+func (s *Store) Tokens(after string, limit int, keep func(Token) bool) (out []Token, err error) {
+	err = s.view(func(tx *bolt.Tx) error {
+		c := tx.Bucket(bucketTokenIDs).Cursor()
+		for k, _ := c.Seek([]byte(after)); k != nil && len(out) < page(limit); k, _ = c.Next() {
+			if string(k) == after {
+				continue
+			}
+			t, err := tokenOf(tx, string(k))
+			if err != nil {
+				return err
+			}
+			if keep == nil || keep(t) {
+				out = append(out, t)
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// Principal finds what a person is bound to.
+func (s *Store) Principal(id string) (Principal, error) {
+	return find[Principal](s, bucketPrincipals, []byte(id), "principal")
+}
+
+// Principals lists bindings after the given id, ordered by id, at most limit
+// and MaxList. keep filters; it may be nil.
+func (s *Store) Principals(after string, limit int, keep func(Principal) bool) (out []Principal, err error) {
+	err = s.view(func(tx *bolt.Tx) error {
+		out, err = list(tx, bucketPrincipals, nil, []byte(after), page(limit), keep)
+		return err
+	})
+	return out, err
+}
+
+// Bootstrap finds the bootstrap token; NOT_FOUND where there never was one.
+func (s *Store) Bootstrap() (Bootstrap, error) {
+	return find[Bootstrap](s, bucketMeta, metaBootstrap, "bootstrap token")
+}
+
 // StateHash is hex SHA-256 over the whole state, and the applied index that it
 // holds for. It is equal on every node at the same index (invariant 32). It
 // reads everything: for status and tests.

@@ -16,6 +16,9 @@ const Format = 3
 const (
 	MaxPendingChanges = 100     // of one tenant
 	MaxKeys           = 1000    // of one tenant
+	MaxTokens         = 10_000  // of the cluster, expired ones that are not removed yet included
+	MaxPrincipals     = 10_000  // bound to a role, in the cluster
+	bootstrapHours    = 24      // of stamped time that a bootstrap token lasts
 	MaxCommand        = 1 << 20 // bytes of an encoded command
 	MaxList           = 1001    // objects of one list read: a page and one to know of the next
 	LogRevisions      = 10_000  // revisions that the change log reaches back
@@ -60,6 +63,9 @@ var (
 	bucketViolations   = []byte("violations")        // VI… → Violation
 	bucketUnresolved   = []byte("violation_holding") // category / resource → violation id; not resolved ones
 	bucketViolationAge = []byte("violation_age")     // state (1 byte) + last seen, Unix ns (8 bytes) + VI… → (index): the first goes first
+	bucketTokenIDs     = []byte("token_ids")         // PR… → hex SHA-256 of the token
+	bucketTokenExpiry  = []byte("token_expiry")      // stamped Unix ns (8 bytes, big-endian) + PR… → (index)
+	bucketPrincipals   = []byte("principals")        // PR… → Principal: roles of people that an issuer vouches for
 )
 
 // The meta keys.
@@ -68,6 +74,8 @@ var (
 	metaCluster  = []byte("cluster")  // Cluster
 	metaApplied  = []byte("applied")  // position of the last applied entry
 	metaRevision = []byte("revision") // uint64
+
+	metaBootstrap = []byte("bootstrap") // Bootstrap; absent where the first credentials were configured. Since format 3
 )
 
 // buckets in the order in which StateHash walks them.
@@ -77,6 +85,7 @@ var buckets = [][]byte{
 	bucketHomes, bucketPairs, bucketLog, bucketIdempotency, bucketExpiry, bucketLeaves, bucketHashes,
 	bucketBasisTenants,
 	bucketNodes, bucketNodeRows, bucketInstances, bucketAdmission, bucketViolations, bucketUnresolved, bucketViolationAge,
+	bucketTokenIDs, bucketTokenExpiry, bucketPrincipals,
 }
 
 // position is where in the Raft log the state stands.

@@ -72,7 +72,7 @@ func history(t testing.TB) []Entry {
 	add(RejectChange{ID: id[string](policy.KindChange, 1)}, 0)
 	add(UpdateTenant{ID: tn.ID, IfMatch: tn.ETag, BillingCountry: "US"}, 0)
 	add(PutRegion{Region: policy.Region{ID: "fr1", Boundary: "eu", Country: "FR", Cloud: "x", BackupRegion: "none", Lifecycle: policy.Planned}}, 0)
-	add(CreateToken{Token: Token{SHA256: hexHash("t"), Principal: id[string](policy.KindPrincipal, 2), Role: "auditor"}}, 0)
+	add(CreateToken{Token: Token{SHA256: hexHash("t"), Principal: id[string](policy.KindPrincipal, 2), Scope: scope("auditor", "")}}, 0)
 	add(DeleteKey{Tenant: tn.ID, ID: id[policy.KeyID](policy.KindKey, 1), IfMatch: "4"}, 0)
 	add(PutBasis{ID: "SCC", State: policy.BasisRevoked, IfMatch: "1"}, 6)
 	add(DrillBasis{ID: "NONE"}, 0)

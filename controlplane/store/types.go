@@ -117,14 +117,46 @@ func (c Change) Loosens() bool {
 	return false
 }
 
-// Token is a bearer token of a person or program as stored.
+// Scope is what a credential may do: a role, and what the role is bound to.
+type Scope struct {
+	Role      string          `json:"role"`                // package server knows the roles
+	Tenant    policy.TenantID `json:"tenant,omitempty"`    // the only tenant that exists for it
+	Region    policy.RegionID `json:"region,omitempty"`    // the only region that exists for it
+	ReadOnly  bool            `json:"read_only,omitempty"` // it changes nothing, whatever its role
+	ExpiresAt *time.Time      `json:"expires_at,omitempty"`
+}
+
+// Ended reports whether the scope has run out at a time. Without an expiry it
+// does not: only tokens that a configuration seeds have none.
+func (s Scope) Ended(now time.Time) bool { return s.ExpiresAt != nil && !now.Before(*s.ExpiresAt) }
+
+// Token is a bearer token of a person or program as stored. Its principal is
+// its id: each token has one of its own.
 type Token struct {
-	SHA256    string          `json:"sha256"`    // hex, of the whole token
-	Principal string          `json:"principal"` // PR…, opaque
-	Role      string          `json:"role"`      // operator, auditor, tenant_admin, tenant_reader, terraform
-	Tenant    policy.TenantID `json:"tenant,omitempty"`
-	ExpiresAt *time.Time      `json:"expires_at,omitempty"` // nil: does not expire (bootstrap only)
-	Disabled  bool            `json:"disabled,omitempty"`
+	SHA256    string `json:"sha256"`    // hex, of the whole token
+	Principal string `json:"principal"` // PR…, opaque, random
+	Scope
+	CreatedAt time.Time `json:"created_at,omitzero"` // stamped, UTC
+	Disabled  bool      `json:"disabled,omitempty"`
+	ETag      string    `json:"etag,omitempty"`
+}
+
+// Principal is a person whom an OpenID issuer vouches for, and their role. The
+// id is a keyed hash whose key is not in the state: who they are stands nowhere
+// here.
+type Principal struct {
+	ID string `json:"id"` // PR…
+	Scope
+	CreatedAt time.Time `json:"created_at,omitzero"` // stamped, UTC
+	ETag      string    `json:"etag,omitempty"`
+}
+
+// Bootstrap is a one-time token: it makes the first credential, and nothing else.
+type Bootstrap struct {
+	SHA256     string    `json:"sha256"`     // hex, of the whole token
+	Generation uint64    `json:"generation"` // a higher one replaces it, spent or not
+	ExpiresAt  time.Time `json:"expires_at"` // stamped, UTC
+	Spent      bool      `json:"spent,omitempty"`
 }
 
 // Cluster is what the first command of a cluster settled.
@@ -146,7 +178,7 @@ type Result struct {
 	Kind     Kind            `json:"kind"`           // of the command that had the effect: with a replay, the first one's
 	Revision uint64          `json:"revision"`       // the store's revision after the command
 	Err      *policy.Error   `json:"err,omitempty"`  // refusal, else nil
-	Body     json.RawMessage `json:"body,omitempty"` // JSON of the object written: Tenant, Policy, Key, Region, Change, Token, Cluster
+	Body     json.RawMessage `json:"body,omitempty"` // JSON of the object written: Tenant, Policy, Key, Region, Change, Token, Principal, Cluster
 	Replayed bool            `json:"replayed"`       // the idempotency key was seen before: nothing was done again
 }
 

@@ -39,6 +39,9 @@ func (e *Environment) OpsURL(name string) string { return "http://" + e.ports.ad
 // Token is the operator's bearer token.
 func (e *Environment) Token() string { return e.pki.token }
 
+// OfficerToken is the security officer's bearer token.
+func (e *Environment) OfficerToken() string { return e.pki.officer }
+
 // CAFile is the PEM file of the authority that signed every listener.
 func (e *Environment) CAFile() string { return filepath.Join(e.pki.dir, "ca.pem") }
 
@@ -48,7 +51,7 @@ func (e *Environment) Variables() [][2]string {
 	for _, r := range e.Regions() {
 		vars = append(vars, [2]string{"DOMICILE_" + strings.ToUpper(r) + "_URL", e.RegionURL(r)})
 	}
-	return append(vars, [2]string{"DOMICILE_CA", e.CAFile()}, [2]string{"DOMICILE_TOKEN", e.Token()},
+	return append(vars, [2]string{"DOMICILE_CA", e.CAFile()}, [2]string{"DOMICILE_TOKEN", e.Token()}, [2]string{"DOMICILE_OFFICER_TOKEN", e.OfficerToken()},
 		[2]string{"DOMICILE_ROOT_KEY", hex.EncodeToString(e.pki.rootPublic)})
 }
 

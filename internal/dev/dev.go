@@ -7,7 +7,7 @@
 //
 //	DIR/lock              held while a process runs it
 //	DIR/ports.json        the ports of the first start, kept
-//	DIR/pki               authority, operator root, bundle key, operator's token (0600)
+//	DIR/pki               authority, operator root, bundle key, tokens of an operator and a security officer (0600)
 //	DIR/controlplane/cp1  Raft log, snapshots and state of one voter; also cp2, cp3
 //	DIR/ie1               everything of one region's node; also au1, us1
 //	DIR/logs              one JSON log per part

@@ -23,6 +23,7 @@ type pki struct {
 	dir      string
 	identity identities
 	token    string // operator's bearer token
+	officer  string // security officer's
 
 	rootPublic ed25519.PublicKey
 	bundleKey  string // file
@@ -55,6 +56,10 @@ func openPKI(dir string, voters, regions []string) (*pki, error) {
 		return nil, err
 	}
 	p.token = "dt_" + token
+	if token, err = secretFile(filepath.Join(dir, "officer.token")); err != nil {
+		return nil, err
+	}
+	p.officer = "dt_" + token
 	if err := p.openKeys(); err != nil {
 		return nil, err
 	}

@@ -47,19 +47,23 @@ func (e *Environment) StartVoter(ctx context.Context, name string) error {
 }
 
 func (e *Environment) voterConfig(name string) controlplane.Config {
-	sum := sha256.Sum256([]byte(e.pki.token))
 	c := controlplane.Config{
 		Name: name, DataDir: filepath.Join(e.opts.Dir, "controlplane", name),
 		TLS: e.pki.control[name], GatewayTLS: e.pki.gateway[name],
 		RESTAddress: e.ports.address(name + "-rest"), GRPCAddress: e.ports.address(name + "-grpc"),
 		RaftAddress: e.ports.address(name + "-raft"), OpsAddress: e.ports.address(name + "-ops"),
 		BundleKey: e.pki.bundleKey, BundleKeyCertificate: e.pki.bundleCert, RootPublicKey: hex.EncodeToString(e.pki.rootPublic),
-		Bootstrap: &controlplane.Bootstrap{OperatorTokenSHA256: hex.EncodeToString(sum[:]), BaseURLs: e.baseURLs()},
+		Bootstrap: &controlplane.Bootstrap{OperatorTokenSHA256: hashOf(e.pki.token), OfficerTokenSHA256: hashOf(e.pki.officer), BaseURLs: e.baseURLs()},
 	}
 	for _, v := range voterNames {
 		c.Voters = append(c.Voters, controlplane.Voter{Name: v, RaftAddress: e.ports.address(v + "-raft"), GRPCAddress: e.ports.address(v + "-grpc")})
 	}
 	return c
+}
+
+func hashOf(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(sum[:])
 }
 
 func (e *Environment) baseURLs() map[string]string {

@@ -125,7 +125,7 @@ func TestINV30_ANewLeaderKnowsWhatWasAcknowledged(t *testing.T) {
 func TestINV10_TheTenantCheckIsNotOnlyInREST(t *testing.T) {
 	w, c, x := quiet(t)
 	other := c.objects.tenants[1]
-	token, err := controlv1.NewOperationsServiceClient(w.conns["cp1"]).CreateToken(w.authorized(t.Context()), &controlv1.CreateTokenRequest{Role: "tenant_admin", Tenant: x.name})
+	token, err := controlv1.NewTokenServiceClient(w.conns["cp1"]).CreateToken(w.authorized(t.Context()), &controlv1.CreateTokenRequest{Role: "tenant_admin", Tenant: x.name})
 	check(t, err)
 	policies := controlv1.NewPolicyServiceClient(w.conns["cp1"])
 	if _, err := policies.GetPolicy(withToken(t.Context(), token.GetSecret()), &controlv1.GetPolicyRequest{Tenant: x.name}); err != nil {

@@ -95,7 +95,7 @@ func (d desk) follows(region, voter, token string, epoch uint64) {
 	control := d.c.Control(voter)
 	control.Token = token
 	until(d.t, time.Minute, region+" follows into the epoch", func() error {
-		nodes, err := control.Nodes(d.t.Context())
+		nodes, err := control.Nodes(d.t.Context(), "", "")
 		for _, n := range nodes {
 			if n.GetRegion() == region && n.GetConnected() && policy.EpochOf(n.GetAckedRevision()) == epoch {
 				return nil

@@ -1237,144 +1237,6 @@ func (x *Voter) GetLeader() bool {
 	return false
 }
 
-type CreateTokenRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Role  string                 `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
-	// Required with the tenant roles.
-	Tenant string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	// Seconds from now, at most 90 days; 0 is one day.
-	Lifetime      uint32 `protobuf:"varint,3,opt,name=lifetime,proto3" json:"lifetime,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateTokenRequest) Reset() {
-	*x = CreateTokenRequest{}
-	mi := &file_control_v1_regions_proto_msgTypes[20]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateTokenRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateTokenRequest) ProtoMessage() {}
-
-func (x *CreateTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[20]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateTokenRequest.ProtoReflect.Descriptor instead.
-func (*CreateTokenRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{20}
-}
-
-func (x *CreateTokenRequest) GetRole() string {
-	if x != nil {
-		return x.Role
-	}
-	return ""
-}
-
-func (x *CreateTokenRequest) GetTenant() string {
-	if x != nil {
-		return x.Tenant
-	}
-	return ""
-}
-
-func (x *CreateTokenRequest) GetLifetime() uint32 {
-	if x != nil {
-		return x.Lifetime
-	}
-	return 0
-}
-
-type Token struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Principal     string                 `protobuf:"bytes,1,opt,name=principal,proto3" json:"principal,omitempty"`
-	Role          string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
-	Tenant        string                 `protobuf:"bytes,3,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	Secret        string                 `protobuf:"bytes,4,opt,name=secret,proto3" json:"secret,omitempty"`
-	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Token) Reset() {
-	*x = Token{}
-	mi := &file_control_v1_regions_proto_msgTypes[21]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Token) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Token) ProtoMessage() {}
-
-func (x *Token) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[21]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Token.ProtoReflect.Descriptor instead.
-func (*Token) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{21}
-}
-
-func (x *Token) GetPrincipal() string {
-	if x != nil {
-		return x.Principal
-	}
-	return ""
-}
-
-func (x *Token) GetRole() string {
-	if x != nil {
-		return x.Role
-	}
-	return ""
-}
-
-func (x *Token) GetTenant() string {
-	if x != nil {
-		return x.Tenant
-	}
-	return ""
-}
-
-func (x *Token) GetSecret() string {
-	if x != nil {
-		return x.Secret
-	}
-	return ""
-}
-
-func (x *Token) GetExpiresAt() *timestamppb.Timestamp {
-	if x != nil {
-		return x.ExpiresAt
-	}
-	return nil
-}
-
 // Problem is the body of every error over REST. Over gRPC the same stands in google.rpc.ErrorInfo.
 type Problem struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -1394,7 +1256,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_control_v1_regions_proto_msgTypes[22]
+	mi := &file_control_v1_regions_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1406,7 +1268,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[22]
+	mi := &file_control_v1_regions_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1419,7 +1281,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{22}
+	return file_control_v1_regions_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Problem) GetType() string {
@@ -1488,7 +1350,7 @@ type FieldProblem struct {
 
 func (x *FieldProblem) Reset() {
 	*x = FieldProblem{}
-	mi := &file_control_v1_regions_proto_msgTypes[23]
+	mi := &file_control_v1_regions_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1500,7 +1362,7 @@ func (x *FieldProblem) String() string {
 func (*FieldProblem) ProtoMessage() {}
 
 func (x *FieldProblem) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_regions_proto_msgTypes[23]
+	mi := &file_control_v1_regions_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1513,7 +1375,7 @@ func (x *FieldProblem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldProblem.ProtoReflect.Descriptor instead.
 func (*FieldProblem) Descriptor() ([]byte, []int) {
-	return file_control_v1_regions_proto_rawDescGZIP(), []int{23}
+	return file_control_v1_regions_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *FieldProblem) GetField() string {
@@ -1628,19 +1490,7 @@ const file_control_v1_regions_proto_rawDesc = "" +
 	"\x05Voter\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
 	"\fraft_address\x18\x02 \x01(\tR\vraftAddress\x12\x16\n" +
-	"\x06leader\x18\x03 \x01(\bR\x06leader\"\xdb\x01\n" +
-	"\x12CreateTokenRequest\x12T\n" +
-	"\x04role\x18\x01 \x01(\tB@\xbaH=r;R\boperatorR\aauditorR\ftenant_adminR\rtenant_readerR\tterraformR\x04role\x12G\n" +
-	"\x06tenant\x18\x02 \x01(\tB/\xbaH,r*2(^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})?$R\x06tenant\x12&\n" +
-	"\blifetime\x18\x03 \x01(\rB\n" +
-	"\xbaH\a*\x05\x18\x80\xce\xda\x03R\blifetime\"\xa4\x01\n" +
-	"\x05Token\x12\x1c\n" +
-	"\tprincipal\x18\x01 \x01(\tR\tprincipal\x12\x12\n" +
-	"\x04role\x18\x02 \x01(\tR\x04role\x12\x16\n" +
-	"\x06tenant\x18\x03 \x01(\tR\x06tenant\x12\x16\n" +
-	"\x06secret\x18\x04 \x01(\tR\x06secret\x129\n" +
-	"\n" +
-	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xda\x02\n" +
+	"\x06leader\x18\x03 \x01(\bR\x06leader\"\xda\x02\n" +
 	"\aProblem\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12\x16\n" +
@@ -1664,12 +1514,10 @@ const file_control_v1_regions_proto_rawDesc = "" +
 	"\fListFeatures\x12(.domicile.control.v1.ListFeaturesRequest\x1a).domicile.control.v1.ListFeaturesResponse\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/regions/{region}/features\x12y\n" +
 	"\fListEntities\x12(.domicile.control.v1.ListEntitiesRequest\x1a).domicile.control.v1.ListEntitiesResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/entities\x12m\n" +
 	"\tListBases\x12%.domicile.control.v1.ListBasesRequest\x1a&.domicile.control.v1.ListBasesResponse\"\x11\x82\xd3\xe4\x93\x02\v\x12\t/v1/bases\x12g\n" +
-	"\bGetBasis\x12$.domicile.control.v1.GetBasisRequest\x1a\x1a.domicile.control.v1.Basis\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/bases/{basis}2\xf8\x01\n" +
+	"\bGetBasis\x12$.domicile.control.v1.GetBasisRequest\x1a\x1a.domicile.control.v1.Basis\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/bases/{basis}2\x8d\x01\n" +
 	"\x11OperationsService\x12x\n" +
 	"\x10GetClusterStatus\x12,.domicile.control.v1.GetClusterStatusRequest\x1a\".domicile.control.v1.ClusterStatus\"\x12\x82\xd3\xe4\x93\x02\f\x12\n" +
-	"/v1/status\x12i\n" +
-	"\vCreateToken\x12'.domicile.control.v1.CreateTokenRequest\x1a\x1a.domicile.control.v1.Token\"\x15\x82\xd3\xe4\x93\x02\x0f:\x01*\"\n" +
-	"/v1/tokensB\xa1\x02\x92A\xe3\x01\x12\x1c\n" +
+	"/v1/statusB\xa1\x02\x92A\xe3\x01\x12\x1c\n" +
 	"\x16Domicile control plane2\x02v1*\x01\x02Rg\n" +
 	"\adefault\x12\\\n" +
 	"8A problem document (RFC 9457), application/problem+json.\x12 \n" +
@@ -1692,7 +1540,7 @@ func file_control_v1_regions_proto_rawDescGZIP() []byte {
 	return file_control_v1_regions_proto_rawDescData
 }
 
-var file_control_v1_regions_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_control_v1_regions_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_control_v1_regions_proto_goTypes = []any{
 	(*Region)(nil),                  // 0: domicile.control.v1.Region
 	(*ListRegionsRequest)(nil),      // 1: domicile.control.v1.ListRegionsRequest
@@ -1714,12 +1562,10 @@ var file_control_v1_regions_proto_goTypes = []any{
 	(*GetClusterStatusRequest)(nil), // 17: domicile.control.v1.GetClusterStatusRequest
 	(*ClusterStatus)(nil),           // 18: domicile.control.v1.ClusterStatus
 	(*Voter)(nil),                   // 19: domicile.control.v1.Voter
-	(*CreateTokenRequest)(nil),      // 20: domicile.control.v1.CreateTokenRequest
-	(*Token)(nil),                   // 21: domicile.control.v1.Token
-	(*Problem)(nil),                 // 22: domicile.control.v1.Problem
-	(*FieldProblem)(nil),            // 23: domicile.control.v1.FieldProblem
-	nil,                             // 24: domicile.control.v1.Problem.MetadataEntry
-	(*timestamppb.Timestamp)(nil),   // 25: google.protobuf.Timestamp
+	(*Problem)(nil),                 // 20: domicile.control.v1.Problem
+	(*FieldProblem)(nil),            // 21: domicile.control.v1.FieldProblem
+	nil,                             // 22: domicile.control.v1.Problem.MetadataEntry
+	(*timestamppb.Timestamp)(nil),   // 23: google.protobuf.Timestamp
 }
 var file_control_v1_regions_proto_depIdxs = []int32{
 	0,  // 0: domicile.control.v1.ListRegionsResponse.regions:type_name -> domicile.control.v1.Region
@@ -1727,38 +1573,35 @@ var file_control_v1_regions_proto_depIdxs = []int32{
 	6,  // 2: domicile.control.v1.Feature.limits:type_name -> domicile.control.v1.FeatureLimit
 	5,  // 3: domicile.control.v1.ListFeaturesResponse.features:type_name -> domicile.control.v1.Feature
 	9,  // 4: domicile.control.v1.ListEntitiesResponse.entities:type_name -> domicile.control.v1.Entity
-	25, // 5: domicile.control.v1.Basis.expires_at:type_name -> google.protobuf.Timestamp
-	25, // 6: domicile.control.v1.Basis.drill_time:type_name -> google.protobuf.Timestamp
+	23, // 5: domicile.control.v1.Basis.expires_at:type_name -> google.protobuf.Timestamp
+	23, // 6: domicile.control.v1.Basis.drill_time:type_name -> google.protobuf.Timestamp
 	13, // 7: domicile.control.v1.Basis.grant:type_name -> domicile.control.v1.BasisGrant
-	25, // 8: domicile.control.v1.BasisGrant.until:type_name -> google.protobuf.Timestamp
+	23, // 8: domicile.control.v1.BasisGrant.until:type_name -> google.protobuf.Timestamp
 	12, // 9: domicile.control.v1.ListBasesResponse.bases:type_name -> domicile.control.v1.Basis
 	19, // 10: domicile.control.v1.ClusterStatus.voters:type_name -> domicile.control.v1.Voter
-	25, // 11: domicile.control.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
-	23, // 12: domicile.control.v1.Problem.errors:type_name -> domicile.control.v1.FieldProblem
-	24, // 13: domicile.control.v1.Problem.metadata:type_name -> domicile.control.v1.Problem.MetadataEntry
-	1,  // 14: domicile.control.v1.RegionService.ListRegions:input_type -> domicile.control.v1.ListRegionsRequest
-	3,  // 15: domicile.control.v1.RegionService.GetRegion:input_type -> domicile.control.v1.GetRegionRequest
-	4,  // 16: domicile.control.v1.RegionService.PutRegion:input_type -> domicile.control.v1.PutRegionRequest
-	7,  // 17: domicile.control.v1.RegionService.ListFeatures:input_type -> domicile.control.v1.ListFeaturesRequest
-	10, // 18: domicile.control.v1.RegionService.ListEntities:input_type -> domicile.control.v1.ListEntitiesRequest
-	14, // 19: domicile.control.v1.RegionService.ListBases:input_type -> domicile.control.v1.ListBasesRequest
-	16, // 20: domicile.control.v1.RegionService.GetBasis:input_type -> domicile.control.v1.GetBasisRequest
-	17, // 21: domicile.control.v1.OperationsService.GetClusterStatus:input_type -> domicile.control.v1.GetClusterStatusRequest
-	20, // 22: domicile.control.v1.OperationsService.CreateToken:input_type -> domicile.control.v1.CreateTokenRequest
-	2,  // 23: domicile.control.v1.RegionService.ListRegions:output_type -> domicile.control.v1.ListRegionsResponse
-	0,  // 24: domicile.control.v1.RegionService.GetRegion:output_type -> domicile.control.v1.Region
-	0,  // 25: domicile.control.v1.RegionService.PutRegion:output_type -> domicile.control.v1.Region
-	8,  // 26: domicile.control.v1.RegionService.ListFeatures:output_type -> domicile.control.v1.ListFeaturesResponse
-	11, // 27: domicile.control.v1.RegionService.ListEntities:output_type -> domicile.control.v1.ListEntitiesResponse
-	15, // 28: domicile.control.v1.RegionService.ListBases:output_type -> domicile.control.v1.ListBasesResponse
-	12, // 29: domicile.control.v1.RegionService.GetBasis:output_type -> domicile.control.v1.Basis
-	18, // 30: domicile.control.v1.OperationsService.GetClusterStatus:output_type -> domicile.control.v1.ClusterStatus
-	21, // 31: domicile.control.v1.OperationsService.CreateToken:output_type -> domicile.control.v1.Token
-	23, // [23:32] is the sub-list for method output_type
-	14, // [14:23] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	21, // 11: domicile.control.v1.Problem.errors:type_name -> domicile.control.v1.FieldProblem
+	22, // 12: domicile.control.v1.Problem.metadata:type_name -> domicile.control.v1.Problem.MetadataEntry
+	1,  // 13: domicile.control.v1.RegionService.ListRegions:input_type -> domicile.control.v1.ListRegionsRequest
+	3,  // 14: domicile.control.v1.RegionService.GetRegion:input_type -> domicile.control.v1.GetRegionRequest
+	4,  // 15: domicile.control.v1.RegionService.PutRegion:input_type -> domicile.control.v1.PutRegionRequest
+	7,  // 16: domicile.control.v1.RegionService.ListFeatures:input_type -> domicile.control.v1.ListFeaturesRequest
+	10, // 17: domicile.control.v1.RegionService.ListEntities:input_type -> domicile.control.v1.ListEntitiesRequest
+	14, // 18: domicile.control.v1.RegionService.ListBases:input_type -> domicile.control.v1.ListBasesRequest
+	16, // 19: domicile.control.v1.RegionService.GetBasis:input_type -> domicile.control.v1.GetBasisRequest
+	17, // 20: domicile.control.v1.OperationsService.GetClusterStatus:input_type -> domicile.control.v1.GetClusterStatusRequest
+	2,  // 21: domicile.control.v1.RegionService.ListRegions:output_type -> domicile.control.v1.ListRegionsResponse
+	0,  // 22: domicile.control.v1.RegionService.GetRegion:output_type -> domicile.control.v1.Region
+	0,  // 23: domicile.control.v1.RegionService.PutRegion:output_type -> domicile.control.v1.Region
+	8,  // 24: domicile.control.v1.RegionService.ListFeatures:output_type -> domicile.control.v1.ListFeaturesResponse
+	11, // 25: domicile.control.v1.RegionService.ListEntities:output_type -> domicile.control.v1.ListEntitiesResponse
+	15, // 26: domicile.control.v1.RegionService.ListBases:output_type -> domicile.control.v1.ListBasesResponse
+	12, // 27: domicile.control.v1.RegionService.GetBasis:output_type -> domicile.control.v1.Basis
+	18, // 28: domicile.control.v1.OperationsService.GetClusterStatus:output_type -> domicile.control.v1.ClusterStatus
+	21, // [21:29] is the sub-list for method output_type
+	13, // [13:21] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_regions_proto_init() }
@@ -1772,7 +1615,7 @@ func file_control_v1_regions_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_regions_proto_rawDesc), len(file_control_v1_regions_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   25,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

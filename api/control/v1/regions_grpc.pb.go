@@ -358,7 +358,6 @@ var RegionService_ServiceDesc = grpc.ServiceDesc{
 
 const (
 	OperationsService_GetClusterStatus_FullMethodName = "/domicile.control.v1.OperationsService/GetClusterStatus"
-	OperationsService_CreateToken_FullMethodName      = "/domicile.control.v1.OperationsService/CreateToken"
 )
 
 // OperationsServiceClient is the client API for OperationsService service.
@@ -369,8 +368,6 @@ const (
 type OperationsServiceClient interface {
 	// GetClusterStatus says who leads, how far each voter is, and what is wrong.
 	GetClusterStatus(ctx context.Context, in *GetClusterStatusRequest, opts ...grpc.CallOption) (*ClusterStatus, error)
-	// CreateToken issues a bearer token for a person or a program. The token is returned once.
-	CreateToken(ctx context.Context, in *CreateTokenRequest, opts ...grpc.CallOption) (*Token, error)
 }
 
 type operationsServiceClient struct {
@@ -391,16 +388,6 @@ func (c *operationsServiceClient) GetClusterStatus(ctx context.Context, in *GetC
 	return out, nil
 }
 
-func (c *operationsServiceClient) CreateToken(ctx context.Context, in *CreateTokenRequest, opts ...grpc.CallOption) (*Token, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(Token)
-	err := c.cc.Invoke(ctx, OperationsService_CreateToken_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
 // OperationsServiceServer is the server API for OperationsService service.
 // All implementations must embed UnimplementedOperationsServiceServer
 // for forward compatibility.
@@ -409,8 +396,6 @@ func (c *operationsServiceClient) CreateToken(ctx context.Context, in *CreateTok
 type OperationsServiceServer interface {
 	// GetClusterStatus says who leads, how far each voter is, and what is wrong.
 	GetClusterStatus(context.Context, *GetClusterStatusRequest) (*ClusterStatus, error)
-	// CreateToken issues a bearer token for a person or a program. The token is returned once.
-	CreateToken(context.Context, *CreateTokenRequest) (*Token, error)
 	mustEmbedUnimplementedOperationsServiceServer()
 }
 
@@ -423,9 +408,6 @@ type UnimplementedOperationsServiceServer struct{}
 
 func (UnimplementedOperationsServiceServer) GetClusterStatus(context.Context, *GetClusterStatusRequest) (*ClusterStatus, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetClusterStatus not implemented")
-}
-func (UnimplementedOperationsServiceServer) CreateToken(context.Context, *CreateTokenRequest) (*Token, error) {
-	return nil, status.Error(codes.Unimplemented, "method CreateToken not implemented")
 }
 func (UnimplementedOperationsServiceServer) mustEmbedUnimplementedOperationsServiceServer() {}
 func (UnimplementedOperationsServiceServer) testEmbeddedByValue()                           {}
@@ -466,24 +448,6 @@ func _OperationsService_GetClusterStatus_Handler(srv interface{}, ctx context.Co
 	return interceptor(ctx, in, info, handler)
 }
 
-func _OperationsService_CreateToken_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(CreateTokenRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(OperationsServiceServer).CreateToken(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: OperationsService_CreateToken_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(OperationsServiceServer).CreateToken(ctx, req.(*CreateTokenRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
 // OperationsService_ServiceDesc is the grpc.ServiceDesc for OperationsService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -494,10 +458,6 @@ var OperationsService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetClusterStatus",
 			Handler:    _OperationsService_GetClusterStatus_Handler,
-		},
-		{
-			MethodName: "CreateToken",
-			Handler:    _OperationsService_CreateToken_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
