@@ -32,6 +32,7 @@ type APIKey struct {
 	HomeEpoch    uint64      `json:"home_epoch"`
 	Recipient    RecipientID `json:"recipient,omitempty"`
 	ExpiresAt    *time.Time  `json:"expires_at,omitempty"`
+	Epoch        uint64      `json:"epoch,omitempty"` // cluster epoch in which it was issued; 0 is the first
 }
 
 // TenantState is a tenant's stage of life.

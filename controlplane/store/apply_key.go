@@ -30,7 +30,10 @@ func (e *entry) createKey(p CreateKey) (any, error) {
 		return nil, policy.Errorf(policy.Overloaded, "the tenant has %d keys, the most there may be: delete some first", n)
 	}
 	e.changed = true
-	k.HomeEpoch = t.HomeEpoch
+	k.HomeEpoch, k.Epoch = t.HomeEpoch, 0
+	if epoch := policy.EpochOf(e.revision()); epoch > 1 {
+		k.Epoch = epoch
+	}
 	key := Key{APIKey: k, CreatedAt: e.stamp.Now, Revision: e.revision(), ETag: etagOf(e.revision())}
 	e.mark(bucketTenantKeys, path(t.ID, k.ID))
 	e.touchKey(t, k)

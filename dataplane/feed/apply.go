@@ -49,6 +49,7 @@ type replica struct {
 	good    *state            // nil before the first
 	kinds   *kinds
 	level   string // for which good was made, as the control plane says
+	guard   *guard // what is kept against a restored control plane; nil: nothing
 
 	open *snapshot // parts that arrived, nil between snapshots
 }
@@ -58,6 +59,7 @@ type snapshot struct {
 	revision uint64
 	next     uint32
 	edit     *edit
+	epoch    uint64 // of its first part
 	state    bundle.State
 }
 
@@ -66,7 +68,8 @@ type step struct {
 	next      *state // nil: the push is fine and changes no state (an earlier part, a renewal)
 	first     bool   // the first part of a snapshot
 	statement bundle.Statement
-	sealed    bool // the statement was verified: this is contact with the control plane
+	sealed    bool   // the statement was verified: this is contact with the control plane
+	guard     *guard // with next
 }
 
 // take verifies a push.
@@ -93,14 +96,14 @@ func (r *replica) commit(s step) {
 	if s.next == nil {
 		return
 	}
-	r.good = s.next
+	r.good, r.guard = s.next, s.guard
 	r.floor = max(r.floor, s.next.view.Revision)
 }
 
 func (r *replica) takePart(p *controlv1.Push, part *controlv1.SnapshotPart) (step, *refusal) {
 	first := part.GetNumber() == 0
 	if first {
-		r.open = &snapshot{revision: p.GetRevision(), edit: r.edit(&View{})}
+		r.open = &snapshot{revision: p.GetRevision(), edit: r.edit(&View{}, p.GetRevision()), epoch: policy.EpochOf(p.GetRevision())}
 	}
 	o := r.open
 	if o == nil || part.GetNumber() != o.next || p.GetRevision() < o.revision {
@@ -120,6 +123,12 @@ func (r *replica) takePart(p *controlv1.Push, part *controlv1.SnapshotPart) (ste
 	if o.state.Hash() != st.StateHash {
 		return step{}, refuse(badHash, "the rows of the snapshot at revision %d are not those that were signed", st.Revision)
 	}
+	if policy.EpochOf(st.Revision) != o.epoch {
+		return step{}, refuse(gap, "a snapshot goes from one cluster epoch into another")
+	}
+	if err := o.edit.judge.putBack(o.edit); err != nil {
+		return step{}, refuse(badRow, "snapshot at revision %d: %w", st.Revision, err)
+	}
 	v, err := o.edit.finish(st.Revision)
 	if err != nil {
 		return step{}, refuse(badRow, "snapshot at revision %d: %w", st.Revision, err)
@@ -127,7 +136,11 @@ func (r *replica) takePart(p *controlv1.Push, part *controlv1.SnapshotPart) (ste
 	if err := r.trusted(v, o.edit.checks, r.everyTenant()); err != nil {
 		return step{}, refuse(badSignature, "snapshot at revision %d: %w", st.Revision, err)
 	}
-	return step{next: &state{view: v, rows: &o.state, hash: st.StateHash}, first: first, statement: st, sealed: true}, nil
+	g, err := o.edit.judge.result(r.guard)
+	if err != nil {
+		return step{}, refuse(badRow, "snapshot at revision %d: %w", st.Revision, err)
+	}
+	return step{next: &state{view: v, rows: &o.state, hash: st.StateHash}, first: first, statement: st, sealed: true, guard: g}, nil
 }
 
 func (r *replica) takeDelta(p *controlv1.Push, d *controlv1.Delta) (step, *refusal) {
@@ -139,7 +152,10 @@ func (r *replica) takeDelta(p *controlv1.Push, d *controlv1.Delta) (step, *refus
 	if d.GetFromRevision() != have || st.Revision <= have {
 		return step{}, refuse(gap, "a delta from revision %d to %d does not follow revision %d", d.GetFromRevision(), st.Revision, have)
 	}
-	next, e := r.good.rows.Clone(), r.edit(r.good.view)
+	if policy.EpochOf(st.Revision) != policy.EpochOf(have) {
+		return step{}, refuse(gap, "a delta leads from one cluster epoch into another: what the node had must be held against all of it")
+	}
+	next, e := r.good.rows.Clone(), r.edit(r.good.view, st.Revision)
 	for _, key := range d.GetRemoved() {
 		next.Remove(key)
 		e.remove(key) // one that is absent came and went between two revisions
@@ -157,7 +173,11 @@ func (r *replica) takeDelta(p *controlv1.Push, d *controlv1.Delta) (step, *refus
 	if err := r.trusted(v, e.checks, d.GetRemoved()); err != nil {
 		return step{}, refuse(badSignature, "delta to revision %d: %w", st.Revision, err)
 	}
-	return step{next: &state{view: v, rows: next, hash: st.StateHash}, statement: st, sealed: true}, nil
+	g, err := e.judge.result(r.guard)
+	if err != nil {
+		return step{}, refuse(badRow, "delta to revision %d: %w", st.Revision, err)
+	}
+	return step{next: &state{view: v, rows: next, hash: st.StateHash}, statement: st, sealed: true, guard: g}, nil
 }
 
 // takeRenewal: nothing changed for this region; the revision may still have
@@ -170,7 +190,10 @@ func (r *replica) takeRenewal(p *controlv1.Push) (step, *refusal) {
 	if st.StateHash != r.good.hash {
 		return step{}, refuse(gap, "a renewal at revision %d confirms another bundle than the one of revision %d", st.Revision, r.good.view.Revision)
 	}
-	s := step{statement: st, sealed: true}
+	s := step{statement: st, sealed: true, guard: r.guard}
+	if policy.EpochOf(st.Revision) != policy.EpochOf(r.good.view.Revision) {
+		return step{}, refuse(gap, "a renewal leads from one cluster epoch into another")
+	}
 	if st.Revision > r.good.view.Revision {
 		s.next = &state{view: r.good.view.at(st.Revision), rows: r.good.rows, hash: r.good.hash}
 	}
@@ -190,14 +213,14 @@ func (r *replica) verify(p *controlv1.Push) (bundle.Statement, *refusal) {
 }
 
 // edit begins a view. Rows of tenants that sign, or must, are seen whole.
-func (r *replica) edit(from *View) *edit {
+func (r *replica) edit(from *View, revision uint64) *edit {
 	if r.kinds == nil {
 		r.kinds = newKinds()
 	}
 	e := newEdit(from, r.kinds)
-	e.strict = true
+	e.strict, e.judge = true, r.judge(revision)
 	e.whole = func(id policy.TenantID) bool {
-		return slices.Contains(r.signing, id) || r.had(policy.Row{Tenant: &policy.TenantRow{ID: id}}.RowKey()) != nil
+		return e.judge.concerns(id) || slices.Contains(r.signing, id) || r.had(policy.Row{Tenant: &policy.TenantRow{ID: id}}.RowKey()) != nil
 	}
 	return e
 }

@@ -61,12 +61,17 @@ func (c *cache) saveContact(k contact) error {
 	if err != nil {
 		return fmt.Errorf("encode the last contact: %w", err)
 	}
-	path := filepath.Join(c.dir, contactFile)
+	return c.replaceFile(contactFile, c.seal(plain, c.contactAdditional()))
+}
+
+// replaceFile replaces a small file of the cache's folder durably.
+func (c *cache) replaceFile(name string, content []byte) error {
+	path := filepath.Join(c.dir, name)
 	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
-		return fmt.Errorf("write the last contact: %w", err)
+		return fmt.Errorf("write %s: %w", name, err)
 	}
-	_, err = f.Write(c.seal(plain, c.contactAdditional()))
+	_, err = f.Write(content)
 	if err == nil {
 		err = f.Sync()
 	}
@@ -77,7 +82,7 @@ func (c *cache) saveContact(k contact) error {
 		err = syncDir(c.dir)
 	}
 	if err != nil {
-		return fmt.Errorf("write the last contact: %w", err)
+		return fmt.Errorf("write %s: %w", name, err)
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ type edit struct {
 	kinds  *kinds
 	strict bool                       // rows came from outside: their policies are checked
 	whole  func(policy.TenantID) bool // tenants whose rows are checked whole; nil: none
+	judge  *judge                     // of what a restored control plane offers; nil: nothing to judge
 
 	rows    writer[policy.Row]
 	set     *policy.SetEdit
@@ -168,6 +169,7 @@ func (e *edit) putBody(body []byte) (key string, err error) {
 	if err != nil {
 		return "", err
 	}
+	r = e.judge.row(r)
 	if r.Tenant == nil || r.Tenant.Signers != nil || (e.whole != nil && e.whole(r.Tenant.ID)) {
 		e.checks = append(e.checks, r)
 	}

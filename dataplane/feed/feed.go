@@ -111,7 +111,9 @@ func Open(o Options) (*Feed, error) {
 	if err := o.Door.Allow(policy.ControlStream, o.ControlPlane...); err != nil {
 		return nil, fmt.Errorf("open the policy feed: %w", err)
 	}
-	f.restore()
+	if err := f.restore(); err != nil {
+		return nil, fmt.Errorf("open the policy feed: %w; docs/operations/backup.md says what to do", err)
+	}
 	if o.Metrics != nil {
 		if err := o.Metrics.Register(collector{f}); err != nil {
 			return nil, fmt.Errorf("register the policy feed's metrics: %w", err)

@@ -10,12 +10,15 @@ import (
 
 // restore loads what an earlier process made durable, through the checks of the
 // stream. What does not verify is not served; the floor holds all the same.
-func (f *Feed) restore() {
+func (f *Feed) restore() error {
 	k, err := f.cache.loadContact()
 	if err != nil {
 		f.o.Logger.Error("bundle contact is not used", "error", err)
 	}
 	f.kept, f.replica.floor = k, k.Floor
+	if f.replica.guard, err = f.cache.loadGuard(); err != nil {
+		return err
+	}
 	loading := f.replica
 	loading.floor = 0 // earlier frames are below it; the last one must not be
 	err = f.cache.load(func(p *controlv1.Push) error {
@@ -29,7 +32,7 @@ func (f *Feed) restore() {
 	})
 	switch {
 	case missing(err):
-		return
+		return nil
 	case err == nil && loading.good == nil:
 		err = errors.New("it holds no whole snapshot")
 	case err == nil && loading.good.view.Revision < k.Floor:
@@ -39,14 +42,15 @@ func (f *Feed) restore() {
 		f.cache.close()
 		f.o.Logger.Error("bundle cache is not used; tenants wait for the control plane", "error", err)
 		f.note(func(s *Status) { s.LastError = "bundle cache: " + err.Error() })
-		return
+		return nil
 	}
-	f.replica.good, f.replica.floor, f.replica.level = loading.good, loading.good.view.Revision, loading.level
+	f.replica.good, f.replica.guard, f.replica.floor, f.replica.level = loading.good, loading.guard, loading.good.view.Revision, loading.level
 	if !k.At.IsZero() {
 		f.fresh.restore(k.At, k.FreshUntil)
 	}
 	f.publish(f.replica.good.view)
 	f.o.Logger.Info("bundle loaded from the cache", "revision", f.replica.good.view.Revision)
+	return nil
 }
 
 // handle verifies one push, makes it durable, publishes it, in this order; the
@@ -61,6 +65,7 @@ func (f *Feed) handle(p *controlv1.Push) *refusal {
 		f.replica.open = nil
 		return refused
 	}
+	f.sayKept(s)
 	f.replica.commit(s)
 	f.replica.levelled(p, s)
 	if s.sealed && s.next == nil {
@@ -76,6 +81,22 @@ func (f *Feed) handle(p *controlv1.Push) *refusal {
 // keep makes what a push changes durable: rows in the cache, floor and contact
 // beside it.
 func (f *Feed) keep(p *controlv1.Push, s step) *refusal {
+	same := s.next == nil || sameGuard(f.replica.guard, s.guard)
+	if !same { // what is kept longer must be known before the rows, and what ends after them
+		if err := f.cache.saveGuard(s.guard.with(f.replica.guard)); err != nil {
+			return &refusal{reason: noStorage, err: err}
+		}
+	}
+	if refused := f.keepRows(p, s); refused != nil || same {
+		return refused
+	}
+	if err := f.cache.saveGuard(s.guard); err != nil {
+		return &refusal{reason: noStorage, err: err}
+	}
+	return nil
+}
+
+func (f *Feed) keepRows(p *controlv1.Push, s step) *refusal {
 	if p.GetPart() != nil {
 		if err := f.keepPart(p, s); err != nil {
 			return &refusal{reason: noStorage, err: err}
@@ -126,4 +147,15 @@ func (f *Feed) keepContact(st bundle.Statement) *refusal {
 		f.fresh.confirm(st.FreshUntil)
 	}
 	return nil
+}
+
+// sayKept tells people what a restored control plane offers and this node does
+// not take.
+func (f *Feed) sayKept(s step) {
+	if s.next == nil || sameGuard(f.replica.guard, s.guard) {
+		return
+	}
+	for _, k := range s.guard.kept() {
+		f.o.Logger.Error("a restored control plane offers what was taken back: this node keeps what it had", "what", k.What, "id", k.ID, "next", "docs/operations/backup.md")
+	}
 }

@@ -29,6 +29,8 @@ type kind struct {
 	terms *policy.Terms // nil: nothing of it is decided here
 	bare  bool          // the policy was not given, so that there is nothing to fit
 
+	policy *policy.ResidencyPolicy // of the first tenant of this kind: tenant and revision differ
+
 	fits *policy.Topology // where its policy was found to fit; of the following goroutine alone
 }
 
@@ -134,7 +136,7 @@ func kindOf(t *policy.TenantRow) *kind {
 	k := &kind{state: t.State, home: t.Home, epoch: t.HomeEpoch, url: t.HomeURL}
 	switch {
 	case t.Policy != nil:
-		k.terms = policy.Compile(t.Policy, t.State).Terms
+		k.terms, k.policy = policy.Compile(t.Policy, t.State).Terms, t.Policy
 	case t.Demands != 0:
 		k.terms, k.bare = policy.Withheld(t).Terms, true
 	}
