@@ -80,6 +80,7 @@ func (s distributionService) Subscribe(stream grpc.BidiStreamingServer[controlv1
 // that two sides that disagree do not spin.
 func (s distributionService) listen(stream grpc.BidiStreamingServer[controlv1.NodeMessage, controlv1.Push], id policy.NodeID, f *feed, ss *session) error {
 	nacks, acks := 0, 0
+	kept := keptBy{hub: s.hub, node: callOf(stream.Context()).node}
 	for {
 		m, err := stream.Recv()
 		if err != nil {
@@ -89,6 +90,7 @@ func (s distributionService) listen(stream grpc.BidiStreamingServer[controlv1.No
 		case m.GetAck() != nil:
 			ss.answer(m.GetAck().GetNonce())
 			s.hub.ack(id, m.GetAck().GetRevision())
+			kept.ack(m.GetAck())
 			if acks++; acks == 1 { // since the stream began, or since a refusal
 				s.hub.recorder.resolve("ENCRYPTION", string(id))
 				s.hub.recorder.resolve("STALENESS", string(id))

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -17,7 +18,8 @@ const maxSightings = 1024
 type sighting struct {
 	category string // of the contract's closed list
 	cause    string // of our own
-	resource string // a node's id
+	resource string // a node's id, or that of what a node keeps
+	actor    string // the node whose doing it is, when it is not the resource
 	revision uint64
 }
 
@@ -64,7 +66,10 @@ func (r *recorder) see(s sighting) {
 }
 
 // resolve notes that the cause of a violation, if there is one, has gone.
-func (r *recorder) resolve(category, resource string) {
+func (r *recorder) resolve(category, resource string) { r.resolveBy("", category, resource) }
+
+// resolveBy is resolve on the word of a node that is not the resource itself.
+func (r *recorder) resolveBy(actor, category, resource string) {
 	holds, err := r.store.Holds(category, resource)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -73,7 +78,7 @@ func (r *recorder) resolve(category, resource string) {
 	if !waits && (err != nil || !holds) || len(r.queue) >= maxSightings {
 		return
 	}
-	w.category, w.resource, w.resolved = category, resource, true
+	w.category, w.resource, w.resolved, w.actor = category, resource, true, cmp.Or(w.actor, actor)
 	r.queue[key] = w
 	r.poke()
 }
@@ -144,7 +149,7 @@ func (r *recorder) again(w offences) {
 // write proposes a sighting, and then that it is over. One that was both seen
 // and over since the last write costs two writes and stands in the list.
 func (r *recorder) write(ctx context.Context, w offences) error {
-	stamp := store.Stamp{Now: time.Now().UTC(), Actor: w.resource} // the node whose doing it is
+	stamp := store.Stamp{Now: time.Now().UTC(), Actor: cmp.Or(w.actor, w.resource)} // the node whose doing it is
 	propose := func(p store.SettleViolation) error {
 		ctx, cancel := context.WithTimeout(ctx, callTimeout)
 		defer cancel()

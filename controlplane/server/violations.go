@@ -72,7 +72,7 @@ func (s violationService) violationOf(v store.Violation) *controlv1.Violation {
 		out.ResolveTime = timestamppb.New(*v.ResolvedAt)
 	}
 	if v.State != store.ViolationResolved {
-		out.Commands = Remediation(s.cluster, v)
+		out.Commands = append(s.restoredRemedies(v), Remediation(s.cluster, v)...)
 	}
 	return out
 }

@@ -21,7 +21,7 @@ const sightingsApart = time.Minute
 
 var (
 	causePattern    = regexp.MustCompile(`^[A-Z][A-Z_]{0,39}$`)
-	resourcePattern = regexp.MustCompile(`^(ND[0-9a-f]{32}|[a-z]{2}[0-9]{1,2})$`)
+	resourcePattern = regexp.MustCompile(`^((ND|SK|TN)[0-9a-f]{32}|[a-z]{2}[0-9]{1,2}|[A-Z][A-Z0-9-]{1,31})$`)
 )
 
 func (e *entry) settleViolation(p SettleViolation) (any, error) {
@@ -70,7 +70,7 @@ func checkSighting(p SettleViolation) *fault {
 	case !slices.Contains(ViolationCategories, p.Category):
 		return &fault{"category", "is not of the closed list"}
 	case !resourcePattern.MatchString(p.Resource):
-		return &fault{"resource", "must be a node's id or a region"}
+		return &fault{"resource", "must be the id of a node, key, tenant, region or transfer basis"}
 	case !causePattern.MatchString(p.Cause):
 		return &fault{"cause", "must match " + causePattern.String()}
 	}

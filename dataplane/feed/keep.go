@@ -159,3 +159,16 @@ func (f *Feed) sayKept(s step) {
 		f.o.Logger.Error("a restored control plane offers what was taken back: this node keeps what it had", "what", k.What, "id", k.ID, "next", "docs/operations/backup.md")
 	}
 }
+
+// maxKept is how much of what it keeps a node tells the control plane.
+const maxKept = 100
+
+func (f *Feed) keptForm() (out []*controlv1.Kept) {
+	for _, k := range f.replica.guard.kept() {
+		if len(out) == maxKept {
+			break
+		}
+		out = append(out, &controlv1.Kept{What: k.What, Id: k.ID})
+	}
+	return out
+}

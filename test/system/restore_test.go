@@ -142,3 +142,90 @@ func TestAForeignClustersBackupIsNotRestored(t *testing.T) {
 		t.Errorf("the data folder: %v", err)
 	}
 }
+
+// Without the audit log the restored control plane lists the revoked key and the
+// looser policy again. The region knows better, says so, and is told what to do.
+func TestARegionRefusesWhatARestoreBringsBack(t *testing.T) {
+	c := start(t, testcluster.Options{})
+	d := desk{t: t, c: c, dir: t.TempDir()}
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	defer cancel()
+	control := c.Control("cp1")
+	tenant, kept := place(t, c, "clinic", "ie1", "IE", nil)
+	doomed, err := control.CreateKey(ctx, &controlv1.CreateKeyRequest{Tenant: "clinic", Region: "ie1", Role: "admin"})
+	check(t, err)
+	revoked := c.Region("ie1", doomed.GetSecret())
+	until(t, 20*time.Second, "the key works", func() error { return works(ctx, revoked) })
+	d.backup("monday.backup")
+	check(t, control.DeleteKey(ctx, "clinic", doomed.GetId(), doomed.GetEtag()))
+	p, err := control.Policy(ctx, "clinic")
+	check(t, err)
+	p.GetRules().GetClasses()["call_record"].Retention = 60
+	_, err = control.PutPolicy(ctx, "clinic", p.GetRules(), p.GetEtag())
+	check(t, err)
+	until(t, 20*time.Second, "the key is revoked", func() error { return unauthenticated(works(ctx, revoked)) })
+	d.caughtUp(ctx, "ie1")
+	for _, v := range c.Env.Voters() {
+		d.destroy(v)
+	}
+	if out, code := d.restore("monday.backup", "--without-audit"); code != 0 {
+		t.Fatalf("exit code %d\n%s", code, out)
+	}
+	check(t, c.Process("cp1").Start())
+	check(t, c.Process("cp1").WaitReady(ctx))
+	d.follows("ie1", "cp1", d.token(), 2)
+	control = c.Control("cp1")
+	control.Token = d.token()
+	if _, err := control.Key(ctx, "clinic", doomed.GetId()); err != nil {
+		t.Fatalf("the backup does not hold the key, so that this test shows nothing: %v", err)
+	}
+	if err := unauthenticated(works(ctx, revoked)); err != nil {
+		t.Errorf("a revoked key is back: %v", err)
+	}
+	if err := works(ctx, kept); err != nil {
+		t.Errorf("a key that nobody revoked: %v", err)
+	}
+	out := ""
+	until(t, 30*time.Second, "the violations are listed", func() error {
+		out, _ = d.domicile(append(d.control("cp1", d.token()), "violations", "list", "-o", "json")...)
+		for _, want := range []string{doomed.GetId(), tenant.GetId(), "RESTORED_KEY", "RESTORED_POLICY", "domicile keys delete " + tenant.GetId() + " " + doomed.GetId()} {
+			if !strings.Contains(out, want) {
+				return errors.New("no " + want + " in " + out)
+			}
+		}
+		return nil
+	})
+	// What the violations say to type.
+	d.must(append(d.control("cp1", d.token()), "keys", "delete", tenant.GetId(), doomed.GetId())...)
+	back, err := control.Policy(ctx, "clinic")
+	check(t, err)
+	_, err = control.PutPolicy(ctx, "clinic", p.GetRules(), back.GetEtag())
+	check(t, err)
+	if testing.Short() {
+		return // a violation is written once a minute
+	}
+	until(t, 90*time.Second, "the violations are resolved", func() error {
+		out, _ = d.domicile(append(d.control("cp1", d.token()), "violations", "list", "-o", "json")...)
+		if strings.Contains(out, `"open"`) && strings.Contains(out, "RESTORED_") {
+			return errors.New(out)
+		}
+		return nil
+	})
+}
+
+// caughtUp waits until a region has acknowledged everything.
+func (d desk) caughtUp(ctx context.Context, region string) {
+	d.t.Helper()
+	control := d.c.Control("cp1")
+	st, err := control.Status(ctx)
+	check(d.t, err)
+	until(d.t, 30*time.Second, region+" has caught up", func() error {
+		nodes, err := control.Nodes(ctx, "", "")
+		for _, n := range nodes {
+			if n.GetRegion() == region && n.GetAckedRevision() >= st.GetRevision() {
+				return nil
+			}
+		}
+		return errors.Join(errors.New("it is behind"), err)
+	})
+}

@@ -193,9 +193,12 @@ func (x *Hello) GetInstanceDocument() []byte {
 }
 
 type Ack struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Revision      uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
-	Nonce         uint64                 `protobuf:"varint,2,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Revision uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	Nonce    uint64                 `protobuf:"varint,2,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	// What the node keeps although the bundle says otherwise, because the control plane was restored and offers again
+	// what had been taken back. At most the first 100.
+	Kept          []*Kept `protobuf:"bytes,3,rep,name=kept,proto3" json:"kept,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -244,6 +247,67 @@ func (x *Ack) GetNonce() uint64 {
 	return 0
 }
 
+func (x *Ack) GetKept() []*Kept {
+	if x != nil {
+		return x.Kept
+	}
+	return nil
+}
+
+type Kept struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// KEY (it was revoked and is refused), TENANT (a tighter policy or suspension stays), BASIS (a tighter state stays).
+	What string `protobuf:"bytes,1,opt,name=what,proto3" json:"what,omitempty"`
+	// Of the key (SK…), tenant (TN…) or transfer basis.
+	Id            string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Kept) Reset() {
+	*x = Kept{}
+	mi := &file_control_v1_distribution_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Kept) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Kept) ProtoMessage() {}
+
+func (x *Kept) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_distribution_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Kept.ProtoReflect.Descriptor instead.
+func (*Kept) Descriptor() ([]byte, []int) {
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Kept) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+func (x *Kept) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
 type Nack struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	LastGood uint64                 `protobuf:"varint,1,opt,name=last_good,json=lastGood,proto3" json:"last_good,omitempty"`
@@ -256,7 +320,7 @@ type Nack struct {
 
 func (x *Nack) Reset() {
 	*x = Nack{}
-	mi := &file_control_v1_distribution_proto_msgTypes[3]
+	mi := &file_control_v1_distribution_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -268,7 +332,7 @@ func (x *Nack) String() string {
 func (*Nack) ProtoMessage() {}
 
 func (x *Nack) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_distribution_proto_msgTypes[3]
+	mi := &file_control_v1_distribution_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -281,7 +345,7 @@ func (x *Nack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Nack.ProtoReflect.Descriptor instead.
 func (*Nack) Descriptor() ([]byte, []int) {
-	return file_control_v1_distribution_proto_rawDescGZIP(), []int{3}
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Nack) GetLastGood() uint64 {
@@ -328,7 +392,7 @@ type Push struct {
 
 func (x *Push) Reset() {
 	*x = Push{}
-	mi := &file_control_v1_distribution_proto_msgTypes[4]
+	mi := &file_control_v1_distribution_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -340,7 +404,7 @@ func (x *Push) String() string {
 func (*Push) ProtoMessage() {}
 
 func (x *Push) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_distribution_proto_msgTypes[4]
+	mi := &file_control_v1_distribution_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -353,7 +417,7 @@ func (x *Push) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Push.ProtoReflect.Descriptor instead.
 func (*Push) Descriptor() ([]byte, []int) {
-	return file_control_v1_distribution_proto_rawDescGZIP(), []int{4}
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Push) GetRevision() uint64 {
@@ -464,7 +528,7 @@ type SnapshotPart struct {
 
 func (x *SnapshotPart) Reset() {
 	*x = SnapshotPart{}
-	mi := &file_control_v1_distribution_proto_msgTypes[5]
+	mi := &file_control_v1_distribution_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -476,7 +540,7 @@ func (x *SnapshotPart) String() string {
 func (*SnapshotPart) ProtoMessage() {}
 
 func (x *SnapshotPart) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_distribution_proto_msgTypes[5]
+	mi := &file_control_v1_distribution_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -489,7 +553,7 @@ func (x *SnapshotPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotPart.ProtoReflect.Descriptor instead.
 func (*SnapshotPart) Descriptor() ([]byte, []int) {
-	return file_control_v1_distribution_proto_rawDescGZIP(), []int{5}
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *SnapshotPart) GetNumber() uint32 {
@@ -529,7 +593,7 @@ type Wait struct {
 
 func (x *Wait) Reset() {
 	*x = Wait{}
-	mi := &file_control_v1_distribution_proto_msgTypes[6]
+	mi := &file_control_v1_distribution_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -541,7 +605,7 @@ func (x *Wait) String() string {
 func (*Wait) ProtoMessage() {}
 
 func (x *Wait) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_distribution_proto_msgTypes[6]
+	mi := &file_control_v1_distribution_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -554,7 +618,7 @@ func (x *Wait) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wait.ProtoReflect.Descriptor instead.
 func (*Wait) Descriptor() ([]byte, []int) {
-	return file_control_v1_distribution_proto_rawDescGZIP(), []int{6}
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{7}
 }
 
 type Delta struct {
@@ -568,7 +632,7 @@ type Delta struct {
 
 func (x *Delta) Reset() {
 	*x = Delta{}
-	mi := &file_control_v1_distribution_proto_msgTypes[7]
+	mi := &file_control_v1_distribution_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -580,7 +644,7 @@ func (x *Delta) String() string {
 func (*Delta) ProtoMessage() {}
 
 func (x *Delta) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_distribution_proto_msgTypes[7]
+	mi := &file_control_v1_distribution_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -593,7 +657,7 @@ func (x *Delta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delta.ProtoReflect.Descriptor instead.
 func (*Delta) Descriptor() ([]byte, []int) {
-	return file_control_v1_distribution_proto_rawDescGZIP(), []int{7}
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Delta) GetFromRevision() uint64 {
@@ -635,7 +699,7 @@ type Seal struct {
 
 func (x *Seal) Reset() {
 	*x = Seal{}
-	mi := &file_control_v1_distribution_proto_msgTypes[8]
+	mi := &file_control_v1_distribution_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -647,7 +711,7 @@ func (x *Seal) String() string {
 func (*Seal) ProtoMessage() {}
 
 func (x *Seal) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_distribution_proto_msgTypes[8]
+	mi := &file_control_v1_distribution_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -660,7 +724,7 @@ func (x *Seal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seal.ProtoReflect.Descriptor instead.
 func (*Seal) Descriptor() ([]byte, []int) {
-	return file_control_v1_distribution_proto_rawDescGZIP(), []int{8}
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Seal) GetFormat() uint32 {
@@ -727,10 +791,14 @@ const file_control_v1_distribution_proto_rawDesc = "" +
 	"\n" +
 	"state_hash\x18\x02 \x01(\tB\x18\xbaH\x15r\x132\x11^([0-9a-f]{64})?$R\tstateHash\x12R\n" +
 	"\vattestation\x18\x03 \x01(\tB0\xbaH-r+R\x00R\bdeclaredR\x0foperator_signedR\fcloud_signedR\vattestation\x126\n" +
-	"\x11instance_document\x18\x04 \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80\x01R\x10instanceDocument\"7\n" +
+	"\x11instance_document\x18\x04 \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80\x01R\x10instanceDocument\"p\n" +
 	"\x03Ack\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x14\n" +
-	"\x05nonce\x18\x02 \x01(\x04R\x05nonce\"h\n" +
+	"\x05nonce\x18\x02 \x01(\x04R\x05nonce\x127\n" +
+	"\x04kept\x18\x03 \x03(\v2\x19.domicile.control.v1.KeptB\b\xbaH\x05\x92\x01\x02\x10dR\x04kept\"z\n" +
+	"\x04Kept\x12-\n" +
+	"\x04what\x18\x01 \x01(\tB\x19\xbaH\x16r\x14R\x03KEYR\x06TENANTR\x05BASISR\x04what\x12C\n" +
+	"\x02id\x18\x02 \x01(\tB3\xbaH0r.2,^((SK|TN)[0-9a-f]{32}|[A-Z][A-Z0-9-]{1,31})$R\x02id\"h\n" +
 	"\x04Nack\x12\x1b\n" +
 	"\tlast_good\x18\x01 \x01(\x04R\blastGood\x12\x14\n" +
 	"\x05nonce\x18\x02 \x01(\x04R\x05nonce\x12-\n" +
@@ -780,33 +848,35 @@ func file_control_v1_distribution_proto_rawDescGZIP() []byte {
 	return file_control_v1_distribution_proto_rawDescData
 }
 
-var file_control_v1_distribution_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_control_v1_distribution_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_control_v1_distribution_proto_goTypes = []any{
 	(*NodeMessage)(nil),  // 0: domicile.control.v1.NodeMessage
 	(*Hello)(nil),        // 1: domicile.control.v1.Hello
 	(*Ack)(nil),          // 2: domicile.control.v1.Ack
-	(*Nack)(nil),         // 3: domicile.control.v1.Nack
-	(*Push)(nil),         // 4: domicile.control.v1.Push
-	(*SnapshotPart)(nil), // 5: domicile.control.v1.SnapshotPart
-	(*Wait)(nil),         // 6: domicile.control.v1.Wait
-	(*Delta)(nil),        // 7: domicile.control.v1.Delta
-	(*Seal)(nil),         // 8: domicile.control.v1.Seal
+	(*Kept)(nil),         // 3: domicile.control.v1.Kept
+	(*Nack)(nil),         // 4: domicile.control.v1.Nack
+	(*Push)(nil),         // 5: domicile.control.v1.Push
+	(*SnapshotPart)(nil), // 6: domicile.control.v1.SnapshotPart
+	(*Wait)(nil),         // 7: domicile.control.v1.Wait
+	(*Delta)(nil),        // 8: domicile.control.v1.Delta
+	(*Seal)(nil),         // 9: domicile.control.v1.Seal
 }
 var file_control_v1_distribution_proto_depIdxs = []int32{
 	1, // 0: domicile.control.v1.NodeMessage.hello:type_name -> domicile.control.v1.Hello
 	2, // 1: domicile.control.v1.NodeMessage.ack:type_name -> domicile.control.v1.Ack
-	3, // 2: domicile.control.v1.NodeMessage.nack:type_name -> domicile.control.v1.Nack
-	5, // 3: domicile.control.v1.Push.part:type_name -> domicile.control.v1.SnapshotPart
-	7, // 4: domicile.control.v1.Push.delta:type_name -> domicile.control.v1.Delta
-	6, // 5: domicile.control.v1.Push.wait:type_name -> domicile.control.v1.Wait
-	8, // 6: domicile.control.v1.Push.seal:type_name -> domicile.control.v1.Seal
-	0, // 7: domicile.control.v1.DistributionService.Subscribe:input_type -> domicile.control.v1.NodeMessage
-	4, // 8: domicile.control.v1.DistributionService.Subscribe:output_type -> domicile.control.v1.Push
-	8, // [8:9] is the sub-list for method output_type
-	7, // [7:8] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	4, // 2: domicile.control.v1.NodeMessage.nack:type_name -> domicile.control.v1.Nack
+	3, // 3: domicile.control.v1.Ack.kept:type_name -> domicile.control.v1.Kept
+	6, // 4: domicile.control.v1.Push.part:type_name -> domicile.control.v1.SnapshotPart
+	8, // 5: domicile.control.v1.Push.delta:type_name -> domicile.control.v1.Delta
+	7, // 6: domicile.control.v1.Push.wait:type_name -> domicile.control.v1.Wait
+	9, // 7: domicile.control.v1.Push.seal:type_name -> domicile.control.v1.Seal
+	0, // 8: domicile.control.v1.DistributionService.Subscribe:input_type -> domicile.control.v1.NodeMessage
+	5, // 9: domicile.control.v1.DistributionService.Subscribe:output_type -> domicile.control.v1.Push
+	9, // [9:10] is the sub-list for method output_type
+	8, // [8:9] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_distribution_proto_init() }
@@ -819,7 +889,7 @@ func file_control_v1_distribution_proto_init() {
 		(*NodeMessage_Ack)(nil),
 		(*NodeMessage_Nack)(nil),
 	}
-	file_control_v1_distribution_proto_msgTypes[4].OneofWrappers = []any{
+	file_control_v1_distribution_proto_msgTypes[5].OneofWrappers = []any{
 		(*Push_Part)(nil),
 		(*Push_Delta)(nil),
 		(*Push_Wait)(nil),
@@ -830,7 +900,7 @@ func file_control_v1_distribution_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_distribution_proto_rawDesc), len(file_control_v1_distribution_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
