@@ -59,6 +59,10 @@ outages: ## write docs/operations/outages.md from a run of the chaos suite (FAUL
 chaos-short: ## the same for half a minute, as in go test ./...
 	$(GO) test -count=1 -v -run TestINV30_Chaos ./test/chaos -chaos.seed=$(or $(SEED),0)
 
+.PHONY: powercut
+powercut: ## cut the power of a volume under the Raft log 1000 times (needs root and loop devices)
+	$(GO) test -count=1 -v -timeout 30m -run PowerCuts ./controlplane/journal -journal.cuts=1000
+
 .PHONY: planted-bugs
 planted-bugs: ## plant known bugs into copies of the source; a test must catch each
 	$(GO) test -count=1 -v -timeout 60m -run TestPlantedBugs ./test/chaos -chaos.planted

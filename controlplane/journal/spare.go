@@ -80,7 +80,9 @@ func (s *spare) stop() {
 	if s.ready == nil {
 		return
 	}
-	if next := <-s.ready; next.file != nil {
+	next := <-s.ready
+	s.ready = nil
+	if next.file != nil {
 		_ = next.file.Close() // nothing is in it
 		_ = os.Remove(filepath.Join(s.dir, spareName))
 	}

@@ -14,6 +14,7 @@ import (
 // root, loop devices and mkfs.ext4.
 type Volume struct {
 	Dir     string
+	image   string
 	ballast string
 }
 
@@ -31,7 +32,7 @@ func NewVolume(image, dir string, size int64) (*Volume, error) {
 			return nil, fmt.Errorf("make a volume: %s: %w: %s", c[0], err, out)
 		}
 	}
-	return &Volume{Dir: dir, ballast: filepath.Join(dir, "ballast")}, nil
+	return &Volume{Dir: dir, image: image, ballast: filepath.Join(dir, "ballast")}, nil
 }
 
 // Fill leaves no free block.

@@ -8,8 +8,8 @@
 // retransmitted, and healing either lets them go on or resets the connections.
 //
 // [Syscalls] slows or fails the disk writes of a running process through strace,
-// [Volume] is a small filesystem of its own that can be filled up, and [Flip] and
-// [Truncate] damage a file at rest, [JumpClock] sets one process's wall clock.
+// [Volume] is a small filesystem of its own that can be filled up or lose its
+// power, [Flip] and [Truncate] damage a file at rest, [JumpClock] sets one process's wall clock.
 // [StateOf] tells whether a process is stopped.
 //
 // A fault without a witness did not happen: the counters of the mesh, strace's
