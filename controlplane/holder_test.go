@@ -21,6 +21,7 @@ type holder struct {
 	region policy.RegionID
 	id     policy.NodeID
 	files  mtls.Files
+	claims string // what it says of its own level
 }
 
 // holder issues one of a new node.
@@ -63,7 +64,7 @@ func (h *holder) come(voter int, document []byte) *node {
 		h.c.t.Fatal(err)
 	}
 	n := &node{c: h.c, region: h.region, stream: stream, rows: map[string][]byte{}}
-	n.say(&controlv1.NodeMessage{Message: &controlv1.NodeMessage_Hello{Hello: &controlv1.Hello{InstanceDocument: document}}})
+	n.say(&controlv1.NodeMessage{Message: &controlv1.NodeMessage_Hello{Hello: &controlv1.Hello{InstanceDocument: document, Attestation: h.claims}}})
 	return n
 }
 

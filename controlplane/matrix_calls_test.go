@@ -108,8 +108,22 @@ var calls = map[string]matrixCall{
 		return &controlv1.PutEntityRequest{Country: "IE", Spec: &controlv1.EntitySpec{Code: "DOM-IE"}}
 	},
 
-	"OperationsService/ListNodes":        func(*world, fixture) proto.Message { return &controlv1.ListNodesRequest{} },
-	"OperationsService/ListViolations":   func(*world, fixture) proto.Message { return &controlv1.ListViolationsRequest{} },
+	"NodeService/ListNodes": func(*world, fixture) proto.Message { return &controlv1.ListNodesRequest{} },
+	"NodeService/GetNode":   func(w *world, _ fixture) proto.Message { return &controlv1.GetNodeRequest{Node: w.node} },
+	"NodeService/AdmitNode": func(w *world, _ fixture) proto.Message { return &controlv1.AdmitNodeRequest{Node: w.node} },
+	"NodeService/EvictNode": func(w *world, _ fixture) proto.Message {
+		return &controlv1.EvictNodeRequest{Node: w.evicted, ReasonCode: "LOST"}
+	},
+	"NodeService/GetNodeAdmission": func(*world, fixture) proto.Message { return &controlv1.GetNodeAdmissionRequest{Region: "ie1"} },
+	"NodeService/PutNodeAdmission": func(*world, fixture) proto.Message {
+		return &controlv1.PutNodeAdmissionRequest{Region: "ie1", Mode: "automatic"}
+	},
+	"ViolationService/ListViolations": func(*world, fixture) proto.Message { return &controlv1.ListViolationsRequest{} },
+	"ViolationService/GetViolation":   func(w *world, _ fixture) proto.Message { return &controlv1.GetViolationRequest{Violation: w.violation} },
+	"ViolationService/AcknowledgeViolation": func(w *world, _ fixture) proto.Message {
+		return &controlv1.AcknowledgeViolationRequest{Violation: w.violation, ReasonCode: "INVESTIGATING"}
+	},
+
 	"OperationsService/GetClusterStatus": func(*world, fixture) proto.Message { return &controlv1.GetClusterStatusRequest{} },
 
 	"TokenService/CreateToken": func(*world, fixture) proto.Message {

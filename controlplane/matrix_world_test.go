@@ -26,7 +26,9 @@ type world struct {
 	c                   *cluster
 	mine, other, nobody fixture
 	basis               string
-	somebodys, person   string           // principals: of a token, and bound to a role
+	somebodys, person   string // principals: of a token, and bound to a role
+	node, evicted       string // data planes' ids
+	violation           string
 	gateway             *grpc.ClientConn // role gw: how tokens come in over gRPC
 	sent                int
 	people              []principal
@@ -57,6 +59,13 @@ func newWorld(t *testing.T) *world {
 	w.somebodys = c.want(c.do(0, "POST", "/v1/tokens", map[string]any{"role": "auditor"}, nil), 201, "").str("principal")
 	w.person = mustID(t, policy.KindPrincipal)
 	c.want(c.do(0, "POST", "/v1/principals", map[string]any{"id": w.person, "role": "auditor"}, nil), 201, "")
+	node, evicted := c.holder("ie1"), c.holder("ie1")
+	for _, h := range []*holder{node, evicted} {
+		c.want(c.do(0, "POST", "/v1/nodes/"+string(h.id)+":admit", map[string]any{"region": "ie1"}, nil), 200, "")
+	}
+	c.want(c.do(0, "POST", "/v1/nodes/"+string(evicted.id)+":evict", map[string]any{"reason_code": "LOST"}, nil), 200, "")
+	_ = evicted.come(0, nil).ended() // which is a violation
+	w.node, w.evicted, w.violation = string(node.id), string(evicted.id), c.violation(0, "EVICTED_NODE", "open")["id"].(string)
 	w.gateway = c.dial(0, mtls.ControlRegion, mtls.Gateway)
 	return w
 }

@@ -2,6 +2,7 @@ package controlplane_test
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -131,7 +132,8 @@ func TestINV06_OnlyTheRootsWordRaisesANode(t *testing.T) {
 	if _, told := n.rows["n/"+string(h.id)]; !told {
 		t.Error("the bundle does not carry the root's word")
 	}
-	o := other.come(0, nil) // beside it, and still below
+	other.claims = "cloud_signed"
+	o := other.come(0, nil) // beside it, and still below, whatever it says
 	if level := o.whole(); level != "declared" || o.tenant(id).Policy != nil {
 		t.Errorf("another node is %s and got %+v", level, o.tenant(id))
 	}
@@ -155,6 +157,15 @@ func TestINV06_OnlyTheRootsWordRaisesANode(t *testing.T) {
 		t.Errorf("by its authority's key the node is %s", level)
 	}
 	c.violation(0, "ADMISSION_ENDED", "resolved")
+	code, metrics := plainGet(t, "http://"+c.configs[0].OpsAddress+"/metrics")
+	if code != 200 {
+		t.Fatalf("metrics: %d", code)
+	}
+	for _, want := range []string{`domicile_control_nodes{level="operator_signed",state="admitted"} 1`, `domicile_control_violations{category="ATTESTATION",state="resolved"} 1`} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("no metric %s", want)
+		}
+	}
 }
 
 func TestACloudsDocumentIsOneNodesAndOneRegions(t *testing.T) {

@@ -101,7 +101,7 @@ func (a *applier) revoke(later []verify.Leaf) (Replayed, error) {
 			return out, err
 		}
 		if !known {
-			if !strings.HasPrefix(leaf.Action, "token.") && !strings.HasPrefix(leaf.Action, "cluster.") { // tokens are void anyway
+			if !passing(leaf.Action) {
 				out.Lost = append(out.Lost, leaf)
 			}
 			continue
@@ -131,6 +131,16 @@ func (a *applier) revocation(leaf verify.Leaf) (p store.Payload, known bool, err
 			return nil, true, nil
 		}
 		return store.DeleteKey{Tenant: k.Tenant, ID: k.ID, IfMatch: k.ETag}, true, err
+	case "node.evict": // also of a node that the backup does not know yet
+		id := policy.NodeID(leaf.Resource)
+		n, err := a.store.Node(id)
+		if err == nil && n.State == store.NodeEvicted {
+			return nil, true, nil
+		}
+		if absent(err) {
+			err = nil
+		}
+		return store.EvictNode{ID: id, Reason: "COMPROMISED"}, true, err
 	case "basis.put":
 		// The record does not say to what it was changed: it may have been a revocation,
 		// and opening it again needs a grant of the root.
@@ -141,6 +151,12 @@ func (a *applier) revocation(leaf verify.Leaf) (p store.Payload, known bool, err
 		return store.PutBasis{ID: b.ID, State: policy.BasisRevoked, ExpiresAt: b.ExpiresAt, IfMatch: b.ETag}, true, err
 	}
 	return nil, false, nil
+}
+
+// passing are records whose effect is void after a restore anyway, or comes
+// about again by itself.
+func passing(a string) bool {
+	return strings.HasPrefix(a, "token.") || strings.HasPrefix(a, "cluster.") || strings.HasPrefix(a, "violation.") || a == "node.register"
 }
 
 func absent(err error) bool {

@@ -27,7 +27,7 @@ func newMetrics(reg prometheus.Registerer, rep *replica.Replica, st *store.Store
 	gauge := func(name, help string, f func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)
 	}
-	for _, c := range []prometheus.Collector{m.calls, m.seconds,
+	for _, c := range []prometheus.Collector{m.calls, m.seconds, nodeMetrics{st},
 		gauge("domicile_control_revision", "Revision of the local state.", func() float64 { return float64(st.Revision()) }),
 		gauge("domicile_control_leader", "1 while this voter leads.", func() float64 {
 			if rep.IsLeader() {

@@ -75,7 +75,8 @@ func (r *recorder) resolveBy(actor, category, resource string) {
 	defer r.mu.Unlock()
 	key := offence{category, resource}
 	w, waits := r.queue[key]
-	if !waits && (err != nil || !holds) || len(r.queue) >= maxSightings {
+	_, recent := r.written[key] // what is being written does not stand in the state yet
+	if !waits && !recent && (err != nil || !holds) || len(r.queue) >= maxSightings {
 		return
 	}
 	w.category, w.resource, w.resolved, w.actor = category, resource, true, cmp.Or(w.actor, actor)

@@ -82,7 +82,7 @@ func (e *entry) admitNode(p AdmitNode) (any, error) {
 		return nil, invalid("admission", "must be the root's statement about this node and region")
 	}
 	switch {
-	case known && n.Region != p.Region:
+	case known && n.Region != p.Region && n.Region != "":
 		return nil, policy.Errorf(policy.ResourceRegionMismatch, "the node is of region %s", n.Region)
 	case known && (n.State == NodeEvicted || p.IfMatch != ""):
 		if err := match(p.IfMatch, n.ETag); err != nil {
@@ -93,6 +93,7 @@ func (e *entry) admitNode(p AdmitNode) (any, error) {
 	case !known:
 		n = Node{ID: p.ID, Region: p.Region, SeenAt: e.stamp.Now, Level: policy.Declared}
 	}
+	before := n
 	if n.State == NodeEvicted {
 		if p.Admission != nil && p.Admission.IssuedAt <= n.EvictedAt.Unix() {
 			return nil, invalid("admission.issued_at", "must be after the eviction: let the root sign again, knowing of it")
@@ -102,9 +103,12 @@ func (e *entry) admitNode(p AdmitNode) (any, error) {
 	if n.State != NodeAdmitted {
 		n.AdmittedAt = &e.stamp.Now
 	}
-	n.State = NodeAdmitted
+	n.State, n.Region = NodeAdmitted, p.Region
 	if p.Admission != nil {
 		n.Admission, n.Level = p.Admission, max(n.Level, policy.OperatorSigned)
+	}
+	if known && n == before {
+		return n, nil
 	}
 	return e.putNode(n)
 }
@@ -113,7 +117,13 @@ func (e *entry) evictNode(p EvictNode) (any, error) {
 	if !slices.Contains(EvictionReasons, p.Reason) {
 		return nil, invalid("reason", "must be one of %v", EvictionReasons)
 	}
-	n, err := need[Node](e.tx, bucketNodes, []byte(p.ID), "node")
+	if !policy.ValidID(policy.KindNode, string(p.ID)) {
+		return nil, invalid("id", "must be ND and 32 hex digits")
+	}
+	n, known, err := load[Node](e.tx, bucketNodes, []byte(p.ID))
+	if err == nil && !known {
+		n, err = Node{ID: p.ID, Level: policy.Declared, SeenAt: e.stamp.Now}, e.roomForNode()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -141,10 +151,17 @@ func (e *entry) node(id policy.NodeID, region policy.RegionID) (n Node, known bo
 		return n, false, err
 	}
 	n, known, err = load[Node](e.tx, bucketNodes, []byte(id))
-	if err == nil && !known && e.count(bucketNodes) >= MaxNodes {
-		err = policy.Errorf(policy.Overloaded, "%d nodes have been seen, and no more are kept", MaxNodes)
+	if err == nil && !known {
+		err = e.roomForNode()
 	}
 	return n, known, err
+}
+
+func (e *entry) roomForNode() error {
+	if e.count(bucketNodes) >= MaxNodes {
+		return policy.Errorf(policy.Overloaded, "%d nodes have been seen, and no more are kept", MaxNodes)
+	}
+	return nil
 }
 
 func (e *entry) count(bucket []byte) (n int) {

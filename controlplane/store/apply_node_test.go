@@ -66,7 +66,9 @@ func TestINV06_AnEvictedNodeNeedsANewAdmission(t *testing.T) {
 	old := f.admission(1, "ie1")
 	f.now = f.now.Add(time.Minute)
 	f.refused(EvictNode{ID: nodeID(1), Reason: "he left"}, policy.InvalidArgument)
-	f.refused(EvictNode{ID: nodeID(7), Reason: "LOST"}, policy.NotFound)
+	f.refused(EvictNode{ID: "ND7", Reason: "LOST"}, policy.InvalidArgument)
+	f.must(EvictNode{ID: nodeID(7), Reason: "LOST"}) // before it ever came
+	f.refused(RegisterNode{ID: nodeID(7), Region: "ie1"}, policy.PermissionDenied)
 	gone := body[Node](t, f.must(EvictNode{ID: nodeID(1), Reason: "COMPROMISED"}))
 	if gone.Admits() || gone.row() != nil {
 		t.Errorf("evicted and still %+v", gone)

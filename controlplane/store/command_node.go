@@ -31,7 +31,8 @@ type RegisterNode struct {
 
 // AdmitNode admits a node, whether it has come yet or not. Admission, which the
 // proposer has verified, makes it operator_signed; without one it is declared.
-// A level that a document proved stays. Result body: Node.
+// A level that a document proved stays. A node that is admitted so already stays
+// as it is. Result body: Node.
 //
 // Refusals: NOT_FOUND (region), ETAG_MISMATCH (IfMatch may be ""),
 // IF_MATCH_REQUIRED (it is evicted), RESOURCE_REGION_MISMATCH, OVERLOADED,
@@ -43,10 +44,12 @@ type AdmitNode struct {
 	IfMatch   string                `json:"if_match,omitempty"`
 }
 
-// EvictNode ends a node's admission: it is refused from then on. Result body: Node.
+// EvictNode ends a node's admission: it is refused from then on. One that was
+// never seen is refused when it comes, so that a restore can repeat an eviction
+// of a node that its backup does not know. Result body: Node.
 //
-// Refusals: NOT_FOUND, ETAG_MISMATCH (IfMatch may be ""), INVALID_ARGUMENT.
-// An evicted node stays as it is.
+// Refusals: ETAG_MISMATCH (IfMatch may be ""), OVERLOADED, INVALID_ARGUMENT. An
+// evicted node stays as it is.
 type EvictNode struct {
 	ID      policy.NodeID `json:"id"`
 	Reason  string        `json:"reason"` // COMPROMISED, LOST, REPLACED, DECOMMISSIONED

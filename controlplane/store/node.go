@@ -19,7 +19,7 @@ const (
 // Node is a data-plane node as admitted to its region.
 type Node struct {
 	ID         policy.NodeID         `json:"id"`
-	Region     policy.RegionID       `json:"region"`
+	Region     policy.RegionID       `json:"region"` // "" of one that was evicted before it was seen
 	State      NodeState             `json:"state"`
 	Level      policy.Attestation    `json:"level"`               // that was verified when it was written
 	Admission  *policy.NodeAdmission `json:"admission,omitempty"` // the root's word, verified by the proposer

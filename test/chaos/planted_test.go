@@ -101,7 +101,7 @@ func TestPlantedBugs(t *testing.T) {
 	mod, err := exec.Command("go", "env", "GOMOD").Output()
 	check(t, err)
 	root := filepath.Dir(strings.TrimSpace(string(mod)))
-	for _, b := range slices.Concat(bugs, apiBugs, lifecycleBugs) {
+	for _, b := range slices.Concat(bugs, apiBugs, lifecycleBugs, nodeBugs) {
 		t.Run(strings.ReplaceAll(b.name, " ", "_"), func(t *testing.T) {
 			if out, err := goTest(t, root, b, nil); err != nil {
 				t.Fatalf("the test fails without the bug: %v\n%s", err, out)
