@@ -27,6 +27,15 @@ test: ## run every test (units, architecture, system, residency scan), then cove
 	$(GO) test ./...
 	@$(MAKE) --no-print-directory cover
 
+.PHONY: issuer
+issuer: $(BUILD)/issuer/node_modules ## install the OpenID provider that tests log in with (needs node and npm)
+
+$(BUILD)/issuer/node_modules: internal/issuer/package.json internal/issuer/package-lock.json
+	@mkdir -p $(BUILD)/issuer
+	cp internal/issuer/package.json internal/issuer/package-lock.json $(BUILD)/issuer/
+	cd $(BUILD)/issuer && npm ci --no-audit --no-fund
+	@touch $@
+
 .PHONY: race
 race: ## run the tests under the race detector
 	$(GO) test -race ./...

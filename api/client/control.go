@@ -112,9 +112,3 @@ func (c *Control) Status(ctx context.Context) (*controlv1.ClusterStatus, error) 
 	out := &controlv1.ClusterStatus{}
 	return out, c.get(ctx, "/v1/status", nil, out)
 }
-
-// CreateToken issues a bearer token; it is returned once.
-func (c *Control) CreateToken(ctx context.Context, in *controlv1.CreateTokenRequest) (*controlv1.Token, error) {
-	out := &controlv1.Token{}
-	return out, c.post(ctx, "/v1/tokens", in, out)
-}

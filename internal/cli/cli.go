@@ -2,7 +2,7 @@
 //
 // Every command takes its addresses and credentials from flags, then from the
 // environment, then from the file named by --env-file (which `domicile dev`
-// writes), and from nowhere else: there is no default region, and a region's
+// writes); the control plane's token also from `domicile login`; and from nowhere else: there is no default region, and a region's
 // address is found by the region that the key itself names.
 //
 // Exit codes, for scripts:
@@ -91,7 +91,7 @@ Try it on this machine, with nothing else installed:
 
 There is no default region anywhere. Addresses and credentials come from flags, then from the
 environment (DOMICILE_CONTROL_URL, DOMICILE_TOKEN, DOMICILE_CA, DOMICILE_<REGION>_URL, DOMICILE_KEY),
-then from the file named by --env-file or DOMICILE_ENV_FILE.
+then from the file named by --env-file or DOMICILE_ENV_FILE; a token also from domicile login.
 
 Exit codes: 0 done, 1 refused or failed, 2 wrong command line, 3 not available now, 4 outcome unknown.`,
 		SilenceErrors: true, SilenceUsage: true,
@@ -119,7 +119,7 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong command line, 3 not available n
 	}
 	add("start", a.devCommand(), a.statusCommand(), a.explainCommand())
 	add("control", a.tenantsCommand(), a.policiesCommand(), a.regionsCommand(), a.keysCommand(),
-		a.changesCommand(), a.recipientsCommand(), a.nodesCommand(), a.violationsCommand(), a.pkiCommand(), a.trustCommand())
+		a.changesCommand(), a.tokensCommand(), a.principalsCommand(), a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.bootstrapCommand(), a.recipientsCommand(), a.nodesCommand(), a.violationsCommand(), a.pkiCommand(), a.trustCommand())
 	add("control", a.auditCommand(), a.backupCommand(), a.recoveryCommand())
 	add("control", a.basesCommand(), a.entitiesCommand())
 	add("region", a.recordsCommand(), a.feedsCommand(), a.quarantineCommand(), a.rollupsCommand(),

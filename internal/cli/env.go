@@ -89,11 +89,14 @@ func (a *app) control() (*client.Control, error) {
 	if err != nil {
 		return nil, err
 	}
-	token, err := a.need(a.token, "DOMICILE_TOKEN", "--token")
+	hc, err := a.http()
 	if err != nil {
 		return nil, err
 	}
-	hc, err := a.http()
+	token, err := a.setting(a.token, "DOMICILE_TOKEN")
+	if err == nil && token == "" {
+		token, err = a.loginToken(base)
+	}
 	if err != nil {
 		return nil, err
 	}
