@@ -98,7 +98,9 @@ func (o *organisation) login(person string, args ...string) string {
 	var b transcript
 	done := make(chan int, 1)
 	args = append([]string{"--control-url", "https://" + o.configs[0].RESTAddress, "--ca", o.configs[0].TLS.CA, "login", "--issuer-ca", o.configs[0].TLS.CA}, args...)
-	go func() { done <- cli.Run(context.Background(), args, cli.Streams{In: strings.NewReader(""), Out: &b, Err: &b}) }()
+	go func() {
+		done <- cli.Run(context.Background(), args, cli.Streams{In: strings.NewReader(""), Out: &b, Err: &b})
+	}()
 	var found []string
 	eventually(o.t, func() error {
 		if found = page.FindStringSubmatch(b.String()); found == nil {
