@@ -11,24 +11,28 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"syscall"
 	"time"
+
+	"github.com/domicile-io/domicile/internal/testcluster"
 )
 
 func main() {
 	short := flag.Bool("short", false, "fit in two minutes")
+	only := flag.String("only", "", "control: only the policy store beside etcd")
 	dir := flag.String("dir", "", "where to keep data (default: a temporary folder; choose the disk you want measured)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *dir, *short); err != nil {
+	if err := run(ctx, *dir, *short, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, dir string, short bool) error {
+func run(ctx context.Context, dir string, short bool, only string) error {
 	if dir == "" {
 		made, err := os.MkdirTemp("", "domicile-bench")
 		if err != nil {
@@ -46,10 +50,42 @@ func run(ctx context.Context, dir string, short bool) error {
 	if err := physical(dir, r); err != nil {
 		return err
 	}
-	decisions(r)
-	if err := system(ctx, dir, length, r); err != nil {
+	bin := filepath.Join(dir, "bin")
+	if err := testcluster.Build(ctx, bin); err != nil {
+		return err
+	}
+	if only == "" {
+		decisions(r)
+		if err := system(ctx, dir, bin, length, r); err != nil {
+			return err
+		}
+	}
+	targets, err := control(ctx, dir, bin, length, r)
+	if err != nil {
 		return err
 	}
 	r.print(os.Stdout)
+	printTargets(os.Stdout, targets)
 	return nil
+}
+
+// control measures three voters alone, so that no node of a region takes part of
+// the machine, beside three processes of etcd. All six run the whole time; only one
+// side is loaded at once.
+func control(ctx context.Context, dir, bin string, length time.Duration, r *report) ([]*target, error) {
+	c, err := testcluster.Open(ctx, testcluster.Options{Dir: filepath.Join(dir, "control"), Bin: bin, Only: testcluster.ControlPlane})
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	each := length / 4
+	if err := r.rounds("policy writes over REST", "writes/s", fmt.Sprintf("3 voters, %d writers, tenants created, HTTP/1.1 through the gateway", policyWriters), rounds,
+		func() (float64, error) { return tenants(ctx, c, each) }); err != nil {
+		return nil, err
+	}
+	turns := 5
+	if length < 10*time.Second {
+		turns = 3
+	}
+	return beside(ctx, dir, each, turns, c)
 }

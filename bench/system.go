@@ -26,11 +26,7 @@ const (
 
 // system measures three voters and three regions as separate processes, loaded
 // from this one over HTTPS on loopback: client and servers share the cores.
-func system(ctx context.Context, dir string, length time.Duration, r *report) error {
-	bin := filepath.Join(dir, "bin")
-	if err := testcluster.Build(ctx, bin); err != nil {
-		return err
-	}
+func system(ctx context.Context, dir, bin string, length time.Duration, r *report) error {
 	c, err := testcluster.Open(ctx, testcluster.Options{Dir: filepath.Join(dir, "data"), Bin: bin})
 	if err != nil {
 		return err
@@ -45,12 +41,8 @@ func system(ctx context.Context, dir string, length time.Duration, r *report) er
 		func() (float64, error) { return ingest(ctx, region, each) }); err != nil {
 		return err
 	}
-	if err := r.rounds("single-record ingest over HTTPS", "records/s", fmt.Sprintf("%d writers", singleWriters), rounds,
-		func() (float64, error) { return singles(ctx, region, each) }); err != nil {
-		return err
-	}
-	return r.rounds("policy writes over REST", "writes/s", fmt.Sprintf("3 voters, %d writers, tenants created", policyWriters), rounds,
-		func() (float64, error) { return tenants(ctx, c, each) })
+	return r.rounds("single-record ingest over HTTPS", "records/s", fmt.Sprintf("%d writers", singleWriters), rounds,
+		func() (float64, error) { return singles(ctx, region, each) })
 }
 
 func place(ctx context.Context, c *testcluster.Cluster) (*client.Region, error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,6 +35,7 @@ func TestINV32_ThePositionIsOneWithTheState(t *testing.T) {
 		Entities: []store.Entity{{Country: "IE", Code: "DOM-IE", SuggestedRegion: "ie1"}},
 		Bases:    []store.Basis{{TransferBasis: policy.TransferBasis{ID: "NONE", State: "active"}}}})
 	stop, looked := make(chan struct{}), make(chan int, 1)
+	var read atomic.Int64
 	go func() {
 		images := 0
 		for {
@@ -55,9 +57,10 @@ func TestINV32_ThePositionIsOneWithTheState(t *testing.T) {
 				t.Errorf("an image holds index %d and revision %d, %v", index, revision, err)
 			}
 			images++
+			read.Add(1)
 		}
 	}()
-	for i := uint64(2); i < 400; i++ {
+	for i := uint64(2); i < 400 || i < 50_000 && read.Load() < 10; i++ {
 		apply(i, store.CreateTenant{ID: policy.TenantID(fmt.Sprintf("TN%032x", i)), Slug: policy.Slug("t-" + letters(i)), Home: "ie1", BillingCountry: "IE"})
 	}
 	close(stop)

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/domicile-io/domicile/internal/testcluster"
+)
+
+// target is one row of the table of ratios: ours over the peer's, in one run.
+type target struct {
+	id, what    string
+	ours, peer  []float64 // of each round, operations a second
+	floor, goal float64
+	unit, note  string
+}
+
+// workers of the load: 64 clients.
+const workers = 64
+
+// beside measures our policy store and etcd in turns on the same machine.
+func beside(ctx context.Context, dir string, each time.Duration, turns int, c *testcluster.Cluster) ([]*target, error) {
+	ours, err := openPolicies(ctx, c, workers)
+	if err != nil {
+		return nil, fmt.Errorf("our clients: %w", err)
+	}
+	defer ours.close()
+	peer, err := openPeer(ctx, dir)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench: etcd is absent:", err)
+	} else {
+		defer peer.close()
+	}
+	write := &target{id: "P1", what: "policy writes over gRPC, 64 clients / etcd puts of 1 KB", floor: 1, goal: 1.8, unit: "writes/s", note: "TLS, token, audit, idempotency on"}
+	batch := &target{id: "P3", what: "policy writes in batches of 100, 64 clients / etcd puts, one by one", floor: 3, goal: 8, unit: "writes/s"}
+	stale := &target{id: "P4", what: "stale policy reads / etcd serializable", floor: 1.2, goal: 2, unit: "reads/s"}
+	linear := &target{id: "P4", what: "linearizable policy reads / etcd linearizable", floor: 0.9, goal: 1.2, unit: "reads/s"}
+	steps := []struct {
+		t    *target
+		ours func(context.Context, int) (int, error)
+		peer func(context.Context, int) error
+	}{
+		{write, single(ours.put), peer.put},
+		{batch, nil, nil},
+		{stale, single(func(ctx context.Context, w int) error { return ours.get(ctx, w, "minimize_latency") }),
+			func(ctx context.Context, w int) error { return peer.get(ctx, w, clientv3.WithSerializable()) }},
+		{linear, single(func(ctx context.Context, w int) error { return ours.get(ctx, w, "fully_consistent") }),
+			func(ctx context.Context, w int) error { return peer.get(ctx, w) }},
+	}
+	for range turns {
+		for _, s := range steps {
+			if s.ours == nil {
+				continue
+			}
+			v, err := many(ctx, workers, each, s.ours)
+			if err != nil {
+				return nil, fmt.Errorf("ours, %s: %w", s.t.what, err)
+			}
+			s.t.ours = append(s.t.ours, v)
+			if peer == nil {
+				continue
+			}
+			v, err = many(ctx, workers, each, single(s.peer))
+			if err != nil {
+				return nil, fmt.Errorf("etcd, %s: %w", s.t.what, err)
+			}
+			s.t.peer = append(s.t.peer, v)
+		}
+	}
+	return []*target{write, batch, stale, linear}, nil
+}
+
+func openPeer(ctx context.Context, dir string) (*etcd, error) {
+	program, err := buildEtcd(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	return startEtcd(ctx, program, filepath.Join(dir, "etcd"))
+}
+
+// printTargets writes the ratios. A peer that is missing is "absent", never passed.
+func printTargets(w io.Writer, all []*target) {
+	fmt.Fprintf(w, "\n| # | ours / peer | ours: median (min – max) | peer: median (min – max) | unit | ratio | floor | goal | verdict |\n|---|---|---:|---:|---|---:|---:|---:|---|\n")
+	for _, t := range all {
+		ratio, verdict := "–", "absent"
+		if len(t.ours) > 0 && len(t.peer) > 0 {
+			r := median(t.ours) / median(t.peer)
+			ratio = fmt.Sprintf("%.2f ×", r)
+			switch {
+			case r >= t.goal:
+				verdict = "goal reached"
+			case r >= t.floor:
+				verdict = "above the floor"
+			default:
+				verdict = "BELOW THE FLOOR"
+			}
+		}
+		fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s | %.1f | %.1f | %s |\n", t.id, t.what, spread(t.ours), spread(t.peer), t.unit, ratio, t.floor, t.goal, verdict)
+	}
+	fmt.Fprintf(w, "| P2 | the same writes / rqlite | – | absent | writes/s | – | 2.0 | 4.0 | absent |\n")
+}
+
+func median(v []float64) float64 {
+	s := slices.Sorted(slices.Values(v))
+	return s[len(s)/2]
+}
+
+func spread(v []float64) string {
+	if len(v) == 0 {
+		return "absent"
+	}
+	return fmt.Sprintf("%s (%s – %s)", figure(median(v)), figure(slices.Min(v)), figure(slices.Max(v)))
+}
