@@ -48,7 +48,7 @@ func beside(ctx context.Context, dir string, each time.Duration, turns int, c *t
 		peer func(context.Context, int) error
 	}{
 		{write, single(ours.put), peer.put},
-		{batch, nil, nil},
+		{batch, ours.batch, peer.put},
 		{stale, single(func(ctx context.Context, w int) error { return ours.get(ctx, w, "minimize_latency") }),
 			func(ctx context.Context, w int) error { return peer.get(ctx, w, clientv3.WithSerializable()) }},
 		{linear, single(func(ctx context.Context, w int) error { return ours.get(ctx, w, "fully_consistent") }),
@@ -56,9 +56,6 @@ func beside(ctx context.Context, dir string, each time.Duration, turns int, c *t
 	}
 	for range turns {
 		for _, s := range steps {
-			if s.ours == nil {
-				continue
-			}
 			v, err := many(ctx, workers, each, s.ours)
 			if err != nil {
 				return nil, fmt.Errorf("ours, %s: %w", s.t.what, err)

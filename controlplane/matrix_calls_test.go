@@ -35,6 +35,14 @@ var calls = map[string]matrixCall{
 		return &controlv1.CheckPlacementRequest{Tenant: f.ref, Region: "ie1", Features: []string{"voice"}}
 	},
 
+	"BatchService/BatchCreateTenants": func(*world, fixture) proto.Message {
+		return &controlv1.BatchCreateTenantsRequest{Requests: []*controlv1.CreateTenantRequest{{Slug: "matrix", HomeRegion: "ie1", BillingCountry: "IE"}}}
+	},
+	"BatchService/BatchUpdatePolicies": func(_ *world, f fixture) proto.Message {
+		return &controlv1.BatchUpdatePoliciesRequest{Requests: []*controlv1.PolicyUpdate{{Tenant: f.ref, Etag: "fffff",
+			Rules: &controlv1.PolicyRules{Recipients: &controlv1.RecipientList{DenyAll: true}}}}}
+	},
+
 	"KeyService/CreateKey": func(_ *world, f fixture) proto.Message {
 		return &controlv1.CreateKeyRequest{Tenant: f.ref, Region: "ie1", Role: "ingest", SecretSha256: policy.HashSecret("matrix"), KeyId: "SK" + strings.Repeat("7", 32)}
 	},

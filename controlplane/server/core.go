@@ -47,6 +47,11 @@ func (c *core) write(ctx context.Context, req proto.Message, plan func() (store.
 	if err != nil {
 		return store.Result{}, err
 	}
+	return c.writeStamped(ctx, stamp, plan)
+}
+
+// writeStamped is write for a caller that needs the stamp in its plan.
+func (c *core) writeStamped(ctx context.Context, stamp store.Stamp, plan func() (store.Payload, error)) (store.Result, error) {
 	if res, seen, err := c.replayed(ctx, stamp); err != nil || seen {
 		return res, err
 	}

@@ -93,7 +93,7 @@ func (s *Server) gateway() (http.Handler, error) {
 		}),
 		runtime.WithDisablePathLengthFallback(), runtime.WithDisableHTTPMethodOverride())
 	for _, register := range []func(context.Context, *runtime.ServeMux, *grpc.ClientConn) error{
-		controlv1.RegisterTenantServiceHandler, controlv1.RegisterKeyServiceHandler, controlv1.RegisterPolicyServiceHandler,
+		controlv1.RegisterTenantServiceHandler, controlv1.RegisterBatchServiceHandler, controlv1.RegisterKeyServiceHandler, controlv1.RegisterPolicyServiceHandler,
 		controlv1.RegisterChangeServiceHandler, controlv1.RegisterSigningKeyServiceHandler, controlv1.RegisterRecipientServiceHandler, controlv1.RegisterRegionServiceHandler,
 		controlv1.RegisterOperationsServiceHandler, controlv1.RegisterAuditServiceHandler,
 		controlv1.RegisterBasisServiceHandler, controlv1.RegisterCatalogueServiceHandler, controlv1.RegisterNodeServiceHandler, controlv1.RegisterViolationServiceHandler,

@@ -35,12 +35,14 @@ var (
 // permissions is the one table. What has no row is denied, and
 // TestINV12_EveryMethodHasARow fails for it.
 var permissions = map[string]permission{
-	controlv1.TenantService_CreateTenant_FullMethodName:   {roles: placers, write: true},
-	controlv1.TenantService_GetTenant_FullMethodName:      {roles: everybody},
-	controlv1.TenantService_ListTenants_FullMethodName:    {roles: everybody},
-	controlv1.TenantService_UpdateTenant_FullMethodName:   {roles: placers, write: true},
-	controlv1.TenantService_DeleteTenant_FullMethodName:   {roles: placers, write: true},
-	controlv1.TenantService_CheckPlacement_FullMethodName: {roles: everybody},
+	controlv1.TenantService_CreateTenant_FullMethodName:       {roles: placers, write: true},
+	controlv1.BatchService_BatchCreateTenants_FullMethodName:  {roles: placers, write: true},
+	controlv1.BatchService_BatchUpdatePolicies_FullMethodName: {roles: owners, write: true},
+	controlv1.TenantService_GetTenant_FullMethodName:          {roles: everybody},
+	controlv1.TenantService_ListTenants_FullMethodName:        {roles: everybody},
+	controlv1.TenantService_UpdateTenant_FullMethodName:       {roles: placers, write: true},
+	controlv1.TenantService_DeleteTenant_FullMethodName:       {roles: placers, write: true},
+	controlv1.TenantService_CheckPlacement_FullMethodName:     {roles: everybody},
 
 	controlv1.KeyService_CreateKey_FullMethodName: {roles: owners, write: true},
 	controlv1.KeyService_GetKey_FullMethodName:    {roles: everybody},

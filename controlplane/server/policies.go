@@ -37,7 +37,11 @@ func (s policyService) PutPolicy(ctx context.Context, req *controlv1.PutPolicyRe
 		if err != nil {
 			return nil, err
 		}
-		return s.planPolicy(ctx, t.ID, func(now policy.ResidencyPolicy) (policy.ResidencyPolicy, error) {
+		tag, err := ifMatch(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return s.planPolicy(t.ID, tag, func(now policy.ResidencyPolicy) (policy.ResidencyPolicy, error) {
 			return s.ruled(now, req.GetRules(), "rules")
 		})
 	})
@@ -54,12 +58,8 @@ func (s policyService) PutPolicy(ctx context.Context, req *controlv1.PutPolicyRe
 // planPolicy makes the command for a changed policy: what tightens is put,
 // what loosens becomes a pending change (contract §3). Apply judges again by
 // the same etag, so what was classified here is what is replaced.
-func (c *core) planPolicy(ctx context.Context, tenant policy.TenantID, change func(policy.ResidencyPolicy) (policy.ResidencyPolicy, error)) (store.Payload, error) {
+func (c *core) planPolicy(tenant policy.TenantID, tag string, change func(policy.ResidencyPolicy) (policy.ResidencyPolicy, error)) (store.Payload, error) {
 	now, err := c.store.Policy(tenant)
-	if err != nil {
-		return nil, err
-	}
-	tag, err := ifMatch(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -54,7 +54,11 @@ func (s recipientService) PutRecipient(ctx context.Context, req *controlv1.PutRe
 		if req.GetSpec().GetId() != "" && req.GetSpec().GetId() != string(id) {
 			return nil, fieldError("spec.id", "must be the recipient of the path, or left out")
 		}
-		return s.planPolicy(ctx, t.ID, func(now policy.ResidencyPolicy) (policy.ResidencyPolicy, error) {
+		tag, err := ifMatch(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return s.planPolicy(t.ID, tag, func(now policy.ResidencyPolicy) (policy.ResidencyPolicy, error) {
 			return s.withRecipient(now, id, req.GetSpec())
 		})
 	})

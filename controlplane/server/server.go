@@ -127,6 +127,7 @@ func (s *Server) register(o Options) error {
 	}
 	controlv1.RegisterAuditServiceServer(s.grpc, log)
 	controlv1.RegisterTenantServiceServer(s.grpc, tenantService{core: s.core})
+	controlv1.RegisterBatchServiceServer(s.grpc, batchService{core: s.core})
 	controlv1.RegisterKeyServiceServer(s.grpc, keyService{core: s.core})
 	controlv1.RegisterPolicyServiceServer(s.grpc, policyService{core: s.core})
 	controlv1.RegisterChangeServiceServer(s.grpc, changeService{core: s.core})

@@ -22,6 +22,7 @@ var (
 	keyIDPattern         = regexp.MustCompile(`^[0-9a-f]{32}$`)
 	signaturePattern     = regexp.MustCompile(`^[A-Za-z0-9+/=]{88}$`)
 	actorPattern         = regexp.MustCompile(`^(PR[0-9a-f]{32}|ND[0-9a-f]{32}|bootstrap)$`)
+	reasonPattern        = regexp.MustCompile(`^[A-Z_]{1,64}$`)
 	uuidPattern          = regexp.MustCompile(`^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$`)
 	voterPattern         = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
 	fieldPattern         = regexp.MustCompile(`^[A-Za-z0-9_.\[\]-]{1,128}$`)

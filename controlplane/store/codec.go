@@ -94,6 +94,8 @@ func decoderOf(k Kind) func([]byte) (Command, error) {
 		return command[CreateToken]
 	case KindNop:
 		return command[Nop]
+	case KindBatch:
+		return command[Batch]
 	case KindEnrolKey:
 		return command[EnrolKey]
 	case KindApprove:

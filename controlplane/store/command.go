@@ -42,6 +42,7 @@ const (
 	KindUnbindPrincipal Kind = 32
 	KindUseBootstrap    Kind = 33
 	KindRenewBootstrap  Kind = 34
+	KindBatch           Kind = 50
 )
 
 // Stamp is everything about a command that Apply must not make up itself. It is

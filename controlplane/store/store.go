@@ -185,6 +185,12 @@ func (s *Store) applyAll(tx *bolt.Tx, entries []Entry, results []Result) (*curso
 		} else if err != nil {
 			return nil, fmt.Errorf("entry %d: %w", en.Index, err)
 		}
+		if b, ok := c.Payload.(Batch); ok {
+			if results[i], err = runBatch(tx, c, b, &next); err != nil {
+				return nil, fmt.Errorf("entry %d: %w", en.Index, err)
+			}
+			continue
+		}
 		e := entry{tx: tx, stamp: c.Stamp, command: en.Data, before: next.revision, regions: next.topology}
 		if results[i], err = e.run(c); err != nil {
 			return nil, fmt.Errorf("entry %d: %w", en.Index, err)

@@ -12,7 +12,7 @@ import (
 
 func (a *app) tenantsCommand() *cobra.Command {
 	return group("tenants", "Place tenants: each has exactly one home region",
-		a.tenantsCreate(), a.tenantsList(), a.tenantsGet(), a.tenantsUpdate())
+		a.tenantsCreate(), a.tenantsImport(), a.tenantsList(), a.tenantsGet(), a.tenantsUpdate())
 }
 
 func (a *app) tenantsCreate() *cobra.Command {
