@@ -46,7 +46,7 @@ func newSource(t testing.TB) *source {
 		t.Fatal(err)
 	}
 	h := &hub{store: st, signer: signer, log: slog.New(slog.DiscardHandler), dir: t.TempDir(), slots: make(chan struct{}, 1000)}
-	s := &source{t: t, store: st, root: pub, feed: newFeed("ie1", h)}
+	s := &source{t: t, store: st, root: pub, feed: newFeed("ie1", policy.Declared, h)}
 	sum := sha256.Sum256([]byte("operator"))
 	region := func(id policy.RegionID, b policy.Boundary) policy.Region {
 		return policy.Region{ID: id, Boundary: b, Country: "IE", Cloud: "aws-x", BackupRegion: "none", Lifecycle: policy.Active}
@@ -127,7 +127,7 @@ func (r *reader) hello() *controlv1.Hello {
 }
 
 func (r *reader) subscribe(hello *controlv1.Hello) {
-	r.s = newSession()
+	r.s = newSession(standing{})
 	push, err := r.src.feed.join(context.Background(), r.s, hello, time.Now().Add(time.Minute))
 	if err != nil {
 		r.t.Fatalf("join: %v", err)
@@ -207,7 +207,7 @@ func (r *reader) take(push []byte) {
 func (r *reader) held() {
 	n := 0
 	_, err := r.src.store.Rows("ie1", func(row policy.Row) error {
-		key, body, err := bundle.Encode(row)
+		key, body, err := r.src.feed.row(row)
 		if n++; string(r.rows[key]) != string(body) {
 			r.t.Fatalf("row %s differs; %v", key, r.kinds)
 		}
