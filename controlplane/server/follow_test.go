@@ -54,7 +54,7 @@ func newSource(t testing.TB) *source {
 	s.apply(store.InitCluster{ClusterID: testCluster, Regions: []policy.Region{region("ie1", "eu"), region("us1", "us")},
 		Entities: []store.Entity{{Country: "IE", Code: "DOM-IE", SuggestedRegion: "ie1"}},
 		Bases:    []store.Basis{{TransferBasis: policy.TransferBasis{ID: "NONE", State: policy.BasisActive}}},
-		Tokens:   []store.Token{{SHA256: hex.EncodeToString(sum[:]), Principal: numbered[string](policy.KindPrincipal, 1), Role: "operator"}}})
+		Tokens:   []store.Token{{SHA256: hex.EncodeToString(sum[:]), Principal: numbered[string](policy.KindPrincipal, 1), Scope: store.Scope{Role: "operator"}}}})
 	return s
 }
 
