@@ -6,6 +6,7 @@ import "time"
 const (
 	FreshFor = 60 * time.Second // exports need a bundle this fresh
 	ReadFor  = 24 * time.Hour   // past this the node is write-only
+	KeysFor  = 10 * time.Minute // how long a node works with the keys that it has when the key service is away
 )
 
 // AgeUnknown as a BundleAge says that nobody knows how old the bundle is. Every
@@ -30,6 +31,7 @@ type Request struct {
 	ClockSuspect  bool // wall clock jumped against the monotonic one
 	AuditDown     bool // the audit or ledger cannot be written
 	KeysDown      bool // the key service cannot be reached
+	KeysLost      bool // nor could it for KeysFor
 	DiskFull      bool // less than 5 % of the node's disk is free
 	SentToday     uint64
 	FieldsUnknown bool // the data holds a field without a class
@@ -146,9 +148,10 @@ func (d *Decision) conditions(r *Rules, q Request) {
 		}
 		d.noteIf(q.ClockSuspect, RuleClockSuspect)
 		d.noteIf(q.AuditDown, RuleAuditDown)
-		d.noteIf(q.KeysDown, RuleKeysDown)
+		d.noteIf(q.KeysDown && !q.KeysLost, RuleKeysDown)
 		d.noteIf(q.FieldsUnknown, RuleUnclassifiedField)
 	}
+	d.noteIf(q.KeysLost, RuleKeysDown)
 	reads := q.Op == View || (q.Op == Process && q.Region != r.Home)
 	d.noteIf(reads && (unknown || q.BundleAge >= ReadFor), RuleStaleRead)
 	writes := q.Op == Ingest || q.Op == Store || q.Op == Export

@@ -92,7 +92,7 @@ func drawRequest(t *rapid.T) Request {
 		BundleAge:   rapid.SampledFrom(testAges).Draw(t, "age"),
 		Attestation: Attestation(rapid.IntRange(0, 3).Draw(t, "attested")),
 
-		ClockSuspect: seldom("clock"), AuditDown: seldom("audit"), KeysDown: seldom("keys"), DiskFull: seldom("disk"),
+		ClockSuspect: seldom("clock"), AuditDown: seldom("audit"), KeysDown: seldom("keys"), KeysLost: seldom("lost"), DiskFull: seldom("disk"),
 		FieldsUnknown: seldom("fields"), SentToday: rapid.Uint64Range(0, 3).Draw(t, "sent"),
 	}
 }

@@ -47,6 +47,7 @@ func naive(p *ResidencyPolicy, state TenantState, regions []Region, bases []Tran
 	deny(q.Attestation == 0 || q.Attestation < p.MinAttestation, RuleAttestation)
 	deny(q.DiskFull && (q.Op == Ingest || q.Op == Store || export), RuleStorageFull)
 
+	deny(q.KeysLost, RuleKeysDown)
 	dayOld := q.BundleAge < 0 || q.BundleAge.Hours() >= 24
 	deny(dayOld && q.Op == View, RuleStaleRead)
 	deny(dayOld && q.Op == Process && q.Region != p.HomeRegion, RuleStaleRead)
@@ -72,7 +73,7 @@ func naive(p *ResidencyPolicy, state TenantState, regions []Region, bases []Tran
 	deny(q.Now.IsZero(), RuleInvalidRequest)
 	deny(q.ClockSuspect, RuleClockSuspect)
 	deny(q.AuditDown, RuleAuditDown)
-	deny(q.KeysDown, RuleKeysDown)
+	deny(q.KeysDown && !q.KeysLost, RuleKeysDown)
 	deny(q.FieldsUnknown, RuleUnclassifiedField)
 	deny(q.Region != p.HomeRegion, RuleOutsideHome)
 	deny(!slices.Contains([]DataClass{CallRecord, Signalling, Derived, BillingUsage}, q.Class), RuleNeverExported)

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -30,6 +31,7 @@ type Options struct {
 	Disk func() error // why the node's disk can take no more (less than 5 % free), else nil; asked for each ingest, so cheap; nil: always fine
 
 	Clock   func() time.Time      // nil: time.Now
+	Elapsed func() time.Duration  // since any fixed moment, never jumping; nil: Go's monotonic clock
 	Metrics prometheus.Registerer // nil: none
 }
 
@@ -48,8 +50,9 @@ type Question struct {
 
 // Gate answers whether data may move, and who asks. It is safe for concurrent use.
 type Gate struct {
-	o       Options
-	journal journal
+	o        Options
+	keysGone atomic.Int64 // Elapsed when the keys' absence was first seen; 0: they are there
+	journal  journal
 }
 
 // New makes a gate. Region and Feed must be given.
@@ -59,6 +62,10 @@ func New(o Options) *Gate {
 	}
 	if o.Clock == nil {
 		o.Clock = time.Now
+	}
+	if o.Elapsed == nil {
+		began := time.Now()
+		o.Elapsed = func() time.Duration { return time.Since(began) }
 	}
 	fine := func() error { return nil }
 	if o.Keys == nil {
@@ -114,13 +121,29 @@ func (g *Gate) decide(v *feed.View, q Question) (policy.Decision, policy.Request
 		ClockSuspect: g.o.Feed.ClockSuspect(),
 		SentToday:    q.SentToday, FieldsUnknown: q.FieldsUnknown,
 	}
+	r.KeysDown, r.KeysLost = g.keysDown()
 	switch q.Op { // the others do not depend on it, and ingest is hot
 	case policy.Export:
-		r.KeysDown, r.AuditDown, r.DiskFull = g.o.Keys() != nil, g.o.Ledger() != nil, g.o.Disk() != nil
+		r.AuditDown, r.DiskFull = g.o.Ledger() != nil, g.o.Disk() != nil
 	case policy.Ingest, policy.Store:
 		r.DiskFull = g.o.Disk() != nil
 	}
 	return policy.Decide(v.Set, v.Topology, r), r
+}
+
+// keysDown asks for the keys' health. A node goes on with the keys that it has
+// for policy.KeysFor; how long they have been away is measured on Go's monotonic
+// clock, from when somebody first asked in vain.
+func (g *Gate) keysDown() (down, lost bool) {
+	if g.o.Keys() == nil {
+		if g.keysGone.Load() != 0 {
+			g.keysGone.Store(0)
+		}
+		return false, false
+	}
+	now := int64(g.o.Elapsed()) + 1 // never 0
+	g.keysGone.CompareAndSwap(0, now)
+	return true, now-g.keysGone.Load() >= int64(policy.KeysFor)
 }
 
 // direct adds where to go to a refusal that sends the caller elsewhere. A

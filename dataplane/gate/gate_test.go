@@ -128,46 +128,6 @@ func TestRefusalsSayWhere(t *testing.T) {
 	}
 }
 
-// TestFailClosed is the table of 04 §3, for the columns that exist: ingest,
-// reading one's own data, export. Break-glass, erasure and moves come with
-// their issues; "new tenant" is the control plane's.
-func TestFailClosed(t *testing.T) {
-	broken := func() error { return errors.New("broken") }
-	const yes = policy.Reason("")
-	for _, row := range []struct {
-		name                 string
-		condition            func(*Options, *bundle)
-		ingest, read, export policy.Reason
-	}{
-		{"control plane reachable", func(*Options, *bundle) {}, yes, yes, yes},
-		{"unreachable 59 s", func(_ *Options, b *bundle) { b.age = 59 * time.Second }, yes, yes, yes},
-		{"unreachable 60 s", func(_ *Options, b *bundle) { b.age = 60 * time.Second }, yes, yes, policy.PolicyStale},
-		{"unreachable just under 24 h", func(_ *Options, b *bundle) { b.age = 24*time.Hour - 1 }, yes, yes, policy.PolicyStale},
-		{"unreachable 24 h", func(_ *Options, b *bundle) { b.age = 24 * time.Hour }, yes, policy.PolicyStale, policy.PolicyStale},
-		{"last contact unknown", func(_ *Options, b *bundle) { b.age = policy.AgeUnknown }, yes, policy.PolicyStale, policy.PolicyStale},
-		{"no bundle", func(_ *Options, b *bundle) { b.view = nil }, policy.NotReady, policy.NotReady, policy.NotReady},
-		{"key service unreachable", func(o *Options, _ *bundle) { o.Keys = broken }, yes, yes, policy.NotReady},
-		{"ledger cannot be written", func(o *Options, _ *bundle) { o.Ledger = broken }, yes, yes, policy.NotReady},
-		{"disk 95 % full", func(o *Options, _ *bundle) { o.Disk = broken }, policy.StorageFull, yes, policy.StorageFull},
-		{"wall clock jumped", func(_ *Options, b *bundle) { b.suspect = true }, yes, yes, policy.PolicyStale},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			v, err := feed.NewView(7, rows())
-			if err != nil {
-				t.Fatal(err)
-			}
-			b := &bundle{view: v}
-			g, _ := testGate(t, func(o *Options) { o.Feed = b; row.condition(o, b) })
-			for op, want := range map[policy.Operation]policy.Reason{policy.Ingest: row.ingest, policy.View: row.read, policy.Export: row.export} {
-				permit, err := g.Check(ask(op))
-				if reasonOf(err) != want || (err == nil) == permit.Empty() {
-					t.Errorf("%s: %v and permit %+v, want reason %q", op, err, permit, want)
-				}
-			}
-		})
-	}
-}
-
 func TestTheJournalKeepsDenialsAndExports(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
 	g, b := testGate(t, func(o *Options) { o.Metrics = reg })
