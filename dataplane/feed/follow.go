@@ -22,6 +22,9 @@ import (
 const (
 	minBackoff = 100 * time.Millisecond
 	maxBackoff = 5 * time.Second // so that a healed control plane is heard well within 30 s
+	// spread is over what time the nodes of a leader that is no more come to the
+	// next: a thousand handshakes at once would keep it from leading.
+	spread = 500 * time.Millisecond
 	// silence ends a stream: a renewal comes every 15 s, so three have been missed.
 	silence = 45 * time.Second
 	// patience is how long a voter may take to send its first push.
@@ -51,14 +54,20 @@ func (f *Feed) follow() {
 		}
 		if at := f.leader(err); at >= 0 && at != next && !hinted {
 			next, hinted = at, true // once in a row: two voters may each think the other leads
+			f.pause(rand.N(spread))
 			continue
 		}
 		next, hinted = (next+1)%len(f.o.ControlPlane), false
-		select {
-		case <-f.ctx.Done():
-		case <-time.After(backoff/2 + rand.N(backoff/2)):
-		}
+		f.pause(backoff/2 + rand.N(backoff/2))
 		backoff = min(2*backoff, maxBackoff)
+	}
+}
+
+// pause waits, or until Close.
+func (f *Feed) pause(d time.Duration) {
+	select {
+	case <-f.ctx.Done():
+	case <-time.After(d):
 	}
 }
 
