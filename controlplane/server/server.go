@@ -97,9 +97,6 @@ func New(o Options) (*Server, error) {
 	}
 	s.core = &core{name: o.Name, voters: voters, cluster: o.TLS.Identity.Cluster, root: o.Root, store: o.Store, replica: o.Replica,
 		instances: o.Instances, hub: newHub(o), log: o.Logger, metrics: m, auth: auth}
-	if err := o.Registry.Register(hubMetrics{s.hub}); err != nil {
-		return nil, fmt.Errorf("register metrics of distribution: %w", err)
-	}
 	s.peers = &peers{own: o.GatewayTLS, voters: voters}
 	s.backups = &backups{core: s.core, signer: o.Signer, leader: &peers{own: o.TLS, voters: voters}, recipients: o.BackupRecipients, busy: make(chan struct{}, 1)}
 	s.grpc = grpc.NewServer(
@@ -113,6 +110,9 @@ func New(o Options) (*Server, error) {
 	}
 	if s.own, err = dial(o.GRPC.Addr().String(), o.GatewayTLS); err != nil {
 		return nil, err
+	}
+	if err := o.Registry.Register(hubMetrics{s.hub}); err != nil {
+		return nil, fmt.Errorf("register metrics of distribution: %w", err)
 	}
 	handler, err := s.gateway()
 	if err != nil {
