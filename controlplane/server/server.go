@@ -112,7 +112,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	if err := o.Registry.Register(hubMetrics{s.hub}); err != nil {
-		return nil, fmt.Errorf("register metrics of distribution: %w", err)
+		return nil, errors.Join(fmt.Errorf("register metrics of distribution: %w", err), s.own.Close())
 	}
 	handler, err := s.gateway()
 	if err != nil {
