@@ -73,7 +73,8 @@ func due(row server.Row, p principal, scoped bool) verdict {
 }
 
 // ofRegion are methods about one region, which does not exist for who is of another.
-var ofRegion = map[string]bool{controlv1.RegionService_GetRegion_FullMethodName: true, controlv1.RegionService_PutRegion_FullMethodName: true,
+var ofRegion = map[string]bool{controlv1.NodeService_AdmitNode_FullMethodName: true, controlv1.NodeService_EvictNode_FullMethodName: true, controlv1.NodeService_PutNodeAdmission_FullMethodName: true,
+	controlv1.RegionService_GetRegion_FullMethodName: true, controlv1.RegionService_PutRegion_FullMethodName: true,
 	controlv1.RegionService_ListFeatures_FullMethodName: true, controlv1.CatalogueService_GetFeature_FullMethodName: true,
 	controlv1.NodeService_GetNode_FullMethodName: true, controlv1.NodeService_GetNodeAdmission_FullMethodName: true}
 

@@ -60,10 +60,18 @@ func (s nodeService) AdmitNode(ctx context.Context, req *controlv1.AdmitNodeRequ
 		switch {
 		case err == nil && p.Region == "":
 			p.Region = n.Region
+		case isReason(err, policy.NotFound) && p.Region == "" && callOf(ctx).region != "":
+			return nil, err // absent, or another region's
 		case isReason(err, policy.NotFound) && p.Region == "":
 			return nil, policy.Errorf(policy.RegionRequired, "the node has not come yet, so its region must be given")
 		case err != nil && !isReason(err, policy.NotFound):
 			return nil, err
+		}
+		if !callOf(ctx).seesRegion(p.Region) {
+			return nil, notFound("region")
+		}
+		if _, elsewhere := s.store.Node(p.ID); err != nil && elsewhere == nil {
+			return nil, err // it is another region's, which does not exist for the caller
 		}
 		if a := req.GetAdmission(); a != nil {
 			if p.Admission, err = s.admissionFrom(p, a); err != nil {
@@ -132,6 +140,9 @@ func (s nodeService) GetNodeAdmission(ctx context.Context, req *controlv1.GetNod
 // PutNodeAdmission implements controlv1.NodeServiceServer.
 func (s nodeService) PutNodeAdmission(ctx context.Context, req *controlv1.PutNodeAdmissionRequest) (*controlv1.NodeAdmission, error) {
 	res, err := s.write(ctx, req, func() (store.Payload, error) {
+		if !callOf(ctx).seesRegion(policy.RegionID(req.GetRegion())) {
+			return nil, notFound("region")
+		}
 		tag, err := optionalIfMatch(ctx)
 		return store.PutNodeAdmission{Region: policy.RegionID(req.GetRegion()), Mode: store.AdmissionMode(req.GetMode()), IfMatch: tag}, err
 	})

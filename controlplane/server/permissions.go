@@ -85,10 +85,10 @@ var permissions = map[string]permission{
 
 	controlv1.NodeService_ListNodes_FullMethodName:        {roles: operations},
 	controlv1.NodeService_GetNode_FullMethodName:          {roles: operations},
-	controlv1.NodeService_AdmitNode_FullMethodName:        {roles: []role{operator}, write: true},
-	controlv1.NodeService_EvictNode_FullMethodName:        {roles: granters, write: true},
+	controlv1.NodeService_AdmitNode_FullMethodName:        {roles: []role{operator, regionAdmin}, write: true},
+	controlv1.NodeService_EvictNode_FullMethodName:        {roles: []role{operator, securityOfficer, regionAdmin}, write: true},
 	controlv1.NodeService_GetNodeAdmission_FullMethodName: {roles: operations},
-	controlv1.NodeService_PutNodeAdmission_FullMethodName: {roles: []role{operator}, write: true},
+	controlv1.NodeService_PutNodeAdmission_FullMethodName: {roles: []role{operator, regionAdmin}, write: true},
 
 	controlv1.ViolationService_ListViolations_FullMethodName:       {roles: overseers},
 	controlv1.ViolationService_GetViolation_FullMethodName:         {roles: overseers},

@@ -31,7 +31,7 @@ var nodeBugs = []bug{
 		"./policy", "TestRowsForALevel"},
 	{"a node believes a voter about its level", []plant{{"policy/node.go", "	if cloud && n.Level >= CloudSigned {", "	if n.Level >= CloudSigned {"}},
 		"./dataplane/feed", "TestINV06_ACompromisedVoterRaisesNoNode"},
-	{"a noisy node fills the log with violations", []plant{{"controlplane/store/apply_violation.go", "const sightingsApart = time.Minute", "const sightingsApart = 0"}},
+	{"a noisy node fills the log with violations", []plant{{"controlplane/store/apply_violation.go", "const sightingsApart = time.Minute", "const sightingsApart = time.Nanosecond"}},
 		"./controlplane/store", "TestSightingsOfAViolationAreOne"},
 	{"a remedy names a command that does not exist", []plant{{"controlplane/server/violations.go", "show := \"domicile nodes show \"", "show := \"domicile node show \""}},
 		"./internal/cli", "TestRemediesAreCommands"},
