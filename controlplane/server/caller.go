@@ -24,8 +24,9 @@ const (
 	mdForwarded     = "x-domicile-forwarded"
 	mdClient        = "x-domicile-client" // the address of whoever asks, for limits only
 
-	mdETag   = "etag"          // answer
-	mdStatus = "x-http-status" // answer: 201 for creates
+	mdETag     = "etag"          // answer
+	mdStatus   = "x-http-status" // answer: 201 for creates
+	mdReadMask = "x-read-mask"   // answer: what it was pruned to
 )
 
 // caller is who speaks: a person or program with a token or a login, or a node.

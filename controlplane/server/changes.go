@@ -16,15 +16,15 @@ type changeService struct {
 	*core
 }
 
-// ListChanges implements controlv1.ChangeServiceServer. A page may hold fewer
-// than asked, or none, and still have a next one: changes of other tenants are
-// passed over.
+// ListChanges implements controlv1.ChangeServiceServer. What a tenant's principal
+// pages through is its own: the token of a page names its last element. For a
+// region's, changes of tenants elsewhere are passed over.
 func (s changeService) ListChanges(ctx context.Context, req *controlv1.ListChangesRequest) (*controlv1.ListChangesResponse, error) {
 	after, limit, err := page(req.GetPageToken(), req.GetPageSize(), policy.KindChange)
 	if err != nil {
 		return nil, err
 	}
-	list, err := s.store.Changes(after, limit+1, store.ChangeState(req.GetState()))
+	list, err := s.store.Changes(after, limit+1, store.ChangeState(req.GetState()), callOf(ctx).tenant)
 	if err != nil {
 		return nil, err
 	}

@@ -156,7 +156,7 @@ func (s *Server) forward(ctx context.Context, c call, leader string, req any, p 
 	}
 	var header metadata.MD
 	err = conn.Invoke(metadata.NewOutgoingContext(ctx, md), c.method, req, out, grpc.Header(&header))
-	for _, key := range []string{mdPolicyToken, mdETag, mdStatus} {
+	for _, key := range []string{mdPolicyToken, mdETag, mdStatus, mdReadMask} {
 		if v := header.Get(key); len(v) == 1 && err == nil {
 			err = setHeader(ctx, key, v[0])
 		}

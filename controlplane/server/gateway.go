@@ -41,33 +41,8 @@ const (
 // by Grpc-Timeout, other methods by X-HTTP-Method-Override, forwarded names.
 var passed = []string{"Authorization", "If-Match", "Idempotency-Key", "X-Policy-Token", "X-Consistency", "X-Request-Id"}
 
-// lists are the last segments of paths that answer with pages.
-var lists = []string{"regions", "keys", "features", "entities", "bases", "nodes", "violations", "recipients", "flows", "tokens", "principals"}
-
-// queries are the query parameters by path; only reads have any, and a name
-// that a path does not know is a mistake that would silently filter nothing.
-func queries(path string) []string {
-	pages := []string{"page_size", "page_token"}
-	switch {
-	case path == "/v1/tenants":
-		return append(pages, "home_region")
-	case path == "/v1/nodes":
-		return append(pages, "region", "state")
-	case path == "/v1/violations":
-		return append(pages, "state")
-	case path == "/v1/changes":
-		return append(pages, "state")
-	case slices.Contains(lists, path[strings.LastIndexByte(path, '/')+1:]):
-		return pages
-	case path == "/v1/audit/leaves":
-		return []string{"start", "count"}
-	case path == "/v1/audit/proof":
-		return []string{"index", "size"}
-	case path == "/v1/audit/consistency":
-		return []string{"old_size", "size"}
-	}
-	return nil
-}
+// known are the query parameters by path.
+var known = newQueries()
 
 // gateway is the REST handler: our own checks, then grpc-gateway over a real
 // connection to our own gRPC listener.
@@ -85,6 +60,7 @@ func (s *Server) gateway() (http.Handler, error) {
 		runtime.WithOutgoingHeaderMatcher(answerHeader),
 		runtime.WithOutgoingTrailerMatcher(func(string) (string, bool) { return "", false }),
 		runtime.WithForwardResponseOption(answerStatus),
+		runtime.WithForwardResponseRewriter(answerMask),
 		runtime.WithErrorHandler(func(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
 			api.WriteProblem(w, s.problem(err), r.Header.Get("X-Request-Id"))
 		}),
@@ -190,9 +166,8 @@ func admitURL(r *http.Request) error {
 	if err != nil {
 		return fieldError("query", "is malformed")
 	}
-	known := queries(r.URL.Path)
 	for name, values := range given {
-		if r.Method != http.MethodGet || !slices.Contains(known, name) || len(values) != 1 || !utf8.ValidString(values[0]) {
+		if !takes(known, r, name) || len(values) != 1 || !utf8.ValidString(values[0]) {
 			return fieldError("query", "holds a parameter that is unknown here or given twice; the OpenAPI document at /openapi.json lists them")
 		}
 	}
@@ -216,6 +191,16 @@ func answerHeader(key string) (string, bool) {
 		return "X-Policy-Token", true
 	}
 	return "", false
+}
+
+// answerMask leaves out of the JSON what the caller's read_mask left out.
+func answerMask(ctx context.Context, m proto.Message) (any, error) {
+	if md, ok := runtime.ServerMetadataFromContext(ctx); ok {
+		if v := md.HeaderMD.Get(mdReadMask); len(v) == 1 {
+			return masked{answer: m, mask: strings.Split(v[0], ",")}, nil
+		}
+	}
+	return m, nil
 }
 
 // answerStatus makes 201 of creates.

@@ -71,7 +71,7 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 			return nil, err
 		}
 	}
-	return handle(withCall(ctx, c), req)
+	return shaped(withCall(ctx, c), c, req, handle)
 }
 
 // person finds who calls, and whether they may.

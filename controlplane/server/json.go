@@ -94,6 +94,13 @@ func (j *restJSON) pathFields(m protoreflect.MethodDescriptor) {
 
 // Marshal implements runtime.Marshaler.
 func (j *restJSON) Marshal(v any) ([]byte, error) {
+	if m, ok := v.(masked); ok {
+		whole, err := j.Marshal(m.answer)
+		if err != nil {
+			return nil, err
+		}
+		return m.shrink(whole)
+	}
 	b, err := j.JSONPb.Marshal(v)
 	if err != nil {
 		return nil, err

@@ -204,7 +204,7 @@ func TestIdenticalChangeIsTheSame(t *testing.T) {
 	if again.ID != first.ID || first.State != ChangePending || len(first.Fields) == 0 {
 		t.Fatalf("first %+v, again %+v", first, again)
 	}
-	if list := got(f.Changes("", 10, ChangePending))(t); len(list) != 1 {
+	if list := got(f.Changes("", 10, ChangePending, ""))(t); len(list) != 1 {
 		t.Errorf("%d pending changes, want 1", len(list))
 	}
 	if c := body[Change](t, f.must(RejectChange{ID: first.ID, IfMatch: first.ETag})); c.State != ChangeRejected || c.ETag == first.ETag {

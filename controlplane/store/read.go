@@ -207,9 +207,9 @@ func (s *Store) Change(id string) (Change, error) {
 }
 
 // Changes lists changes after the given id, ordered by id, at most limit and
-// MaxList; state "" is any.
-func (s *Store) Changes(after string, limit int, state ChangeState) (out []Change, err error) {
-	keep := func(c Change) bool { return state == "" || c.State == state }
+// MaxList; state "" is any, tenant "" is all.
+func (s *Store) Changes(after string, limit int, state ChangeState, tenant policy.TenantID) (out []Change, err error) {
+	keep := func(c Change) bool { return (state == "" || c.State == state) && (tenant == "" || c.Tenant == tenant) }
 	err = s.view(func(tx *bolt.Tx) error {
 		out, err = list(tx, bucketChanges, nil, []byte(after), page(limit), keep)
 		return err

@@ -8,7 +8,6 @@ package controlv1
 
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
-	_ "github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-openapiv2/options"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -285,8 +284,12 @@ type ListBasisFlowsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Basis string                 `protobuf:"bytes,1,opt,name=basis,proto3" json:"basis,omitempty"`
 	// Of tenants.
-	PageSize      int32  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageSize  int32  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Conditions on fields of the elements, joined by AND: state = "active" AND home_region != "us1". A page may then hold fewer than asked, or none, and still have a next one.
+	Filter string `protobuf:"bytes,15,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Fields of the answer to give, separated by commas; of a list, of each element. Left out: all.
+	ReadMask      string `protobuf:"bytes,16,opt,name=read_mask,json=readMask,proto3" json:"read_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -338,6 +341,20 @@ func (x *ListBasisFlowsRequest) GetPageSize() int32 {
 func (x *ListBasisFlowsRequest) GetPageToken() string {
 	if x != nil {
 		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListBasisFlowsRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListBasisFlowsRequest) GetReadMask() string {
+	if x != nil {
+		return x.ReadMask
 	}
 	return ""
 }
@@ -481,9 +498,11 @@ func (x *BasisFlow) GetPurpose() string {
 }
 
 type GetFeatureRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Region        string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
-	Feature       string                 `protobuf:"bytes,2,opt,name=feature,proto3" json:"feature,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Region  string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	Feature string                 `protobuf:"bytes,2,opt,name=feature,proto3" json:"feature,omitempty"`
+	// Fields of the answer to give, separated by commas; of a list, of each element. Left out: all.
+	ReadMask      string `protobuf:"bytes,16,opt,name=read_mask,json=readMask,proto3" json:"read_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -528,6 +547,13 @@ func (x *GetFeatureRequest) GetRegion() string {
 func (x *GetFeatureRequest) GetFeature() string {
 	if x != nil {
 		return x.Feature
+	}
+	return ""
+}
+
+func (x *GetFeatureRequest) GetReadMask() string {
+	if x != nil {
+		return x.ReadMask
 	}
 	return ""
 }
@@ -653,8 +679,10 @@ func (x *FeatureSpec) GetCertifications() []string {
 }
 
 type GetEntityRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Country       string                 `protobuf:"bytes,1,opt,name=country,proto3" json:"country,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Country string                 `protobuf:"bytes,1,opt,name=country,proto3" json:"country,omitempty"`
+	// Fields of the answer to give, separated by commas; of a list, of each element. Left out: all.
+	ReadMask      string `protobuf:"bytes,16,opt,name=read_mask,json=readMask,proto3" json:"read_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -692,6 +720,13 @@ func (*GetEntityRequest) Descriptor() ([]byte, []int) {
 func (x *GetEntityRequest) GetCountry() string {
 	if x != nil {
 		return x.Country
+	}
+	return ""
+}
+
+func (x *GetEntityRequest) GetReadMask() string {
+	if x != nil {
+		return x.ReadMask
 	}
 	return ""
 }
@@ -804,7 +839,7 @@ var File_control_v1_catalogue_proto protoreflect.FileDescriptor
 
 const file_control_v1_catalogue_proto_rawDesc = "" +
 	"\n" +
-	"\x1acontrol/v1/catalogue.proto\x12\x13domicile.control.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18control/v1/regions.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a.protoc-gen-openapiv2/options/annotations.proto\"\x82\x01\n" +
+	"\x1acontrol/v1/catalogue.proto\x12\x13domicile.control.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18control/v1/regions.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\x01\n" +
 	"\x0fPutBasisRequest\x123\n" +
 	"\x05basis\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[A-Z][A-Z0-9-]{1,31}$R\x05basis\x12:\n" +
 	"\x04spec\x18\x02 \x01(\v2\x1e.domicile.control.v1.BasisSpecB\x06\xbaH\x03\xc8\x01\x01R\x04spec\"\xb4\x01\n" +
@@ -822,13 +857,15 @@ const file_control_v1_catalogue_proto_rawDesc = "" +
 	"\vdistributed\x18\x03 \x01(\bR\vdistributed\x124\n" +
 	"\x05flows\x18\x04 \x03(\v2\x1e.domicile.control.v1.BasisFlowR\x05flows\x12&\n" +
 	"\x0fnext_page_token\x18\x05 \x01(\tR\rnextPageToken\x12\x18\n" +
-	"\atenants\x18\x06 \x01(\x05R\atenants\"\xaf\x01\n" +
+	"\atenants\x18\x06 \x01(\x05R\atenants\"\xb6\x03\n" +
 	"\x15ListBasisFlowsRequest\x12.\n" +
 	"\x05basis\x18\x01 \x01(\tB\x18\xbaH\x15r\x132\x11^[A-Z0-9-]{1,32}$R\x05basis\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12=\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tB\x1e\xbaH\x1br\x192\x17^[A-Za-z0-9_=-]{0,256}$R\tpageToken\"v\n" +
+	"page_token\x18\x03 \x01(\tB\x1e\xbaH\x1br\x192\x17^[A-Za-z0-9_=-]{0,256}$R\tpageToken\x12\xb8\x01\n" +
+	"\x06filter\x18\x0f \x01(\tB\x9f\x01\xbaH\x9b\x01r\x98\x012\x95\x01^([a-z_]{1,40} ?!?= ?(\"[A-Za-z0-9_.:-]{0,64}\"|[A-Za-z0-9_.:-]{1,64})( AND [a-z_]{1,40} ?!?= ?(\"[A-Za-z0-9_.:-]{0,64}\"|[A-Za-z0-9_.:-]{1,64})){0,7})?$R\x06filter\x12J\n" +
+	"\tread_mask\x18\x10 \x01(\tB-\xbaH*r(2&^([a-z_]{1,40}(,[a-z_]{1,40}){0,15})?$R\breadMask\"v\n" +
 	"\x16ListBasisFlowsResponse\x124\n" +
 	"\x05flows\x18\x01 \x03(\v2\x1e.domicile.control.v1.BasisFlowR\x05flows\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xbc\x01\n" +
@@ -839,10 +876,11 @@ const file_control_v1_catalogue_proto_rawDesc = "" +
 	"\fegress_class\x18\x03 \x01(\tR\vegressClass\x12\x1c\n" +
 	"\trecipient\x18\x04 \x01(\tR\trecipient\x12\x1b\n" +
 	"\tto_region\x18\x05 \x01(\tR\btoRegion\x12\x18\n" +
-	"\apurpose\x18\x06 \x01(\tR\apurpose\"y\n" +
+	"\apurpose\x18\x06 \x01(\tR\apurpose\"\xc5\x01\n" +
 	"\x11GetFeatureRequest\x123\n" +
 	"\x06region\x18\x01 \x01(\tB\x1b\xbaH\x18r\x162\x14^[a-z]{2}[0-9]{1,2}$R\x06region\x12/\n" +
-	"\afeature\x18\x02 \x01(\tB\x15\xbaH\x12r\x102\x0e^[a-z_]{1,40}$R\afeature\"\xb7\x01\n" +
+	"\afeature\x18\x02 \x01(\tB\x15\xbaH\x12r\x102\x0e^[a-z_]{1,40}$R\afeature\x12J\n" +
+	"\tread_mask\x18\x10 \x01(\tB-\xbaH*r(2&^([a-z_]{1,40}(,[a-z_]{1,40}){0,15})?$R\breadMask\"\xb7\x01\n" +
 	"\x11PutFeatureRequest\x123\n" +
 	"\x06region\x18\x01 \x01(\tB\x1b\xbaH\x18r\x162\x14^[a-z]{2}[0-9]{1,2}$R\x06region\x12/\n" +
 	"\afeature\x18\x02 \x01(\tB\x15\xbaH\x12r\x102\x0e^[a-z_]{1,40}$R\afeature\x12<\n" +
@@ -850,10 +888,11 @@ const file_control_v1_catalogue_proto_rawDesc = "" +
 	"\vFeatureSpec\x122\n" +
 	"\x05stage\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17R\x04noneR\x05pilotR\x04betaR\x02gaR\x05stage\x12C\n" +
 	"\x06limits\x18\x02 \x03(\v2!.domicile.control.v1.FeatureLimitB\b\xbaH\x05\x92\x01\x02\x10\x10R\x06limits\x12L\n" +
-	"\x0ecertifications\x18\x03 \x03(\tB$\xbaH!\x92\x01\x1e\x10\x10\"\x1ar\x182\x16^[A-Z][A-Z0-9-]{1,40}$R\x0ecertifications\"?\n" +
+	"\x0ecertifications\x18\x03 \x03(\tB$\xbaH!\x92\x01\x1e\x10\x10\"\x1ar\x182\x16^[A-Z][A-Z0-9-]{1,40}$R\x0ecertifications\"\x8b\x01\n" +
 	"\x10GetEntityRequest\x12+\n" +
 	"\acountry\x18\x01 \x01(\tB\x11\xbaH\x0er\f2\n" +
-	"^[A-Z]{2}$R\acountry\"|\n" +
+	"^[A-Z]{2}$R\acountry\x12J\n" +
+	"\tread_mask\x18\x10 \x01(\tB-\xbaH*r(2&^([a-z_]{1,40}(,[a-z_]{1,40}){0,15})?$R\breadMask\"|\n" +
 	"\x10PutEntityRequest\x12+\n" +
 	"\acountry\x18\x01 \x01(\tB\x11\xbaH\x0er\f2\n" +
 	"^[A-Z]{2}$R\acountry\x12;\n" +

@@ -178,6 +178,8 @@ func local_request_BasisService_ListBasisFlows_0(ctx context.Context, marshaler 
 	return msg, metadata, err
 }
 
+var filter_CatalogueService_GetFeature_0 = &utilities.DoubleArray{Encoding: map[string]int{"region": 0, "feature": 1}, Base: []int{1, 1, 2, 0, 0}, Check: []int{0, 1, 1, 2, 3}}
+
 func request_CatalogueService_GetFeature_0(ctx context.Context, marshaler runtime.Marshaler, client CatalogueServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
 		protoReq GetFeatureRequest
@@ -199,6 +201,12 @@ func request_CatalogueService_GetFeature_0(ctx context.Context, marshaler runtim
 	protoReq.Feature, err = runtime.String(val)
 	if err != nil {
 		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "feature", err)
+	}
+	if err := req.ParseForm(); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if err := runtime.PopulateQueryParameters(&protoReq, req.Form, filter_CatalogueService_GetFeature_0); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
 	}
 	if req.Body != nil {
 		_, _ = io.Copy(io.Discard, req.Body)
@@ -228,6 +236,12 @@ func local_request_CatalogueService_GetFeature_0(ctx context.Context, marshaler 
 	protoReq.Feature, err = runtime.String(val)
 	if err != nil {
 		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "feature", err)
+	}
+	if err := req.ParseForm(); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if err := runtime.PopulateQueryParameters(&protoReq, req.Form, filter_CatalogueService_GetFeature_0); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
 	}
 	msg, err := server.GetFeature(ctx, &protoReq)
 	return msg, metadata, err
@@ -294,6 +308,8 @@ func local_request_CatalogueService_PutFeature_0(ctx context.Context, marshaler 
 	return msg, metadata, err
 }
 
+var filter_CatalogueService_GetEntity_0 = &utilities.DoubleArray{Encoding: map[string]int{"country": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
+
 func request_CatalogueService_GetEntity_0(ctx context.Context, marshaler runtime.Marshaler, client CatalogueServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
 		protoReq GetEntityRequest
@@ -307,6 +323,12 @@ func request_CatalogueService_GetEntity_0(ctx context.Context, marshaler runtime
 	protoReq.Country, err = runtime.String(val)
 	if err != nil {
 		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "country", err)
+	}
+	if err := req.ParseForm(); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if err := runtime.PopulateQueryParameters(&protoReq, req.Form, filter_CatalogueService_GetEntity_0); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
 	}
 	if req.Body != nil {
 		_, _ = io.Copy(io.Discard, req.Body)
@@ -328,6 +350,12 @@ func local_request_CatalogueService_GetEntity_0(ctx context.Context, marshaler r
 	protoReq.Country, err = runtime.String(val)
 	if err != nil {
 		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "country", err)
+	}
+	if err := req.ParseForm(); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if err := runtime.PopulateQueryParameters(&protoReq, req.Form, filter_CatalogueService_GetEntity_0); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
 	}
 	msg, err := server.GetEntity(ctx, &protoReq)
 	return msg, metadata, err

@@ -277,11 +277,15 @@ func (x *Admission) GetSignature() *Signature {
 }
 
 type ListNodesRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	Region        string                 `protobuf:"bytes,3,opt,name=region,proto3" json:"region,omitempty"`
-	State         string                 `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	PageSize  int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	Region    string                 `protobuf:"bytes,3,opt,name=region,proto3" json:"region,omitempty"`
+	State     string                 `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
+	// Conditions on fields of the elements, joined by AND: state = "active" AND home_region != "us1". A page may then hold fewer than asked, or none, and still have a next one.
+	Filter string `protobuf:"bytes,15,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Fields of the answer to give, separated by commas; of a list, of each element. Left out: all.
+	ReadMask      string `protobuf:"bytes,16,opt,name=read_mask,json=readMask,proto3" json:"read_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -344,6 +348,20 @@ func (x *ListNodesRequest) GetState() string {
 	return ""
 }
 
+func (x *ListNodesRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListNodesRequest) GetReadMask() string {
+	if x != nil {
+		return x.ReadMask
+	}
+	return ""
+}
+
 type ListNodesResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Nodes         []*Node                `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"`
@@ -397,8 +415,10 @@ func (x *ListNodesResponse) GetNextPageToken() string {
 }
 
 type GetNodeRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Node  string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	// Fields of the answer to give, separated by commas; of a list, of each element. Left out: all.
+	ReadMask      string `protobuf:"bytes,16,opt,name=read_mask,json=readMask,proto3" json:"read_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -436,6 +456,13 @@ func (*GetNodeRequest) Descriptor() ([]byte, []int) {
 func (x *GetNodeRequest) GetNode() string {
 	if x != nil {
 		return x.Node
+	}
+	return ""
+}
+
+func (x *GetNodeRequest) GetReadMask() string {
+	if x != nil {
+		return x.ReadMask
 	}
 	return ""
 }
@@ -615,8 +642,10 @@ func (x *NodeAdmission) GetEtag() string {
 }
 
 type GetNodeAdmissionRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Region        string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Region string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	// Fields of the answer to give, separated by commas; of a list, of each element. Left out: all.
+	ReadMask      string `protobuf:"bytes,16,opt,name=read_mask,json=readMask,proto3" json:"read_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -654,6 +683,13 @@ func (*GetNodeAdmissionRequest) Descriptor() ([]byte, []int) {
 func (x *GetNodeAdmissionRequest) GetRegion() string {
 	if x != nil {
 		return x.Region
+	}
+	return ""
+}
+
+func (x *GetNodeAdmissionRequest) GetReadMask() string {
+	if x != nil {
+		return x.ReadMask
 	}
 	return ""
 }
@@ -873,10 +909,14 @@ func (x *Violation) GetEtag() string {
 }
 
 type ListViolationsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	State         string                 `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	PageSize  int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	State     string                 `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
+	// Conditions on fields of the elements, joined by AND: state = "active" AND home_region != "us1". A page may then hold fewer than asked, or none, and still have a next one.
+	Filter string `protobuf:"bytes,15,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Fields of the answer to give, separated by commas; of a list, of each element. Left out: all.
+	ReadMask      string `protobuf:"bytes,16,opt,name=read_mask,json=readMask,proto3" json:"read_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -928,6 +968,20 @@ func (x *ListViolationsRequest) GetPageToken() string {
 func (x *ListViolationsRequest) GetState() string {
 	if x != nil {
 		return x.State
+	}
+	return ""
+}
+
+func (x *ListViolationsRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListViolationsRequest) GetReadMask() string {
+	if x != nil {
+		return x.ReadMask
 	}
 	return ""
 }
@@ -985,8 +1039,10 @@ func (x *ListViolationsResponse) GetNextPageToken() string {
 }
 
 type GetViolationRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Violation     string                 `protobuf:"bytes,1,opt,name=violation,proto3" json:"violation,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Violation string                 `protobuf:"bytes,1,opt,name=violation,proto3" json:"violation,omitempty"`
+	// Fields of the answer to give, separated by commas; of a list, of each element. Left out: all.
+	ReadMask      string `protobuf:"bytes,16,opt,name=read_mask,json=readMask,proto3" json:"read_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1024,6 +1080,13 @@ func (*GetViolationRequest) Descriptor() ([]byte, []int) {
 func (x *GetViolationRequest) GetViolation() string {
 	if x != nil {
 		return x.Violation
+	}
+	return ""
+}
+
+func (x *GetViolationRequest) GetReadMask() string {
+	if x != nil {
+		return x.ReadMask
 	}
 	return ""
 }
@@ -1116,19 +1179,22 @@ const file_control_v1_nodes_proto_rawDesc = "" +
 	"issue_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tissueTime\x12;\n" +
 	"\vexpire_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"expireTime\x12<\n" +
-	"\tsignature\x18\x05 \x01(\v2\x1e.domicile.control.v1.SignatureR\tsignature\"\xef\x01\n" +
+	"\tsignature\x18\x05 \x01(\v2\x1e.domicile.control.v1.SignatureR\tsignature\"\xf6\x03\n" +
 	"\x10ListNodesRequest\x12'\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12=\n" +
 	"\n" +
 	"page_token\x18\x02 \x01(\tB\x1e\xbaH\x1br\x192\x17^[A-Za-z0-9_=-]{0,256}$R\tpageToken\x126\n" +
 	"\x06region\x18\x03 \x01(\tB\x1e\xbaH\x1br\x192\x17^([a-z]{2}[0-9]{1,2})?$R\x06region\x12;\n" +
-	"\x05state\x18\x04 \x01(\tB%\xbaH\"r R\x00R\trequestedR\badmittedR\aevictedR\x05state\"l\n" +
+	"\x05state\x18\x04 \x01(\tB%\xbaH\"r R\x00R\trequestedR\badmittedR\aevictedR\x05state\x12\xb8\x01\n" +
+	"\x06filter\x18\x0f \x01(\tB\x9f\x01\xbaH\x9b\x01r\x98\x012\x95\x01^([a-z_]{1,40} ?!?= ?(\"[A-Za-z0-9_.:-]{0,64}\"|[A-Za-z0-9_.:-]{1,64})( AND [a-z_]{1,40} ?!?= ?(\"[A-Za-z0-9_.:-]{0,64}\"|[A-Za-z0-9_.:-]{1,64})){0,7})?$R\x06filter\x12J\n" +
+	"\tread_mask\x18\x10 \x01(\tB-\xbaH*r(2&^([a-z_]{1,40}(,[a-z_]{1,40}){0,15})?$R\breadMask\"l\n" +
 	"\x11ListNodesResponse\x12/\n" +
 	"\x05nodes\x18\x01 \x03(\v2\x19.domicile.control.v1.NodeR\x05nodes\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"=\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x89\x01\n" +
 	"\x0eGetNodeRequest\x12+\n" +
-	"\x04node\x18\x01 \x01(\tB\x17\xbaH\x14r\x122\x10^ND[0-9a-f]{32}$R\x04node\"\xb5\x01\n" +
+	"\x04node\x18\x01 \x01(\tB\x17\xbaH\x14r\x122\x10^ND[0-9a-f]{32}$R\x04node\x12J\n" +
+	"\tread_mask\x18\x10 \x01(\tB-\xbaH*r(2&^([a-z_]{1,40}(,[a-z_]{1,40}){0,15})?$R\breadMask\"\xb5\x01\n" +
 	"\x10AdmitNodeRequest\x12+\n" +
 	"\x04node\x18\x01 \x01(\tB\x17\xbaH\x14r\x122\x10^ND[0-9a-f]{32}$R\x04node\x126\n" +
 	"\x06region\x18\x02 \x01(\tB\x1e\xbaH\x1br\x192\x17^([a-z]{2}[0-9]{1,2})?$R\x06region\x12<\n" +
@@ -1140,9 +1206,10 @@ const file_control_v1_nodes_proto_rawDesc = "" +
 	"\rNodeAdmission\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x12\n" +
 	"\x04mode\x18\x02 \x01(\tR\x04mode\x12\x12\n" +
-	"\x04etag\x18\x03 \x01(\tR\x04etag\"N\n" +
+	"\x04etag\x18\x03 \x01(\tR\x04etag\"\x9a\x01\n" +
 	"\x17GetNodeAdmissionRequest\x123\n" +
-	"\x06region\x18\x01 \x01(\tB\x1b\xbaH\x18r\x162\x14^[a-z]{2}[0-9]{1,2}$R\x06region\"~\n" +
+	"\x06region\x18\x01 \x01(\tB\x1b\xbaH\x18r\x162\x14^[a-z]{2}[0-9]{1,2}$R\x06region\x12J\n" +
+	"\tread_mask\x18\x10 \x01(\tB-\xbaH*r(2&^([a-z_]{1,40}(,[a-z_]{1,40}){0,15})?$R\breadMask\"~\n" +
 	"\x17PutNodeAdmissionRequest\x123\n" +
 	"\x06region\x18\x01 \x01(\tB\x1b\xbaH\x18r\x162\x14^[a-z]{2}[0-9]{1,2}$R\x06region\x12.\n" +
 	"\x04mode\x18\x02 \x01(\tB\x1a\xbaH\x17r\x15R\tautomaticR\bexplicitR\x04mode\"\xb7\x04\n" +
@@ -1164,20 +1231,23 @@ const file_control_v1_nodes_proto_rawDesc = "" +
 	"\vreason_code\x18\r \x01(\tR\n" +
 	"reasonCode\x12=\n" +
 	"\fresolve_time\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\vresolveTime\x12\x12\n" +
-	"\x04etag\x18\x0f \x01(\tR\x04etag\"\xbc\x01\n" +
+	"\x04etag\x18\x0f \x01(\tR\x04etag\"\xc3\x03\n" +
 	"\x15ListViolationsRequest\x12'\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12=\n" +
 	"\n" +
 	"page_token\x18\x02 \x01(\tB\x1e\xbaH\x1br\x192\x17^[A-Za-z0-9_=-]{0,256}$R\tpageToken\x12;\n" +
-	"\x05state\x18\x03 \x01(\tB%\xbaH\"r R\x00R\x04openR\facknowledgedR\bresolvedR\x05state\"\x80\x01\n" +
+	"\x05state\x18\x03 \x01(\tB%\xbaH\"r R\x00R\x04openR\facknowledgedR\bresolvedR\x05state\x12\xb8\x01\n" +
+	"\x06filter\x18\x0f \x01(\tB\x9f\x01\xbaH\x9b\x01r\x98\x012\x95\x01^([a-z_]{1,40} ?!?= ?(\"[A-Za-z0-9_.:-]{0,64}\"|[A-Za-z0-9_.:-]{1,64})( AND [a-z_]{1,40} ?!?= ?(\"[A-Za-z0-9_.:-]{0,64}\"|[A-Za-z0-9_.:-]{1,64})){0,7})?$R\x06filter\x12J\n" +
+	"\tread_mask\x18\x10 \x01(\tB-\xbaH*r(2&^([a-z_]{1,40}(,[a-z_]{1,40}){0,15})?$R\breadMask\"\x80\x01\n" +
 	"\x16ListViolationsResponse\x12>\n" +
 	"\n" +
 	"violations\x18\x01 \x03(\v2\x1e.domicile.control.v1.ViolationR\n" +
 	"violations\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"L\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x98\x01\n" +
 	"\x13GetViolationRequest\x125\n" +
-	"\tviolation\x18\x01 \x01(\tB\x17\xbaH\x14r\x122\x10^VI[0-9a-f]{32}$R\tviolation\"\xb4\x01\n" +
+	"\tviolation\x18\x01 \x01(\tB\x17\xbaH\x14r\x122\x10^VI[0-9a-f]{32}$R\tviolation\x12J\n" +
+	"\tread_mask\x18\x10 \x01(\tB-\xbaH*r(2&^([a-z_]{1,40}(,[a-z_]{1,40}){0,15})?$R\breadMask\"\xb4\x01\n" +
 	"\x1bAcknowledgeViolationRequest\x125\n" +
 	"\tviolation\x18\x01 \x01(\tB\x17\xbaH\x14r\x122\x10^VI[0-9a-f]{32}$R\tviolation\x12^\n" +
 	"\vreason_code\x18\x02 \x01(\tB=\xbaH:r8R\rINVESTIGATINGR\vMAINTENANCER\vKNOWN_FAULTR\rACCEPTED_RISKR\n" +

@@ -229,8 +229,10 @@ func (x *CreateTenantRequest) GetPolicy() *PolicyRules {
 }
 
 type GetTenantRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Tenant string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// Fields of the answer to give, separated by commas; of a list, of each element. Left out: all.
+	ReadMask      string `protobuf:"bytes,16,opt,name=read_mask,json=readMask,proto3" json:"read_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -272,11 +274,22 @@ func (x *GetTenantRequest) GetTenant() string {
 	return ""
 }
 
+func (x *GetTenantRequest) GetReadMask() string {
+	if x != nil {
+		return x.ReadMask
+	}
+	return ""
+}
+
 type ListTenantsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	HomeRegion    string                 `protobuf:"bytes,3,opt,name=home_region,json=homeRegion,proto3" json:"home_region,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	PageSize   int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken  string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	HomeRegion string                 `protobuf:"bytes,3,opt,name=home_region,json=homeRegion,proto3" json:"home_region,omitempty"`
+	// Conditions on fields of the elements, joined by AND: state = "active" AND home_region != "us1". A page may then hold fewer than asked, or none, and still have a next one.
+	Filter string `protobuf:"bytes,15,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Fields of the answer to give, separated by commas; of a list, of each element. Left out: all.
+	ReadMask      string `protobuf:"bytes,16,opt,name=read_mask,json=readMask,proto3" json:"read_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -328,6 +341,20 @@ func (x *ListTenantsRequest) GetPageToken() string {
 func (x *ListTenantsRequest) GetHomeRegion() string {
 	if x != nil {
 		return x.HomeRegion
+	}
+	return ""
+}
+
+func (x *ListTenantsRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListTenantsRequest) GetReadMask() string {
+	if x != nil {
+		return x.ReadMask
 	}
 	return ""
 }
@@ -389,7 +416,9 @@ type UpdateTenantRequest struct {
 	Tenant         string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	BillingCountry *string                `protobuf:"bytes,2,opt,name=billing_country,json=billingCountry,proto3,oneof" json:"billing_country,omitempty"`
 	// Always refused: a home region changes only by a move.
-	HomeRegion    *string `protobuf:"bytes,3,opt,name=home_region,json=homeRegion,proto3,oneof" json:"home_region,omitempty"`
+	HomeRegion *string `protobuf:"bytes,3,opt,name=home_region,json=homeRegion,proto3,oneof" json:"home_region,omitempty"`
+	// Which of the fields to change, separated by commas; those that it does not name are left alone. Left out: those that are there.
+	UpdateMask    string `protobuf:"bytes,15,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -441,6 +470,13 @@ func (x *UpdateTenantRequest) GetBillingCountry() string {
 func (x *UpdateTenantRequest) GetHomeRegion() string {
 	if x != nil && x.HomeRegion != nil {
 		return *x.HomeRegion
+	}
+	return ""
+}
+
+func (x *UpdateTenantRequest) GetUpdateMask() string {
+	if x != nil {
+		return x.UpdateMask
 	}
 	return ""
 }
@@ -888,9 +924,11 @@ func (x *CreateKeyRequest) GetKeyId() string {
 }
 
 type GetKeyRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Tenant string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Key    string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// Fields of the answer to give, separated by commas; of a list, of each element. Left out: all.
+	ReadMask      string `protobuf:"bytes,16,opt,name=read_mask,json=readMask,proto3" json:"read_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -939,11 +977,22 @@ func (x *GetKeyRequest) GetKey() string {
 	return ""
 }
 
+func (x *GetKeyRequest) GetReadMask() string {
+	if x != nil {
+		return x.ReadMask
+	}
+	return ""
+}
+
 type ListKeysRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	PageSize      int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	PageToken     string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Tenant    string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	PageSize  int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Conditions on fields of the elements, joined by AND: state = "active" AND home_region != "us1". A page may then hold fewer than asked, or none, and still have a next one.
+	Filter string `protobuf:"bytes,15,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Fields of the answer to give, separated by commas; of a list, of each element. Left out: all.
+	ReadMask      string `protobuf:"bytes,16,opt,name=read_mask,json=readMask,proto3" json:"read_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -995,6 +1044,20 @@ func (x *ListKeysRequest) GetPageSize() int32 {
 func (x *ListKeysRequest) GetPageToken() string {
 	if x != nil {
 		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListKeysRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListKeysRequest) GetReadMask() string {
+	if x != nil {
+		return x.ReadMask
 	}
 	return ""
 }
@@ -1167,25 +1230,30 @@ const file_control_v1_tenants_proto_rawDesc = "" +
 	"homeRegion\x12:\n" +
 	"\x0fbilling_country\x18\x03 \x01(\tB\x11\xbaH\x0er\f2\n" +
 	"^[A-Z]{2}$R\x0ebillingCountry\x128\n" +
-	"\x06policy\x18\x04 \x01(\v2 .domicile.control.v1.PolicyRulesR\x06policy\"Z\n" +
+	"\x06policy\x18\x04 \x01(\v2 .domicile.control.v1.PolicyRulesR\x06policy\"\xa6\x01\n" +
 	"\x10GetTenantRequest\x12F\n" +
-	"\x06tenant\x18\x01 \x01(\tB.\xbaH+r)2'^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})$R\x06tenant\"\xbd\x01\n" +
+	"\x06tenant\x18\x01 \x01(\tB.\xbaH+r)2'^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})$R\x06tenant\x12J\n" +
+	"\tread_mask\x18\x10 \x01(\tB-\xbaH*r(2&^([a-z_]{1,40}(,[a-z_]{1,40}){0,15})?$R\breadMask\"\xc4\x03\n" +
 	"\x12ListTenantsRequest\x12'\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12=\n" +
 	"\n" +
 	"page_token\x18\x02 \x01(\tB\x1e\xbaH\x1br\x192\x17^[A-Za-z0-9_=-]{0,256}$R\tpageToken\x12?\n" +
 	"\vhome_region\x18\x03 \x01(\tB\x1e\xbaH\x1br\x192\x17^([a-z]{2}[0-9]{1,2})?$R\n" +
-	"homeRegion\"t\n" +
+	"homeRegion\x12\xb8\x01\n" +
+	"\x06filter\x18\x0f \x01(\tB\x9f\x01\xbaH\x9b\x01r\x98\x012\x95\x01^([a-z_]{1,40} ?!?= ?(\"[A-Za-z0-9_.:-]{0,64}\"|[A-Za-z0-9_.:-]{1,64})( AND [a-z_]{1,40} ?!?= ?(\"[A-Za-z0-9_.:-]{0,64}\"|[A-Za-z0-9_.:-]{1,64})){0,7})?$R\x06filter\x12J\n" +
+	"\tread_mask\x18\x10 \x01(\tB-\xbaH*r(2&^([a-z_]{1,40}(,[a-z_]{1,40}){0,15})?$R\breadMask\"t\n" +
 	"\x13ListTenantsResponse\x125\n" +
 	"\atenants\x18\x01 \x03(\v2\x1b.domicile.control.v1.TenantR\atenants\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xf1\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc1\x02\n" +
 	"\x13UpdateTenantRequest\x12F\n" +
 	"\x06tenant\x18\x01 \x01(\tB.\xbaH+r)2'^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})$R\x06tenant\x12?\n" +
 	"\x0fbilling_country\x18\x02 \x01(\tB\x11\xbaH\x0er\f2\n" +
 	"^[A-Z]{2}$H\x00R\x0ebillingCountry\x88\x01\x01\x12-\n" +
 	"\vhome_region\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18\x10H\x01R\n" +
-	"homeRegion\x88\x01\x01B\x12\n" +
+	"homeRegion\x88\x01\x01\x12N\n" +
+	"\vupdate_mask\x18\x0f \x01(\tB-\xbaH*r(2&^([a-z_]{1,40}(,[a-z_]{1,40}){0,15})?$R\n" +
+	"updateMaskB\x12\n" +
 	"\x10_billing_countryB\x0e\n" +
 	"\f_home_region\"]\n" +
 	"\x13DeleteTenantRequest\x12F\n" +
@@ -1218,16 +1286,19 @@ const file_control_v1_tenants_proto_rawDesc = "" +
 	"\x06region\x18\x02 \x01(\tB\x1e\xbaH\x1b\xd8\x01\x01r\x162\x14^[a-z]{2}[0-9]{1,2}$R\x06region\x120\n" +
 	"\x04role\x18\x03 \x01(\tB\x1c\xbaH\x19r\x17R\x06ingestR\x06readerR\x05adminR\x04role\x12=\n" +
 	"\rsecret_sha256\x18\x04 \x01(\tB\x18\xbaH\x15r\x132\x11^([0-9a-f]{64})?$R\fsecretSha256\x121\n" +
-	"\x06key_id\x18\x05 \x01(\tB\x1a\xbaH\x17r\x152\x13^(SK[0-9a-f]{32})?$R\x05keyId\"\x82\x01\n" +
+	"\x06key_id\x18\x05 \x01(\tB\x1a\xbaH\x17r\x152\x13^(SK[0-9a-f]{32})?$R\x05keyId\"\xce\x01\n" +
 	"\rGetKeyRequest\x12F\n" +
 	"\x06tenant\x18\x01 \x01(\tB.\xbaH+r)2'^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})$R\x06tenant\x12)\n" +
-	"\x03key\x18\x02 \x01(\tB\x17\xbaH\x14r\x122\x10^SK[0-9a-f]{32}$R\x03key\"\xc1\x01\n" +
+	"\x03key\x18\x02 \x01(\tB\x17\xbaH\x14r\x122\x10^SK[0-9a-f]{32}$R\x03key\x12J\n" +
+	"\tread_mask\x18\x10 \x01(\tB-\xbaH*r(2&^([a-z_]{1,40}(,[a-z_]{1,40}){0,15})?$R\breadMask\"\xc8\x03\n" +
 	"\x0fListKeysRequest\x12F\n" +
 	"\x06tenant\x18\x01 \x01(\tB.\xbaH+r)2'^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})$R\x06tenant\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12=\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tB\x1e\xbaH\x1br\x192\x17^[A-Za-z0-9_=-]{0,256}$R\tpageToken\"h\n" +
+	"page_token\x18\x03 \x01(\tB\x1e\xbaH\x1br\x192\x17^[A-Za-z0-9_=-]{0,256}$R\tpageToken\x12\xb8\x01\n" +
+	"\x06filter\x18\x0f \x01(\tB\x9f\x01\xbaH\x9b\x01r\x98\x012\x95\x01^([a-z_]{1,40} ?!?= ?(\"[A-Za-z0-9_.:-]{0,64}\"|[A-Za-z0-9_.:-]{1,64})( AND [a-z_]{1,40} ?!?= ?(\"[A-Za-z0-9_.:-]{0,64}\"|[A-Za-z0-9_.:-]{1,64})){0,7})?$R\x06filter\x12J\n" +
+	"\tread_mask\x18\x10 \x01(\tB-\xbaH*r(2&^([a-z_]{1,40}(,[a-z_]{1,40}){0,15})?$R\breadMask\"h\n" +
 	"\x10ListKeysResponse\x12,\n" +
 	"\x04keys\x18\x01 \x03(\v2\x18.domicile.control.v1.KeyR\x04keys\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x85\x01\n" +
