@@ -63,6 +63,13 @@ func TestINV10_PageTokensBelongToOneQuery(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if len(inner) > 8 { // behind the binding stands the handler's own cursor
+			cursor, err := base64.RawURLEncoding.DecodeString(string(inner[8:]))
+			if err != nil {
+				t.Fatal(err)
+			}
+			inner = cursor
+		}
 		for _, name := range other.names() {
 			if strings.Contains(a.Raw, name) || strings.Contains(string(inner), name) {
 				t.Errorf("a page of one tenant holds %s of another", name)

@@ -38,7 +38,7 @@ func shaped(ctx context.Context, c call, req any, handle grpc.UnaryHandler) (any
 	if err != nil {
 		return nil, err
 	}
-	bind := binding(c, in)
+	bind := boundTo(c, in)
 	if token := text(m, "page_token"); token != "" {
 		inner, ok := unbindToken(token, bind)
 		if !ok {
@@ -102,10 +102,10 @@ func listOf(d protoreflect.MessageDescriptor) protoreflect.FieldDescriptor {
 // bound is what a page's token belongs to.
 type bound [8]byte
 
-// binding is over method, whose view it is, and the query without its page. A
+// boundTo is over method, whose view it is, and the query without its page. A
 // token says where to go on, which is nobody's secret: it needs no key, but one
 // of another query would silently begin somewhere.
-func binding(c call, req proto.Message) bound {
+func boundTo(c call, req proto.Message) bound {
 	method := c.method
 	if r, ok := req.(*controlv1.RevokeBasisRequest); ok { // its answer begins the list of flows
 		method, req = controlv1.BasisService_ListBasisFlows_FullMethodName, &controlv1.ListBasisFlowsRequest{Basis: r.GetBasis()}
