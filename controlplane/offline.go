@@ -29,9 +29,31 @@ const (
 // make others, short enough that a forgotten file is no way in.
 const firstTokenLife = 72 * time.Hour
 
-// firstToken draws the token of the new epoch's first operator and writes it to
-// path, mode 0600, durably: before anything refers to it.
-func firstToken(path string, now time.Time) (store.Token, error) {
+// officerSuffix is added to the name of the operator's token file for that of the
+// security officer, without whom nobody could give roles to people again.
+const officerSuffix = ".officer"
+
+// firstTokens draws the tokens of the new epoch's first operator and security
+// officer. After an error none of their files is left.
+func firstTokens(path string, now time.Time) ([]store.Token, error) {
+	operator, err := firstToken(path, "operator", now)
+	if err != nil {
+		return nil, err
+	}
+	officer, err := firstToken(path+officerSuffix, "security_officer", now)
+	if err != nil {
+		return nil, errors.Join(err, os.Remove(path))
+	}
+	return []store.Token{operator, officer}, nil
+}
+
+func removeTokens(path string) error {
+	return errors.Join(os.Remove(path), os.Remove(path+officerSuffix))
+}
+
+// firstToken draws a token and writes it to path, mode 0600, durably: before
+// anything refers to it.
+func firstToken(path, role string, now time.Time) (store.Token, error) {
 	var raw [32]byte
 	if _, err := rand.Read(raw[:]); err != nil {
 		return store.Token{}, fmt.Errorf("draw a token: %w", err)
@@ -57,7 +79,7 @@ func firstToken(path string, now time.Time) (store.Token, error) {
 	}
 	sum := sha256.Sum256([]byte(token))
 	expires := now.Add(firstTokenLife).Truncate(time.Second)
-	return store.Token{SHA256: hex.EncodeToString(sum[:]), Principal: principal, Scope: store.Scope{Role: "operator", ExpiresAt: &expires}}, nil
+	return store.Token{SHA256: hex.EncodeToString(sum[:]), Principal: principal, Scope: store.Scope{Role: role, ExpiresAt: &expires}}, nil
 }
 
 func syncFolder(path string) error {

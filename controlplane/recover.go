@@ -207,13 +207,13 @@ func (v *survivor) command(s recovery.Statement, o RecoverOptions) (data []byte,
 	if v.end.Index != s.LastIndex || v.end.Term != s.LastTerm {
 		return nil, "", fmt.Errorf("the log ends at entry %d of term %d, and the statement says %d of %d: the voter has run since; make and sign a new statement", v.end.Index, v.end.Term, s.LastIndex, s.LastTerm)
 	}
-	token, err := firstToken(o.TokenFile, o.Now)
+	tokens, err := firstTokens(o.TokenFile, o.Now)
 	if err != nil {
 		return nil, "", err
 	}
 	data, err = store.Encode(store.Command{Stamp: store.Stamp{Now: o.Now.UTC(), Actor: "bootstrap"}, Payload: store.RaiseEpoch{ClusterID: s.Cluster, Epoch: s.Epoch,
-		Cause: store.CauseRecover, Source: s.SHA256(), Voter: s.Survivor, Tokens: []store.Token{token}}})
-	return data, token.Principal, err
+		Cause: store.CauseRecover, Source: s.SHA256(), Voter: s.Survivor, Tokens: tokens}})
+	return data, tokens[0].Principal, err
 }
 
 // ours reports whether a log entry is the one that this statement's recovery

@@ -111,18 +111,18 @@ func build(cfg Config, o RestoreOptions, work string, root ed25519.PublicKey) (r
 	}
 	epoch := max(policy.EpochOf(m.Revision), policy.EpochOf(newest)) + 1
 	epoch = max(epoch, o.MinEpoch)
-	token, err := firstToken(o.TokenFile, o.Now)
+	tokens, err := firstTokens(o.TokenFile, o.Now)
 	if err != nil {
 		return r, err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, os.Remove(o.TokenFile))
+			err = errors.Join(err, removeTokens(o.TokenFile))
 		}
 	}()
 	index, term := s.Applied()
 	a := &applier{store: s, index: index, term: term + replica.TermJump, now: o.Now}
-	if err := a.must(store.RaiseEpoch{ClusterID: m.Cluster, Epoch: epoch, Cause: store.CauseRestore, Source: o.Backup.ManifestSHA256(), Voter: cfg.Name, Tokens: []store.Token{token}}); err != nil {
+	if err := a.must(store.RaiseEpoch{ClusterID: m.Cluster, Epoch: epoch, Cause: store.CauseRestore, Source: o.Backup.ManifestSHA256(), Voter: cfg.Name, Tokens: tokens}); err != nil {
 		return r, err
 	}
 	replayed, err := a.revoke(later)
@@ -132,7 +132,7 @@ func build(cfg Config, o RestoreOptions, work string, root ed25519.PublicKey) (r
 	if err := replica.Seed(filepath.Join(work, raftFolder), s, cfg.own(), o.Logger); err != nil {
 		return r, err
 	}
-	return Restored{Cluster: m.Cluster, Epoch: epoch, Revision: s.Revision(), FromRevision: m.Revision, BackupCreated: m.Created, Operator: token.Principal,
+	return Restored{Cluster: m.Cluster, Epoch: epoch, Revision: s.Revision(), FromRevision: m.Revision, BackupCreated: m.Created, Operator: tokens[0].Principal,
 		TokenFile: o.TokenFile, Replayed: replayed}, nil
 }
 

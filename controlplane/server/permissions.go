@@ -114,7 +114,7 @@ var permissions = map[string]permission{
 	controlv1.AuditService_ProveLeaf_FullMethodName:        {roles: inspectors},
 	controlv1.AuditService_ProveConsistency_FullMethodName: {roles: inspectors},
 
-	controlv1.BackupService_CreateBackup_FullMethodName:    {roles: []role{operator}, local: true},
+	controlv1.BackupService_CreateBackup_FullMethodName:    {roles: []role{operator, securityOfficer}, local: true},
 	controlv1.BackupService_ConfirmRevision_FullMethodName: {nodes: []mtls.Role{mtls.ControlPlane}},
 
 	controlv1.DistributionService_Subscribe_FullMethodName: {nodes: []mtls.Role{mtls.DataPlane}, local: true},

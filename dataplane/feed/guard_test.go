@@ -155,6 +155,7 @@ func TestINV22_TheGuardIsDurableBeforeTheRows(t *testing.T) {
 		t.Fatalf("%+v", g)
 	}
 	// A guard that does not open is not taken for none.
+	unwritten(t)
 	path := filepath.Join(n.o.Dir, guardFile)
 	raw, err := os.ReadFile(path)
 	check(t, err)
@@ -165,6 +166,26 @@ func TestINV22_TheGuardIsDurableBeforeTheRows(t *testing.T) {
 	check(t, os.WriteFile(path, raw, 0o600))
 	if _, err := Open(n.o); err == nil || !strings.Contains(err.Error(), "backup.md") {
 		t.Errorf("a damaged guard: %v", err)
+	}
+}
+
+// unwritten is the crash, or the full disk, between the two.
+func unwritten(t *testing.T) {
+	w := newWorld(t)
+	v := w.voter(mtls.ControlPlane)
+	n := w.node(v)
+	b := w.book(3)
+	_, s := n.synced(v, b)
+	acked(t, s.push(t, b.delta(nil, edited(1, noKeys))), b.revision)
+	check(t, os.Remove(n.cachePath()))
+	check(t, os.MkdirAll(filepath.Join(n.cachePath(), "in the way"), 0o700))
+	b.put(tenantRow(1, "ie1"))
+	b.revision = policy.RevisionOf(2, 2)
+	nacked(t, s.pushAll(t, b.snapshot(2)), 2, noStorage)
+	c, err := newCache(n.o.Dir, must(n.keys.Named(keyName))(t), cluster+"/ie1\n")
+	check(t, err)
+	if g, err := c.loadGuard(); err != nil || g.empty() {
+		t.Errorf("the rows were being written before the guard: %+v, %v", g, err)
 	}
 }
 

@@ -25,8 +25,8 @@ func (a *app) backupRestore() *cobra.Command {
 "backup verify" does, and makes the data_dir of the voter that --config configures, which must be empty.
 Start that voter afterwards; others join it with empty folders.
 
-A restore begins a new cluster epoch: all tokens are void but the new operator's, which is written into
---token-file (mode 0600, good for 72 hours), and pending changes lapse. What was revoked after the backup
+A restore begins a new cluster epoch: all tokens and roles are void but the new operator's, which is written into
+--token-file, and a security officer's, beside it as FILE.officer (mode 0600, good for 72 hours), and pending changes lapse. What was revoked after the backup
 stays revoked as far as --audit tells, the output of "domicile audit list -o json" from before the loss:
 the newest that you have. Without one say --without-audit; regions still refuse keys that they have seen
 revoked, and policies that are looser than those they have.`,
