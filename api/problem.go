@@ -48,6 +48,7 @@ var table = map[policy.Reason]Mapping{
 	policy.ApprovalRequired:       {codes.PermissionDenied, 403, "Approval required", 0},
 	policy.PolicyStale:            {codes.Unavailable, 503, "Policy is stale", 5},
 	policy.TenantFenced:           {codes.Unavailable, 503, "Tenant is fenced", 2},
+	policy.QuorumAtRisk:           {codes.FailedPrecondition, 409, "Quorum at risk", 0},
 	policy.OutcomeUnknown:         {codes.Unavailable, 503, "Outcome unknown", 1},
 	policy.ETagMismatch:           {codes.Aborted, 412, "Precondition failed", 0},
 	policy.IfMatchRequired:        {codes.FailedPrecondition, 428, "If-Match required", 0},

@@ -31,7 +31,7 @@ func withToken(token string) context.Context {
 // refusal that does not repeat it.
 func TestINV04_NoStringOfAWriteTakesFreeText(t *testing.T) {
 	c := newCluster(t, 1)
-	conn := c.dial(0, mtls.ControlRegion, mtls.Gateway)
+	conn, member := c.dial(0, mtls.ControlRegion, mtls.Gateway), c.dial(0, mtls.ControlRegion, mtls.ControlPlane)
 	tried := 0
 	protoregistry.GlobalFiles.RangeFilesByPackage("domicile.control.v1", func(f protoreflect.FileDescriptor) bool {
 		for i := range f.Services().Len() {
@@ -40,6 +40,10 @@ func TestINV04_NoStringOfAWriteTakesFreeText(t *testing.T) {
 				m := s.Methods().Get(j)
 				if m.IsStreamingClient() {
 					continue // the node's stream: TestSubscribeRefusals
+				}
+				conn := conn
+				if s.Name() == "MembershipService" { // what members say, by their certificate
+					conn = member
 				}
 				for path, req := range planted(m.Input(), 0) {
 					tried++

@@ -46,7 +46,7 @@ const (
 	patience      = 20 * time.Second
 )
 
-var fast = controlplane.Timing{Heartbeat: 200 * time.Millisecond, Renew: 300 * time.Millisecond, FreshFor: 60 * time.Second, ViolationsApart: 50 * time.Millisecond}
+var fast = controlplane.Timing{Heartbeat: 200 * time.Millisecond, Renew: 300 * time.Millisecond, FreshFor: 60 * time.Second, ViolationsApart: 50 * time.Millisecond, Announce: 200 * time.Millisecond}
 
 func newCluster(t testing.TB, voters int) *cluster {
 	t.Helper()
@@ -155,9 +155,22 @@ func (c *cluster) stop(i int) {
 // ready waits until every running voter is.
 func (c *cluster) ready() {
 	c.t.Helper()
+	running := 0
 	for i, p := range c.planes {
 		if p != nil {
+			running++
 			eventually(c.t, func() error { return p.Ready() }, "voter %d is not ready", i+1)
+		}
+	}
+	// What members announce of themselves is a change too, and tests look at revisions.
+	for i, p := range c.planes {
+		if p != nil {
+			eventually(c.t, func() error {
+				if n := p.Status().Members; n < running {
+					return fmt.Errorf("%d members are known", n)
+				}
+				return nil
+			}, "voter %d does not know all members", i+1)
 		}
 	}
 }

@@ -10,11 +10,12 @@ import (
 
 	"github.com/domicile-io/domicile/internal/instance"
 	"github.com/domicile-io/domicile/internal/mtls"
+	"github.com/domicile-io/domicile/policy"
 )
 
 // Config is the strict configuration of one voter (YAML; an unknown key stops the start).
 type Config struct {
-	Name    string `yaml:"name"`     // voter id, e.g. "cp1"; unique in Voters
+	Name    string `yaml:"name"`     // of this member, e.g. "cp1"; unique in the cluster
 	DataDir string `yaml:"data_dir"` // Raft log, snapshots and state; owned by one process
 
 	TLS        mtls.Files `yaml:"tls"`         // role cp
@@ -25,7 +26,14 @@ type Config struct {
 	RaftAddress string `yaml:"raft_address"` // host:port, mTLS, role cp only
 	OpsAddress  string `yaml:"ops_address"`  // host:port, plain HTTP: /metrics, /healthz, /readyz; loopback or an operations network; "" none
 
-	Voters []Voter `yaml:"voters"` // all voters, ourselves included
+	Region    policy.RegionID      `yaml:"region"`    // where this member stands, e.g. "ie1"; "" is not known
+	Advertise Addresses            `yaml:"advertise"` // under which others reach us; left out: what we listen on
+	Reach     map[string]Addresses `yaml:"reach"`     // member → where we reach it, when that is not what it announces
+
+	Voters []Voter `yaml:"voters"` // of a new cluster, ourselves included; once members have announced themselves, ignored
+	Join   *Join   `yaml:"join"`   // the first start of a member that was invited; ignored afterwards
+
+	Autopilot Autopilot `yaml:"autopilot"` // what the leader does to the membership by itself
 
 	BundleKey            string `yaml:"bundle_key"`             // file: hex Ed25519 seed that signs bundles
 	BundleKeyCertificate string `yaml:"bundle_key_certificate"` // file: hex signature of the root over it
@@ -47,6 +55,28 @@ type Voter struct {
 	Name        string `yaml:"name"`
 	RaftAddress string `yaml:"raft_address"`
 	GRPCAddress string `yaml:"grpc_address"`
+}
+
+// Addresses of one member; "" is as it would be without.
+type Addresses struct {
+	RaftAddress string `yaml:"raft_address"` // host:port
+	GRPCAddress string `yaml:"grpc_address"` // host:port
+}
+
+// Join is how an invited member finds the cluster.
+type Join struct {
+	Members   []string `yaml:"members"`    // gRPC addresses of some present members, host:port
+	TokenFile string   `yaml:"token_file"` // file: the token of `domicile members invite`; read until the member has joined
+}
+
+// Autopilot says what the leader does to the membership by itself. All members
+// should have the same; the leader's counts. Each change has its audit leaf.
+type Autopilot struct {
+	Floor       int           `yaml:"floor"`        // voters that no removal goes below, asked for or not; 0: 3
+	StableFor   time.Duration `yaml:"stable_for"`   // how long a newcomer must be caught up before it votes; 0: 10 s
+	DeadAfter   time.Duration `yaml:"dead_after"`   // how long a member may be silent before it is removed; 0: 30 min
+	KeepDead    bool          `yaml:"keep_dead"`    // never remove a silent member
+	KeepVersion bool          `yaml:"keep_version"` // do not raise the cluster's version: the way back stays open
 }
 
 // Raft tunes consensus; a zero field takes the default of package replica. All

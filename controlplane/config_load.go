@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/ed25519"
 	"encoding/hex"
 	"errors"
@@ -15,6 +16,9 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/domicile-io/domicile/controlplane/store"
+	"github.com/domicile-io/domicile/policy"
 )
 
 // maxConfig is the greatest configuration file that is read, in bytes.
@@ -93,7 +97,8 @@ func (c Config) Validate() error {
 	require(c.Raft.Heartbeat == 0 || c.Raft.Heartbeat >= 10*time.Millisecond, "raft.heartbeat", "must be at least 10ms")
 	require(c.Raft.SnapshotInterval == 0 || c.Raft.SnapshotInterval >= 10*time.Millisecond, "raft.snapshot_interval", "must be at least 10ms")
 	c.Backup.check(require)
-	require(ours, "voters", "must list all voters, this one included under its name")
+	require(ours || len(c.Voters) == 0 && c.Bootstrap == nil, "voters", "must list the voters of the new cluster, this one included under its name; one that joins leaves the list out")
+	c.validateMembership(require)
 	if b := c.Bootstrap; b != nil {
 		for key, sum := range map[string]string{"operator_token_sha256": b.OperatorTokenSHA256, "officer_token_sha256": b.OfficerTokenSHA256} {
 			require(sum == "" || sha256Form.MatchString(sum), "bootstrap."+key, "must be 64 hex digits, the SHA-256 of a first token, or left out")
@@ -138,6 +143,56 @@ func (c Config) validateOIDC() (bad []error) {
 		}
 	}
 	return bad
+}
+
+// validateMembership checks what is about other members.
+func (c Config) validateMembership(require func(ok bool, key, why string)) {
+	if c.Region != "" {
+		_, err := policy.ParseRegionID(string(c.Region))
+		require(err == nil, "region", "must be a region such as ie1, or left out")
+	}
+	for key, a := range c.Reach {
+		require(voterName.MatchString(key), "reach", "must have names of members as keys")
+		require(a.RaftAddress == "" || isAddress(a.RaftAddress), "reach."+key+".raft_address", "must be host:port")
+		require(a.GRPCAddress == "" || isAddress(a.GRPCAddress), "reach."+key+".grpc_address", "must be host:port")
+	}
+	own := c.advertised()
+	require(store.ValidAddress(own.RaftAddress) && !anyHost(own.RaftAddress), "advertise.raft_address", "must be host:port, in lower case, under which others reach this member: raft_address is not")
+	require(store.ValidAddress(own.GRPCAddress) && !anyHost(own.GRPCAddress), "advertise.grpc_address", "must be host:port, in lower case, under which others reach this member: grpc_address is not")
+	if j := c.Join; j != nil {
+		require(c.Bootstrap == nil, "join", "and bootstrap exclude each other: a member either begins a cluster or joins one")
+		require(j.TokenFile != "", "join.token_file", "is required")
+		require(len(j.Members) > 0, "join.members", "must list the gRPC addresses of some present members")
+		for i, a := range j.Members {
+			require(isAddress(a), fmt.Sprintf("join.members[%d]", i), "must be host:port")
+		}
+	}
+	require(c.Autopilot.Floor >= 0 && c.Autopilot.Floor <= store.MaxMembers, "autopilot.floor", "must be a number of voters, or left out")
+	require(c.Autopilot.StableFor >= 0 && c.Autopilot.DeadAfter >= 0, "autopilot", "must not have negative times")
+}
+
+// advertised is what this member announces.
+func (c Config) advertised() Addresses {
+	own := Addresses{RaftAddress: c.RaftAddress, GRPCAddress: c.GRPCAddress}
+	for _, v := range c.Voters {
+		if v.Name != c.Name {
+			continue
+		}
+		if anyHost(own.RaftAddress) {
+			own.RaftAddress = v.RaftAddress
+		}
+		if anyHost(own.GRPCAddress) {
+			own.GRPCAddress = v.GRPCAddress
+		}
+	}
+	return Addresses{RaftAddress: cmp.Or(c.Advertise.RaftAddress, own.RaftAddress), GRPCAddress: cmp.Or(c.Advertise.GRPCAddress, own.GRPCAddress)}
+}
+
+// anyHost reports whether an address is one to listen on only.
+func anyHost(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	ip := net.ParseIP(host)
+	return err == nil && (host == "" || ip != nil && ip.IsUnspecified())
 }
 
 func isAddress(s string) bool {

@@ -161,6 +161,21 @@ var calls = map[string]matrixCall{
 	},
 	"BackupService/ConfirmRevision": func(*world, fixture) proto.Message { return &controlv1.ConfirmRevisionRequest{} },
 
+	"MemberService/ListMembers":   func(*world, fixture) proto.Message { return &controlv1.ListMembersRequest{} },
+	"MemberService/InviteMember":  func(*world, fixture) proto.Message { return &controlv1.InviteMemberRequest{Name: "matrix"} },
+	"MemberService/RemoveMember":  func(*world, fixture) proto.Message { return &controlv1.RemoveMemberRequest{Member: "cp1"} },
+	"MemberService/PromoteMember": func(*world, fixture) proto.Message { return &controlv1.PromoteMemberRequest{Member: "cp1"} },
+	"MemberService/DemoteMember":  func(*world, fixture) proto.Message { return &controlv1.DemoteMemberRequest{Member: "cp1"} },
+	"MemberService/TransferLeadership": func(*world, fixture) proto.Message {
+		return &controlv1.TransferLeadershipRequest{Member: "cp1"}
+	},
+	"MembershipService/Join": func(*world, fixture) proto.Message {
+		return &controlv1.JoinRequest{Token: "dj_" + strings.Repeat("0", 64), Name: "cp1", RaftAddress: "127.0.0.1:1", GrpcAddress: "127.0.0.1:2", Version: 1}
+	},
+	"MembershipService/Announce": func(*world, fixture) proto.Message {
+		return &controlv1.AnnounceRequest{Name: "matrix", RaftAddress: "127.0.0.1:1", GrpcAddress: "127.0.0.1:2", Version: 1}
+	},
+
 	"DistributionService/Subscribe": func(*world, fixture) proto.Message {
 		return &controlv1.NodeMessage{Message: &controlv1.NodeMessage_Hello{Hello: &controlv1.Hello{}}}
 	},

@@ -38,6 +38,7 @@ type Timing struct {
 	Heartbeat time.Duration // of Raft, and its election timeout; default 1 s
 	Renew     time.Duration // between renewals of fresh_until to nodes; default 15 s
 	FreshFor  time.Duration // what each renewal promises; default 60 s
+	Announce  time.Duration // between announcements of a member to the leader; default 2 s
 
 	ViolationsApart time.Duration // between two writes of one violation; default 1 min
 }
@@ -47,6 +48,7 @@ type Plane struct {
 	log     *slog.Logger
 	store   *store.Store
 	replica *replica.Replica
+	members *membership
 	server  *server.Server
 	ops     *ops
 	rest    net.Addr
@@ -101,6 +103,7 @@ func Open(ctx context.Context, cfg Config, opts Options) (_ *Plane, err error) {
 	if err := p.scheduleBackups(background, cfg.Backup, registry); err != nil {
 		return nil, err
 	}
+	p.wait.Go(func() { p.members.run(background) })
 	if cfg.Bootstrap != nil {
 		once := &oneTime{path: filepath.Join(cfg.DataDir, bootstrapFile), generation: cfg.Bootstrap.Generation}
 		p.wait.Add(1)
@@ -186,7 +189,11 @@ func (p *Plane) openState(cfg Config, opts Options, own *mtls.Material) error {
 	if c, err := p.store.Cluster(); err == nil && c.ID != own.Identity.Cluster {
 		return fmt.Errorf("data_dir %s belongs to another cluster than the certificate", cfg.DataDir)
 	}
-	o := replica.Options{Name: cfg.Name, Dir: filepath.Join(cfg.DataDir, raftFolder), RaftAddress: cfg.RaftAddress, TLS: own,
+	p.members = newMembership(cfg, opts, own, p)
+	if err := p.members.checkVersion(); err != nil {
+		return err
+	}
+	o := replica.Options{Name: cfg.Name, Advertise: cfg.advertised().RaftAddress, Address: p.members.directory.RaftAddress, Admit: p.members.admit, Dir: filepath.Join(cfg.DataDir, raftFolder), RaftAddress: cfg.RaftAddress, TLS: own,
 		Store: p.store, Bootstrap: cfg.Bootstrap != nil, Logger: p.log, Fatal: p.fail,
 		Heartbeat: cmp.Or(opts.Timing.Heartbeat, cfg.Raft.Heartbeat), SnapshotThreshold: cfg.Raft.SnapshotThreshold,
 		SnapshotInterval: cfg.Raft.SnapshotInterval, TrailingLogs: cfg.Raft.TrailingLogs}
@@ -218,14 +225,14 @@ func (p *Plane) serve(cfg Config, opts Options, own owned, registry *prometheus.
 		return errors.Join(fmt.Errorf("rest_address: %w", err), rpc.Close())
 	}
 	p.grpc, p.rest = rpc.Addr(), rest.Addr()
-	o := server.Options{Name: cfg.Name, Store: p.store, Replica: p.replica, Signer: own.signer, Root: own.root, Logins: own.logins, Issuers: own.issuers, TLS: own.voter, GatewayTLS: own.gateway,
+	if err := p.members.steward(cfg, registry); err != nil {
+		return errors.Join(err, rpc.Close(), rest.Close())
+	}
+	o := server.Options{Name: cfg.Name, Directory: p.members.directory, Steward: p.members.stewarding, Roll: p.members.roll, Store: p.store, Replica: p.replica, Signer: own.signer, Root: own.root, Logins: own.logins, Issuers: own.issuers, TLS: own.voter, GatewayTLS: own.gateway,
 		GRPC: rpc, REST: rest, Logger: p.log, Registry: registry, Dir: cfg.DataDir, Renew: opts.Timing.Renew, FreshFor: opts.Timing.FreshFor,
 		Instances: own.instances, ViolationsApart: opts.Timing.ViolationsApart}
 	if cfg.Backup != nil {
 		o.BackupRecipients = cfg.Backup.Recipients
-	}
-	for _, v := range cfg.Voters {
-		o.Voters = append(o.Voters, server.Voter{Name: v.Name, GRPCAddress: v.GRPCAddress, RaftAddress: v.RaftAddress})
 	}
 	s, err := server.New(o)
 	if err != nil {
@@ -246,12 +253,14 @@ type Status struct {
 	Leader   bool   // whether this voter leads
 	LeaderID string // "" while there is none
 	Revision uint64 // of the local state
+	Members  int    // that have announced themselves
 }
 
 // Status says how the plane is.
 func (p *Plane) Status() Status {
 	leader, _ := p.replica.Leader()
-	return Status{Name: p.replica.Status().Name, Leader: p.replica.IsLeader(), LeaderID: leader, Revision: p.store.Revision()}
+	return Status{Name: p.replica.Status().Name, Leader: p.replica.IsLeader(), LeaderID: leader, Revision: p.store.Revision(),
+		Members: len(p.store.Members().Present())}
 }
 
 // RESTURL is where people reach this voter: "https://host:port" with the bound port.

@@ -29,6 +29,7 @@ const (
 	PolicyStale            Reason = "POLICY_STALE"
 	TenantFenced           Reason = "TENANT_FENCED"
 	OutcomeUnknown         Reason = "OUTCOME_UNKNOWN"
+	QuorumAtRisk           Reason = "QUORUM_AT_RISK" // the change would leave too few voters, or no living majority
 	ETagMismatch           Reason = "ETAG_MISMATCH"
 	IfMatchRequired        Reason = "IF_MATCH_REQUIRED"
 	PayloadTooLarge        Reason = "PAYLOAD_TOO_LARGE"

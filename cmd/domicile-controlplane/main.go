@@ -8,8 +8,9 @@
 // docs/operations/lost-quorum.md.
 //
 // It logs JSON to standard error. Exit codes: 0 stopped by a signal; 1 the voter
-// could not go on; 2 bad flags or configuration. Whoever starts it should start
-// it again after 1.
+// could not go on; 2 bad flags or configuration; 4 this member was removed from
+// the cluster. Whoever starts it should start it again after 1, and not after 4
+// (systemd: Restart=on-failure, RestartPreventExitStatus=2 4).
 package main
 
 import (
@@ -28,8 +29,9 @@ import (
 )
 
 const (
-	exitFailed = 1
-	exitUsage  = 2
+	exitFailed  = 1
+	exitUsage   = 2
+	exitRemoved = 4
 
 	stopLimit = 20 * time.Second // for requests in flight and handing leadership over
 )
@@ -74,6 +76,9 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 	case <-ctx.Done():
 	case <-plane.Done():
 		code = exitFailed // why is in the log already
+		if errors.Is(plane.Err(), controlplane.ErrRemoved) {
+			code = exitRemoved
+		}
 	}
 	closing, cancel := context.WithTimeout(context.Background(), stopLimit)
 	defer cancel()

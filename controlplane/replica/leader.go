@@ -38,10 +38,13 @@ func (r *Replica) LeaderChanged() <-chan struct{} { return r.leader.wait() }
 // count as leader, and tells waiters of every change.
 func (r *Replica) watchLeadership(notify <-chan bool) {
 	defer r.watching.Done()
-	observations := make(chan raft.Observation, 16)
+	observations := make(chan raft.Observation, 64)
 	observer := raft.NewObserver(observations, false, func(o *raft.Observation) bool {
-		_, leader := o.Data.(raft.LeaderObservation)
-		return leader
+		switch o.Data.(type) {
+		case raft.LeaderObservation, raft.FailedHeartbeatObservation, raft.ResumedHeartbeatObservation:
+			return true
+		}
+		return false
 	})
 	r.raft.RegisterObserver(observer)
 	defer r.raft.DeregisterObserver(observer)
@@ -52,7 +55,11 @@ func (r *Replica) watchLeadership(notify <-chan bool) {
 				r.watching.Add(1)
 				go r.barrier(r.raft.CurrentTerm())
 			}
-		case <-observations:
+		case o := <-observations:
+			r.observe(o)
+			if _, leader := o.Data.(raft.LeaderObservation); !leader {
+				continue
+			}
 		case <-r.stopping.Done():
 			return
 		}

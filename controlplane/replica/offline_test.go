@@ -82,8 +82,8 @@ func TestASurvivorIsRecovered(t *testing.T) {
 			n := c.start("cp2", nil)
 			c.tenant(10)
 			st := n.Status()
-			if len(st.Voters) != 1 || st.Term <= term+TermJump {
-				t.Errorf("voters %v, term %d after %d", st.Voters, st.Term, term)
+			if len(st.Members) != 1 || st.Term <= term+TermJump {
+				t.Errorf("voters %v, term %d after %d", st.Members, st.Term, term)
 			}
 			if have := policy.EpochOf(n.store.Revision()); have != 2 {
 				t.Errorf("the epoch is %d", have)
@@ -157,7 +157,7 @@ func TestAStateIsSeeded(t *testing.T) {
 	if have := policy.EpochOf(n.store.Revision()); have != 5 {
 		t.Errorf("the epoch is %d", have)
 	}
-	if st := n.Status(); st.Term <= TermJump || len(st.Voters) != 1 {
+	if st := n.Status(); st.Term <= TermJump || len(st.Members) != 1 {
 		t.Errorf("%+v", st)
 	}
 	c.kill("cp1")

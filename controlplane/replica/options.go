@@ -13,7 +13,7 @@ import (
 	"github.com/domicile-io/domicile/internal/mtls"
 )
 
-// Voter is one member of the cluster.
+// Voter is one voter of a new cluster.
 type Voter struct {
 	Name    string
 	Address string // of its Raft listener, host:port
@@ -21,16 +21,26 @@ type Voter struct {
 
 // Options of a replica.
 type Options struct {
-	Name        string         // our name among Voters
+	Name        string         // ours; Raft knows members by it
 	Dir         string         // Raft log and snapshots; made when missing
-	RaftAddress string         // host:port that we listen on; "" is our address in Voters
-	Voters      []Voter        // the members of a new cluster, ourselves included
+	RaftAddress string         // host:port that we listen on; "" is Advertise
+	Advertise   string         // host:port under which others reach our Raft listener; "" is our address in Voters
+	Voters      []Voter        // of a new cluster, ourselves included; with Bootstrap only
 	TLS         *mtls.Material // role cp; peers must be cp of the same cluster
 	Store       *store.Store   // owned by the caller, who closes it after Shutdown
 	Bootstrap   bool           // start a new cluster of Voters: on every voter alike, and harmless when one exists
 	Listener    net.Listener   // already bound at RaftAddress, taken over by Open; nil: Open binds
 	Logger      *slog.Logger   // nil: slog.Default()
 	Fatal       func(error)    // called once when the node must stop; nil: panic
+
+	// Address finds where a member's Raft listener is reached; false leaves it to
+	// the address in Raft's own configuration. nil: that of Voters.
+	Address func(name string) (string, bool)
+	// Admit refuses holders of certificates that are good but not welcome, such as
+	// removed members. nil admits every voter's certificate.
+	Admit func(mtls.Identity) error
+
+	since func(store.Kind) int // nil: store.Since; tests have kinds of tomorrow
 
 	Heartbeat         time.Duration // election and heartbeat timeout; 0: 1 s
 	SnapshotThreshold uint64        // entries between snapshots; 0: 8192
@@ -58,11 +68,22 @@ func (o *Options) complete() error {
 		return fmt.Errorf("replica's certificate has role %q, want %q", o.TLS.Identity.Role, mtls.ControlPlane)
 	}
 	own, ok := o.voter(o.Name)
-	if !ok {
+	if o.Bootstrap && !ok {
 		return fmt.Errorf("voter %q is not among the voters: name and voters must agree", o.Name)
 	}
-	if o.RaftAddress == "" {
-		o.RaftAddress = own.Address
+	o.Advertise = or(o.Advertise, own.Address)
+	o.RaftAddress = or(o.RaftAddress, o.Advertise)
+	if o.Advertise == "" {
+		return errors.New("replica needs the address under which others reach it")
+	}
+	if o.Address == nil {
+		o.Address = func(name string) (string, bool) { v, ok := o.voter(name); return v.Address, ok }
+	}
+	if o.since == nil {
+		o.since = store.Since
+	}
+	if o.Admit == nil {
+		o.Admit = func(mtls.Identity) error { return nil }
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -96,6 +117,7 @@ func (o *Options) raftConfig() *raft.Config {
 	c.TrailingLogs = or(o.TrailingLogs, c.TrailingLogs)
 	c.BatchApplyCh = true
 	c.NoLegacyTelemetry = true
+	c.ShutdownOnRemove = false // whoever runs us decides what a removed member does
 	c.Logger = raftLogger(o.Logger)
 	return c
 }

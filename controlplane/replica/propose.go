@@ -21,6 +21,9 @@ const enqueueTimeout = 2 * time.Second
 // (definitely not done), PAYLOAD_TOO_LARGE, OUTCOME_UNKNOWN (leadership lost or
 // time over after it was enqueued: retry with the same idempotency key).
 func (r *Replica) Propose(ctx context.Context, c store.Command) (store.Result, error) {
+	if at, need := r.o.Store.Members().Version(), r.o.since(c.Kind()); at < need {
+		return store.Result{}, policy.Errorf(policy.NotYet, "this needs protocol version %d, and the cluster is at %d until every member is upgraded: `domicile members list` shows which is not", need, at)
+	}
 	data, err := store.Encode(c)
 	if err != nil {
 		return store.Result{}, err

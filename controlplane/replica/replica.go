@@ -37,6 +37,9 @@ type Replica struct {
 	changed   signal        // the store has moved
 	leader    signal        // the leader, or our readiness to lead, has changed
 	verifying verifier
+
+	silentMu sync.Mutex
+	silent   map[string]bool // members to whom our heartbeats fail
 }
 
 // Open starts a voter. It returns before there is a leader.
@@ -47,7 +50,7 @@ func Open(o Options) (*Replica, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make Raft folder: %w", err)
 	}
-	r := &Replica{o: o}
+	r := &Replica{o: o, silent: map[string]bool{}}
 	r.stopping, r.stop = context.WithCancel(context.Background())
 	d, err := openDisk(o.Dir, o.DiskTimeout, r.fatal)
 	if err != nil {
@@ -87,7 +90,7 @@ func (r *Replica) start() error {
 		return fmt.Errorf("make log cache: %w", err)
 	}
 	if r.o.Bootstrap {
-		err := raft.BootstrapCluster(conf, log, r.disk, snaps, r.transport, r.members())
+		err := raft.BootstrapCluster(conf, log, r.disk, snaps, r.transport, r.firstMembers())
 		if err != nil && !errors.Is(err, raft.ErrCantBootstrap) {
 			return fmt.Errorf("bootstrap: %w", err)
 		}
@@ -133,7 +136,7 @@ func (r *Replica) ahead(snaps raft.SnapshotStore) (bool, error) {
 	return len(list) == 0 || applied >= covered, nil
 }
 
-func (r *Replica) members() raft.Configuration {
+func (r *Replica) firstMembers() raft.Configuration {
 	var c raft.Configuration
 	for _, v := range r.o.Voters {
 		c.Servers = append(c.Servers, raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(v.Name), Address: raft.ServerAddress(v.Address)})
@@ -168,7 +171,7 @@ func (r *Replica) advance(index uint64) {
 func (r *Replica) Shutdown(ctx context.Context) error {
 	var err error
 	r.stopOnce.Do(func() {
-		if r.raft.State() == raft.Leader && len(r.o.Voters) > 1 && ctx.Err() == nil {
+		if r.raft.State() == raft.Leader && len(r.Configuration().Servers) > 1 && ctx.Err() == nil {
 			if handOver := r.TransferLeadership(ctx); handOver != nil {
 				r.o.Logger.Warn("leadership was not handed over", "err", handOver)
 			}

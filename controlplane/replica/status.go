@@ -2,8 +2,7 @@ package replica
 
 import (
 	"strconv"
-
-	"github.com/hashicorp/raft"
+	"time"
 )
 
 // Status of a replica, as it sees itself.
@@ -18,7 +17,8 @@ type Status struct {
 	LastLog      uint64
 	LastSnapshot uint64
 
-	Voters []Voter
+	LastContact time.Time // with the leader; zero: never; of no meaning on the leader itself
+	Members     []Server
 }
 
 // Status of this replica as it sees itself.
@@ -29,13 +29,6 @@ func (r *Replica) Status() Status {
 	if at, err := strconv.ParseUint(r.raft.Stats()["last_snapshot_index"], 10, 64); err == nil {
 		s.LastSnapshot = at
 	}
-	f := r.raft.GetConfiguration()
-	if f.Error() == nil {
-		for _, x := range f.Configuration().Servers {
-			if x.Suffrage == raft.Voter {
-				s.Voters = append(s.Voters, Voter{Name: string(x.ID), Address: string(x.Address)})
-			}
-		}
-	}
+	s.LastContact, s.Members = r.raft.LastContact(), r.Configuration().Servers
 	return s
 }

@@ -28,6 +28,7 @@ type streamLayer struct {
 	net.Listener
 	server, client *tls.Config
 	own            advertised
+	admit          func(mtls.Identity) error
 }
 
 // advertised is our address as our peers know it, whatever we listen on.
@@ -44,9 +45,8 @@ func newStreamLayer(o *Options) (*streamLayer, error) {
 			return nil, fmt.Errorf("listen for voters: %w", err)
 		}
 	}
-	own, _ := o.voter(o.Name)
 	voters := mtls.Peer{Roles: []mtls.Role{mtls.ControlPlane}}
-	return &streamLayer{Listener: l, server: o.TLS.Server(voters), client: o.TLS.Client(voters), own: advertised(own.Address)}, nil
+	return &streamLayer{Listener: l, server: o.TLS.Server(voters), client: o.TLS.Client(voters), own: advertised(o.Advertise), admit: o.Admit}, nil
 }
 
 // Addr is the advertised address.
@@ -59,7 +59,7 @@ func (s *streamLayer) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &inbound{Conn: tls.Server(c, s.server)}, nil
+	return &inbound{Conn: tls.Server(c, s.server), admit: s.admit}, nil
 }
 
 // Dial implements raft.StreamLayer.
@@ -77,15 +77,16 @@ func (s *streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (n
 // inbound bounds the time of the handshake; Raft itself reads without a deadline.
 type inbound struct {
 	*tls.Conn
-	once sync.Once
-	err  error
+	admit func(mtls.Identity) error
+	once  sync.Once
+	err   error
 }
 
 func (c *inbound) Read(b []byte) (int, error) {
 	c.once.Do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
 		defer cancel()
-		if c.err = c.Conn.HandshakeContext(ctx); c.err != nil {
+		if c.err = c.welcome(ctx); c.err != nil {
 			c.err = errors.Join(fmt.Errorf("voter's handshake: %w", c.err), c.Conn.Close())
 		}
 	})
@@ -95,15 +96,27 @@ func (c *inbound) Read(b []byte) (int, error) {
 	return c.Conn.Read(b)
 }
 
-// addresses resolves voters by name from the configuration, so that a voter may
-// move to another address without a change of the membership.
+// welcome shakes hands, and asks whether the holder may come in.
+func (c *inbound) welcome(ctx context.Context) error {
+	if err := c.Conn.HandshakeContext(ctx); err != nil {
+		return err
+	}
+	who, err := mtls.OfConnection(c.Conn.ConnectionState())
+	if err != nil {
+		return err
+	}
+	return c.admit(who)
+}
+
+// addresses finds members by name, so that a member may move to another address
+// without a change of Raft's configuration. For an error Raft takes the address
+// of that configuration.
 type addresses struct{ o *Options }
 
 // ServerAddr implements raft.ServerAddressProvider.
 func (a addresses) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
-	v, ok := a.o.voter(string(id))
-	if !ok {
-		return "", fmt.Errorf("voter %q is not in our configuration", id)
+	if address, ok := a.o.Address(string(id)); ok {
+		return raft.ServerAddress(address), nil
 	}
-	return raft.ServerAddress(v.Address), nil
+	return "", fmt.Errorf("member %q is not known yet", id)
 }

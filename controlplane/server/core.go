@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/domicile-io/domicile/api"
+	"github.com/domicile-io/domicile/controlplane/members"
 	"github.com/domicile-io/domicile/controlplane/replica"
 	"github.com/domicile-io/domicile/controlplane/store"
 	"github.com/domicile-io/domicile/internal/instance"
@@ -26,8 +27,10 @@ import (
 
 // core is what all services share.
 type core struct {
-	name      string // our name among the voters
-	voters    map[string]Voter
+	name      string // our name among the members
+	directory *members.Directory
+	steward   *members.Steward
+	roll      *members.Roll
 	cluster   string
 	root      ed25519.PublicKey
 	store     *store.Store

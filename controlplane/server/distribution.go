@@ -159,7 +159,9 @@ func (s distributionService) leading(ctx context.Context) error {
 func (s distributionService) follow() error {
 	e := policy.Errorf(policy.NotReady, "this voter does not lead; subscribe at the leader")
 	if leader, ok := s.replica.Leader(); ok && leader != s.name {
-		e.With("leader", s.voters[leader].GRPCAddress)
+		if a, known := s.directory.Announced(leader); known {
+			e.With("leader", a.GRPC)
+		}
 	}
 	return e
 }

@@ -123,10 +123,10 @@ func (s *Server) linearize(ctx context.Context, p permission) error {
 	return s.replica.VerifyLeader(ctx)
 }
 
-func (s *Server) noLeader(leader string) error {
+func (c *core) noLeader(leader string) error {
 	e := policy.Errorf(policy.NotReady, "there is no leader that this voter can reach, so nothing was done; retry, or ask another voter")
-	if v, ok := s.voters[leader]; ok {
-		e.With("leader", v.GRPCAddress)
+	if a, ok := c.directory.Announced(leader); ok {
+		e.With("leader", a.GRPC)
 	}
 	return e
 }

@@ -74,7 +74,7 @@ func (s *Server) gateway() (http.Handler, error) {
 		controlv1.RegisterOperationsServiceHandler, controlv1.RegisterAuditServiceHandler,
 		controlv1.RegisterBasisServiceHandler, controlv1.RegisterCatalogueServiceHandler, controlv1.RegisterNodeServiceHandler, controlv1.RegisterViolationServiceHandler,
 		controlv1.RegisterBasisServiceHandler, controlv1.RegisterCatalogueServiceHandler,
-		controlv1.RegisterTokenServiceHandler, controlv1.RegisterPrincipalServiceHandler, controlv1.RegisterLoginServiceHandler,
+		controlv1.RegisterTokenServiceHandler, controlv1.RegisterPrincipalServiceHandler, controlv1.RegisterLoginServiceHandler, controlv1.RegisterMemberServiceHandler,
 	} {
 		if err := register(context.Background(), mux, s.own); err != nil {
 			return nil, fmt.Errorf("register the gateway: %w", err)

@@ -61,7 +61,8 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 			return nil, err
 		}
 	}
-	who.node, c.caller = c.node, who
+	who.node = c.node
+	c.caller = who
 	if err := s.valid.check(ctx, req); err != nil {
 		return nil, err
 	}

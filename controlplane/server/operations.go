@@ -16,8 +16,10 @@ type operationsService struct {
 func (s operationsService) GetClusterStatus(context.Context, *controlv1.GetClusterStatusRequest) (*controlv1.ClusterStatus, error) {
 	st := s.replica.Status()
 	out := &controlv1.ClusterStatus{ClusterId: s.cluster, Leader: st.Leader, Revision: s.store.Revision(), AppliedIndex: st.Applied, Term: st.Term, AnsweredBy: s.name}
-	for _, v := range st.Voters {
-		out.Voters = append(out.Voters, &controlv1.Voter{Id: v.Name, RaftAddress: v.Address, Leader: v.Name == st.Leader})
+	for _, v := range st.Members {
+		if v.Votes {
+			out.Voters = append(out.Voters, &controlv1.Voter{Id: v.Name, RaftAddress: v.Address, Leader: v.Name == st.Leader})
+		}
 	}
 	return out, nil
 }

@@ -11,21 +11,16 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 
+	"github.com/domicile-io/domicile/controlplane/members"
 	"github.com/domicile-io/domicile/internal/mtls"
+	"github.com/domicile-io/domicile/policy"
 )
-
-// Voter is where a member of the cluster listens.
-type Voter struct {
-	Name        string
-	GRPCAddress string // host:port
-	RaftAddress string // host:port
-}
 
 const maxMessage = 4 << 20 // bytes of a gRPC message
 
-// dial makes a connection to a voter's gRPC listener, shown the given
+// Dial makes a connection to a voter's gRPC listener, shown the given
 // certificate; it accepts only the control plane of our own cluster.
-func dial(address string, own *mtls.Material) (*grpc.ClientConn, error) {
+func Dial(address string, own *mtls.Material) (*grpc.ClientConn, error) {
 	conn, err := grpc.NewClient("passthrough:///"+address,
 		grpc.WithTransportCredentials(credentials.NewTLS(own.Client(mtls.Peer{Roles: []mtls.Role{mtls.ControlPlane}}))),
 		grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: time.Second,
@@ -39,33 +34,43 @@ func dial(address string, own *mtls.Material) (*grpc.ClientConn, error) {
 	return conn, nil
 }
 
-// peers are our connections to the other voters, made when first needed.
+// peers are our connections to the other members, made when first needed.
 type peers struct {
-	own    *mtls.Material
-	voters map[string]Voter
+	own       *mtls.Material
+	directory *members.Directory
 
 	mu    sync.Mutex
-	conns map[string]*grpc.ClientConn
+	conns map[string]link
+}
+
+// link is a connection to a member at the address that it had.
+type link struct {
+	address string
+	*grpc.ClientConn
 }
 
 func (p *peers) to(name string) (*grpc.ClientConn, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if c, ok := p.conns[name]; ok {
-		return c, nil
+	at, ok := p.directory.Reached(name)
+	if !ok || at.GRPC == "" {
+		return nil, policy.Errorf(policy.NotReady, "member %s leads and has not said yet where it is reached; retry", name)
 	}
-	v, ok := p.voters[name]
-	if !ok {
-		return nil, fmt.Errorf("voter %q leads and is not among the configured voters", name)
+	old, ok := p.conns[name]
+	if ok && old.address == at.GRPC {
+		return old.ClientConn, nil
 	}
-	c, err := dial(v.GRPCAddress, p.own)
+	c, err := Dial(at.GRPC, p.own)
 	if err != nil {
 		return nil, err
 	}
-	if p.conns == nil {
-		p.conns = map[string]*grpc.ClientConn{}
+	if ok { // it has moved
+		_ = old.Close()
 	}
-	p.conns[name] = c
+	if p.conns == nil {
+		p.conns = map[string]link{}
+	}
+	p.conns[name] = link{at.GRPC, c}
 	return c, nil
 }
 

@@ -117,6 +117,16 @@ var permissions = map[string]permission{
 	controlv1.BackupService_CreateBackup_FullMethodName:    {roles: []role{operator, securityOfficer}, local: true},
 	controlv1.BackupService_ConfirmRevision_FullMethodName: {nodes: []mtls.Role{mtls.ControlPlane}},
 
+	controlv1.MemberService_ListMembers_FullMethodName:        {roles: operations},
+	controlv1.MemberService_InviteMember_FullMethodName:       {roles: []role{operator}, write: true},
+	controlv1.MemberService_RemoveMember_FullMethodName:       {roles: []role{operator}, write: true},
+	controlv1.MemberService_PromoteMember_FullMethodName:      {roles: []role{operator}, write: true},
+	controlv1.MemberService_DemoteMember_FullMethodName:       {roles: []role{operator}, write: true},
+	controlv1.MemberService_TransferLeadership_FullMethodName: {roles: []role{operator}, write: true},
+
+	controlv1.MembershipService_Join_FullMethodName:     {nodes: []mtls.Role{mtls.ControlPlane}, write: true, local: true},
+	controlv1.MembershipService_Announce_FullMethodName: {nodes: []mtls.Role{mtls.ControlPlane}, write: true, local: true},
+
 	controlv1.DistributionService_Subscribe_FullMethodName: {nodes: []mtls.Role{mtls.DataPlane}, local: true},
 }
 

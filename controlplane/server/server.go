@@ -19,6 +19,7 @@ import (
 	"github.com/domicile-io/domicile/api/bundle"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/controlplane/login"
+	"github.com/domicile-io/domicile/controlplane/members"
 	"github.com/domicile-io/domicile/controlplane/replica"
 	"github.com/domicile-io/domicile/controlplane/store"
 	"github.com/domicile-io/domicile/internal/instance"
@@ -27,8 +28,10 @@ import (
 
 // Options of a server. All fields are required but logins and durations.
 type Options struct {
-	Name       string // ours among Voters
-	Voters     []Voter
+	Name       string // ours among the members
+	Directory  *members.Directory
+	Steward    *members.Steward
+	Roll       *members.Roll
 	Store      *store.Store
 	Replica    *replica.Replica
 	Signer     *bundle.Signer
@@ -80,10 +83,6 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{inFlight: make(chan struct{}, maxInFlight)}
 	s.on.grpc, s.on.rest = o.GRPC, o.REST
-	voters := make(map[string]Voter, len(o.Voters))
-	for _, v := range o.Voters {
-		voters[v.Name] = v
-	}
 	m, err := newMetrics(o.Registry, o.Replica, o.Store, func() float64 { return float64(len(s.inFlight)) })
 	if err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
@@ -95,10 +94,10 @@ func New(o Options) (*Server, error) {
 	if s.valid, err = newValidation(); err != nil {
 		return nil, fmt.Errorf("compile the rules of messages: %w", err)
 	}
-	s.core = &core{name: o.Name, voters: voters, cluster: o.TLS.Identity.Cluster, root: o.Root, store: o.Store, replica: o.Replica,
+	s.core = &core{name: o.Name, directory: o.Directory, steward: o.Steward, roll: o.Roll, cluster: o.TLS.Identity.Cluster, root: o.Root, store: o.Store, replica: o.Replica,
 		instances: o.Instances, hub: newHub(o), log: o.Logger, metrics: m, auth: auth}
-	s.peers = &peers{own: o.GatewayTLS, voters: voters}
-	s.backups = &backups{core: s.core, signer: o.Signer, leader: &peers{own: o.TLS, voters: voters}, recipients: o.BackupRecipients, busy: make(chan struct{}, 1)}
+	s.peers = &peers{own: o.GatewayTLS, directory: o.Directory}
+	s.backups = &backups{core: s.core, signer: o.Signer, leader: &peers{own: o.TLS, directory: o.Directory}, recipients: o.BackupRecipients, busy: make(chan struct{}, 1)}
 	s.grpc = grpc.NewServer(
 		grpc.Creds(credentials.NewTLS(o.TLS.Server(mtls.Peer{Roles: []mtls.Role{mtls.ControlPlane, mtls.DataPlane, mtls.Gateway}}))),
 		grpc.ForceServerCodecV2(newWireCodec()), grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream),
@@ -108,7 +107,7 @@ func New(o Options) (*Server, error) {
 	if err := s.register(o); err != nil {
 		return nil, err
 	}
-	if s.own, err = dial(o.GRPC.Addr().String(), o.GatewayTLS); err != nil {
+	if s.own, err = Dial(o.GRPC.Addr().String(), o.GatewayTLS); err != nil {
 		return nil, err
 	}
 	if err := o.Registry.Register(hubMetrics{s.hub}); err != nil {
@@ -146,6 +145,8 @@ func (s *Server) register(o Options) error {
 	controlv1.RegisterTokenServiceServer(s.grpc, tokenService{core: s.core})
 	controlv1.RegisterPrincipalServiceServer(s.grpc, principalService{core: s.core})
 	controlv1.RegisterLoginServiceServer(s.grpc, loginService{issuers: o.Issuers})
+	controlv1.RegisterMemberServiceServer(s.grpc, memberService{core: s.core})
+	controlv1.RegisterMembershipServiceServer(s.grpc, membershipService{core: s.core})
 	controlv1.RegisterDistributionServiceServer(s.grpc, distributionService{core: s.core})
 	return nil
 }
@@ -166,6 +167,7 @@ func (s *Server) Serve(fatal func(error)) {
 	}
 	run("gRPC", func() error { return s.grpc.Serve(s.on.grpc) })
 	run("REST", func() error { return s.rest.ServeTLS(s.on.rest, "", "") })
+	run("membership", func() error { s.steward.Run(ctx); return nil })
 	run("distribution", func() error { s.hub.run(ctx); return nil })
 	run("violations", func() error { s.hub.recorder.run(ctx); return nil })
 }

@@ -92,6 +92,10 @@ func (s *Store) readCursor(tx *bolt.Tx) error {
 	if top == nil {
 		top = &policy.Topology{}
 	}
-	s.current.Store(&cursor{applied: applied, revision: revision, topology: top, nodes: revision})
+	members, err := membersOf(tx)
+	if err != nil {
+		return err
+	}
+	s.current.Store(&cursor{applied: applied, revision: revision, topology: top, members: members, nodes: revision})
 	return nil
 }

@@ -78,6 +78,9 @@ func (s *Store) Revision() uint64 { return s.current.Load().revision }
 // Topology is the regions as of the last Apply; immutable, never nil after Open.
 func (s *Store) Topology() *policy.Topology { return s.current.Load().topology }
 
+// Members is the membership as of the last Apply; immutable, never nil after Open.
+func (s *Store) Members() *Members { return s.current.Load().members }
+
 // Replay looks up what an idempotency key did before; ok is false when it is
 // new. A key that was used for another request has IDEMPOTENCY_KEY_REUSED in
 // Result.Err.

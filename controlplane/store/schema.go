@@ -66,6 +66,8 @@ var (
 	bucketTokenIDs     = []byte("token_ids")         // PR… → hex SHA-256 of the token
 	bucketTokenExpiry  = []byte("token_expiry")      // stamped Unix ns (8 bytes, big-endian) + PR… → (index)
 	bucketPrincipals   = []byte("principals")        // PR… → Principal: roles of people that an issuer vouches for
+	bucketMembers      = []byte("members")           // name → Member, removed ones too
+	bucketInvitations  = []byte("invitations")       // hex SHA-256 → Invitation
 )
 
 // The meta keys.
@@ -76,6 +78,7 @@ var (
 	metaRevision = []byte("revision") // uint64
 
 	metaBootstrap = []byte("bootstrap") // Bootstrap; absent where the first credentials were configured. Since format 3
+	metaVersion   = []byte("version")   // int: protocol version that the cluster has reached; absent is 1; since format 3
 )
 
 // buckets in the order in which StateHash walks them.
@@ -86,6 +89,7 @@ var buckets = [][]byte{
 	bucketBasisTenants,
 	bucketNodes, bucketNodeRows, bucketInstances, bucketAdmission, bucketViolations, bucketUnresolved, bucketViolationAge,
 	bucketTokenIDs, bucketTokenExpiry, bucketPrincipals,
+	bucketMembers, bucketInvitations,
 }
 
 // position is where in the Raft log the state stands.

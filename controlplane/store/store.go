@@ -53,6 +53,7 @@ type cursor struct {
 	revision uint64
 	topology *policy.Topology
 	nodes    uint64 // revision at which who may subscribe last changed
+	members  *Members
 }
 
 // mapSize is the address space reserved for the file, so that growing it seldom
@@ -204,6 +205,11 @@ func (s *Store) applyAll(tx *bolt.Tx, entries []Entry, results []Result) (*curso
 		}
 		if k := c.Kind(); k == KindPutRegion || k == KindInitCluster || k == KindPutBasis {
 			if next.topology, err = topologyOf(tx); err != nil {
+				return nil, err
+			}
+		}
+		if changesMembers(c.Kind()) {
+			if next.members, err = membersOf(tx); err != nil {
 				return nil, err
 			}
 		}

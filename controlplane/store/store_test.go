@@ -78,6 +78,17 @@ func history(t testing.TB) []Entry {
 	add(DrillBasis{ID: "NONE"}, 0)
 	add(PutFeature{Feature: Feature{Region: "au1", Name: "voice", Stage: "beta", Limits: []FeatureLimit{{"LEGS", 7}, {"CALLS", 9}}, Certifications: []string{"SOC-2", "ISO-27001"}}}, 0)
 	add(PutEntity{Entity: Entity{Country: "NZ", Code: "DOM-AU", SuggestedRegion: "au1"}}, 0)
+	add(member(1), 6)
+	add(invitation(f, 4), 7)
+	add(joining(4), 0)
+	add(joining(4), 0)
+	add(invitation(f, 5), 0)
+	add(RemoveMember{ClusterID: clusterID, Name: "cp1", Node: member(1).Node}, 0)
+	raised := joining(5)
+	raised.Version = 2
+	add(raised, 0)
+	add(RemoveMember{ClusterID: clusterID, Name: "cp4", Node: member(4).Node}, 0)
+	add(RaiseVersion{ClusterID: clusterID, Version: 2}, 8)
 	add(Nop{}, 0)
 	log = append(log, Entry{Index: uint64(len(log) + 1), Term: 2})
 	return log

@@ -99,16 +99,17 @@ func (w *world) edit(env *dev.Environment, c *controlplane.Config, seed uint64) 
 		}
 		w.mesh = mesh
 	}
-	for i, v := range c.Voters {
+	c.Reach = map[string]controlplane.Addresses{}
+	for _, v := range c.Voters {
 		if v.Name == c.Name {
 			continue
 		}
-		var err, err2 error
-		c.Voters[i].RaftAddress, err = w.mesh.Address(c.Name, v.Name, raftService)
-		c.Voters[i].GRPCAddress, err2 = w.mesh.Address(c.Name, v.Name, grpcService)
+		raft, err := w.mesh.Address(c.Name, v.Name, raftService)
+		grpc, err2 := w.mesh.Address(c.Name, v.Name, grpcService)
 		if err := errors.Join(err, err2); err != nil {
 			return err
 		}
+		c.Reach[v.Name] = controlplane.Addresses{RaftAddress: raft, GRPCAddress: grpc}
 	}
 	c.Raft = controlplane.Raft{Heartbeat: heartbeat, SnapshotThreshold: snapshotEvery, SnapshotInterval: 200 * time.Millisecond, TrailingLogs: trailingLogs}
 	if c.Name == "cp3" && w.volume != nil {

@@ -1268,10 +1268,12 @@ func (x *ClusterStatus) GetAnsweredBy() string {
 }
 
 type Voter struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	RaftAddress   string                 `protobuf:"bytes,2,opt,name=raft_address,json=raftAddress,proto3" json:"raft_address,omitempty"`
-	Leader        bool                   `protobuf:"varint,3,opt,name=leader,proto3" json:"leader,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Id          string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	RaftAddress string                 `protobuf:"bytes,2,opt,name=raft_address,json=raftAddress,proto3" json:"raft_address,omitempty"`
+	Leader      bool                   `protobuf:"varint,3,opt,name=leader,proto3" json:"leader,omitempty"`
+	// Only while nobody leads: whether the voter that answers reaches this one.
+	Reached       string `protobuf:"bytes,4,opt,name=reached,proto3" json:"reached,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1325,6 +1327,13 @@ func (x *Voter) GetLeader() bool {
 		return x.Leader
 	}
 	return false
+}
+
+func (x *Voter) GetReached() string {
+	if x != nil {
+		return x.Reached
+	}
+	return ""
 }
 
 // Problem is the body of every error over REST. Over gRPC the same stands in google.rpc.ErrorInfo.
@@ -1586,11 +1595,12 @@ const file_control_v1_regions_proto_rawDesc = "" +
 	"\x04term\x18\x05 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\x04term\x122\n" +
 	"\x06voters\x18\x06 \x03(\v2\x1a.domicile.control.v1.VoterR\x06voters\x12\x1f\n" +
 	"\vanswered_by\x18\a \x01(\tR\n" +
-	"answeredBy\"R\n" +
+	"answeredBy\"l\n" +
 	"\x05Voter\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
 	"\fraft_address\x18\x02 \x01(\tR\vraftAddress\x12\x16\n" +
-	"\x06leader\x18\x03 \x01(\bR\x06leader\"\xda\x02\n" +
+	"\x06leader\x18\x03 \x01(\bR\x06leader\x12\x18\n" +
+	"\areached\x18\x04 \x01(\tR\areached\"\xda\x02\n" +
 	"\aProblem\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12\x16\n" +

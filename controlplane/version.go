@@ -1,0 +1,39 @@
+package controlplane
+
+import (
+	"fmt"
+	"runtime/debug"
+	"strconv"
+	"strings"
+)
+
+// protocolVersion is what this program can do with the replicated state: one
+// more than the release before as soon as a command was added or changes its
+// meaning. It is a string because the linker can only set those, and only tests
+// of the upgrade let it.
+var protocolVersion = "1"
+
+// ProtocolVersion is the version that this program speaks, at least 1.
+func ProtocolVersion() int {
+	n, err := strconv.Atoi(protocolVersion)
+	if err != nil || n < 1 {
+		panic(fmt.Sprintf("the program was built with the protocol version %q", protocolVersion))
+	}
+	return n
+}
+
+// release of this program, for people; letters, digits, dots, pluses and dashes.
+func release() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	keep := func(r rune) rune {
+		if strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.+-", r) {
+			return r
+		}
+		return -1
+	}
+	v := strings.Map(keep, info.Main.Version)
+	return v[:min(len(v), 64)]
+}
