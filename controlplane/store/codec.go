@@ -130,16 +130,8 @@ func decoderOf(k Kind) func([]byte) (Command, error) {
 		return command[UseBootstrap]
 	case KindRenewBootstrap:
 		return command[RenewBootstrap]
-	case KindInvite:
-		return command[Invite]
-	case KindJoin:
-		return command[Join]
-	case KindPutMember:
-		return command[PutMember]
-	case KindRemoveMember:
-		return command[RemoveMember]
-	case KindRaiseVersion:
-		return command[RaiseVersion]
+	case KindInvite, KindJoin, KindPutMember, KindRemoveMember, KindRaiseVersion:
+		return memberDecoder(k)
 	}
 	return nil
 }

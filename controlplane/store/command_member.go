@@ -1,6 +1,8 @@
 package store
 
 import (
+	"fmt"
+
 	"github.com/domicile-io/domicile/audit"
 	"github.com/domicile-io/domicile/policy"
 )
@@ -93,4 +95,38 @@ func (p RemoveMember) subject() (audit.Action, string) {
 		return "member.remove", p.ClusterID
 	}
 	return "member.remove", string(p.Node)
+}
+
+// memberDecoder finds the decoder of one of the kinds above.
+func memberDecoder(k Kind) func([]byte) (Command, error) {
+	switch k {
+	case KindInvite:
+		return command[Invite]
+	case KindJoin:
+		return command[Join]
+	case KindPutMember:
+		return command[PutMember]
+	case KindRemoveMember:
+		return command[RemoveMember]
+	case KindRaiseVersion:
+		return command[RaiseVersion]
+	}
+	return nil
+}
+
+// handleMember dispatches the commands above.
+func (e *entry) handleMember(p Payload) (any, error) {
+	switch p := p.(type) {
+	case Invite:
+		return e.invite(p)
+	case Join:
+		return e.join(p)
+	case PutMember:
+		return e.putMember(p)
+	case RemoveMember:
+		return e.removeMember(p)
+	case RaiseVersion:
+		return e.raiseVersion(p)
+	}
+	return nil, fmt.Errorf("no handler for %T", p)
 }

@@ -202,16 +202,8 @@ func (e *entry) handle(p Payload) (body any, err error) {
 		return e.useBootstrap(p)
 	case RenewBootstrap:
 		return nil, e.renewBootstrap(p)
-	case Invite:
-		return e.invite(p)
-	case Join:
-		return e.join(p)
-	case PutMember:
-		return e.putMember(p)
-	case RemoveMember:
-		return e.removeMember(p)
-	case RaiseVersion:
-		return e.raiseVersion(p)
+	case Invite, Join, PutMember, RemoveMember, RaiseVersion:
+		return e.handleMember(p)
 	}
 	return nil, fmt.Errorf("no handler for %T", p)
 }
