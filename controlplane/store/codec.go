@@ -120,6 +120,13 @@ func decoderOf(k Kind) func([]byte) (Command, error) {
 		return command[SettleViolation]
 	case KindPutNodeAdmission:
 		return command[PutNodeAdmission]
+	}
+	return laterDecoder(k)
+}
+
+// laterDecoder goes on where decoderOf ends.
+func laterDecoder(k Kind) func([]byte) (Command, error) {
+	switch k {
 	case KindRevokeToken:
 		return command[RevokeToken]
 	case KindBindPrincipal:
@@ -130,10 +137,8 @@ func decoderOf(k Kind) func([]byte) (Command, error) {
 		return command[UseBootstrap]
 	case KindRenewBootstrap:
 		return command[RenewBootstrap]
-	case KindInvite, KindJoin, KindPutMember, KindRemoveMember, KindRaiseVersion:
-		return memberDecoder(k)
 	}
-	return nil
+	return memberDecoder(k)
 }
 
 func command[P Payload](b []byte) (Command, error) {

@@ -202,10 +202,8 @@ func (e *entry) handle(p Payload) (body any, err error) {
 		return e.useBootstrap(p)
 	case RenewBootstrap:
 		return nil, e.renewBootstrap(p)
-	case Invite, Join, PutMember, RemoveMember, RaiseVersion:
-		return e.handleMember(p)
 	}
-	return nil, fmt.Errorf("no handler for %T", p)
+	return e.handleMember(p)
 }
 
 // need reads an object that the command is about; NOT_FOUND without it.

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/domicile-io/domicile/api/client"
+	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -25,6 +26,8 @@ type health struct {
 	Voters   int    `json:"voters"`
 	Nodes    int    `json:"nodes"`
 	Pending  int    `json:"pending_changes"`
+
+	Members []*controlv1.Member `json:"members,omitempty"`
 }
 
 // finding is one thing that is wrong or waits, why it matters, and what to type.
@@ -86,6 +89,12 @@ func examine(ctx context.Context, cp *client.Control) (*health, error) {
 	if st.GetLeader() == "" {
 		h.add(true, "the control plane has no leader", "policies cannot change; calls go on at home and exports queue", "start the voters that are down: a majority must run")
 	}
+	ms, err := cp.Members(ctx)
+	if err != nil {
+		return nil, err
+	}
+	h.members(ms)
+	h.Members = ms.GetMembers()
 	if err := h.nodes(ctx, cp); err != nil {
 		return nil, err
 	}
@@ -150,6 +159,8 @@ func (a *app) showHealth(h *health) {
 	if h.Voters > 0 { // else nobody could be asked
 		a.out.Fields([2]string{"leader", dash(h.Leader)}, [2]string{"voters", number(h.Voters)}, [2]string{"policy revision", number(h.Revision)},
 			[2]string{"nodes", number(h.Nodes)}, [2]string{"pending changes", number(h.Pending)})
+		a.out.Line("")
+		a.showMembers(h.Members)
 		a.out.Line("")
 	}
 	for _, f := range h.Findings {

@@ -1,0 +1,33 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	controlv1 "github.com/domicile-io/domicile/api/control/v1"
+)
+
+// Members lists the members of the control plane, with what its leader has heard of each.
+func (c *Control) Members(ctx context.Context) (*controlv1.ListMembersResponse, error) {
+	out := &controlv1.ListMembersResponse{}
+	return out, c.get(ctx, "/v1/members", nil, out)
+}
+
+// InviteMember issues a join token; it is returned once.
+func (c *Control) InviteMember(ctx context.Context, in *controlv1.InviteMemberRequest) (*controlv1.Invitation, error) {
+	out := &controlv1.Invitation{}
+	return out, c.post(ctx, "/v1/members:invite", in, out)
+}
+
+// RemoveMember takes a member out.
+func (c *Control) RemoveMember(ctx context.Context, name string) (*controlv1.Member, error) {
+	out := &controlv1.Member{}
+	return out, c.proto(ctx, request{method: http.MethodDelete, path: "/v1/members/" + url.PathEscape(name)}, nil, out)
+}
+
+// ChangeMember does one of promote, demote and transferLeadership.
+func (c *Control) ChangeMember(ctx context.Context, name, verb string) (*controlv1.Member, error) {
+	out := &controlv1.Member{}
+	return out, c.post(ctx, "/v1/members/"+url.PathEscape(name)+":"+verb, nil, out)
+}

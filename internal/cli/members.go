@@ -1,0 +1,149 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/domicile-io/domicile/api/client"
+	controlv1 "github.com/domicile-io/domicile/api/control/v1"
+)
+
+func (a *app) membersCommand() *cobra.Command {
+	return group("members", "Show who belongs to the control plane, and change it", a.membersList(), a.membersInvite(),
+		a.memberChange("remove", "Remove a member: its program stops, and its certificate opens nothing any more",
+			func(ctx context.Context, cp *client.Control, name string) (*controlv1.Member, error) {
+				return cp.RemoveMember(ctx, name)
+			}),
+		a.memberChange("promote", "Let a non-voter vote, once it has been caught up for a while", verb("promote")),
+		a.memberChange("demote", "Take the vote from a voter; it goes on answering reads", verb("demote")),
+		a.memberChange("transfer-leadership", "Let a voter lead", verb("transferLeadership")))
+}
+
+func verb(v string) func(context.Context, *client.Control, string) (*controlv1.Member, error) {
+	return func(ctx context.Context, cp *client.Control, name string) (*controlv1.Member, error) {
+		return cp.ChangeMember(ctx, name, v)
+	}
+}
+
+func (a *app) membersList() *cobra.Command {
+	return &cobra.Command{Use: "list", Short: "List the members, and how the leader hears of each", Args: cobra.NoArgs,
+		RunE: a.run(func(ctx context.Context, _ []string) error {
+			cp, err := a.control()
+			if err != nil {
+				return err
+			}
+			ms, err := cp.Members(ctx)
+			if err != nil {
+				return err
+			}
+			return list(a, "members", ms.GetMembers(), func() { a.showMembers(ms.GetMembers()) })
+		})}
+}
+
+func (a *app) showMembers(ms []*controlv1.Member) {
+	rows := make([][]string, 0, len(ms))
+	for _, m := range ms {
+		suffrage := m.GetSuffrage()
+		if m.GetLeader() {
+			suffrage += ", leads"
+		}
+		disk := "-"
+		if m.GetDiskSize() > 0 {
+			disk = fmt.Sprintf("%d%%", 100*m.GetDiskFree()/m.GetDiskSize())
+		}
+		certificate := "-"
+		if m.GetCertificateExpiresAt() != nil {
+			certificate = fmt.Sprintf("%d d", int(time.Until(m.GetCertificateExpiresAt().AsTime()).Hours()/24))
+		}
+		rows = append(rows, []string{m.GetName(), suffrage, m.GetHealth(), number(m.GetBehind()), stamp(m.GetLastContact()),
+			dash(m.GetBoundary()), number(m.GetVersion()), disk, certificate, m.GetGrpcAddress()})
+	}
+	a.out.Table([]string{"MEMBER", "SUFFRAGE", "HEALTH", "BEHIND", "LAST CONTACT", "BOUNDARY", "VERSION", "DISK FREE", "CERTIFICATE", "GRPC ADDRESS"}, rows)
+}
+
+func (a *app) membersInvite() *cobra.Command {
+	var in controlv1.InviteMemberRequest
+	var lifetime time.Duration
+	c := &cobra.Command{Use: "invite NAME", Short: "Issue a token with which one member may join once", Args: cobra.ExactArgs(1),
+		Long: "Issues a token with which one member may join once. Put it into a file on the new machine, name that file in join.token_file of its configuration, and start it.",
+		RunE: a.run(func(ctx context.Context, args []string) error {
+			cp, err := a.control()
+			if err != nil {
+				return err
+			}
+			in.Name, in.Lifetime = args[0], uint32(lifetime.Seconds())
+			x, err := cp.InviteMember(ctx, &in)
+			if err != nil {
+				return err
+			}
+			return a.result(x, func() { a.out.Line("%s", x.GetToken()) })
+		})}
+	c.Flags().StringVar(&in.Suffrage, "suffrage", "voter", "what it is to be: voter or nonvoter")
+	c.Flags().StringVar(&in.Region, "region", "", "the `region` in which it stands")
+	c.Flags().DurationVar(&lifetime, "lifetime", time.Hour, "how long the token works, at most 24h")
+	return c
+}
+
+func (a *app) memberChange(name, short string, change func(context.Context, *client.Control, string) (*controlv1.Member, error)) *cobra.Command {
+	return &cobra.Command{Use: name + " NAME", Short: short, Args: cobra.ExactArgs(1),
+		RunE: a.run(func(ctx context.Context, args []string) error {
+			cp, err := a.control()
+			if err != nil {
+				return err
+			}
+			m, err := change(ctx, cp, args[0])
+			if err != nil {
+				return err
+			}
+			return a.result(m, func() {
+				a.out.Fields([2]string{"member", m.GetName()}, [2]string{"suffrage", m.GetSuffrage()}, [2]string{"wants", m.GetWants()}, [2]string{"health", m.GetHealth()})
+			})
+		})}
+}
+
+// members judges what the leader hears of the members.
+func (h *health) members(ms *controlv1.ListMembersResponse) {
+	boundaries, voters := map[string]int{}, 0
+	for _, m := range ms.GetMembers() {
+		if m.GetSuffrage() == "voter" {
+			voters++
+			boundaries[m.GetBoundary()]++
+		}
+		h.member(m)
+	}
+	for b, n := range boundaries {
+		if b != "" && voters > 1 && n > voters/2 {
+			h.add(false, fmt.Sprintf("%d of %d voters are in boundary %s", n, voters, b), "the loss of that boundary would be the loss of the control plane",
+				"domicile members invite NAME --region REGION, for a region of another boundary")
+		}
+	}
+}
+
+// The bounds from which status complains.
+const (
+	lowDisk         = 10 // percent free
+	lastCertificate = 14 * 24 * time.Hour
+)
+
+func (h *health) member(m *controlv1.Member) {
+	name := m.GetName()
+	switch {
+	case m.GetHealth() == "silent":
+		h.add(true, "member "+name+" is silent since "+stamp(m.GetLastContact()), "one more loss may cost the majority",
+			"start it at "+m.GetGrpcAddress()+"; if it is gone for good: domicile members invite NAME for a new one, then domicile members remove "+name)
+	case m.GetHealth() == "behind":
+		h.add(false, "member "+name+" is "+number(m.GetBehind())+" entries behind", "it cannot take over until it has caught up", "look at its disk and its network; its log says more")
+	}
+	if m.GetDiskSize() > 0 && 100*m.GetDiskFree()/m.GetDiskSize() < lowDisk {
+		h.add(true, "the disk of member "+name+" is nearly full", "a voter whose disk is full stops", "make room on "+name+", or give it a larger disk")
+	}
+	if at := m.GetCertificateExpiresAt(); at != nil && time.Until(at.AsTime()) < lastCertificate {
+		h.add(true, "the certificate of member "+name+" ends "+stamp(at), "then nobody talks to it", "domicile pki rotate, with the files of "+name)
+	}
+	if m.GetTrouble() == "certificate" {
+		h.add(true, "the certificate files of member "+name+" are not usable", "it goes on with the last good ones", "look at its log, then issue them again: domicile pki issue")
+	}
+}
