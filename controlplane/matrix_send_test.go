@@ -114,6 +114,9 @@ func overGRPC(w *world, m apiMethod, call matrixCall, p principal, target fixtur
 	if p.header != "" {
 		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", p.header)
 	}
+	if p.address != "" { // as our gateway says it
+		ctx = metadata.AppendToOutgoingContext(ctx, "x-domicile-client", p.address)
+	}
 	out := dynamicpb.NewMessage(m.desc.Output())
 	var err error
 	if m.desc.IsStreamingClient() || m.desc.IsStreamingServer() {

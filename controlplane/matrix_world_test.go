@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
+	"fmt"
+	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -107,6 +109,15 @@ type principal struct {
 	foreignCA   bool      // of another cluster
 	conn        *grpc.ClientConn
 	client      *http.Client
+	address     string // from which it asks: refused credentials are limited by address
+}
+
+// clientAt asks from a loopback address of its own.
+func (w *world) clientAt(address string) *http.Client {
+	transport := w.c.client.Transport.(*http.Transport).Clone()
+	transport.DialContext = (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}).DialContext
+	w.c.t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Timeout: w.c.client.Timeout, Transport: transport, CheckRedirect: w.c.client.CheckRedirect}
 }
 
 // principals are all kinds of callers; the roles come from the one role list.
@@ -137,7 +148,8 @@ func (w *world) principals() []principal {
 		list = append(list, own, foreign)
 	}
 	for i := range list {
-		list[i].conn, list[i].client = w.gateway, w.c.client
+		list[i].address = fmt.Sprintf("127.0.2.%d", 1+i)
+		list[i].conn, list[i].client = w.gateway, w.clientAt(list[i].address)
 		if list[i].ofTenant && !list[i].foreign {
 			w.people = append(w.people, list[i])
 		}
