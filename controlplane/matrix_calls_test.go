@@ -105,6 +105,18 @@ var calls = map[string]matrixCall{
 	"BasisService/RevokeBasis":    func(w *world, _ fixture) proto.Message { return &controlv1.RevokeBasisRequest{Basis: w.basis} },
 	"BasisService/ListBasisFlows": func(w *world, _ fixture) proto.Message { return &controlv1.ListBasisFlowsRequest{Basis: w.basis} },
 
+	"LifecycleService/SuspendTenant": func(_ *world, f fixture) proto.Message { return &controlv1.SuspendTenantRequest{Tenant: f.ref} },
+	"LifecycleService/ResumeTenant":  func(_ *world, f fixture) proto.Message { return &controlv1.ResumeTenantRequest{Tenant: f.ref} },
+	"LifecycleService/PurgeTenant":   func(_ *world, f fixture) proto.Message { return &controlv1.PurgeTenantRequest{Tenant: f.ref} },
+	"LifecycleService/ExcuseNode": func(_ *world, f fixture) proto.Message {
+		return &controlv1.ExcuseNodeRequest{Tenant: f.ref, Node: "ND" + strings.Repeat("0", 32)}
+	},
+	"LifecycleService/ListReceipts": func(_ *world, f fixture) proto.Message { return &controlv1.ListReceiptsRequest{Tenant: f.ref} },
+	"LifecycleService/GetOperation": func(w *world, _ fixture) proto.Message { return &controlv1.GetOperationRequest{Operation: w.operation} },
+	"LifecycleService/ReportPurge": func(*world, fixture) proto.Message {
+		return &controlv1.ReportPurgeRequest{Receipt: &controlv1.PurgeReceipt{Order: "OP" + strings.Repeat("0", 32), Tenant: "TN" + strings.Repeat("0", 32), Region: "ie1", Node: "ND" + strings.Repeat("0", 32), Time: timestamppb.Now()}}
+	},
+
 	"CatalogueService/GetFeature": func(*world, fixture) proto.Message {
 		return &controlv1.GetFeatureRequest{Region: "ie1", Feature: "voice"}
 	},

@@ -31,6 +31,7 @@ type world struct {
 	somebodys, person   string // principals: of a token, and bound to a role
 	node, evicted       string // data planes' ids
 	violation           string
+	operation           string           // of a tenant that has ended
 	gateway             *grpc.ClientConn // role gw: how tokens come in over gRPC
 	sent                int
 	people              []principal
@@ -68,6 +69,9 @@ func newWorld(t *testing.T) *world {
 	c.want(c.do(0, "POST", "/v1/nodes/"+string(evicted.id)+":evict", map[string]any{"reason_code": "LOST"}, nil), 200, "")
 	_ = evicted.come(0, nil).ended() // which is a violation
 	w.node, w.evicted, w.violation = string(node.id), string(evicted.id), c.violation(0, "EVICTED_NODE", "open")["id"].(string)
+	c.subscribe(0, "ie1", 0, "").next()
+	ended := c.tenant("ended-alone", "ie1")
+	w.operation = c.want(c.do(0, "DELETE", "/v1/tenants/ended-alone?purge=true", nil, headers{"If-Match": ended.Header.Get("ETag")}), 200, "").str("id")
 	w.gateway = c.dial(0, mtls.ControlRegion, mtls.Gateway)
 	return w
 }

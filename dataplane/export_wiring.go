@@ -40,6 +40,7 @@ func (n *Node) openExports() (server.Exports, error) {
 	if err != nil {
 		return nil, err
 	}
+	n.startPurger(exporter, receiver.Inbox())
 	return &exports{exporter: exporter, inbox: receiver.Inbox()}, nil
 }
 

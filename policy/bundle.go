@@ -42,7 +42,15 @@ type TenantState string
 const (
 	TenantActive    TenantState = "active"
 	TenantSuspended TenantState = "suspended"
+	TenantPurging   TenantState = "purging" // its data is being destroyed
+	TenantPurged    TenantState = "purged"  // every node has said that it is
+	TenantDeleted   TenantState = "deleted" // for good; its slug is never given again
 )
+
+// Ends reports whether the tenant's data is to be destroyed, or is.
+func (s TenantState) Ends() bool {
+	return s == TenantPurging || s == TenantPurged || s == TenantDeleted
+}
 
 // TenantRow is a tenant homed in the bundle's region, or one that moved away
 // (Home is then elsewhere, Policy nil and HomeURL its new place).
@@ -57,6 +65,7 @@ type TenantRow struct {
 	Keys      []APIKey         `json:"keys,omitempty"`
 	Signers   *Signers         `json:"signers,omitempty"` // nil: the tenant trusts the control plane
 	Demands   Attestation      `json:"demands,omitempty"` // the policy is left out because it demands this level, which the node has not
+	Purge     *PurgeOrder      `json:"purge,omitempty"`   // set: destroy all its data; the row then stays for good
 }
 
 // InboundPair lets a region receive one tenant's exports for one recipient.
@@ -70,7 +79,9 @@ type InboundPair struct {
 	AllowListHash string      `json:"allow_list_hash"` // hex SHA-256 of the export schema
 	Basis         string      `json:"basis"`
 	Revision      uint64      `json:"revision"`
-	Keys          []APIKey    `json:"keys,omitempty"` // role recipient
+	Keys          []APIKey    `json:"keys,omitempty"`  // role recipient
+	State         TenantState `json:"state,omitempty"` // the sender's; "" is active
+	Purge         *PurgeOrder `json:"purge,omitempty"` // set: destroy what was received
 }
 
 // Row is one row of a bundle: exactly one field is set.

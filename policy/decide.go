@@ -122,8 +122,8 @@ func Decide(set *Set, top *Topology, q Request) Decision {
 // tenantAndRegion: the tenant must be active and the region at a stage that
 // does this kind of work.
 func (d *Decision) tenantAndRegion(r *Rules, top *Topology, q Request) {
-	// What was accepted before the suspension is still stored.
-	d.noteIf(r.State != TenantActive && q.Op != Store, RuleTenantSuspended)
+	// What was accepted before the suspension is still stored; after the end nothing is.
+	d.noteIf(r.State != TenantActive && (q.Op != Store || r.State.Ends()), RuleTenantSuspended)
 	region, ok := top.Region(q.Region)
 	switch {
 	case !ok:

@@ -73,7 +73,7 @@ func drawPolicy(t *rapid.T) *ResidencyPolicy {
 }
 
 func drawState(t *rapid.T) TenantState {
-	return rapid.SampledFrom([]TenantState{TenantActive, TenantActive, TenantActive, TenantSuspended, ""}).Draw(t, "state")
+	return rapid.SampledFrom([]TenantState{TenantActive, TenantActive, TenantActive, TenantSuspended, TenantPurging, TenantPurged, TenantDeleted, ""}).Draw(t, "state")
 }
 
 func drawRequest(t *rapid.T) Request {

@@ -49,6 +49,7 @@ const (
 	KindRecipient IDKind = "RP"
 	KindSubject   IDKind = "SU"
 	KindCluster   IDKind = "CL"
+	KindOperation IDKind = "OP"
 )
 
 var (

@@ -34,7 +34,8 @@ func naive(p *ResidencyPolicy, state TenantState, regions []Region, bases []Tran
 	here, export := find(q.Region), q.Op == Export
 	class, hasClass := p.Classes[q.Class]
 
-	deny(state != TenantActive && q.Op != Store, RuleTenantSuspended)
+	over := state == "purging" || state == "purged" || state == "deleted"
+	deny(over || state != TenantActive && q.Op != Store, RuleTenantSuspended)
 	deny(here == nil, RuleUnknownRegion)
 	if here != nil {
 		takesRecords := here.Lifecycle == Active || here.Lifecycle == Draining

@@ -259,8 +259,14 @@ func VerifyRow(cluster string, root ed25519.PublicKey, old, row *TenantRow) erro
 	if err := row.Signers.Verify(cluster, row.ID, root); err != nil {
 		return err
 	}
+	if err := row.verifyPurge(cluster); err != nil {
+		return err
+	}
 	if !pinned {
 		return row.verifyPolicy(cluster)
+	}
+	if old.Purge != nil && row.Purge == nil {
+		return errors.New("a tenant whose end was ordered came back")
 	}
 	if err := row.Signers.Extends(old.Signers); err != nil {
 		return err

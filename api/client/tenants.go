@@ -44,9 +44,52 @@ func (c *Control) UpdateTenant(ctx context.Context, in *controlv1.UpdateTenantRe
 	return out, c.conditional(ctx, http.MethodPatch, tenantPath(in.GetTenant(), ""), etag, in, out)
 }
 
-// DeleteTenant ends a tenant.
-func (c *Control) DeleteTenant(ctx context.Context, tenant, etag string) error {
-	return c.conditional(ctx, http.MethodDelete, tenantPath(tenant, ""), etag, nil, nil)
+// DeleteTenant ends a tenant whose data is purged.
+func (c *Control) DeleteTenant(ctx context.Context, tenant, etag string) (*controlv1.Operation, error) {
+	out := &controlv1.Operation{}
+	return out, c.conditional(ctx, http.MethodDelete, tenantPath(tenant, ""), etag, nil, out)
+}
+
+// PurgeTenant destroys a tenant's data, for good, and with Delete the tenant.
+func (c *Control) PurgeTenant(ctx context.Context, in *controlv1.PurgeTenantRequest, etag string) (*controlv1.Operation, error) {
+	out := &controlv1.Operation{}
+	return out, c.conditional(ctx, http.MethodPost, tenantPath(in.GetTenant(), ":purge"), etag, in, out)
+}
+
+// SuspendTenant stops everything of a tenant and deletes nothing.
+func (c *Control) SuspendTenant(ctx context.Context, tenant string) (*controlv1.Tenant, error) {
+	out := &controlv1.Tenant{}
+	return out, c.post(ctx, tenantPath(tenant, ":suspend"), &controlv1.SuspendTenantRequest{}, out)
+}
+
+// ResumeTenant undoes SuspendTenant.
+func (c *Control) ResumeTenant(ctx context.Context, tenant string) (*controlv1.Tenant, error) {
+	out := &controlv1.Tenant{}
+	return out, c.post(ctx, tenantPath(tenant, ":resume"), &controlv1.ResumeTenantRequest{}, out)
+}
+
+// ExcuseNode gives up waiting for the receipt of a node that is gone with its disk.
+func (c *Control) ExcuseNode(ctx context.Context, tenant, node string) (*controlv1.Operation, error) {
+	out := &controlv1.Operation{}
+	return out, c.post(ctx, tenantPath(tenant, ":excuseNode"), &controlv1.ExcuseNodeRequest{Node: node}, out)
+}
+
+// Receipts lists what nodes have signed about a tenant's purge.
+func (c *Control) Receipts(ctx context.Context, tenant string) ([]*controlv1.PurgeReceipt, error) {
+	var all []*controlv1.PurgeReceipt
+	err := pages(nil, func(q url.Values) (string, error) {
+		out := &controlv1.ListReceiptsResponse{}
+		err := c.get(ctx, tenantPath(tenant, "/receipts"), q, out)
+		all = append(all, out.GetReceipts()...)
+		return out.GetNextPageToken(), err
+	})
+	return all, err
+}
+
+// Operation says how far work is that goes on after its answer.
+func (c *Control) Operation(ctx context.Context, id string) (*controlv1.Operation, error) {
+	out := &controlv1.Operation{}
+	return out, c.get(ctx, "/v1/operations/"+url.PathEscape(id), nil, out)
 }
 
 // CheckPlacement says what would block or differ in a region; it changes nothing.

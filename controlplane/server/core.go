@@ -105,6 +105,9 @@ func (c *core) settle(ctx context.Context, res store.Result) error {
 func (c *core) stamp(ctx context.Context, req proto.Message) (store.Stamp, error) {
 	call := callOf(ctx)
 	s := store.Stamp{Now: time.Now().UTC(), Actor: call.principal}
+	if s.Actor == "" { // a node, by its certificate
+		s.Actor = string(call.node.Node)
+	}
 	key, err := incoming(ctx, mdIdempotency)
 	if err != nil || key == "" {
 		return s, err

@@ -78,6 +78,14 @@ var permissions = map[string]permission{
 	controlv1.BasisService_RevokeBasis_FullMethodName:    {roles: []role{operator, securityOfficer}, write: true},
 	controlv1.BasisService_ListBasisFlows_FullMethodName: {roles: overseers},
 
+	controlv1.LifecycleService_SuspendTenant_FullMethodName: {roles: placers, write: true},
+	controlv1.LifecycleService_ResumeTenant_FullMethodName:  {roles: placers, write: true},
+	controlv1.LifecycleService_PurgeTenant_FullMethodName:   {roles: placers, write: true},
+	controlv1.LifecycleService_ExcuseNode_FullMethodName:    {roles: []role{operator}, write: true},
+	controlv1.LifecycleService_ListReceipts_FullMethodName:  {roles: everybody},
+	controlv1.LifecycleService_GetOperation_FullMethodName:  {roles: []role{operator, auditor, terraform, securityOfficer}},
+	controlv1.LifecycleService_ReportPurge_FullMethodName:   {nodes: []mtls.Role{mtls.DataPlane}, write: true, local: true},
+
 	controlv1.CatalogueService_GetFeature_FullMethodName: {roles: everybody},
 	controlv1.CatalogueService_PutFeature_FullMethodName: {roles: placers, write: true},
 	controlv1.CatalogueService_GetEntity_FullMethodName:  {roles: everybody},

@@ -53,11 +53,13 @@ func TestINV12_EveryMethodHasARow(t *testing.T) {
 	}
 }
 
+// A data plane reads its own region's bundle and posts proofs, and nothing else.
 func TestINV12_CertificatesAloneMayDoNothingButSubscribe(t *testing.T) {
 	for name, p := range permissions {
-		subscribe := name == "/domicile.control.v1.DistributionService/Subscribe"
 		voters := name == "/domicile.control.v1.BackupService/ConfirmRevision" || // a read of one number
 			strings.HasPrefix(name, "/domicile.control.v1.MembershipService/") // what a member says to the leader
+		subscribe := name == "/domicile.control.v1.DistributionService/Subscribe" ||
+			name == "/domicile.control.v1.LifecycleService/ReportPurge" // a proof of its own node
 		for _, r := range []mtls.Role{mtls.DataPlane, mtls.Gateway, mtls.ControlPlane} {
 			admitted := p.admit(mtls.Identity{Role: r}) == nil
 			if r == mtls.DataPlane && admitted != subscribe {

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"slices"
+	"time"
 
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/controlplane/store"
@@ -20,9 +21,39 @@ func (s tenantService) CheckPlacement(ctx context.Context, req *controlv1.CheckP
 	if err != nil {
 		return nil, err
 	}
+	doc, err := s.store.Policy(t.ID)
+	if err != nil && !isReason(err, policy.NotFound) { // of a tenant that has ended there is none
+		return nil, err
+	}
 	out := findings{}
+	s.comparePlaces(&out, t, target.Region)
+	if err := s.compareAttestation(&out, t.ID, target.ID); err != nil && !isReason(err, policy.NotFound) {
+		return nil, err
+	}
+	if err := s.compareFeatures(&out, t.Home, target.ID, req); err != nil {
+		return nil, err
+	}
+	s.comparePolicy(&out, &doc.ResidencyPolicy, target.Region)
+	entity, err := s.store.EntityFor(t.BillingCountry)
+	if err == nil && entity.SuggestedRegion != "" && entity.SuggestedRegion != target.ID {
+		out.differs("NOT_SUGGESTED_REGION", string(entity.SuggestedRegion))
+	}
+	if err == nil && entity.Code != t.Entity {
+		out.differs("ENTITY_CHANGES", entity.Code)
+	}
+	if err != nil && !isReason(err, policy.NotFound) {
+		return nil, err
+	}
+	return out.answer(), nil
+}
+
+// comparePlaces: stages of life, boundaries and backups.
+func (s tenantService) comparePlaces(out *findings, t store.Tenant, target policy.Region) {
 	if target.ID == t.Home {
 		out.differs("ALREADY_HOME", string(target.ID))
+	}
+	if t.State != policy.TenantActive {
+		out.blocks("TENANT_NOT_ACTIVE", string(t.State))
 	}
 	if target.Lifecycle != policy.Active {
 		out.blocks("REGION_NOT_ACTIVE", string(target.ID))
@@ -33,20 +64,57 @@ func (s tenantService) CheckPlacement(ctx context.Context, req *controlv1.CheckP
 	if target.BackupRegion == "none" {
 		out.differs("NO_BACKUP_REGION", string(target.ID))
 	}
-	if err := s.compareAttestation(&out, t.ID, target.ID); err != nil {
-		return nil, err
+}
+
+// comparePolicy: what the tenant's own rules would meet in another home.
+func (s tenantService) comparePolicy(out *findings, p *policy.ResidencyPolicy, target policy.Region) {
+	top := s.store.Topology()
+	if target.Boundary != p.Boundary && p.Boundary != "" && !p.AllowRegionChange {
+		out.differs("REGION_CHANGE_NOT_ALLOWED", "allow_region_change")
 	}
-	if err := s.compareFeatures(&out, t.Home, target.ID, req.GetFeatures()); err != nil {
-		return nil, err
+	if p.Access.ApproverBoundary != "" && p.Access.ApproverBoundary != target.Boundary {
+		out.differs("APPROVER_BOUNDARY", string(p.Access.ApproverBoundary))
 	}
-	entity, err := s.store.EntityFor(t.BillingCountry)
-	if err == nil && entity.SuggestedRegion != "" && entity.SuggestedRegion != target.ID {
-		out.differs("NOT_SUGGESTED_REGION", string(entity.SuggestedRegion))
+	for _, c := range policy.DataClasses() {
+		if p.Classes[c].Mode == policy.Replicated {
+			out.blocks("MODE_NOT_YET", c.String())
+		}
 	}
-	if err != nil && !isReason(err, policy.NotFound) {
-		return nil, err
+	if p.OnUnavailable == policy.FailoverInBoundary {
+		out.blocks("FAILOVER_NOT_YET", "on_region_unavailable")
 	}
-	return out.answer(), nil
+	for _, f := range p.Opens() {
+		if stage, _ := s.store.Feature(target.ID, string(f)); policy.Stage(stage.Stage).Absent() {
+			out.blocks("FEATURE_NOT_IN_REGION", string(f))
+		}
+	}
+	s.compareRecipients(out, p, target, top)
+}
+
+// compareRecipients: under which basis each would be served from there. One
+// that has fallen stops the export already; it does not stop the move.
+func (s tenantService) compareRecipients(out *findings, p *policy.ResidencyPolicy, target policy.Region, top *policy.Topology) {
+	rule := p.Egress[policy.PseudonymisedExport]
+	if rule.Effect != policy.Allow && rule.Effect != policy.Cap {
+		return
+	}
+	if refusal := top.BasisRefusal(rule.Basis, time.Now()); refusal != 0 && len(p.Recipients.List) > 0 {
+		out.differs(refusal.String(), rule.Basis)
+	}
+	for _, r := range p.Recipients.List {
+		there, ok := top.Region(r.Region)
+		switch {
+		case !ok || !there.Lifecycle.Serves():
+			out.differs("RECIPIENT_REGION", string(r.ID))
+		case there.Boundary != target.Boundary && rule.Basis == policy.NoTransfer:
+			out.blocks("BASIS_REQUIRED", string(r.ID))
+		case there.Boundary != target.Boundary && there.Boundary == p.Boundary:
+			out.differs("RECIPIENT_BECOMES_FOREIGN", string(r.ID))
+		}
+		if !time.Now().Before(r.AssessmentExpiry) {
+			out.differs("ASSESSMENT_EXPIRED", string(r.ID))
+		}
+	}
 }
 
 // compareAttestation: a policy that demands a level needs a node that has it.
@@ -68,48 +136,78 @@ func (s tenantService) compareAttestation(out *findings, tenant policy.TenantID,
 }
 
 // compareFeatures: what was asked for must be there; what the tenant has today
-// and would lose, or get at an earlier stage, is said too.
-func (s tenantService) compareFeatures(out *findings, home, target policy.RegionID, wanted []string) error {
-	now, err := s.stages(home)
+// and would lose, or get at an earlier stage, within tighter limits or without a
+// certification, is said too.
+func (s tenantService) compareFeatures(out *findings, home, target policy.RegionID, req *controlv1.CheckPlacementRequest) error {
+	now, err := s.features(home)
 	if err != nil {
 		return err
 	}
-	then, err := s.stages(target)
+	then, err := s.features(target)
 	if err != nil {
 		return err
 	}
+	wanted := req.GetFeatures()
 	for _, name := range wanted {
-		if absent(then[name]) {
+		f := then[name]
+		if absent(f.Stage) {
 			out.blocks("FEATURE_NOT_IN_REGION", name)
+			continue
+		}
+		for _, c := range req.GetCertifications() {
+			if !slices.Contains(f.Certifications, c) {
+				out.blocks("CERTIFICATION_MISSING", name+"/"+c)
+			}
 		}
 	}
 	for _, name := range sorted(now) {
 		switch {
-		case slices.Contains(wanted, name) && absent(then[name]), absent(now[name]):
-		case absent(then[name]):
+		case slices.Contains(wanted, name) && absent(then[name].Stage), absent(now[name].Stage):
+		case absent(then[name].Stage):
 			out.differs("FEATURE_NOT_IN_REGION", name)
-		case now[name] != then[name]:
-			out.differs("FEATURE_STAGE_CHANGES", name)
+		default:
+			compareFeature(out, name, now[name], then[name])
 		}
 	}
 	return nil
 }
 
-func (c *core) stages(region policy.RegionID) (map[string]string, error) {
+// compareFeature: one that both regions have.
+func compareFeature(out *findings, name string, now, then store.Feature) {
+	if now.Stage != then.Stage {
+		out.differs("FEATURE_STAGE_CHANGES", name)
+	}
+	for _, c := range now.Certifications {
+		if !slices.Contains(then.Certifications, c) {
+			out.differs("CERTIFICATION_LOST", name+"/"+c)
+		}
+	}
+	limits := map[string]uint64{}
+	for _, l := range now.Limits {
+		limits[l.Code] = l.Value
+	}
+	for _, l := range then.Limits {
+		if before, had := limits[l.Code]; !had || l.Value < before {
+			out.differs("LIMIT_TIGHTER", name+"/"+l.Code)
+		}
+	}
+}
+
+func (c *core) features(region policy.RegionID) (map[string]store.Feature, error) {
 	list, err := c.store.Features(region)
 	if err != nil {
 		return nil, err
 	}
-	out := make(map[string]string, len(list))
+	out := make(map[string]store.Feature, len(list))
 	for _, f := range list {
-		out[f.Name] = f.Stage
+		out[f.Name] = f
 	}
 	return out, nil
 }
 
-func absent(stage string) bool { return stage == "" || stage == "none" }
+func absent(stage string) bool { return policy.Stage(stage).Absent() }
 
-func sorted(m map[string]string) []string {
+func sorted(m map[string]store.Feature) []string {
 	names := make([]string, 0, len(m))
 	for n := range m {
 		names = append(names, n)

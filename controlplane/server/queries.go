@@ -14,6 +14,7 @@ import (
 
 // query is what the query of one path may hold, as the descriptors say.
 type query struct {
+	method string
 	path   *regexp.Regexp
 	params []string
 }
@@ -29,13 +30,17 @@ func newQueries() []query {
 			methods := f.Services().Get(i).Methods()
 			for k := range methods.Len() {
 				rule, _ := proto.GetExtension(methods.Get(k).Options(), annotations.E_Http).(*annotations.HttpRule)
-				if rule.GetGet() == "" {
+				method, at := http.MethodGet, rule.GetGet()
+				if at == "" {
+					method, at = http.MethodDelete, rule.GetDelete()
+				}
+				if at == "" {
 					continue
 				}
-				q := query{path: regexp.MustCompile("^" + pathField.ReplaceAllString(regexp.QuoteMeta(rule.GetGet()), "[^/:]+") + "$")}
+				q := query{method: method, path: regexp.MustCompile("^" + pathField.ReplaceAllString(regexp.QuoteMeta(at), "[^/:]+") + "$")}
 				fields := methods.Get(k).Input().Fields()
 				for n := range fields.Len() {
-					if name := string(fields.Get(n).Name()); !strings.Contains(rule.GetGet(), "{"+name+"}") {
+					if name := string(fields.Get(n).Name()); !strings.Contains(at, "{"+name+"}") {
 						q.params = append(q.params, name)
 					}
 				}
@@ -49,7 +54,7 @@ func newQueries() []query {
 
 // takes reports whether a request's query may hold a name.
 func takes(list []query, r *http.Request, name string) bool {
-	return r.Method == http.MethodGet && slices.ContainsFunc(list, func(q query) bool {
-		return q.path.MatchString(r.URL.Path) && slices.Contains(q.params, name)
+	return slices.ContainsFunc(list, func(q query) bool {
+		return q.method == r.Method && q.path.MatchString(r.URL.Path) && slices.Contains(q.params, name)
 	})
 }

@@ -140,6 +140,7 @@ func (s *Server) register(o Options) error {
 	controlv1.RegisterCatalogueServiceServer(s.grpc, catalogueService{core: s.core})
 	controlv1.RegisterNodeServiceServer(s.grpc, nodeService{core: s.core})
 	controlv1.RegisterViolationServiceServer(s.grpc, violationService{core: s.core})
+	controlv1.RegisterLifecycleServiceServer(s.grpc, lifecycleService{core: s.core})
 	controlv1.RegisterOperationsServiceServer(s.grpc, operationsService{core: s.core})
 	controlv1.RegisterBackupServiceServer(s.grpc, backupService{backups: s.backups})
 	controlv1.RegisterTokenServiceServer(s.grpc, tokenService{core: s.core})

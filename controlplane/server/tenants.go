@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"slices"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -91,7 +92,26 @@ func (c *core) ruled(base policy.ResidencyPolicy, rules *controlv1.PolicyRules, 
 	if e := p.NotYet(); e != nil {
 		return p, e
 	}
-	return p, nil
+	return p, c.offered(&base, &p)
+}
+
+// offered refuses a policy that newly opens a class beyond home whose feature
+// the home region does not have.
+func (c *core) offered(before, after *policy.ResidencyPolicy) error {
+	for _, f := range after.Opens() {
+		if slices.Contains(before.Opens(), f) {
+			continue
+		}
+		stage, err := c.store.Feature(after.HomeRegion, string(f))
+		if err != nil && !isReason(err, policy.NotFound) {
+			return err
+		}
+		if policy.Stage(stage.Stage).Absent() {
+			return policy.Errorf(policy.FeatureNotInRegion, "region %s does not have %s, so nothing of it can be processed or viewed beyond home; leave its classes sealed", after.HomeRegion, f).
+				With("feature", string(f)).With("region", string(after.HomeRegion))
+		}
+	}
+	return nil
 }
 
 // GetTenant implements controlv1.TenantServiceServer.
@@ -155,14 +175,6 @@ func (s tenantService) UpdateTenant(ctx context.Context, req *controlv1.UpdateTe
 	return s.written(ctx, res)
 }
 
-// DeleteTenant implements controlv1.TenantServiceServer.
-func (s tenantService) DeleteTenant(ctx context.Context, req *controlv1.DeleteTenantRequest) (*controlv1.DeleteTenantResponse, error) {
-	if _, err := s.tenant(ctx, req.GetTenant()); err != nil {
-		return nil, err
-	}
-	return nil, notYet("deleting a tenant, which needs its data purged first,")
-}
-
 func (s tenantService) written(ctx context.Context, res store.Result) (*controlv1.Tenant, error) {
 	var t store.Tenant
 	if err := res.Decode(&t); err != nil {
@@ -176,10 +188,14 @@ func tenantOf(t store.Tenant) *controlv1.Tenant {
 	if t.Signed {
 		assurance = "signed"
 	}
+	operation := ""
+	if t.Purge != nil {
+		operation = t.Purge.ID
+	}
 	return &controlv1.Tenant{
 		Id: string(t.ID), Slug: string(t.Slug), HomeRegion: string(t.Home), Boundary: string(t.Boundary), HomeEpoch: uint32(t.HomeEpoch),
 		BillingCountry: t.BillingCountry, ContractingEntity: t.Entity, SuggestedRegion: string(t.SuggestedRegion),
 		State: string(t.State), Etag: t.ETag, CreateTime: timestamppb.New(t.CreatedAt),
-		Assurance: assurance,
+		Assurance: assurance, Operation: operation,
 	}
 }

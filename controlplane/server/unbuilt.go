@@ -10,8 +10,7 @@ import (
 // say NOT_YET rather than NOT_FOUND, so that a caller knows it spelt them right.
 // A path leaves the list when its method is built.
 var unbuilt = regexp.MustCompile(`^/v1/(` +
-	`tenants/[^/]+/moves(/[^/]+)?|` +
-	`tenants/[^/]+:(suspend|resume)` +
+	`tenants/[^/]+/moves(/[^/]+)?` +
 	`)$`)
 
 // noSuchPath is the answer to a path that no method has.

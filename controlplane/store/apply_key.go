@@ -14,7 +14,7 @@ func (e *entry) createKey(p CreateKey) (any, error) {
 	case !k.Role.Valid():
 		return nil, invalid("role", "must be one of ingest, reader, admin, recipient")
 	}
-	t, err := need[Tenant](e.tx, bucketTenants, []byte(k.Tenant), "tenant")
+	t, err := e.living(k.Tenant)
 	if err != nil {
 		return nil, err
 	}

@@ -88,7 +88,7 @@ func (e *entry) putPolicy(p PutPolicy) (any, error) {
 }
 
 func (e *entry) tenantAndPolicy(id policy.TenantID, ifMatch string) (t Tenant, p Policy, err error) {
-	if t, err = need[Tenant](e.tx, bucketTenants, []byte(id), "tenant"); err != nil {
+	if t, err = e.living(id); err != nil {
 		return t, p, err
 	}
 	if p, err = need[Policy](e.tx, bucketPolicies, []byte(id), "policy"); err != nil {

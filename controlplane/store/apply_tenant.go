@@ -72,7 +72,7 @@ func (e *entry) entityFor(country string) (Entity, error) {
 }
 
 func (e *entry) updateTenant(p UpdateTenant) (any, error) {
-	t, err := need[Tenant](e.tx, bucketTenants, []byte(p.ID), "tenant")
+	t, err := e.living(p.ID)
 	if err != nil {
 		return nil, err
 	}

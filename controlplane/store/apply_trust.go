@@ -32,7 +32,7 @@ func (e *entry) rebase(c Change, old Policy, fields []policy.FieldChange) (any, 
 }
 
 func (e *entry) enrolKey(p EnrolKey) (any, error) {
-	t, err := need[Tenant](e.tx, bucketTenants, []byte(p.Tenant), "tenant")
+	t, err := e.living(p.Tenant)
 	if err != nil {
 		return nil, err
 	}

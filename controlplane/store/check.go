@@ -21,6 +21,7 @@ var (
 	certificationPattern = regexp.MustCompile(`^[A-Z][A-Z0-9-]{1,40}$`)
 	keyIDPattern         = regexp.MustCompile(`^[0-9a-f]{32}$`)
 	signaturePattern     = regexp.MustCompile(`^[A-Za-z0-9+/=]{88}$`)
+	receiptPattern       = regexp.MustCompile(`^([A-Za-z0-9+/=]{64,128})?$`)
 	actorPattern         = regexp.MustCompile(`^(PR[0-9a-f]{32}|ND[0-9a-f]{32}|bootstrap)$`)
 	reasonPattern        = regexp.MustCompile(`^[A-Z_]{1,64}$`)
 	uuidPattern          = regexp.MustCompile(`^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$`)

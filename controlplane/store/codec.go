@@ -137,6 +137,16 @@ func laterDecoder(k Kind) func([]byte) (Command, error) {
 		return command[UseBootstrap]
 	case KindRenewBootstrap:
 		return command[RenewBootstrap]
+	case KindSetTenantState:
+		return command[SetTenantState]
+	case KindPurgeTenant:
+		return command[PurgeTenant]
+	case KindRecordPurge:
+		return command[RecordPurge]
+	case KindDeleteTenant:
+		return command[DeleteTenant]
+	case KindExcuseNode:
+		return command[ExcuseNode]
 	}
 	return memberDecoder(k)
 }

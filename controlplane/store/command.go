@@ -32,17 +32,22 @@ const (
 	KindApprove      Kind = 13
 	KindRaiseEpoch   Kind = 25
 
-	KindPutBasis   Kind = 40
-	KindDrillBasis Kind = 41
-	KindPutFeature Kind = 45
-	KindPutEntity  Kind = 46
-
+	KindPutBasis        Kind = 40
+	KindDrillBasis      Kind = 41
 	KindRevokeToken     Kind = 30
 	KindBindPrincipal   Kind = 31
 	KindUnbindPrincipal Kind = 32
 	KindUseBootstrap    Kind = 33
 	KindRenewBootstrap  Kind = 34
 	KindBatch           Kind = 50
+
+	KindSetTenantState Kind = 42
+	KindPurgeTenant    Kind = 43
+	KindRecordPurge    Kind = 44
+	KindPutFeature     Kind = 45
+	KindPutEntity      Kind = 46
+	KindDeleteTenant   Kind = 47
+	KindExcuseNode     Kind = 48
 )
 
 // Stamp is everything about a command that Apply must not make up itself. It is

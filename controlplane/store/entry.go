@@ -203,7 +203,7 @@ func (e *entry) handle(p Payload) (body any, err error) {
 	case RenewBootstrap:
 		return nil, e.renewBootstrap(p)
 	}
-	return e.handleMember(p)
+	return e.handleLifecycle(p)
 }
 
 // need reads an object that the command is about; NOT_FOUND without it.

@@ -138,6 +138,10 @@ func tenantRowAt(tx *bolt.Tx, region policy.RegionID, id policy.TenantID) (*poli
 		return nil, dangling(err)
 	}
 	row := &policy.TenantRow{ID: t.ID, Slug: t.Slug, State: t.State, Home: t.Home, HomeEpoch: t.HomeEpoch, HomeURL: home.BaseURL}
+	if t.Purge != nil {
+		row.HomeURL, row.Purge, row.Signers = "", &t.Purge.PurgeOrder, t.Purge.Signers
+		return &policy.Row{Format: policy.FormatVersion, Tenant: row}, nil
+	}
 	if t.Home == region {
 		p, err := need[Policy](tx, bucketPolicies, []byte(id), "policy")
 		if err != nil {
@@ -154,6 +158,13 @@ func tenantRowAt(tx *bolt.Tx, region policy.RegionID, id policy.TenantID) (*poli
 func pairRowAt(tx *bolt.Tx, region policy.RegionID, tenant policy.TenantID, id policy.RecipientID) (*policy.Row, error) {
 	if tx.Bucket(bucketPairs).Get(pairKey(region, tenant, id)) == nil {
 		return nil, nil
+	}
+	t, err := need[Tenant](tx, bucketTenants, []byte(tenant), "tenant")
+	if err != nil {
+		return nil, dangling(err)
+	}
+	if t.Purge != nil {
+		return &policy.Row{Format: policy.FormatVersion, Pair: &policy.InboundPair{Tenant: tenant, Recipient: id, From: t.Home, State: t.State, Purge: &t.Purge.PurgeOrder}}, nil
 	}
 	p, err := need[Policy](tx, bucketPolicies, []byte(tenant), "policy")
 	if err != nil {
@@ -172,7 +183,15 @@ func pairRowAt(tx *bolt.Tx, region policy.RegionID, tenant policy.TenantID, id p
 	return &policy.Row{Format: policy.FormatVersion, Pair: &policy.InboundPair{
 		Tenant: tenant, Recipient: id, From: p.HomeRegion, Purpose: r.Purpose, Transforms: r.Transforms,
 		AllowListHash: policy.ExportSchemaHash(r.Transforms), Basis: p.Egress[policy.PseudonymisedExport].Basis,
-		Revision: p.Revision, Keys: keys}}, nil
+		Revision: p.Revision, State: suspendedOnly(t.State), Keys: keys}}, nil
+}
+
+// suspendedOnly leaves the usual state out of a row.
+func suspendedOnly(s policy.TenantState) policy.TenantState {
+	if s == policy.TenantActive {
+		return ""
+	}
+	return s
 }
 
 // apiKeys lists a tenant's keys as nodes need them.

@@ -68,6 +68,8 @@ var (
 	bucketPrincipals   = []byte("principals")        // PR… → Principal: roles of people that an issuer vouches for
 	bucketMembers      = []byte("members")           // name → Member, removed ones too
 	bucketInvitations  = []byte("invitations")       // hex SHA-256 → Invitation
+	bucketOperations   = []byte("operations")        // OP… → tenant id whose end it is
+	bucketReceipts     = []byte("receipts")          // TN… / ND… / hash → PurgeReceipt
 )
 
 // The meta keys.
@@ -90,6 +92,7 @@ var buckets = [][]byte{
 	bucketNodes, bucketNodeRows, bucketInstances, bucketAdmission, bucketViolations, bucketUnresolved, bucketViolationAge,
 	bucketTokenIDs, bucketTokenExpiry, bucketPrincipals,
 	bucketMembers, bucketInvitations,
+	bucketOperations, bucketReceipts,
 }
 
 // position is where in the Raft log the state stands.

@@ -21,7 +21,34 @@ type Tenant struct {
 	State           policy.TenantState `json:"state"`
 	CreatedAt       time.Time          `json:"created_at"`       // stamped, UTC
 	Signed          bool               `json:"signed,omitempty"` // it has a signing key: nodes take its policies from nobody else
+	Purge           *Purge             `json:"purge,omitempty"`  // once its end was ordered; since format 3
 	ETag            string             `json:"etag"`
+}
+
+// PurgeNode is a node whose receipt is waited for.
+type PurgeNode struct {
+	Region policy.RegionID `json:"region"`
+	Node   policy.NodeID   `json:"node"`
+}
+
+// Purge is the end of a tenant: the order, and how far it is carried out.
+type Purge struct {
+	policy.PurgeOrder
+	Delete    bool            `json:"delete,omitempty"` // the tenant itself, when everything is destroyed
+	StartedAt time.Time       `json:"started_at"`
+	EndedAt   *time.Time      `json:"ended_at,omitempty"`
+	Signers   *policy.Signers `json:"signers,omitempty"` // of the tenant, by which nodes verify the order
+	Nodes     []PurgeNode     `json:"nodes"`             // that were there when it was ordered
+	Missing   []PurgeNode     `json:"missing,omitempty"` // that have not answered yet
+	Excused   []PurgeNode     `json:"excused,omitempty"` // that never will
+}
+
+// PurgeReceipt is a node's receipt as it was recorded.
+type PurgeReceipt struct {
+	policy.PurgeReceipt
+	SHA256     string    `json:"sha256"`    // hex, of its statement
+	Signature  string    `json:"signature"` // base64, by the node's certificate
+	RecordedAt time.Time `json:"recorded_at"`
 }
 
 // Policy is a tenant's residency policy with its etag. Its revision is the

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -18,6 +19,7 @@ import (
 type Outbox struct {
 	db     *bbolt.DB
 	sealer *store.Sealer
+	ended  sync.Map // policy.TenantID → nothing: purged in this process, takes nothing more
 }
 
 // OpenOutbox opens outbox.db in dir.
@@ -61,6 +63,9 @@ func (o *Outbox) Begin(t policy.TenantID, r policy.RecipientID, at time.Time) er
 // edit changes a stream in one transaction.
 func (o *Outbox) edit(t policy.TenantID, r policy.RecipientID, change func(*bbolt.Tx, *Stream) error) error {
 	return o.db.Update(func(tx *bbolt.Tx) error {
+		if _, ended := o.ended.Load(t); ended {
+			return policy.Errorf(policy.Destroyed, "the tenant has ended and its data is destroyed")
+		}
 		var s Stream
 		if _, err := readJSON(tx.Bucket(bucketStreams), streamKey(t, r), &s); err != nil {
 			return err

@@ -3,6 +3,7 @@ package feed
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/domicile-io/domicile/api/bundle"
@@ -52,6 +53,7 @@ func (e *edit) remove(key string) {
 		return
 	}
 	delete(e.rows.at(e.next.rows, key), key)
+	e.order(key, nil)
 	switch {
 	case old.Region != nil, old.Basis != nil:
 		e.topology = true
@@ -73,6 +75,7 @@ func (e *edit) removeTenant(id policy.TenantID) {
 	if old == nil {
 		return
 	}
+	e.order("t/"+string(id), nil)
 	old.keyIDs(e.keys.Delete)
 	e.tenants.Delete(b)
 	e.set.Remove(id)
@@ -114,9 +117,25 @@ func (e *edit) put(r policy.Row) error {
 	case r.Region != nil, r.Basis != nil:
 		e.topology = true
 	case r.Pair != nil:
+		e.order(key, r.Pair.Purge)
 		return e.addKeys(r.Pair.Keys)
 	}
 	return nil
+}
+
+// order notes the purge that a row orders, or that it orders none.
+func (e *edit) order(key string, o *policy.PurgeOrder) {
+	if _, had := e.next.orders[key]; !had && o == nil {
+		return
+	}
+	next := make(map[string]*policy.PurgeOrder, len(e.next.orders)+1) // a copy: earlier views keep theirs
+	maps.Copy(next, e.next.orders)
+	if o == nil {
+		delete(next, key)
+	} else {
+		next[key] = o
+	}
+	e.next.orders = next
 }
 
 // kindOf makes a kind; its policy must be such as an owner could have written.
@@ -154,6 +173,7 @@ func (e *edit) putKind(t *policy.TenantRow, k *kind, revision uint64) error {
 	if t.Signers != nil {
 		e.signing().Put(b, t)
 	}
+	e.order("t/"+string(t.ID), t.Purge)
 	e.used = append(e.used, k)
 	return e.addKeys(t.Keys)
 }
@@ -203,7 +223,7 @@ func (e *edit) putSplit(w *wireTenant) (done bool, err error) {
 // copyTenant takes a tenant over from another view, in which its row is the same.
 func (e *edit) copyTenant(from *View, id policy.TenantID) bool {
 	b, ok := policy.KindTenant.Bits(string(id))
-	if !ok || from.signed.Get(b) != nil {
+	if !ok || from.signed.Get(b) != nil || from.orders["t/"+string(id)] != nil {
 		return false
 	}
 	t := from.tenants.Get(b)

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
 
 	"github.com/domicile-io/domicile/api/bundle"
 	"github.com/domicile-io/domicile/dataplane/egress"
@@ -67,6 +68,7 @@ type Feed struct {
 	fresh *freshness
 	view  atomic.Pointer[View]
 	level atomic.Pointer[proof]
+	voter atomic.Pointer[grpc.ClientConn] // of the stream; nil between streams
 
 	// Of the following goroutine, after Open.
 	replica replica
@@ -142,6 +144,15 @@ func (o Options) check() error {
 
 // Start begins to follow the control plane, until Close.
 func (f *Feed) Start() { f.done.Go(f.follow) }
+
+// Voter is the connection of the present stream, for what a node reports beside
+// it; nil while there is none. The voter at its other end leads.
+func (f *Feed) Voter() grpc.ClientConnInterface {
+	if cc := f.voter.Load(); cc != nil {
+		return cc
+	}
+	return nil
+}
 
 // Current is the latest good bundle, or nil before the first.
 func (f *Feed) Current() *View { return f.view.Load() }

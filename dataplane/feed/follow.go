@@ -92,6 +92,8 @@ func (f *Feed) stream(voter string) (heard bool, err error) {
 		return false, err
 	}
 	defer func() { _ = cc.Close() }()
+	f.voter.Store(cc)
+	defer f.voter.Store(nil)
 	// The timer ends a stream that says nothing; it bounds the connecting too.
 	quiet := time.AfterFunc(patience, func() { cancel(errors.New("nothing was heard for too long")) })
 	defer quiet.Stop()

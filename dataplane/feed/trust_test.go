@@ -242,3 +242,66 @@ func signedRow(f *Feed) *policy.TenantRow {
 	id, _ := policy.KindTenant.Bits(string(tenantID(0)))
 	return *f.Current().signed.Get(id)
 }
+
+// The same voter orders the end of a tenant that signs.
+func TestCompromisedVoterCannotEndATenantThatSigns(t *testing.T) {
+	_, approver, _ := ed25519.GenerateKey(nil)
+	ending := func(r *realm, keys ...ed25519.PrivateKey) policy.Row {
+		row := r.withApprover(r.signed(5), approver)
+		row.Tenant.State, row.Tenant.Policy, row.Tenant.Keys = policy.TenantPurging, nil, nil
+		row.Tenant.Purge = &policy.PurgeOrder{ID: "OP0123456789abcdef0123456789abcdef"}
+		for _, k := range keys {
+			row.Tenant.Purge.Signatures = append(row.Tenant.Purge.Signatures, policy.Sign(k, policy.PurgeStatement(cluster, row.Tenant.ID, 5)))
+		}
+		return row
+	}
+	_, stranger, _ := ed25519.GenerateKey(nil)
+	for name, forge := range map[string]func(*realm) policy.Row{
+		"signed by nobody":             func(r *realm) policy.Row { return ending(r) },
+		"signed by the tenant alone":   func(r *realm) policy.Row { return ending(r, r.tenantKey) },
+		"signed by the approver alone": func(r *realm) policy.Row { return ending(r, approver) },
+		"signed by the voter":          func(r *realm) policy.Row { return ending(r, stranger, approver) },
+		"without an order":             func(r *realm) policy.Row { row := ending(r, r.tenantKey, approver); row.Tenant.Purge = nil; return row },
+		"an order to one that lives on": func(r *realm) policy.Row {
+			row := ending(r, r.tenantKey, approver)
+			row.Tenant.State = policy.TenantActive
+			return row
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRealm(t)
+			v := r.voter(mtls.ControlPlane)
+			b := r.book(3)
+			b.put(r.withApprover(r.signed(5), approver))
+			f, s := r.node(v).synced(v, b)
+			nacked(t, s.push(t, b.delta(nil, forge(r))), f.Current().Revision, badSignature)
+			if len(f.Current().Orders()) != 0 {
+				t.Error("the order would be carried out")
+			}
+		})
+	}
+	r := newRealm(t)
+	v := r.voter(mtls.ControlPlane)
+	b := r.book(3)
+	alive := r.withApprover(r.signed(5), approver)
+	b.put(alive)
+	f, s := r.node(v).synced(v, b)
+	acked(t, s.push(t, b.delta(nil, ending(r, r.tenantKey, approver))), 2)
+	if o := f.Current().Orders()[tenantID(0)]; o == nil || o.ID == "" {
+		t.Error("a signed order is not taken")
+	}
+	nacked(t, s.push(t, b.delta(nil, alive)), 2, badSignature) // and it does not come back
+}
+
+// withApprover adds a second person to a signing tenant's row.
+func (r *realm) withApprover(row policy.Row, key ed25519.PrivateKey) policy.Row {
+	r.t.Helper()
+	k, err := policy.NewSigningKey(policy.ApproverKey, hex.EncodeToString(key.Public().(ed25519.PublicKey)))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	k.Principal, k.Entity, k.Boundary = "PR0123456789abcdef0123456789abcdef", "DOM-IE", "eu"
+	k.Certificate = policy.Sign(r.rootKey, k.Statement(cluster, row.Tenant.ID))
+	row.Tenant.Signers.Approvers = []policy.SigningKey{k}
+	return row
+}

@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"iter"
 	"maps"
+	"strings"
 
 	"github.com/domicile-io/domicile/policy"
 )
@@ -24,6 +25,8 @@ type View struct {
 	tenants policy.Table[tenant]            // by the bits of their ids
 	keys    policy.Table[apiKey]            // by the bits of their ids
 	signed  policy.Table[*policy.TenantRow] // whole rows of tenants that sign
+
+	orders map[string]*policy.PurgeOrder // by the key of the row that gives it; few, and never changed in place
 }
 
 // Tenant is a tenant as a node needs it once its policy is compiled.
@@ -85,6 +88,17 @@ func (v *View) Features(r policy.RegionID) *policy.RegionFeatures {
 func (v *View) Node(id policy.NodeID) *policy.NodeRow {
 	row, _ := v.rows.get("n/" + string(id))
 	return row.Node
+}
+
+// Orders are the purges that this region must have carried out, those of long
+// ago included, by tenant.
+func (v *View) Orders() map[policy.TenantID]*policy.PurgeOrder {
+	out := make(map[policy.TenantID]*policy.PurgeOrder, len(v.orders))
+	for key, order := range v.orders { // t/TN… or p/TN…/RP…
+		id, _, _ := strings.Cut(key[len("t/"):], "/")
+		out[policy.TenantID(id)] = order
+	}
+	return out
 }
 
 // Tenants yields every tenant, in no order.

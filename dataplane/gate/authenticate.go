@@ -17,6 +17,7 @@ import (
 //  4. key unknown, expired, or the secret wrong: UNAUTHENTICATED
 //  5. key of a moved tenant: WRONG_REGION at the old home, CREDENTIAL_SUPERSEDED at the new
 //  6. HTTP Basic whose user is not the key's tenant: UNAUTHENTICATED
+//  7. the tenant is suspended, or ends: PERMISSION_DENIED
 //
 // A key of another region that this region knows as its own tenant's, from
 // before a move, is CREDENTIAL_SUPERSEDED and not sent back to the old home.
@@ -61,19 +62,34 @@ func (g *Gate) Authenticate(c Credential) (Principal, error) {
 		return Principal{}, unauthenticated()
 	}
 	p.Slug = t.Slug
-	return p, nil
+	return p, alive(t.State)
 }
 
 // recipient keys belong to this region and are not compared with the tenant's
 // home; they need the inbound pair that brought them.
 func (g *Gate) recipient(v *feed.View, p Principal, user string) (Principal, error) {
-	if _, ok := v.Pair(p.Tenant, p.Recipient); !ok {
+	pair, ok := v.Pair(p.Tenant, p.Recipient)
+	if !ok {
 		return Principal{}, unauthenticated()
 	}
 	if user != "" && user != string(p.Recipient) && user != string(p.Key) {
 		return Principal{}, unauthenticated()
 	}
-	return p, nil
+	return p, alive(pair.State)
+}
+
+// alive is nil for an active tenant, whose state pairs leave out; else the
+// refusal of every one of its keys. Only a key that has proved itself learns it.
+func alive(s policy.TenantState) error {
+	switch s {
+	case policy.TenantActive, "":
+		return nil
+	case policy.TenantSuspended:
+		return policy.Errorf(policy.PermissionDenied, "the tenant is suspended: nothing is taken in, shown or sent, and nothing is deleted; ask the operator to resume it").
+			With("rules", policy.RuleTenantSuspended.String()).With("state", string(s))
+	}
+	return policy.Errorf(policy.PermissionDenied, "the tenant has ended, and its data is destroyed").
+		With("rules", policy.RuleTenantSuspended.String()).With("state", string(s))
 }
 
 // superseded reports whether s is a proven key of a tenant that has since moved here.

@@ -146,6 +146,18 @@ func (g *Gate) keysDown() (down, lost bool) {
 	return true, now-g.keysGone.Load() >= int64(policy.KeysFor)
 }
 
+// Offers is nil when this region has a feature, else FEATURE_NOT_IN_REGION. A
+// bundle that does not say, or none, takes nothing away: what is not known
+// never refuses a home tenant's records.
+func (g *Gate) Offers(f policy.Feature) error {
+	v := g.o.Feed.Current()
+	if v == nil || v.Features(g.o.Region).Has(f) {
+		return nil
+	}
+	return policy.Errorf(policy.FeatureNotInRegion, "region %s does not have %s, and nothing is passed on to a region that has; see GET /v1/regions/%s/features at the control plane", g.o.Region, f, g.o.Region).
+		With("feature", string(f)).With("region", string(g.o.Region))
+}
+
 // direct adds where to go to a refusal that sends the caller elsewhere. A
 // tenant that moved away has no rules here any more, only a forwarding address.
 func (g *Gate) direct(v *feed.View, t policy.TenantID, e *policy.Error) *policy.Error {

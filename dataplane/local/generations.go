@@ -145,5 +145,9 @@ func writeAt(f *os.File, b []byte, at int64) error {
 	if _, err := f.WriteAt(b, at); err != nil {
 		return err
 	}
-	return unix.Fdatasync(int(f.Fd()))
+	return datasync(f)
 }
+
+func datasync(f *os.File) error { return unix.Fdatasync(int(f.Fd())) }
+
+func isDestroyed(err error) bool { return errors.Is(err, &policy.Error{Reason: policy.Destroyed}) }

@@ -277,3 +277,64 @@ func TestStolenDisk(t *testing.T) {
 		t.Errorf("a keyring prints as %q", text)
 	}
 }
+
+// What is destroyed opens neither now nor after a restart; its neighbours do.
+func TestDestroyedKeysNeverOpenAgain(t *testing.T) {
+	dir := t.TempDir()
+	k, err := OpenKeyring(Options{Dir: dir, Region: "ie1"})
+	check(t, err)
+	var ids []store.KeyID
+	for range 300 { // over two blocks
+		id, _, err := k.Draw()
+		check(t, err)
+		ids = append(ids, id)
+	}
+	kept, err := k.Open(ids[1])
+	check(t, err)
+	gone := []store.KeyID{ids[0], ids[2], ids[299], ids[0]}
+	check(t, k.Destroy(gone))
+	check(t, k.Destroy(gone))
+	secret, err := k.Named("pseudonym/TN1")
+	check(t, err)
+	other, err := k.Named("store/index")
+	check(t, err)
+	if n, err := k.Forget([]string{"pseudonym/TN1", "pseudonym/TN2"}); err != nil || n != 1 {
+		t.Fatalf("%d names were forgotten, %v", n, err)
+	}
+	for range 2 {
+		for _, id := range gone {
+			if _, err := k.Open(id); !errors.Is(err, &policy.Error{Reason: policy.Destroyed}) {
+				t.Errorf("key %d: %v", id.Index, err)
+			}
+		}
+		if key, err := k.Open(ids[1]); err != nil || key != kept {
+			t.Errorf("a neighbour: %v", err)
+		}
+		if again, err := k.Named("store/index"); err != nil || again != other {
+			t.Errorf("another name: %v", err)
+		}
+		if again, err := k.Named("pseudonym/TN1"); err != nil || again == secret {
+			t.Errorf("a forgotten name has its old key: %v", err)
+		}
+		check(t, k.Close())
+		k, err = OpenKeyring(Options{Dir: dir, Region: "ie1"})
+		check(t, err)
+	}
+	if gen, err := k.NextGeneration(); err != nil || gen != 2 {
+		t.Fatalf("generation %d, %v", gen, err)
+	}
+	if again, err := k.Named("store/index"); err != nil || again != other {
+		t.Errorf("another name under the next generation: %v", err)
+	}
+	check(t, k.Close())
+	if err := k.Destroy(ids[:1]); err == nil {
+		t.Error("a closed keyring destroys")
+	}
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -131,6 +131,45 @@ func (n *names) takeOver(old *names, random io.Reader) error {
 	return nil
 }
 
+// forget overwrites the entries of names in place and syncs.
+func (n *names) forget(list []string, random io.Reader) (int, error) {
+	gone := map[[32]byte]bool{}
+	for _, name := range list {
+		if tag := n.tagOf(name); n.keys[tag] != [32]byte{} {
+			gone[tag] = true
+		}
+	}
+	if len(gone) == 0 {
+		return 0, nil
+	}
+	at := make([]byte, 32)
+	for i := int64(0); i < n.count; i++ {
+		if _, err := n.file.ReadAt(at, i*nameEntry); err != nil {
+			return 0, fmt.Errorf("read the name table: %w", err)
+		}
+		if !gone[[32]byte(at)] {
+			continue
+		}
+		var nobody, nothing [32]byte
+		if _, err := io.ReadFull(random, nobody[:]); err != nil {
+			return 0, err
+		}
+		if _, err := io.ReadFull(random, nothing[:]); err != nil {
+			return 0, err
+		}
+		e, err := n.entry(nobody, nothing, random)
+		if err != nil {
+			return 0, err
+		}
+		if err := writeAt(n.file, e, i*nameEntry); err != nil {
+			return 0, fmt.Errorf("forget a name: %w", err)
+		}
+		delete(n.keys, [32]byte(at))
+		n.keys[nobody] = nothing
+	}
+	return len(gone), nil
+}
+
 func (n *names) entry(tag, key [32]byte, random io.Reader) ([]byte, error) {
 	e, err := n.wrap.seal(append([]byte(nil), tag[:]...), key, n.gen, tag[:], random)
 	if err != nil {

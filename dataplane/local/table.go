@@ -92,6 +92,9 @@ func (t *table) open(index uint64) ([32]byte, error) {
 	if _, err := t.file.ReadAt(b, int64(index)*wrapped); err != nil {
 		return [32]byte{}, &policy.Error{Reason: policy.Internal, Message: errChanged.Message, Cause: err}
 	}
+	if allZero(b) {
+		return [32]byte{}, policy.Errorf(policy.Destroyed, "the key was destroyed; what it sealed is gone for good")
+	}
 	return t.wrap.open(b, t.gen, place(index))
 }
 

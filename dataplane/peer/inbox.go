@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -33,6 +35,7 @@ type Received struct {
 type Inbox struct {
 	db     *bbolt.DB
 	sealer *store.Sealer
+	ended  sync.Map // policy.TenantID → nothing: purged in this process, takes nothing more
 }
 
 // openInbox opens received.db in dir. Rows are sealed at rest.
@@ -81,6 +84,9 @@ type arrival struct {
 // up to its sequence.
 func (in *Inbox) accept(stream []byte, a arrival) (before, mark uint64, err error) {
 	err = in.db.Update(func(tx *bbolt.Tx) error {
+		if _, ended := in.ended.Load(tenantOf(stream)); ended {
+			return policy.Errorf(policy.Destroyed, "the tenant has ended and its data is destroyed")
+		}
 		before = markIn(tx, stream)
 		mark = max(before, a.sequence)
 		ids, id := tx.Bucket(bucketTaken), append(append([]byte{}, stream...), "/"+a.id...)
@@ -158,6 +164,38 @@ func parseCursor(cursor string, prefix []byte) ([]byte, error) {
 			Fields: []policy.FieldError{{Field: "cursor", Message: "malformed"}}}
 	}
 	return append(append([]byte{}, prefix...), place...), nil
+}
+
+func tenantOf(stream []byte) policy.TenantID {
+	t, _, _ := strings.Cut(string(stream), "/")
+	return policy.TenantID(t)
+}
+
+// Purge deletes every row that came from a tenant, and its marks, and counts the
+// rows. What comes later is refused.
+func (in *Inbox) Purge(t policy.TenantID) (rows uint64, err error) {
+	in.ended.Store(t, true)
+	prefix := []byte(string(t) + "/")
+	err = in.db.Update(func(tx *bbolt.Tx) error {
+		for _, name := range [][]byte{bucketRows, bucketMarks, bucketTaken} {
+			b := tx.Bucket(name)
+			var keys [][]byte
+			c := b.Cursor()
+			for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
+				keys = append(keys, bytes.Clone(k))
+			}
+			if bytes.Equal(name, bucketRows) {
+				rows = uint64(len(keys))
+			}
+			for _, k := range keys {
+				if err := b.Delete(k); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	return rows, err
 }
 
 // Close closes the file.

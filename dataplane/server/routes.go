@@ -5,15 +5,20 @@ import (
 	"net/http"
 
 	"github.com/domicile-io/domicile/dataplane/gate"
+	"github.com/domicile-io/domicile/policy"
 )
 
 // route is one row of the table of everything that the listener answers.
 type route struct {
 	pattern string
 	action  gate.Action             // what the caller's role must allow; 0 allows nobody
+	feature policy.Feature          // what the region must have, or everyRegion; "" with public
 	serve   func(x *exchange) error // nil with public
 	public  func(x *exchange)       // without credentials; says nothing of any tenant
 }
+
+// everyRegion marks what does not depend on a feature.
+const everyRegion policy.Feature = "*"
 
 // noRoute stands for every path without a row.
 var noRoute = &route{pattern: "none"}
@@ -22,36 +27,36 @@ var noRoute = &route{pattern: "none"}
 // asks; what is not built yet has a row and answers NOT_YET. A
 // path that takes another method is 404 too, with Allow (see nothing).
 var routes = []route{
-	{pattern: "POST /v1/calls", action: gate.WriteRecords, serve: (*exchange).createCall},
-	{pattern: "POST /v1/calls:batch", action: gate.WriteRecords, serve: (*exchange).batch},
-	{pattern: "POST /v1/feeds/{source}/{name}", action: gate.WriteRecords, serve: (*exchange).feed},
-	{pattern: "POST /v1/feeds/{source}/{name}/{part}", action: gate.WriteRecords, serve: (*exchange).feed},
-	{pattern: "PUT /v1/feeds/{source}/{name}", action: gate.WriteSettings, serve: (*exchange).putFeedSettings},
-	{pattern: "GET /v1/feeds/{source}/{name}", action: gate.ReadSettings, serve: (*exchange).feedSettings},
+	{pattern: "POST /v1/calls", action: gate.WriteRecords, feature: policy.Voice, serve: (*exchange).createCall},
+	{pattern: "POST /v1/calls:batch", action: gate.WriteRecords, feature: policy.Voice, serve: (*exchange).batch},
+	{pattern: "POST /v1/feeds/{source}/{name}", action: gate.WriteRecords, feature: policy.Voice, serve: (*exchange).feed},
+	{pattern: "POST /v1/feeds/{source}/{name}/{part}", action: gate.WriteRecords, feature: policy.Voice, serve: (*exchange).feed},
+	{pattern: "PUT /v1/feeds/{source}/{name}", action: gate.WriteSettings, feature: policy.Voice, serve: (*exchange).putFeedSettings},
+	{pattern: "GET /v1/feeds/{source}/{name}", action: gate.ReadSettings, feature: policy.Voice, serve: (*exchange).feedSettings},
 
-	{pattern: "GET /v1/calls", action: gate.ReadRecords, serve: (*exchange).listCalls},
-	{pattern: "POST /v1/calls:search", action: gate.ReadRecords, serve: (*exchange).searchCalls},
-	{pattern: "GET /v1/calls/{id}", action: gate.ReadRecords, serve: (*exchange).call},
-	{pattern: "GET /v1/calls:export", action: gate.ReadRecords, serve: (*exchange).exportCalls},
-	{pattern: "GET /v1/rollups", action: gate.ReadRecords, serve: (*exchange).rollups},
+	{pattern: "GET /v1/calls", action: gate.ReadRecords, feature: policy.Voice, serve: (*exchange).listCalls},
+	{pattern: "POST /v1/calls:search", action: gate.ReadRecords, feature: policy.Voice, serve: (*exchange).searchCalls},
+	{pattern: "GET /v1/calls/{id}", action: gate.ReadRecords, feature: policy.Voice, serve: (*exchange).call},
+	{pattern: "GET /v1/calls:export", action: gate.ReadRecords, feature: policy.Voice, serve: (*exchange).exportCalls},
+	{pattern: "GET /v1/rollups", action: gate.ReadRecords, feature: policy.Voice, serve: (*exchange).rollups},
 
-	{pattern: "GET /v1/quarantine", action: gate.ReadSettings, serve: (*exchange).quarantine},
-	{pattern: "POST /v1/quarantine:replay", action: gate.WriteSettings, serve: (*exchange).replay},
-	{pattern: "GET /v1/egress", action: gate.ReadLedger, serve: (*exchange).egress},
+	{pattern: "GET /v1/quarantine", action: gate.ReadSettings, feature: policy.Voice, serve: (*exchange).quarantine},
+	{pattern: "POST /v1/quarantine:replay", action: gate.WriteSettings, feature: policy.Voice, serve: (*exchange).replay},
+	{pattern: "GET /v1/egress", action: gate.ReadLedger, feature: everyRegion, serve: (*exchange).egress},
 
-	{pattern: "GET /v1/transfers", action: gate.ReadLedger, serve: (*exchange).transfers},
-	{pattern: "GET /v1/transfers/{id}", action: gate.ReadLedger, serve: (*exchange).transfer},
-	{pattern: "POST /v1/exports:run", action: gate.RunExports, serve: (*exchange).runExports},
-	{pattern: "GET /v1/received", action: gate.ReadReceived, serve: (*exchange).received},
+	{pattern: "GET /v1/transfers", action: gate.ReadLedger, feature: everyRegion, serve: (*exchange).transfers},
+	{pattern: "GET /v1/transfers/{id}", action: gate.ReadLedger, feature: everyRegion, serve: (*exchange).transfer},
+	{pattern: "POST /v1/exports:run", action: gate.RunExports, feature: everyRegion, serve: (*exchange).runExports},
+	{pattern: "GET /v1/received", action: gate.ReadReceived, feature: everyRegion, serve: (*exchange).received},
 
-	{pattern: "POST /v1/policies:simulate", action: gate.ReadLedger, serve: (*exchange).notYet},
-	{pattern: "POST /v1/recordings", action: gate.WriteRecords, serve: (*exchange).notYet},
-	{pattern: "GET /v1/recordings/{id}", action: gate.ReadRecords, serve: (*exchange).notYet},
-	{pattern: "POST /v1/subjects:find", action: gate.ReadRecords, serve: (*exchange).notYet},
-	{pattern: "POST /v1/subjects:export", action: gate.ReadRecords, serve: (*exchange).notYet},
-	{pattern: "POST /v1/subjects:erase", action: gate.WriteSettings, serve: (*exchange).notYet},
-	{pattern: "POST /v1/access/requests", action: gate.WriteSettings, serve: (*exchange).notYet},
-	{pattern: "GET /v1/audit/checkpoint", action: gate.ReadLedger, serve: (*exchange).notYet},
+	{pattern: "POST /v1/policies:simulate", action: gate.ReadLedger, feature: everyRegion, serve: (*exchange).notYet},
+	{pattern: "POST /v1/recordings", action: gate.WriteRecords, feature: policy.RecordingFeature, serve: (*exchange).notYet},
+	{pattern: "GET /v1/recordings/{id}", action: gate.ReadRecords, feature: policy.RecordingFeature, serve: (*exchange).notYet},
+	{pattern: "POST /v1/subjects:find", action: gate.ReadRecords, feature: everyRegion, serve: (*exchange).notYet},
+	{pattern: "POST /v1/subjects:export", action: gate.ReadRecords, feature: everyRegion, serve: (*exchange).notYet},
+	{pattern: "POST /v1/subjects:erase", action: gate.WriteSettings, feature: everyRegion, serve: (*exchange).notYet},
+	{pattern: "POST /v1/access/requests", action: gate.WriteSettings, feature: everyRegion, serve: (*exchange).notYet},
+	{pattern: "GET /v1/audit/checkpoint", action: gate.ReadLedger, feature: everyRegion, serve: (*exchange).notYet},
 
 	{pattern: "GET /healthz", public: (*exchange).healthz},
 	{pattern: "GET /readyz", public: (*exchange).readyz},
@@ -73,6 +78,9 @@ func newMux() (*http.ServeMux, error) {
 		row := &routes[i]
 		if (row.public == nil) == (row.serve == nil) || row.serve != nil && row.action == 0 {
 			return nil, fmt.Errorf("route %s: want a handler and an action, or a public handler", row.pattern)
+		}
+		if (row.public == nil) != (row.feature != "") {
+			return nil, fmt.Errorf("route %s: say which feature of the region it belongs to, or everyRegion", row.pattern)
 		}
 		mux.HandleFunc(row.pattern, func(http.ResponseWriter, *http.Request) {})
 	}

@@ -66,6 +66,11 @@ func (x *exchange) admit() error {
 	if err := x.who.May(x.route.action); err != nil {
 		return err
 	}
+	if x.route.feature != everyRegion {
+		if err := x.s.o.Gate.Offers(x.route.feature); err != nil {
+			return err
+		}
+	}
 	return x.fresh()
 }
 

@@ -93,6 +93,13 @@ type Feed struct {
 	SignatureURL    string            `json:"signature_url"`    // the URL that the source signs, when a proxy changes it
 }
 
+// Purged counts what Purge destroyed.
+type Purged struct {
+	Calls       uint64
+	Quarantined uint64
+	Keys        uint64 // of chunks
+}
+
 // Store keeps the records of one region.
 type Store interface {
 	// Append makes records durable, in order, and says what became of each. It
@@ -122,6 +129,13 @@ type Store interface {
 	// [from, to), for an export; the permit must cover Export. A version that was
 	// superseded within the window is yielded once, as its latest.
 	Window(ctx context.Context, permit policy.Permit, from, to time.Time, yield func(Call) error) error
+
+	// Purge destroys everything of a tenant: first the keys of its chunks, then
+	// the rows. It waits for what is being written; whatever is written after it
+	// began answers DESTROYED, in this process. It can be repeated: then it counts
+	// what was left. It takes no permit, because it moves nothing and must work
+	// when nothing is permitted any more.
+	Purge(ctx context.Context, tenant policy.TenantID) (Purged, error)
 
 	// Healthy reports why the store cannot take or give records, else nil.
 	Healthy() error

@@ -20,6 +20,13 @@ type Keys interface {
 	// pseudonym secrets, the bundle cache. Names are closed ids such as
 	// "index/subject" or "pseudonym/TN…/RP…/analytics/2026-11".
 	Named(name string) ([32]byte, error)
+	// Destroy makes keys impossible to open, here and after a restart: from then
+	// on each is policy.Destroyed. A copy of the table made before still holds
+	// them until their generation is destroyed. Repeating it is harmless.
+	Destroy(ids []KeyID) error
+	// Forget destroys named keys and says how many there were; asked for again, a
+	// name has a new key. Names that were never used are passed over.
+	Forget(names []string) (int, error)
 	// Healthy reports why keys cannot be had, else nil.
 	Healthy() error
 	Close() error

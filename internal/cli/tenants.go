@@ -12,7 +12,8 @@ import (
 
 func (a *app) tenantsCommand() *cobra.Command {
 	return group("tenants", "Place tenants: each has exactly one home region",
-		a.tenantsCreate(), a.tenantsImport(), a.tenantsList(), a.tenantsGet(), a.tenantsUpdate())
+		a.tenantsCreate(), a.tenantsImport(), a.tenantsList(), a.tenantsGet(), a.tenantsUpdate(), a.tenantsCheckPlacement(),
+		a.tenantsSuspend(), a.tenantsResume(), a.tenantsDelete(), a.tenantsSignPurge(), a.tenantsReceipts(), a.tenantsExcuse())
 }
 
 func (a *app) tenantsCreate() *cobra.Command {

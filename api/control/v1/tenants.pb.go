@@ -40,7 +40,9 @@ type Tenant struct {
 	Etag            string                 `protobuf:"bytes,10,opt,name=etag,proto3" json:"etag,omitempty"`
 	CreateTime      *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// Who vouches for the tenant's policy: "signed" by its own key, or the "operator".
-	Assurance     string `protobuf:"bytes,12,opt,name=assurance,proto3" json:"assurance,omitempty"`
+	Assurance string `protobuf:"bytes,12,opt,name=assurance,proto3" json:"assurance,omitempty"`
+	// Of the end of the tenant, once it was ordered.
+	Operation     string `protobuf:"bytes,13,opt,name=operation,proto3" json:"operation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -155,6 +157,13 @@ func (x *Tenant) GetCreateTime() *timestamppb.Timestamp {
 func (x *Tenant) GetAssurance() string {
 	if x != nil {
 		return x.Assurance
+	}
+	return ""
+}
+
+func (x *Tenant) GetOperation() string {
+	if x != nil {
+		return x.Operation
 	}
 	return ""
 }
@@ -482,8 +491,10 @@ func (x *UpdateTenantRequest) GetUpdateMask() string {
 }
 
 type DeleteTenantRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Tenant string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// Destroy its data first.
+	Purge         bool `protobuf:"varint,2,opt,name=purge,proto3" json:"purge,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -525,26 +536,49 @@ func (x *DeleteTenantRequest) GetTenant() string {
 	return ""
 }
 
-type DeleteTenantResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+func (x *DeleteTenantRequest) GetPurge() bool {
+	if x != nil {
+		return x.Purge
+	}
+	return false
+}
+
+// Operation is work that goes on after the answer; GET /v1/operations/{operation} says how far it is.
+type Operation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// tenant.purge or tenant.delete.
+	Kind   string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	Tenant string `protobuf:"bytes,3,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// Whether nothing is left to do.
+	Done bool `protobuf:"varint,4,opt,name=done,proto3" json:"done,omitempty"`
+	// The tenant's: purging, purged, deleted.
+	State      string                 `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"`
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	EndTime    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// Nodes whose receipt is waited for.
+	Missing []*OperationNode `protobuf:"bytes,8,rep,name=missing,proto3" json:"missing,omitempty"`
+	// Nodes that have answered, or were excused. Below 2^31.
+	Answered      int32            `protobuf:"varint,9,opt,name=answered,proto3" json:"answered,omitempty"`
+	Excused       []*OperationNode `protobuf:"bytes,10,rep,name=excused,proto3" json:"excused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *DeleteTenantResponse) Reset() {
-	*x = DeleteTenantResponse{}
+func (x *Operation) Reset() {
+	*x = Operation{}
 	mi := &file_control_v1_tenants_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *DeleteTenantResponse) String() string {
+func (x *Operation) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*DeleteTenantResponse) ProtoMessage() {}
+func (*Operation) ProtoMessage() {}
 
-func (x *DeleteTenantResponse) ProtoReflect() protoreflect.Message {
+func (x *Operation) ProtoReflect() protoreflect.Message {
 	mi := &file_control_v1_tenants_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -556,23 +590,147 @@ func (x *DeleteTenantResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use DeleteTenantResponse.ProtoReflect.Descriptor instead.
-func (*DeleteTenantResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use Operation.ProtoReflect.Descriptor instead.
+func (*Operation) Descriptor() ([]byte, []int) {
 	return file_control_v1_tenants_proto_rawDescGZIP(), []int{7}
 }
 
-type CheckPlacementRequest struct {
+func (x *Operation) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Operation) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Operation) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *Operation) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
+}
+
+func (x *Operation) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Operation) GetCreateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreateTime
+	}
+	return nil
+}
+
+func (x *Operation) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *Operation) GetMissing() []*OperationNode {
+	if x != nil {
+		return x.Missing
+	}
+	return nil
+}
+
+func (x *Operation) GetAnswered() int32 {
+	if x != nil {
+		return x.Answered
+	}
+	return 0
+}
+
+func (x *Operation) GetExcused() []*OperationNode {
+	if x != nil {
+		return x.Excused
+	}
+	return nil
+}
+
+type OperationNode struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	Region        string                 `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
-	Features      []string               `protobuf:"bytes,3,rep,name=features,proto3" json:"features,omitempty"`
+	Region        string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	Node          string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
+func (x *OperationNode) Reset() {
+	*x = OperationNode{}
+	mi := &file_control_v1_tenants_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OperationNode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OperationNode) ProtoMessage() {}
+
+func (x *OperationNode) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_tenants_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OperationNode.ProtoReflect.Descriptor instead.
+func (*OperationNode) Descriptor() ([]byte, []int) {
+	return file_control_v1_tenants_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *OperationNode) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *OperationNode) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+type CheckPlacementRequest struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Tenant   string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Region   string                 `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
+	Features []string               `protobuf:"bytes,3,rep,name=features,proto3" json:"features,omitempty"`
+	// That each wanted feature must have there.
+	Certifications []string `protobuf:"bytes,4,rep,name=certifications,proto3" json:"certifications,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
 func (x *CheckPlacementRequest) Reset() {
 	*x = CheckPlacementRequest{}
-	mi := &file_control_v1_tenants_proto_msgTypes[8]
+	mi := &file_control_v1_tenants_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -584,7 +742,7 @@ func (x *CheckPlacementRequest) String() string {
 func (*CheckPlacementRequest) ProtoMessage() {}
 
 func (x *CheckPlacementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_tenants_proto_msgTypes[8]
+	mi := &file_control_v1_tenants_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -597,7 +755,7 @@ func (x *CheckPlacementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckPlacementRequest.ProtoReflect.Descriptor instead.
 func (*CheckPlacementRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_tenants_proto_rawDescGZIP(), []int{8}
+	return file_control_v1_tenants_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CheckPlacementRequest) GetTenant() string {
@@ -621,6 +779,13 @@ func (x *CheckPlacementRequest) GetFeatures() []string {
 	return nil
 }
 
+func (x *CheckPlacementRequest) GetCertifications() []string {
+	if x != nil {
+		return x.Certifications
+	}
+	return nil
+}
+
 type CheckPlacementResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Findings      []*PlacementFinding    `protobuf:"bytes,1,rep,name=findings,proto3" json:"findings,omitempty"`
@@ -631,7 +796,7 @@ type CheckPlacementResponse struct {
 
 func (x *CheckPlacementResponse) Reset() {
 	*x = CheckPlacementResponse{}
-	mi := &file_control_v1_tenants_proto_msgTypes[9]
+	mi := &file_control_v1_tenants_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -643,7 +808,7 @@ func (x *CheckPlacementResponse) String() string {
 func (*CheckPlacementResponse) ProtoMessage() {}
 
 func (x *CheckPlacementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_tenants_proto_msgTypes[9]
+	mi := &file_control_v1_tenants_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -656,7 +821,7 @@ func (x *CheckPlacementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckPlacementResponse.ProtoReflect.Descriptor instead.
 func (*CheckPlacementResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_tenants_proto_rawDescGZIP(), []int{9}
+	return file_control_v1_tenants_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CheckPlacementResponse) GetFindings() []*PlacementFinding {
@@ -677,7 +842,8 @@ type PlacementFinding struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "blocks" or "differs".
 	Severity string `protobuf:"bytes,1,opt,name=severity,proto3" json:"severity,omitempty"`
-	// A code, e.g. FEATURE_NOT_IN_REGION, BOUNDARY_CHANGES, REGION_NOT_ACTIVE.
+	// A code, e.g. FEATURE_NOT_IN_REGION, CERTIFICATION_MISSING, LIMIT_TIGHTER, BOUNDARY_CHANGES, REGION_NOT_ACTIVE,
+	// BASIS_REVOKED, BASIS_REQUIRED; docs/operations/tenants.md lists them.
 	Code          string `protobuf:"bytes,2,opt,name=code,proto3" json:"code,omitempty"`
 	Subject       string `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -686,7 +852,7 @@ type PlacementFinding struct {
 
 func (x *PlacementFinding) Reset() {
 	*x = PlacementFinding{}
-	mi := &file_control_v1_tenants_proto_msgTypes[10]
+	mi := &file_control_v1_tenants_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -698,7 +864,7 @@ func (x *PlacementFinding) String() string {
 func (*PlacementFinding) ProtoMessage() {}
 
 func (x *PlacementFinding) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_tenants_proto_msgTypes[10]
+	mi := &file_control_v1_tenants_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -711,7 +877,7 @@ func (x *PlacementFinding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlacementFinding.ProtoReflect.Descriptor instead.
 func (*PlacementFinding) Descriptor() ([]byte, []int) {
-	return file_control_v1_tenants_proto_rawDescGZIP(), []int{10}
+	return file_control_v1_tenants_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PlacementFinding) GetSeverity() string {
@@ -754,7 +920,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_control_v1_tenants_proto_msgTypes[11]
+	mi := &file_control_v1_tenants_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -766,7 +932,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_tenants_proto_msgTypes[11]
+	mi := &file_control_v1_tenants_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -779,7 +945,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_control_v1_tenants_proto_rawDescGZIP(), []int{11}
+	return file_control_v1_tenants_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Key) GetId() string {
@@ -860,7 +1026,7 @@ type CreateKeyRequest struct {
 
 func (x *CreateKeyRequest) Reset() {
 	*x = CreateKeyRequest{}
-	mi := &file_control_v1_tenants_proto_msgTypes[12]
+	mi := &file_control_v1_tenants_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -872,7 +1038,7 @@ func (x *CreateKeyRequest) String() string {
 func (*CreateKeyRequest) ProtoMessage() {}
 
 func (x *CreateKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_tenants_proto_msgTypes[12]
+	mi := &file_control_v1_tenants_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -885,7 +1051,7 @@ func (x *CreateKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateKeyRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_tenants_proto_rawDescGZIP(), []int{12}
+	return file_control_v1_tenants_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CreateKeyRequest) GetTenant() string {
@@ -935,7 +1101,7 @@ type GetKeyRequest struct {
 
 func (x *GetKeyRequest) Reset() {
 	*x = GetKeyRequest{}
-	mi := &file_control_v1_tenants_proto_msgTypes[13]
+	mi := &file_control_v1_tenants_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -947,7 +1113,7 @@ func (x *GetKeyRequest) String() string {
 func (*GetKeyRequest) ProtoMessage() {}
 
 func (x *GetKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_tenants_proto_msgTypes[13]
+	mi := &file_control_v1_tenants_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -960,7 +1126,7 @@ func (x *GetKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKeyRequest.ProtoReflect.Descriptor instead.
 func (*GetKeyRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_tenants_proto_rawDescGZIP(), []int{13}
+	return file_control_v1_tenants_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetKeyRequest) GetTenant() string {
@@ -999,7 +1165,7 @@ type ListKeysRequest struct {
 
 func (x *ListKeysRequest) Reset() {
 	*x = ListKeysRequest{}
-	mi := &file_control_v1_tenants_proto_msgTypes[14]
+	mi := &file_control_v1_tenants_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1011,7 +1177,7 @@ func (x *ListKeysRequest) String() string {
 func (*ListKeysRequest) ProtoMessage() {}
 
 func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_tenants_proto_msgTypes[14]
+	mi := &file_control_v1_tenants_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1024,7 +1190,7 @@ func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListKeysRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_tenants_proto_rawDescGZIP(), []int{14}
+	return file_control_v1_tenants_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListKeysRequest) GetTenant() string {
@@ -1072,7 +1238,7 @@ type ListKeysResponse struct {
 
 func (x *ListKeysResponse) Reset() {
 	*x = ListKeysResponse{}
-	mi := &file_control_v1_tenants_proto_msgTypes[15]
+	mi := &file_control_v1_tenants_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1084,7 +1250,7 @@ func (x *ListKeysResponse) String() string {
 func (*ListKeysResponse) ProtoMessage() {}
 
 func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_tenants_proto_msgTypes[15]
+	mi := &file_control_v1_tenants_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1097,7 +1263,7 @@ func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListKeysResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_tenants_proto_rawDescGZIP(), []int{15}
+	return file_control_v1_tenants_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListKeysResponse) GetKeys() []*Key {
@@ -1124,7 +1290,7 @@ type DeleteKeyRequest struct {
 
 func (x *DeleteKeyRequest) Reset() {
 	*x = DeleteKeyRequest{}
-	mi := &file_control_v1_tenants_proto_msgTypes[16]
+	mi := &file_control_v1_tenants_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1136,7 +1302,7 @@ func (x *DeleteKeyRequest) String() string {
 func (*DeleteKeyRequest) ProtoMessage() {}
 
 func (x *DeleteKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_tenants_proto_msgTypes[16]
+	mi := &file_control_v1_tenants_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1149,7 +1315,7 @@ func (x *DeleteKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteKeyRequest.ProtoReflect.Descriptor instead.
 func (*DeleteKeyRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_tenants_proto_rawDescGZIP(), []int{16}
+	return file_control_v1_tenants_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DeleteKeyRequest) GetTenant() string {
@@ -1174,7 +1340,7 @@ type DeleteKeyResponse struct {
 
 func (x *DeleteKeyResponse) Reset() {
 	*x = DeleteKeyResponse{}
-	mi := &file_control_v1_tenants_proto_msgTypes[17]
+	mi := &file_control_v1_tenants_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1186,7 +1352,7 @@ func (x *DeleteKeyResponse) String() string {
 func (*DeleteKeyResponse) ProtoMessage() {}
 
 func (x *DeleteKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_tenants_proto_msgTypes[17]
+	mi := &file_control_v1_tenants_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1199,14 +1365,14 @@ func (x *DeleteKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteKeyResponse.ProtoReflect.Descriptor instead.
 func (*DeleteKeyResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_tenants_proto_rawDescGZIP(), []int{17}
+	return file_control_v1_tenants_proto_rawDescGZIP(), []int{18}
 }
 
 var File_control_v1_tenants_proto protoreflect.FileDescriptor
 
 const file_control_v1_tenants_proto_rawDesc = "" +
 	"\n" +
-	"\x18control/v1/tenants.proto\x12\x13domicile.control.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19control/v1/policies.proto\"\x90\x03\n" +
+	"\x18control/v1/tenants.proto\x12\x13domicile.control.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19control/v1/policies.proto\"\xae\x03\n" +
 	"\x06Tenant\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04slug\x18\x02 \x01(\tR\x04slug\x12\x1f\n" +
@@ -1223,7 +1389,8 @@ const file_control_v1_tenants_proto_rawDesc = "" +
 	" \x01(\tR\x04etag\x12;\n" +
 	"\vcreate_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12\x1c\n" +
-	"\tassurance\x18\f \x01(\tR\tassurance\"\xff\x01\n" +
+	"\tassurance\x18\f \x01(\tR\tassurance\x12\x1c\n" +
+	"\toperation\x18\r \x01(\tR\toperation\"\xff\x01\n" +
 	"\x13CreateTenantRequest\x121\n" +
 	"\x04slug\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9-]{1,31}$R\x04slug\x12?\n" +
 	"\vhome_region\x18\x02 \x01(\tB\x1e\xbaH\x1b\xd8\x01\x01r\x162\x14^[a-z]{2}[0-9]{1,2}$R\n" +
@@ -1255,14 +1422,31 @@ const file_control_v1_tenants_proto_rawDesc = "" +
 	"\vupdate_mask\x18\x0f \x01(\tB-\xbaH*r(2&^([a-z_]{1,40}(,[a-z_]{1,40}){0,15})?$R\n" +
 	"updateMaskB\x12\n" +
 	"\x10_billing_countryB\x0e\n" +
-	"\f_home_region\"]\n" +
+	"\f_home_region\"s\n" +
 	"\x13DeleteTenantRequest\x12F\n" +
-	"\x06tenant\x18\x01 \x01(\tB.\xbaH+r)2'^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})$R\x06tenant\"\x16\n" +
-	"\x14DeleteTenantResponse\"\xce\x01\n" +
+	"\x06tenant\x18\x01 \x01(\tB.\xbaH+r)2'^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})$R\x06tenant\x12\x14\n" +
+	"\x05purge\x18\x02 \x01(\bR\x05purge\"\xfd\x02\n" +
+	"\tOperation\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x16\n" +
+	"\x06tenant\x18\x03 \x01(\tR\x06tenant\x12\x12\n" +
+	"\x04done\x18\x04 \x01(\bR\x04done\x12\x14\n" +
+	"\x05state\x18\x05 \x01(\tR\x05state\x12;\n" +
+	"\vcreate_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"createTime\x125\n" +
+	"\bend_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12<\n" +
+	"\amissing\x18\b \x03(\v2\".domicile.control.v1.OperationNodeR\amissing\x12\x1a\n" +
+	"\banswered\x18\t \x01(\x05R\banswered\x12<\n" +
+	"\aexcused\x18\n" +
+	" \x03(\v2\".domicile.control.v1.OperationNodeR\aexcused\";\n" +
+	"\rOperationNode\x12\x16\n" +
+	"\x06region\x18\x01 \x01(\tR\x06region\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\"\x9c\x02\n" +
 	"\x15CheckPlacementRequest\x12F\n" +
 	"\x06tenant\x18\x01 \x01(\tB.\xbaH+r)2'^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})$R\x06tenant\x123\n" +
 	"\x06region\x18\x02 \x01(\tB\x1b\xbaH\x18r\x162\x14^[a-z]{2}[0-9]{1,2}$R\x06region\x128\n" +
-	"\bfeatures\x18\x03 \x03(\tB\x1c\xbaH\x19\x92\x01\x16\x10 \"\x12r\x102\x0e^[a-z_]{1,40}$R\bfeatures\"w\n" +
+	"\bfeatures\x18\x03 \x03(\tB\x1c\xbaH\x19\x92\x01\x16\x10 \"\x12r\x102\x0e^[a-z_]{1,40}$R\bfeatures\x12L\n" +
+	"\x0ecertifications\x18\x04 \x03(\tB$\xbaH!\x92\x01\x1e\x10\x10\"\x1ar\x182\x16^[A-Z][A-Z0-9-]{1,40}$R\x0ecertifications\"w\n" +
 	"\x16CheckPlacementResponse\x12A\n" +
 	"\bfindings\x18\x01 \x03(\v2%.domicile.control.v1.PlacementFindingR\bfindings\x12\x1a\n" +
 	"\bpossible\x18\x02 \x01(\bR\bpossible\"\\\n" +
@@ -1305,13 +1489,13 @@ const file_control_v1_tenants_proto_rawDesc = "" +
 	"\x10DeleteKeyRequest\x12F\n" +
 	"\x06tenant\x18\x01 \x01(\tB.\xbaH+r)2'^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})$R\x06tenant\x12)\n" +
 	"\x03key\x18\x02 \x01(\tB\x17\xbaH\x14r\x122\x10^SK[0-9a-f]{32}$R\x03key\"\x13\n" +
-	"\x11DeleteKeyResponse2\xfc\x05\n" +
+	"\x11DeleteKeyResponse2\xf0\x05\n" +
 	"\rTenantService\x12m\n" +
 	"\fCreateTenant\x12(.domicile.control.v1.CreateTenantRequest\x1a\x1b.domicile.control.v1.Tenant\"\x16\x82\xd3\xe4\x93\x02\x10:\x01*\"\v/v1/tenants\x12m\n" +
 	"\tGetTenant\x12%.domicile.control.v1.GetTenantRequest\x1a\x1b.domicile.control.v1.Tenant\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/tenants/{tenant}\x12u\n" +
 	"\vListTenants\x12'.domicile.control.v1.ListTenantsRequest\x1a(.domicile.control.v1.ListTenantsResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/tenants\x12v\n" +
-	"\fUpdateTenant\x12(.domicile.control.v1.UpdateTenantRequest\x1a\x1b.domicile.control.v1.Tenant\"\x1f\x82\xd3\xe4\x93\x02\x19:\x01*2\x14/v1/tenants/{tenant}\x12\x81\x01\n" +
-	"\fDeleteTenant\x12(.domicile.control.v1.DeleteTenantRequest\x1a).domicile.control.v1.DeleteTenantResponse\"\x1c\x82\xd3\xe4\x93\x02\x16*\x14/v1/tenants/{tenant}\x12\x99\x01\n" +
+	"\fUpdateTenant\x12(.domicile.control.v1.UpdateTenantRequest\x1a\x1b.domicile.control.v1.Tenant\"\x1f\x82\xd3\xe4\x93\x02\x19:\x01*2\x14/v1/tenants/{tenant}\x12v\n" +
+	"\fDeleteTenant\x12(.domicile.control.v1.DeleteTenantRequest\x1a\x1e.domicile.control.v1.Operation\"\x1c\x82\xd3\xe4\x93\x02\x16*\x14/v1/tenants/{tenant}\x12\x99\x01\n" +
 	"\x0eCheckPlacement\x12*.domicile.control.v1.CheckPlacementRequest\x1a+.domicile.control.v1.CheckPlacementResponse\".\x82\xd3\xe4\x93\x02(:\x01*\"#/v1/tenants/{tenant}:checkPlacement2\xf3\x03\n" +
 	"\n" +
 	"KeyService\x12r\n" +
@@ -1332,7 +1516,7 @@ func file_control_v1_tenants_proto_rawDescGZIP() []byte {
 	return file_control_v1_tenants_proto_rawDescData
 }
 
-var file_control_v1_tenants_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_control_v1_tenants_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_control_v1_tenants_proto_goTypes = []any{
 	(*Tenant)(nil),                 // 0: domicile.control.v1.Tenant
 	(*CreateTenantRequest)(nil),    // 1: domicile.control.v1.CreateTenantRequest
@@ -1341,52 +1525,57 @@ var file_control_v1_tenants_proto_goTypes = []any{
 	(*ListTenantsResponse)(nil),    // 4: domicile.control.v1.ListTenantsResponse
 	(*UpdateTenantRequest)(nil),    // 5: domicile.control.v1.UpdateTenantRequest
 	(*DeleteTenantRequest)(nil),    // 6: domicile.control.v1.DeleteTenantRequest
-	(*DeleteTenantResponse)(nil),   // 7: domicile.control.v1.DeleteTenantResponse
-	(*CheckPlacementRequest)(nil),  // 8: domicile.control.v1.CheckPlacementRequest
-	(*CheckPlacementResponse)(nil), // 9: domicile.control.v1.CheckPlacementResponse
-	(*PlacementFinding)(nil),       // 10: domicile.control.v1.PlacementFinding
-	(*Key)(nil),                    // 11: domicile.control.v1.Key
-	(*CreateKeyRequest)(nil),       // 12: domicile.control.v1.CreateKeyRequest
-	(*GetKeyRequest)(nil),          // 13: domicile.control.v1.GetKeyRequest
-	(*ListKeysRequest)(nil),        // 14: domicile.control.v1.ListKeysRequest
-	(*ListKeysResponse)(nil),       // 15: domicile.control.v1.ListKeysResponse
-	(*DeleteKeyRequest)(nil),       // 16: domicile.control.v1.DeleteKeyRequest
-	(*DeleteKeyResponse)(nil),      // 17: domicile.control.v1.DeleteKeyResponse
-	(*timestamppb.Timestamp)(nil),  // 18: google.protobuf.Timestamp
-	(*PolicyRules)(nil),            // 19: domicile.control.v1.PolicyRules
+	(*Operation)(nil),              // 7: domicile.control.v1.Operation
+	(*OperationNode)(nil),          // 8: domicile.control.v1.OperationNode
+	(*CheckPlacementRequest)(nil),  // 9: domicile.control.v1.CheckPlacementRequest
+	(*CheckPlacementResponse)(nil), // 10: domicile.control.v1.CheckPlacementResponse
+	(*PlacementFinding)(nil),       // 11: domicile.control.v1.PlacementFinding
+	(*Key)(nil),                    // 12: domicile.control.v1.Key
+	(*CreateKeyRequest)(nil),       // 13: domicile.control.v1.CreateKeyRequest
+	(*GetKeyRequest)(nil),          // 14: domicile.control.v1.GetKeyRequest
+	(*ListKeysRequest)(nil),        // 15: domicile.control.v1.ListKeysRequest
+	(*ListKeysResponse)(nil),       // 16: domicile.control.v1.ListKeysResponse
+	(*DeleteKeyRequest)(nil),       // 17: domicile.control.v1.DeleteKeyRequest
+	(*DeleteKeyResponse)(nil),      // 18: domicile.control.v1.DeleteKeyResponse
+	(*timestamppb.Timestamp)(nil),  // 19: google.protobuf.Timestamp
+	(*PolicyRules)(nil),            // 20: domicile.control.v1.PolicyRules
 }
 var file_control_v1_tenants_proto_depIdxs = []int32{
-	18, // 0: domicile.control.v1.Tenant.create_time:type_name -> google.protobuf.Timestamp
-	19, // 1: domicile.control.v1.CreateTenantRequest.policy:type_name -> domicile.control.v1.PolicyRules
+	19, // 0: domicile.control.v1.Tenant.create_time:type_name -> google.protobuf.Timestamp
+	20, // 1: domicile.control.v1.CreateTenantRequest.policy:type_name -> domicile.control.v1.PolicyRules
 	0,  // 2: domicile.control.v1.ListTenantsResponse.tenants:type_name -> domicile.control.v1.Tenant
-	10, // 3: domicile.control.v1.CheckPlacementResponse.findings:type_name -> domicile.control.v1.PlacementFinding
-	18, // 4: domicile.control.v1.Key.create_time:type_name -> google.protobuf.Timestamp
-	11, // 5: domicile.control.v1.ListKeysResponse.keys:type_name -> domicile.control.v1.Key
-	1,  // 6: domicile.control.v1.TenantService.CreateTenant:input_type -> domicile.control.v1.CreateTenantRequest
-	2,  // 7: domicile.control.v1.TenantService.GetTenant:input_type -> domicile.control.v1.GetTenantRequest
-	3,  // 8: domicile.control.v1.TenantService.ListTenants:input_type -> domicile.control.v1.ListTenantsRequest
-	5,  // 9: domicile.control.v1.TenantService.UpdateTenant:input_type -> domicile.control.v1.UpdateTenantRequest
-	6,  // 10: domicile.control.v1.TenantService.DeleteTenant:input_type -> domicile.control.v1.DeleteTenantRequest
-	8,  // 11: domicile.control.v1.TenantService.CheckPlacement:input_type -> domicile.control.v1.CheckPlacementRequest
-	12, // 12: domicile.control.v1.KeyService.CreateKey:input_type -> domicile.control.v1.CreateKeyRequest
-	13, // 13: domicile.control.v1.KeyService.GetKey:input_type -> domicile.control.v1.GetKeyRequest
-	14, // 14: domicile.control.v1.KeyService.ListKeys:input_type -> domicile.control.v1.ListKeysRequest
-	16, // 15: domicile.control.v1.KeyService.DeleteKey:input_type -> domicile.control.v1.DeleteKeyRequest
-	0,  // 16: domicile.control.v1.TenantService.CreateTenant:output_type -> domicile.control.v1.Tenant
-	0,  // 17: domicile.control.v1.TenantService.GetTenant:output_type -> domicile.control.v1.Tenant
-	4,  // 18: domicile.control.v1.TenantService.ListTenants:output_type -> domicile.control.v1.ListTenantsResponse
-	0,  // 19: domicile.control.v1.TenantService.UpdateTenant:output_type -> domicile.control.v1.Tenant
-	7,  // 20: domicile.control.v1.TenantService.DeleteTenant:output_type -> domicile.control.v1.DeleteTenantResponse
-	9,  // 21: domicile.control.v1.TenantService.CheckPlacement:output_type -> domicile.control.v1.CheckPlacementResponse
-	11, // 22: domicile.control.v1.KeyService.CreateKey:output_type -> domicile.control.v1.Key
-	11, // 23: domicile.control.v1.KeyService.GetKey:output_type -> domicile.control.v1.Key
-	15, // 24: domicile.control.v1.KeyService.ListKeys:output_type -> domicile.control.v1.ListKeysResponse
-	17, // 25: domicile.control.v1.KeyService.DeleteKey:output_type -> domicile.control.v1.DeleteKeyResponse
-	16, // [16:26] is the sub-list for method output_type
-	6,  // [6:16] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	19, // 3: domicile.control.v1.Operation.create_time:type_name -> google.protobuf.Timestamp
+	19, // 4: domicile.control.v1.Operation.end_time:type_name -> google.protobuf.Timestamp
+	8,  // 5: domicile.control.v1.Operation.missing:type_name -> domicile.control.v1.OperationNode
+	8,  // 6: domicile.control.v1.Operation.excused:type_name -> domicile.control.v1.OperationNode
+	11, // 7: domicile.control.v1.CheckPlacementResponse.findings:type_name -> domicile.control.v1.PlacementFinding
+	19, // 8: domicile.control.v1.Key.create_time:type_name -> google.protobuf.Timestamp
+	12, // 9: domicile.control.v1.ListKeysResponse.keys:type_name -> domicile.control.v1.Key
+	1,  // 10: domicile.control.v1.TenantService.CreateTenant:input_type -> domicile.control.v1.CreateTenantRequest
+	2,  // 11: domicile.control.v1.TenantService.GetTenant:input_type -> domicile.control.v1.GetTenantRequest
+	3,  // 12: domicile.control.v1.TenantService.ListTenants:input_type -> domicile.control.v1.ListTenantsRequest
+	5,  // 13: domicile.control.v1.TenantService.UpdateTenant:input_type -> domicile.control.v1.UpdateTenantRequest
+	6,  // 14: domicile.control.v1.TenantService.DeleteTenant:input_type -> domicile.control.v1.DeleteTenantRequest
+	9,  // 15: domicile.control.v1.TenantService.CheckPlacement:input_type -> domicile.control.v1.CheckPlacementRequest
+	13, // 16: domicile.control.v1.KeyService.CreateKey:input_type -> domicile.control.v1.CreateKeyRequest
+	14, // 17: domicile.control.v1.KeyService.GetKey:input_type -> domicile.control.v1.GetKeyRequest
+	15, // 18: domicile.control.v1.KeyService.ListKeys:input_type -> domicile.control.v1.ListKeysRequest
+	17, // 19: domicile.control.v1.KeyService.DeleteKey:input_type -> domicile.control.v1.DeleteKeyRequest
+	0,  // 20: domicile.control.v1.TenantService.CreateTenant:output_type -> domicile.control.v1.Tenant
+	0,  // 21: domicile.control.v1.TenantService.GetTenant:output_type -> domicile.control.v1.Tenant
+	4,  // 22: domicile.control.v1.TenantService.ListTenants:output_type -> domicile.control.v1.ListTenantsResponse
+	0,  // 23: domicile.control.v1.TenantService.UpdateTenant:output_type -> domicile.control.v1.Tenant
+	7,  // 24: domicile.control.v1.TenantService.DeleteTenant:output_type -> domicile.control.v1.Operation
+	10, // 25: domicile.control.v1.TenantService.CheckPlacement:output_type -> domicile.control.v1.CheckPlacementResponse
+	12, // 26: domicile.control.v1.KeyService.CreateKey:output_type -> domicile.control.v1.Key
+	12, // 27: domicile.control.v1.KeyService.GetKey:output_type -> domicile.control.v1.Key
+	16, // 28: domicile.control.v1.KeyService.ListKeys:output_type -> domicile.control.v1.ListKeysResponse
+	18, // 29: domicile.control.v1.KeyService.DeleteKey:output_type -> domicile.control.v1.DeleteKeyResponse
+	20, // [20:30] is the sub-list for method output_type
+	10, // [10:20] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_tenants_proto_init() }
@@ -1402,7 +1591,7 @@ func file_control_v1_tenants_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_tenants_proto_rawDesc), len(file_control_v1_tenants_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -41,8 +41,9 @@ type TenantServiceClient interface {
 	ListTenants(ctx context.Context, in *ListTenantsRequest, opts ...grpc.CallOption) (*ListTenantsResponse, error)
 	// UpdateTenant changes a tenant's billing country. The home region changes only by a move (REGION_IMMUTABLE).
 	UpdateTenant(ctx context.Context, in *UpdateTenantRequest, opts ...grpc.CallOption) (*Tenant, error)
-	// DeleteTenant ends a tenant whose data is purged. Not built yet: NOT_YET.
-	DeleteTenant(ctx context.Context, in *DeleteTenantRequest, opts ...grpc.CallOption) (*DeleteTenantResponse, error)
+	// DeleteTenant ends a tenant whose data is purged or, with purge, orders both. Needs If-Match. Its slug is never
+	// given again. A tenant that signs is purged by POST /v1/tenants/{tenant}:purge with signatures first.
+	DeleteTenant(ctx context.Context, in *DeleteTenantRequest, opts ...grpc.CallOption) (*Operation, error)
 	// CheckPlacement says what would block or differ if the tenant lived in a region. Changes nothing.
 	CheckPlacement(ctx context.Context, in *CheckPlacementRequest, opts ...grpc.CallOption) (*CheckPlacementResponse, error)
 }
@@ -95,9 +96,9 @@ func (c *tenantServiceClient) UpdateTenant(ctx context.Context, in *UpdateTenant
 	return out, nil
 }
 
-func (c *tenantServiceClient) DeleteTenant(ctx context.Context, in *DeleteTenantRequest, opts ...grpc.CallOption) (*DeleteTenantResponse, error) {
+func (c *tenantServiceClient) DeleteTenant(ctx context.Context, in *DeleteTenantRequest, opts ...grpc.CallOption) (*Operation, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(DeleteTenantResponse)
+	out := new(Operation)
 	err := c.cc.Invoke(ctx, TenantService_DeleteTenant_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -129,8 +130,9 @@ type TenantServiceServer interface {
 	ListTenants(context.Context, *ListTenantsRequest) (*ListTenantsResponse, error)
 	// UpdateTenant changes a tenant's billing country. The home region changes only by a move (REGION_IMMUTABLE).
 	UpdateTenant(context.Context, *UpdateTenantRequest) (*Tenant, error)
-	// DeleteTenant ends a tenant whose data is purged. Not built yet: NOT_YET.
-	DeleteTenant(context.Context, *DeleteTenantRequest) (*DeleteTenantResponse, error)
+	// DeleteTenant ends a tenant whose data is purged or, with purge, orders both. Needs If-Match. Its slug is never
+	// given again. A tenant that signs is purged by POST /v1/tenants/{tenant}:purge with signatures first.
+	DeleteTenant(context.Context, *DeleteTenantRequest) (*Operation, error)
 	// CheckPlacement says what would block or differ if the tenant lived in a region. Changes nothing.
 	CheckPlacement(context.Context, *CheckPlacementRequest) (*CheckPlacementResponse, error)
 	mustEmbedUnimplementedTenantServiceServer()
@@ -155,7 +157,7 @@ func (UnimplementedTenantServiceServer) ListTenants(context.Context, *ListTenant
 func (UnimplementedTenantServiceServer) UpdateTenant(context.Context, *UpdateTenantRequest) (*Tenant, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateTenant not implemented")
 }
-func (UnimplementedTenantServiceServer) DeleteTenant(context.Context, *DeleteTenantRequest) (*DeleteTenantResponse, error) {
+func (UnimplementedTenantServiceServer) DeleteTenant(context.Context, *DeleteTenantRequest) (*Operation, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteTenant not implemented")
 }
 func (UnimplementedTenantServiceServer) CheckPlacement(context.Context, *CheckPlacementRequest) (*CheckPlacementResponse, error) {

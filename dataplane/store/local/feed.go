@@ -29,7 +29,7 @@ func (s *Store) PutFeed(_ context.Context, permit policy.Permit, f store.Feed) e
 	if err := b.Set(key, value, nil); err != nil {
 		return err
 	}
-	if err := s.apply(b); err != nil {
+	if err := t.apply(b); err != nil {
 		return err
 	}
 	return s.sync(b)

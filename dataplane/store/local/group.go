@@ -52,7 +52,12 @@ func (t *tenant) commit(jobs []*job) *group {
 	t.build.Lock()
 	defer t.build.Unlock()
 	n := t.nextN
-	if g.err = g.make(); g.err == nil && g.batch.Count() > 0 {
+	t.life.RLock()
+	defer t.life.RUnlock()
+	if g.err = t.alive(); g.err == nil {
+		g.err = g.make()
+	}
+	if g.err == nil && g.batch.Count() > 0 {
 		if err := t.s.db.ApplyNoSyncWait(g.batch, pebble.Sync); err != nil {
 			g.err = t.s.fail(err)
 		} else {

@@ -52,12 +52,22 @@ func (s *Store) Quarantine(_ context.Context, permit policy.Permit, items []stor
 		t.build.Unlock()
 		return nil, err
 	}
-	err = s.apply(b)
+	err = t.apply(b)
 	t.build.Unlock()
 	if err != nil {
 		return nil, err
 	}
 	return ids, s.sync(b)
+}
+
+// apply makes a batch of a tenant visible, unless it was purged.
+func (t *tenant) apply(b *pebble.Batch) error {
+	t.life.RLock()
+	defer t.life.RUnlock()
+	if err := t.alive(); err != nil {
+		return err
+	}
+	return t.s.apply(b)
 }
 
 // apply makes a batch visible; sync, called without locks, makes it durable.
@@ -210,7 +220,7 @@ func (s *Store) Unquarantine(_ context.Context, permit policy.Permit, id string)
 	if err := b.Delete(key, nil); err != nil {
 		return err
 	}
-	if err := s.apply(b); err != nil {
+	if err := t.apply(b); err != nil {
 		return err
 	}
 	return s.sync(b)

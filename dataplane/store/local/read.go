@@ -185,3 +185,11 @@ func (c *frameCache) add(id frameID, f *frame) {
 		c.size -= old.frame.size
 	}
 }
+
+func (c *frameCache) clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.order.Init()
+	clear(c.at)
+	c.size = 0
+}

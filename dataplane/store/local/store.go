@@ -75,7 +75,7 @@ type Store struct {
 	sealers  chan struct{} // bounds the goroutines that compress and seal
 
 	mu      sync.Mutex
-	tenants map[policy.TenantID]*tenant
+	tenants map[policy.TenantID]*tenant // one that was purged stays, ended
 	closed  bool
 	working sync.WaitGroup // calls and committers under way
 

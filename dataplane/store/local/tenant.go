@@ -30,6 +30,9 @@ type tenant struct {
 	tags    sync.Pool // *tagger
 	content cipher.Block
 
+	life  sync.RWMutex // held for reading while a write is built and applied
+	ended bool         // purged: nothing is written any more
+
 	mu      sync.Mutex // the queue
 	queue   []*job
 	waiting int // records in queue

@@ -50,6 +50,7 @@ func Run(t *testing.T, open Open) {
 		{"TestINV10_TenantsAreIsolated", testIsolation},
 		{"PermitsAreRequired", testPermits},
 		{"ConcurrentDuplicates", testConcurrent},
+		{"Purge", testPurge},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := &fixture{t: t, open: open, dir: t.TempDir(), clock: &Clock{now: Epoch}}

@@ -1,0 +1,91 @@
+package export
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/domicile-io/domicile/policy"
+)
+
+// periodsBack is how many months back a purge looks for pseudonym secrets.
+const periodsBack = 120
+
+// Purge destroys what is kept of a tenant's exports: what waits, the records of
+// what was sent, and the secrets of its pseudonyms, so that nothing that a
+// recipient holds leads back. It counts transfers and secrets.
+func (e *Exporter) Purge(t policy.TenantID) (transfers, secrets uint64, err error) {
+	e.judging.Lock() // what is being judged or sent ends first
+	defer e.judging.Unlock()
+	defer e.lock(t)()
+	names, err := e.o.Outbox.secretNames(t, e.o.Now())
+	if err != nil {
+		return 0, 0, err
+	}
+	n, err := e.o.Keys.Forget(names)
+	if err != nil {
+		return 0, 0, fmt.Errorf("forget the pseudonym secrets of a tenant: %w", err)
+	}
+	transfers, err = e.o.Outbox.purge(t)
+	return transfers, uint64(n), err
+}
+
+// secretNames are the names that a tenant's pseudonym secrets can have.
+func (o *Outbox) secretNames(t policy.TenantID, now time.Time) (names []string, err error) {
+	scopes := map[string]bool{}
+	err = o.db.View(func(tx *bbolt.Tx) error {
+		prefix := []byte(string(t) + "/")
+		b := tx.Bucket(bucketTransfers)
+		c := b.Cursor()
+		for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
+			var x Transfer
+			if _, err := readJSON(b, k, &x); err != nil {
+				return err
+			}
+			scopes[string(x.Recipient)+"/"+x.Purpose] = true
+		}
+		return nil
+	})
+	first := time.Date(now.UTC().Year(), now.UTC().Month(), 1, 0, 0, 0, 0, time.UTC)
+	for scope := range scopes {
+		for n := -1; n < periodsBack; n++ {
+			names = append(names, fmt.Sprintf("pseudonym/%s/%s/%s", t, scope, first.AddDate(0, -n, 0).Format(periodFormat)))
+		}
+	}
+	slices.Sort(names)
+	return names, err
+}
+
+// purge deletes everything of a tenant in one transaction; what comes later is refused.
+func (o *Outbox) purge(t policy.TenantID) (transfers uint64, err error) {
+	o.ended.Store(t, true)
+	prefix := []byte(string(t) + "/")
+	err = o.db.Update(func(tx *bbolt.Tx) error {
+		for _, name := range [][]byte{bucketTransfers, bucketByTime, bucketQueue, bucketStreams, bucketSuppressed} {
+			b := tx.Bucket(name)
+			var keys [][]byte
+			c := b.Cursor()
+			for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
+				keys = append(keys, bytes.Clone(k))
+				if bytes.Equal(name, bucketQueue) {
+					if err := tx.Bucket(bucketFrozen).Delete(v); err != nil {
+						return err
+					}
+				}
+			}
+			if bytes.Equal(name, bucketTransfers) {
+				transfers = uint64(len(keys))
+			}
+			for _, k := range keys {
+				if err := b.Delete(k); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	return transfers, err
+}

@@ -1,0 +1,222 @@
+package dataplane
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/domicile-io/domicile/api"
+	controlv1 "github.com/domicile-io/domicile/api/control/v1"
+	"github.com/domicile-io/domicile/dataplane/export"
+	"github.com/domicile-io/domicile/dataplane/peer"
+	"github.com/domicile-io/domicile/policy"
+)
+
+const (
+	purgesDir   = "purges"         // this node's receipts, for good
+	purgeRetry  = 5 * time.Second  // after something could not be destroyed or reported
+	reportAfter = 10 * time.Second // at most, for one report
+)
+
+// purger carries out the orders of the bundle: it destroys everything of a
+// tenant on this node, keeps a signed receipt, and reports it.
+type purger struct {
+	node     *Node
+	exporter *export.Exporter
+	inbox    *peer.Inbox
+	dir      string
+}
+
+// kept is a receipt as it lies in purgesDir.
+type kept struct {
+	Receipt   policy.PurgeReceipt `json:"receipt"`
+	Signature string              `json:"signature"` // base64, by the key of this node's certificate
+	Reported  bool                `json:"reported"`
+}
+
+func (n *Node) startPurger(exporter *export.Exporter, inbox *peer.Inbox) {
+	p := &purger{node: n, exporter: exporter, inbox: inbox, dir: filepath.Join(n.cfg.DataDir, purgesDir)}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { defer close(ended); p.run(ctx) }()
+	n.onClose("purger", func(context.Context) error { cancel(); <-ended; return nil })
+}
+
+// run looks at the orders with each bundle, and again after a while when one
+// could not be finished.
+func (p *purger) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		var seen uint64
+		var err error
+		if view := p.node.feed.Current(); view != nil {
+			seen = view.Revision
+			err = p.round(ctx, view.Orders())
+		}
+		if err != nil && ctx.Err() == nil {
+			p.node.log.Warn("a tenant's end is not finished here; it is tried again", "cause", err)
+		}
+		wait, cancel := ctx, context.CancelFunc(func() {})
+		if err != nil {
+			wait, cancel = context.WithTimeout(ctx, purgeRetry)
+		}
+		_ = p.node.feed.Wait(wait, seen+1) // a new bundle, or the time to try again
+		cancel()
+	}
+}
+
+func (p *purger) round(ctx context.Context, orders map[policy.TenantID]*policy.PurgeOrder) error {
+	var all error
+	for tenant, order := range orders {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := p.carryOut(ctx, tenant, order); err != nil {
+			all = errors.Join(all, fmt.Errorf("order %s: %w", order.ID, err))
+		}
+	}
+	return all
+}
+
+// carryOut destroys, then keeps the receipt, then reports it: whatever is cut
+// short is done again.
+func (p *purger) carryOut(ctx context.Context, tenant policy.TenantID, order *policy.PurgeOrder) error {
+	k, err := p.load(order.ID)
+	if err != nil {
+		return err
+	}
+	if k == nil {
+		if k, err = p.destroy(ctx, tenant, order); err != nil {
+			return err
+		}
+	}
+	if k.Reported {
+		return nil
+	}
+	if err := p.report(ctx, k); err != nil {
+		return err
+	}
+	k.Reported = true
+	return p.save(k)
+}
+
+func (p *purger) destroy(ctx context.Context, tenant policy.TenantID, order *policy.PurgeOrder) (*kept, error) {
+	r := policy.PurgeReceipt{Order: order.ID, Tenant: tenant, Region: p.node.region(), Node: p.node.material.Identity.Node}
+	gone, err := p.node.store.Purge(ctx, tenant)
+	if err != nil {
+		return nil, fmt.Errorf("destroy records: %w", err)
+	}
+	r.Calls, r.Quarantined, r.Keys = gone.Calls, gone.Quarantined, gone.Keys
+	secrets := uint64(0)
+	if r.Transfers, secrets, err = p.exporter.Purge(tenant); err != nil {
+		return nil, fmt.Errorf("destroy exports: %w", err)
+	}
+	r.Keys += secrets
+	if r.Received, err = p.inbox.Purge(tenant); err != nil {
+		return nil, fmt.Errorf("destroy received rows: %w", err)
+	}
+	r.Time = time.Now().UTC().Truncate(time.Second)
+	statement, err := r.Statement()
+	if err != nil {
+		return nil, err
+	}
+	signature, err := p.node.material.SignStatement(statement)
+	if err != nil {
+		return nil, err
+	}
+	k := &kept{Receipt: r, Signature: base64.StdEncoding.EncodeToString(signature)}
+	p.node.log.Info("everything of a tenant is destroyed", "tenant", string(tenant), "order", order.ID, "calls", r.Calls, "keys", r.Keys)
+	return k, p.save(k)
+}
+
+// report brings the receipt to the voter that this node follows. One that has
+// been signed with a former certificate's key is signed anew.
+func (p *purger) report(ctx context.Context, k *kept) error {
+	voter := p.node.feed.Voter()
+	if voter == nil {
+		return errors.New("the control plane is not heard; the receipt waits")
+	}
+	statement, err := k.Receipt.Statement()
+	if err != nil {
+		return err
+	}
+	signature, err := p.node.material.SignStatement(statement)
+	if err != nil {
+		return err
+	}
+	k.Signature = base64.StdEncoding.EncodeToString(signature)
+	ctx, cancel := context.WithTimeout(ctx, reportAfter)
+	defer cancel()
+	r := k.Receipt
+	_, err = controlv1.NewLifecycleServiceClient(voter).ReportPurge(ctx, &controlv1.ReportPurgeRequest{Receipt: &controlv1.PurgeReceipt{
+		Order: r.Order, Tenant: string(r.Tenant), Region: string(r.Region), Node: string(r.Node), Calls: r.Calls, Quarantined: r.Quarantined,
+		Transfers: r.Transfers, ReceivedRows: r.Received, DestroyedKeys: r.Keys, Time: timestamppb.New(r.Time), SignatureValue: k.Signature}})
+	if err != nil {
+		return fmt.Errorf("report a receipt: %w", api.FromGRPC(err))
+	}
+	return nil
+}
+
+func (p *purger) path(order string) string { return filepath.Join(p.dir, order+".json") }
+
+// load reads a receipt; nil when this node has none of the order.
+func (p *purger) load(order string) (*kept, error) {
+	if !policy.ValidID(policy.KindOperation, order) {
+		return nil, errors.New("the order has no usable id")
+	}
+	raw, err := os.ReadFile(p.path(order))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read a receipt: %w", err)
+	}
+	var k kept
+	if err := json.Unmarshal(raw, &k); err != nil || k.Receipt.Order != order {
+		return nil, nil // torn or another's: destroying again is harmless
+	}
+	return &k, nil
+}
+
+// save makes a receipt durable.
+func (p *purger) save(k *kept) error {
+	raw, err := json.MarshalIndent(k, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode a receipt: %w", err)
+	}
+	if err := os.MkdirAll(p.dir, 0o700); err != nil {
+		return fmt.Errorf("keep a receipt: %w", err)
+	}
+	next := p.path(k.Receipt.Order) + ".next"
+	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("keep a receipt: %w", err)
+	}
+	_, err = f.Write(slices.Concat(raw, []byte("\n")))
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(next, p.path(k.Receipt.Order))
+	}
+	if err == nil {
+		err = syncFolder(p.dir)
+	}
+	if err != nil {
+		return fmt.Errorf("keep a receipt: %w", err)
+	}
+	return nil
+}
+
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

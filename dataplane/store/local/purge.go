@@ -1,0 +1,160 @@
+package local
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/policy"
+)
+
+// tenantKinds are the kinds of keys that a tenant has.
+var tenantKinds = []kind{kindFrame, kindFold, kindSpill, kindTime, kindPosting, kindSubject, kindRollup, kindInstance, kindQuarantine, kindFeed}
+
+// alive is DESTROYED once the tenant was purged. The caller holds t.life.
+func (t *tenant) alive() error {
+	if t.ended {
+		return policy.Errorf(policy.Destroyed, "the tenant has ended and its data is destroyed; nothing more is stored")
+	}
+	return nil
+}
+
+// Purge implements store.Store. The keys of the chunks go first: from then on no
+// copy of a frame opens. Rows that several tenants' writes were sealed under one
+// key for (quarantined payloads, counters, feeds' settings) go by deletion, and
+// the files that held them by compaction.
+func (s *Store) Purge(ctx context.Context, id policy.TenantID) (store.Purged, error) {
+	t, err := s.end(id)
+	if err != nil {
+		return store.Purged{}, err
+	}
+	defer s.working.Done()
+	if err := s.usable(); err != nil {
+		return store.Purged{}, err
+	}
+	ids, err := t.chunkKeys()
+	if err != nil {
+		return store.Purged{}, err
+	}
+	out := store.Purged{Keys: uint64(len(ids))}
+	if out.Calls, err = t.count(kindTime); err != nil {
+		return out, err
+	}
+	if out.Quarantined, err = t.count(kindQuarantine); err != nil {
+		return out, err
+	}
+	if err := s.keys.Destroy(ids); err != nil {
+		return out, fmt.Errorf("destroy the keys of a tenant: %w", err)
+	}
+	for _, id := range ids {
+		s.aeads.Remove(id)
+	}
+	s.frames.clear()
+	if err := t.dropRows(ctx); err != nil {
+		return out, err
+	}
+	return out, nil
+}
+
+// end lets nothing of a tenant be written any more, after what is being written.
+func (s *Store) end(id policy.TenantID) (*tenant, error) {
+	raw, err := rawTenant(id)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil, errStopping
+	}
+	t, ok := s.tenants[id]
+	if !ok {
+		if t, err = s.newTenant(id, raw); err != nil {
+			s.mu.Unlock()
+			return nil, err
+		}
+		s.tenants[id] = t
+	}
+	s.working.Add(1)
+	s.mu.Unlock()
+	t.life.Lock()
+	t.ended = true
+	t.life.Unlock()
+	return t, nil
+}
+
+// chunkKeys are the keys of every chunk of the tenant, each once.
+func (t *tenant) chunkKeys() (ids []store.KeyID, err error) {
+	seen := map[store.KeyID]bool{}
+	err = t.each(kindFrame, func(value []byte) error {
+		if len(value) < frameHeader {
+			return t.s.corrupt(kindFrame, nil)
+		}
+		id := store.KeyID{Generation: binary.BigEndian.Uint64(value[1:]), Index: binary.BigEndian.Uint64(value[9:])}
+		if !seen[id] {
+			seen[id] = true
+			ids = append(ids, id)
+		}
+		return nil
+	})
+	return ids, err
+}
+
+func (t *tenant) count(k kind) (n uint64, err error) {
+	err = t.each(k, func([]byte) error { n++; return nil })
+	return n, err
+}
+
+// each visits the values of one kind.
+func (t *tenant) each(k kind, visit func(value []byte) error) error {
+	prefix := keyOf(nil, k, t.raw)
+	it, err := t.s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+	if err != nil {
+		return t.s.readError(k, err)
+	}
+	defer it.Close()
+	for ok := it.First(); ok; ok = it.Next() {
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return t.s.readError(k, err)
+		}
+		if err := visit(value); err != nil {
+			return err
+		}
+	}
+	if err := it.Error(); err != nil {
+		return t.s.readError(k, err)
+	}
+	return nil
+}
+
+// dropRows deletes every row of the tenant, durably, and rewrites the tables
+// that held them, so that the deleted bytes go with their files.
+func (t *tenant) dropRows(ctx context.Context) error {
+	b := t.s.db.NewBatch()
+	for _, k := range tenantKinds {
+		prefix := keyOf(nil, k, t.raw)
+		if err := b.DeleteRange(prefix, after(prefix), nil); err != nil {
+			return err
+		}
+	}
+	if err := t.s.apply(b); err != nil {
+		return err
+	}
+	if err := t.s.sync(b); err != nil {
+		return err
+	}
+	if err := t.s.db.Flush(); err != nil {
+		return t.s.fail(err)
+	}
+	for _, k := range tenantKinds {
+		prefix := keyOf(nil, k, t.raw)
+		if err := t.s.db.Compact(ctx, prefix, after(prefix), false); err != nil {
+			return fmt.Errorf("rewrite the tables of a purged tenant: %w", err)
+		}
+	}
+	return nil
+}

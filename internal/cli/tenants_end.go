@@ -1,0 +1,227 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/domicile-io/domicile/api/client"
+	controlv1 "github.com/domicile-io/domicile/api/control/v1"
+	"github.com/domicile-io/domicile/policy"
+)
+
+// operationPoll is between two looks at an operation.
+const operationPoll = 500 * time.Millisecond
+
+func (a *app) tenantsSuspend() *cobra.Command {
+	return a.tenantsSwitch("suspend", "Stop everything of a tenant, and delete nothing",
+		"Its keys answer 403, nothing is taken in or sent, its exports wait. domicile tenants resume undoes it.", (*client.Control).SuspendTenant)
+}
+
+func (a *app) tenantsResume() *cobra.Command {
+	return a.tenantsSwitch("resume", "Let a suspended tenant go on", "What waited in its export queue goes on where it stopped.", (*client.Control).ResumeTenant)
+}
+
+func (a *app) tenantsSwitch(use, short, long string, do func(*client.Control, context.Context, string) (*controlv1.Tenant, error)) *cobra.Command {
+	return &cobra.Command{Use: use + " TENANT", Short: short, Long: long, Args: cobra.ExactArgs(1),
+		RunE: a.run(func(ctx context.Context, args []string) error {
+			cp, err := a.control()
+			if err != nil {
+				return err
+			}
+			t, err := do(cp, ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return a.result(t, func() { a.showTenant(t) })
+		})}
+}
+
+// endFlags are how a tenant ends.
+type endFlags struct {
+	purge, keep, yes bool
+	signatures       []string
+	wait             time.Duration
+}
+
+func (a *app) tenantsDelete() *cobra.Command {
+	var o endFlags
+	c := &cobra.Command{Use: "delete TENANT [--purge]", Short: "End a tenant, and with --purge destroy its data first", Args: cobra.ExactArgs(1),
+		Long: `Without --purge this ends a tenant whose data is destroyed already. With --purge every node of its home, and
+of its recipients' regions, destroys everything of it, for good, and signs a receipt; when all have
+answered, the tenant is deleted. Its slug is never given again.
+
+A tenant that signs ends only by its key and an approver's: each runs domicile tenants sign-purge on
+their own machine, and both files are given with --signature.`,
+		Example: "  domicile tenants delete acme-ie --purge\n  domicile tenants delete acme-ie --purge --signature acme.sig --signature person.sig",
+		RunE:    a.run(func(ctx context.Context, args []string) error { return a.endTenant(ctx, args[0], o) })}
+	f := c.Flags()
+	f.BoolVar(&o.purge, "purge", false, "destroy the tenant's data first; it cannot be undone")
+	f.BoolVar(&o.keep, "keep-tenant", false, "with --purge: destroy the data, and leave the tenant to be deleted later")
+	f.BoolVar(&o.yes, "yes", false, "do not ask")
+	f.StringSliceVar(&o.signatures, "signature", nil, "`file` of domicile tenants sign-purge; may be repeated")
+	f.DurationVar(&o.wait, "wait", 30*time.Second, "how long to wait for every node's receipt")
+	return c
+}
+
+func (a *app) endTenant(ctx context.Context, ref string, o endFlags) error {
+	cp, err := a.control()
+	if err != nil {
+		return err
+	}
+	in := &controlv1.PurgeTenantRequest{Tenant: ref, Delete: !o.keep}
+	for _, path := range o.signatures {
+		s := &controlv1.Signature{}
+		if err := a.readProto(path, s); err != nil {
+			return err
+		}
+		in.Signatures = append(in.Signatures, s)
+	}
+	t, err := cp.Tenant(ctx, ref)
+	if err != nil {
+		return err
+	}
+	if !o.yes {
+		a.err.Line("Tenant %s, home %s. This cannot be undone. Type its slug to go on:", a.err.Bold(t.GetSlug()), t.GetHomeRegion())
+		if a.readLine() != t.GetSlug() {
+			return errors.New("nothing was done")
+		}
+	}
+	var op *controlv1.Operation
+	if o.purge {
+		op, err = cp.PurgeTenant(ctx, in, t.GetEtag())
+	} else {
+		op, err = cp.DeleteTenant(ctx, ref, t.GetEtag())
+	}
+	if err != nil {
+		return err
+	}
+	if op, err = a.awaitOperation(ctx, cp, op, o.wait); err != nil {
+		return err
+	}
+	return a.result(op, func() { a.showOperation(op) })
+}
+
+// awaitOperation looks until it is done, or the time is over.
+func (a *app) awaitOperation(ctx context.Context, cp *client.Control, op *controlv1.Operation, wait time.Duration) (*controlv1.Operation, error) {
+	end := time.Now().Add(wait)
+	for !op.GetDone() && time.Now().Before(end) {
+		select {
+		case <-ctx.Done():
+			return op, ctx.Err()
+		case <-time.After(operationPoll):
+		}
+		var err error
+		if op, err = cp.Operation(ctx, op.GetId()); err != nil {
+			return op, err
+		}
+	}
+	return op, nil
+}
+
+func (a *app) showOperation(op *controlv1.Operation) {
+	a.out.Fields([2]string{"operation", op.GetId()}, [2]string{"kind", op.GetKind()}, [2]string{"tenant", op.GetTenant()}, [2]string{"state", op.GetState()},
+		[2]string{"nodes answered", number(op.GetAnswered())}, [2]string{"nodes missing", number(len(op.GetMissing()))}, [2]string{"begun", stamp(op.GetCreateTime())}, [2]string{"ended", dash(stamp(op.GetEndTime()))})
+	for _, n := range op.GetMissing() {
+		a.err.Line("not answered yet: node %s of %s; gone with its disk? domicile tenants excuse %s --node %s", n.GetNode(), n.GetRegion(), op.GetTenant(), n.GetNode())
+	}
+}
+
+func (a *app) tenantsExcuse() *cobra.Command {
+	var node string
+	c := &cobra.Command{Use: "excuse TENANT --node ND…", Short: "Stop waiting for the receipt of a node that is gone with its disk", Args: cobra.ExactArgs(1),
+		Long: "The receipt stays missing, and the operation says so. Should the node come back, it meets the order all the same.",
+		RunE: a.run(func(ctx context.Context, args []string) error {
+			cp, err := a.control()
+			if err != nil {
+				return err
+			}
+			op, err := cp.ExcuseNode(ctx, args[0], node)
+			if err != nil {
+				return err
+			}
+			return a.result(op, func() { a.showOperation(op) })
+		})}
+	c.Flags().StringVar(&node, "node", "", "node's `id`, ND…")
+	return c
+}
+
+func (a *app) tenantsReceipts() *cobra.Command {
+	return &cobra.Command{Use: "receipts TENANT", Short: "List what nodes have signed about a tenant's purge", Args: cobra.ExactArgs(1),
+		RunE: a.run(func(ctx context.Context, args []string) error {
+			cp, err := a.control()
+			if err != nil {
+				return err
+			}
+			rs, err := cp.Receipts(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return list(a, "receipts", rs, func() {
+				if a.none(len(rs), "receipts", "the tenant was not purged, or no node has answered yet") {
+					return
+				}
+				rows := make([][]string, 0, len(rs))
+				for _, r := range rs {
+					rows = append(rows, []string{r.GetRegion(), r.GetNode(), number(r.GetCalls()), number(r.GetQuarantined()), number(r.GetTransfers()),
+						number(r.GetReceivedRows()), number(r.GetDestroyedKeys()), stamp(r.GetTime()), r.GetSha256()[:16]})
+				}
+				a.out.Table([]string{"REGION", "NODE", "CALLS", "QUARANTINED", "TRANSFERS", "RECEIVED", "KEYS", "AT", "SHA-256"}, rows)
+			})
+		})}
+}
+
+func (a *app) tenantsSignPurge() *cobra.Command {
+	var keyPath, out string
+	var yes bool
+	c := &cobra.Command{Use: "sign-purge TENANT --key FILE --out FILE", Short: "Sign, on this machine, that a tenant's data may be destroyed", Args: cobra.ExactArgs(1),
+		Long: `For a tenant that signs: its key and an approver's sign the same statement, each on their own machine. It
+names the tenant and the policy in force; a later policy voids it. Nodes verify both signatures.`,
+		RunE: a.run(func(ctx context.Context, args []string) error {
+			if keyPath == "" || out == "" {
+				return usagef("--key and --out are both needed")
+			}
+			key, err := readSecretKey(keyPath)
+			if err != nil {
+				return err
+			}
+			cp, err := a.control()
+			if err != nil {
+				return err
+			}
+			t, err := cp.Tenant(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			keys, err := cp.SigningKeys(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			if !yes {
+				a.err.Line("Tenant %s (%s), home %s: its records, exports and keys would be destroyed, for good. Type destroy to sign exactly this:", a.err.Bold(t.GetSlug()), t.GetId(), t.GetHomeRegion())
+				if a.readLine() != "destroy" {
+					return errors.New("nothing was signed")
+				}
+			}
+			sig := policy.Sign(key, policy.PurgeStatement(keys.GetCluster(), policy.TenantID(t.GetId()), keys.GetSequence()))
+			s := &controlv1.Signature{KeyId: sig.KeyID, Value: sig.Value}
+			raw, err := protoForm.Marshal(s)
+			if err != nil {
+				return fmt.Errorf("encode the signature: %w", err)
+			}
+			if err := writeNew(out, append(raw, '\n'), 0o644); err != nil {
+				return err
+			}
+			return a.result(s, func() {
+				a.out.Fields([2]string{"signature", out}, [2]string{"key", sig.KeyID}, [2]string{"tenant", t.GetId()})
+				a.err.Line("next: domicile tenants delete %s --purge --signature %s --signature OTHER", args[0], out)
+			})
+		})}
+	c.Flags().StringVar(&keyPath, "key", "", "your key `file`; it stays on this machine")
+	c.Flags().StringVar(&out, "out", "", "signature `file` to write")
+	c.Flags().BoolVar(&yes, "yes", false, "sign without asking")
+	return c
+}
