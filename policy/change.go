@@ -2,7 +2,6 @@ package policy
 
 import (
 	"cmp"
-	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -109,9 +108,12 @@ func looser(yes bool) ChangeKind {
 // classes: a class without a rule is denied.
 func (c *changes) classes(from, to map[DataClass]ClassRule) {
 	for _, class := range keysOfBoth(from, to) {
-		field := "classes." + class.String()
 		a, had := from[class]
 		b, has := to[class]
+		if had == has && a == b {
+			continue
+		}
+		field := "classes." + class.String()
 		switch {
 		case had && !has:
 			c.add(field, Tighten, a.Mode.String(), "")
@@ -148,8 +150,11 @@ func kept(r ClassRule) Seconds {
 // egress: a class without a rule is denied, so both ways of denying are equal.
 func (c *changes) egress(from, to map[EgressClass]EgressRule) {
 	for _, class := range keysOfBoth(from, to) {
-		field := "egress." + class.String()
 		a, b := denyIfAbsent(from, class), denyIfAbsent(to, class)
+		if a == b {
+			continue
+		}
+		field := "egress." + class.String()
 		rankA, rankB := egressRank[a.Effect], egressRank[b.Effect]
 		if rankA == 0 || rankB == 0 {
 			c.differ(field+".effect", a.Effect.String(), b.Effect.String(), Loosen)
@@ -268,6 +273,11 @@ func keysOfBoth[K ~uint8, V any](a, b map[K]V) []K {
 	return keys
 }
 
-func number[T ~int | ~int64 | ~uint64](n T) string { return fmt.Sprintf("%d", n) }
+func number[T ~int | ~int64 | ~uint64](n T) string {
+	if n < 0 {
+		return strconv.FormatInt(int64(n), 10)
+	}
+	return strconv.FormatUint(uint64(n), 10)
+}
 
 func timeText(r Recipient) string { return r.AssessmentExpiry.UTC().Format(time.RFC3339Nano) }

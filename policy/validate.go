@@ -3,7 +3,7 @@ package policy
 import (
 	"fmt"
 	"regexp"
-	"sort"
+	"slices"
 	"strconv"
 )
 
@@ -117,27 +117,53 @@ func (p *ResidencyPolicy) validateHome(top *Topology, l *fieldErrors) {
 	}
 }
 
+// under names fields below a map's key, only when there is something to say of them:
+// a policy is validated several times for each change, and nearly always sound.
+func under[K fmt.Stringer](prefix string, k K) func(suffix string) string {
+	return func(suffix string) string { return prefix + k.String() + suffix }
+}
+
 func (p *ResidencyPolicy) validateClasses(l *fieldErrors) {
 	for _, c := range sortedKeys(p.Classes) {
-		rule, field := p.Classes[c], "classes."+c.String()
-		l.require(c.Valid(), field, "is not a data class")
-		l.require(rule.Mode > 0 && rule.Mode < numModes, field+".mode", "must be one of %q", modeNames[1:])
-		l.require(rule.Retention >= 0 && rule.Retention <= MaxRetention, field+".retention", "must be 0 to %d seconds; 0 keeps until erased", MaxRetention)
-		l.require(profilePattern.MatchString(rule.RedactProfile), field+".redact_profile", "must match %s", profilePattern)
+		rule, field := p.Classes[c], under("classes.", c)
+		if !c.Valid() {
+			l.addf(field(""), "is not a data class")
+		}
+		if !(rule.Mode > 0 && rule.Mode < numModes) {
+			l.addf(field(".mode"), "must be one of %q", modeNames[1:])
+		}
+		if !(rule.Retention >= 0 && rule.Retention <= MaxRetention) {
+			l.addf(field(".retention"), "must be 0 to %d seconds; 0 keeps until erased", MaxRetention)
+		}
+		if !profilePattern.MatchString(rule.RedactProfile) {
+			l.addf(field(".redact_profile"), "must match %s", profilePattern)
+		}
 	}
 }
 
 func (p *ResidencyPolicy) validateEgress(l *fieldErrors) {
 	for _, c := range sortedKeys(p.Egress) {
-		rule, field := p.Egress[c], "egress."+c.String()
-		l.require(c > 0 && c < numEgressClasses, field, "is not an egress class")
-		l.require(rule.Effect > 0 && rule.Effect < numEffects, field+".effect", "must be one of %q", effectNames[1:])
-		l.require((rule.Effect == Cap) == (rule.PerDay > 0), field+".per_day", "must be given with cap, and only with cap")
-		l.require(rule.Basis == "" || basisPattern.MatchString(rule.Basis), field+".basis", "must match %s", basisPattern)
+		rule, field := p.Egress[c], under("egress.", c)
+		if !(c > 0 && c < numEgressClasses) {
+			l.addf(field(""), "is not an egress class")
+		}
+		if !(rule.Effect > 0 && rule.Effect < numEffects) {
+			l.addf(field(".effect"), "must be one of %q", effectNames[1:])
+		}
+		if (rule.Effect == Cap) != (rule.PerDay > 0) {
+			l.addf(field(".per_day"), "must be given with cap, and only with cap")
+		}
+		if !(rule.Basis == "" || basisPattern.MatchString(rule.Basis)) {
+			l.addf(field(".basis"), "must match %s", basisPattern)
+		}
 		if rule.Effect == Deny {
-			l.require(rule.Basis == "", field+".basis", "must be empty with deny")
+			if rule.Basis != "" {
+				l.addf(field(".basis"), "must be empty with deny")
+			}
 		} else {
-			l.require(rule.Basis != "", field+".basis", "must name a transfer basis; NONE where data do not leave the boundary")
+			if rule.Basis == "" {
+				l.addf(field(".basis"), "must name a transfer basis; NONE where data do not leave the boundary")
+			}
 		}
 	}
 }
@@ -210,6 +236,6 @@ func sortedKeys[K ~uint8, V any](m map[K]V) []K {
 	for k := range m {
 		keys = append(keys, k)
 	}
-	sort.Slice(keys, func(i, j int) bool { return keys[i] < keys[j] })
+	slices.Sort(keys)
 	return keys
 }

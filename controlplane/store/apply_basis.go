@@ -1,6 +1,7 @@
 package store
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -111,10 +112,8 @@ func (e *entry) checkBases(old *Policy, p policy.ResidencyPolicy) error {
 
 // basesOf names each basis under which a policy lets something leave, once, in order.
 func basesOf(p policy.ResidencyPolicy) (ids []string) {
-	seen := map[string]bool{}
 	for _, c := range policy.EgressClasses() {
-		if id := p.Egress[c].Basis; id != "" && !seen[id] {
-			seen[id] = true
+		if id := p.Egress[c].Basis; id != "" && !slices.Contains(ids, id) {
 			ids = append(ids, id)
 		}
 	}
@@ -123,13 +122,20 @@ func basesOf(p policy.ResidencyPolicy) (ids []string) {
 
 // indexBases keeps which tenants rely on which basis.
 func (e *entry) indexBases(old *Policy, p policy.ResidencyPolicy) {
+	var before []string
+	after := basesOf(p)
 	if old != nil {
-		for _, id := range basesOf(old.ResidencyPolicy) {
+		before = basesOf(old.ResidencyPolicy)
+	}
+	for _, id := range before {
+		if !slices.Contains(after, id) {
 			e.drop(bucketBasisTenants, path(id, p.Tenant))
 		}
 	}
-	for _, id := range basesOf(p) {
-		e.mark(bucketBasisTenants, path(id, p.Tenant))
+	for _, id := range after {
+		if !slices.Contains(before, id) {
+			e.mark(bucketBasisTenants, path(id, p.Tenant))
+		}
 	}
 }
 

@@ -64,7 +64,7 @@ func runBatch(tx *bolt.Tx, c Command, b Batch, next *cursor) (Result, error) {
 			outcomes[i] = BatchOutcome{Tenant: item.Tenant, Reason: item.Refused}
 			continue
 		}
-		e := entry{tx: tx, stamp: c.Stamp, command: item.Command, before: next.revision, regions: next.topology}
+		e := entry{tx: tx, stamp: c.Stamp, command: item.Command, before: next.revision, regions: next.topology, part: true}
 		got, err := e.run(commands[i])
 		if err != nil {
 			return Result{}, fmt.Errorf("item %d of a batch: %w", i, err)
@@ -72,7 +72,7 @@ func runBatch(tx *bolt.Tx, c Command, b Batch, next *cursor) (Result, error) {
 		if e.changed && got.Err == nil {
 			next.revision = e.revision()
 		}
-		if outcomes[i], err = outcomeOf(commands[i], got); err != nil {
+		if outcomes[i], err = outcomeOf(commands[i], got, e.changed); err != nil {
 			return Result{}, err
 		}
 	}
@@ -118,13 +118,16 @@ func (b Batch) open(s Stamp) (commands []Command, refusal *policy.Error, err err
 	return commands, nil, nil
 }
 
-func outcomeOf(c Command, r Result) (o BatchOutcome, err error) {
+// outcomeOf reads the result of an item. What it changed carries its revision as
+// etag; what it left as it was, or added as a pending change, says so itself.
+func outcomeOf(c Command, r Result, changed bool) (o BatchOutcome, err error) {
 	var body struct {
-		ID     string `json:"id"`
-		Tenant string `json:"tenant"`
-		ETag   string `json:"etag"`
+		ID   string `json:"id"`
+		ETag string `json:"etag"`
 	}
-	if r.Body != nil {
+	if _, pending := c.Payload.(AddChange); changed && !pending {
+		body.ETag = etagOf(r.Revision)
+	} else if r.Body != nil {
 		if err := json.Unmarshal(r.Body, &body); err != nil {
 			return o, fmt.Errorf("read the result of an item: %w", err)
 		}

@@ -28,7 +28,7 @@ func Encode(c Command) ([]byte, error) {
 		return nil, errors.New("encode command: no payload")
 	}
 	c.Stamp.Now = c.Stamp.Now.UTC().Round(0)
-	body, err := json.Marshal(wireCommand[Payload](c))
+	body, err := encode(wireCommand[Payload](c))
 	if err != nil {
 		return nil, fmt.Errorf("encode command %d: %w", c.Kind(), err)
 	}
@@ -153,8 +153,11 @@ func laterDecoder(k Kind) func([]byte) (Command, error) {
 
 func command[P Payload](b []byte) (Command, error) {
 	var w wireCommand[*P]
-	if err := strictJSON(b, &w); err != nil {
-		return Command{}, err
+	if !unplain(b, &w) {
+		w = wireCommand[*P]{}
+		if err := strictJSON(b, &w); err != nil {
+			return Command{}, err
+		}
 	}
 	if w.Payload == nil {
 		return Command{}, errors.New("no payload")

@@ -22,6 +22,7 @@ type entry struct {
 	epoch   uint64           // that this command begins; 0: the present one goes on
 	regions *policy.Topology // as of the command before this one
 	changed bool             // takes the next revision
+	part    bool             // of a batch, which has the idempotency key and tidies up after all its items
 	writes  []write
 	log     logRecord
 }
@@ -113,8 +114,8 @@ func (e *entry) run(c Command) (Result, error) {
 	case json.RawMessage: // what was stored is the result
 		r.Body = body
 	default:
-		if r.Body, err = json.Marshal(body); err != nil {
-			return Result{}, fmt.Errorf("encode result: %w", err)
+		if r.Body, err = encode(body); err != nil {
+			return Result{}, err
 		}
 	}
 	if e.changed {
@@ -123,8 +124,10 @@ func (e *entry) run(c Command) (Result, error) {
 			return Result{}, err
 		}
 	}
-	if err := e.remember(r); err != nil {
-		return Result{}, err
+	if !e.part {
+		if err := e.remember(r); err != nil {
+			return Result{}, err
+		}
 	}
 	return r, e.commit()
 }

@@ -210,7 +210,15 @@ type Result struct {
 }
 
 // Decode reads the object that the command wrote.
-func (r Result) Decode(into any) error { return json.Unmarshal(r.Body, into) }
+func (r Result) Decode(into any) error {
+	if p, ok := into.(*Policy); ok {
+		if unplain(r.Body, p) {
+			return nil
+		}
+		*p = Policy{}
+	}
+	return json.Unmarshal(r.Body, into)
+}
 
 // TenantFilter narrows Tenants; zero fields do not narrow.
 type TenantFilter struct {

@@ -59,6 +59,10 @@ func decode[T any](bucket, key, raw []byte) (v T, err error) {
 	if err != nil {
 		return v, err
 	}
+	if unplain(content, &v) {
+		return v, nil
+	}
+	v = *new(T)
 	if err := json.Unmarshal(content, &v); err != nil {
 		return v, fmt.Errorf("decode %s/%q: %w", bucket, key, err)
 	}
@@ -68,6 +72,9 @@ func decode[T any](bucket, key, raw []byte) (v T, err error) {
 // encode gives the content of an object. encoding/json writes struct fields in
 // order and map keys sorted, so equal objects have equal bytes on every node.
 func encode(v any) ([]byte, error) {
+	if b, ok := plain(v); ok {
+		return b, nil
+	}
 	b, err := json.Marshal(v)
 	if err != nil {
 		return nil, fmt.Errorf("encode %T: %w", v, err)

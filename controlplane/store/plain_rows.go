@@ -1,0 +1,180 @@
+package store
+
+import (
+	"github.com/domicile-io/domicile/internal/plainjson"
+	"github.com/domicile-io/domicile/policy"
+)
+
+func plainPolicy(b []byte, p *Policy) (out []byte, ok bool) {
+	if b, ok = appendPolicy(b, &p.ResidencyPolicy); !ok {
+		return nil, false
+	}
+	b = b[:len(b)-1] // the brace
+	if p.Signers != nil {
+		if b, ok = appendOther(append(b, `,"signers":`...), p.Signers); !ok {
+			return nil, false
+		}
+	}
+	return append(plainjson.AppendField(b, `,"etag":`, p.ETag), '}'), true
+}
+
+func readStoredPolicy(r *plainjson.Reader, p *Policy) {
+	readPolicy(r, &p.ResidencyPolicy)
+	if r.Next(`,"signers":`) {
+		readOther(r, &p.Signers)
+	}
+	r.Want(`,"etag":`)
+	p.ETag = r.String()
+	r.Want("}")
+}
+
+func plainTenant(t *Tenant) (b []byte, ok bool) {
+	b = plainjson.AppendField(make([]byte, 0, 512), `{"id":`, t.ID)
+	b = plainjson.AppendField(b, `,"slug":`, t.Slug)
+	b = plainjson.AppendField(b, `,"home":`, t.Home)
+	b = plainjson.AppendField(b, `,"boundary":`, t.Boundary)
+	b = plainjson.AppendUint(b, `,"home_epoch":`, t.HomeEpoch)
+	b = plainjson.AppendField(b, `,"billing_country":`, t.BillingCountry)
+	b = plainjson.AppendField(b, `,"entity":`, t.Entity)
+	b = plainjson.AppendField(b, `,"suggested_region":`, t.SuggestedRegion)
+	b = plainjson.AppendField(b, `,"state":`, t.State)
+	if b, ok = appendTime(b, `,"created_at":`, t.CreatedAt); !ok {
+		return nil, false
+	}
+	if t.Signed {
+		b = append(b, `,"signed":true`...)
+	}
+	return append(plainjson.AppendField(b, `,"etag":`, t.ETag), '}'), true
+}
+
+func readTenant(r *plainjson.Reader, t *Tenant) {
+	r.Want(`{"id":`)
+	t.ID = policy.TenantID(r.String())
+	r.Want(`,"slug":`)
+	t.Slug = policy.Slug(r.String())
+	r.Want(`,"home":`)
+	t.Home = policy.RegionID(r.String())
+	r.Want(`,"boundary":`)
+	t.Boundary = policy.Boundary(r.String())
+	r.Want(`,"home_epoch":`)
+	t.HomeEpoch = r.Uint()
+	r.Want(`,"billing_country":`)
+	t.BillingCountry = r.String()
+	r.Want(`,"entity":`)
+	t.Entity = r.String()
+	r.Want(`,"suggested_region":`)
+	t.SuggestedRegion = policy.RegionID(r.String())
+	r.Want(`,"state":`)
+	t.State = policy.TenantState(r.String())
+	r.Want(`,"created_at":`)
+	t.CreatedAt = readTime(r)
+	t.Signed = r.Next(`,"signed":true`)
+	r.Want(`,"etag":`)
+	t.ETag = r.String()
+	r.Want("}")
+}
+
+// The body is JSON that this package has encoded, so it is taken over as it is.
+func plainIdempotent(p *idempotent) ([]byte, bool) {
+	b := plainjson.AppendField(make([]byte, 0, 256+len(p.Body)), `{"request_hash":`, p.RequestHash)
+	b = plainjson.AppendUint(b, `,"kind":`, p.Kind)
+	b = plainjson.AppendUint(b, `,"revision":`, p.Revision)
+	if len(p.Body) > 0 {
+		b = append(append(b, `,"body":`...), p.Body...)
+	}
+	return append(plainjson.AppendInt(b, `,"at":`, p.At), '}'), true
+}
+
+func appendStamp(b []byte, s *Stamp) (out []byte, ok bool) {
+	if b, ok = appendTime(b, `{"stamp":{"now":`, s.Now); !ok {
+		return nil, false
+	}
+	b = plainjson.AppendField(b, `,"actor":`, s.Actor)
+	if s.IdempotencyKey != "" {
+		b = plainjson.AppendField(b, `,"idempotency_key":`, s.IdempotencyKey)
+	}
+	if s.RequestHash != "" {
+		b = plainjson.AppendField(b, `,"request_hash":`, s.RequestHash)
+	}
+	return append(b, '}'), true
+}
+
+func readStamp(r *plainjson.Reader, s *Stamp) {
+	r.Want(`{"stamp":{"now":`)
+	s.Now = readTime(r)
+	r.Want(`,"actor":`)
+	s.Actor = r.String()
+	if r.Next(`,"idempotency_key":`) {
+		s.IdempotencyKey = r.String()
+	}
+	if r.Next(`,"request_hash":`) {
+		s.RequestHash = r.String()
+	}
+	r.Want(`}`)
+}
+
+func plainCommand(c *wireCommand[Payload]) (b []byte, ok bool) {
+	p, ok := c.Payload.(PutPolicy)
+	if !ok {
+		return nil, false
+	}
+	if b, ok = appendStamp(make([]byte, 0, 2048), &c.Stamp); !ok {
+		return nil, false
+	}
+	b = plainjson.AppendField(b, `,"payload":{"tenant":`, p.Tenant)
+	b = plainjson.AppendField(b, `,"if_match":`, p.IfMatch)
+	if b, ok = appendPolicy(append(b, `,"policy":`...), &p.Policy); !ok {
+		return nil, false
+	}
+	return append(b, "}}"...), true
+}
+
+func readPutPolicy(r *plainjson.Reader, p *PutPolicy) {
+	r.Want(`,"payload":{"tenant":`)
+	p.Tenant = policy.TenantID(r.String())
+	r.Want(`,"if_match":`)
+	p.IfMatch = r.String()
+	r.Want(`,"policy":`)
+	readPolicy(r, &p.Policy)
+	r.Want("}}}")
+}
+
+func readCreateTenant(r *plainjson.Reader, p *CreateTenant) {
+	r.Want(`,"payload":{"id":`)
+	p.ID = policy.TenantID(r.String())
+	r.Want(`,"slug":`)
+	p.Slug = policy.Slug(r.String())
+	r.Want(`,"home":`)
+	p.Home = policy.RegionID(r.String())
+	r.Want(`,"billing_country":`)
+	p.BillingCountry = r.String()
+	if r.Next(`,"policy":`) {
+		p.Policy = new(policy.ResidencyPolicy)
+		readPolicy(r, p.Policy)
+		r.Want("}")
+	}
+	r.Want("}}")
+}
+
+func plainLog(l *logRecord) ([]byte, bool) {
+	b := append(make([]byte, 0, 128), '{')
+	for i, t := range l.Touches {
+		if i == 0 {
+			b = append(b, `"touches":[`...)
+		} else {
+			b = append(b, ',')
+		}
+		b = plainjson.AppendField(b, `{"region":`, t.Region)
+		b = append(plainjson.AppendField(b, `,"row":`, t.Row), '}')
+	}
+	if len(l.Touches) > 0 {
+		b = append(b, ']')
+	}
+	if l.Resync {
+		if len(l.Touches) > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, `"resync":true`...)
+	}
+	return append(b, '}'), true
+}

@@ -1,0 +1,146 @@
+package store
+
+import (
+	"bytes"
+	"encoding/json"
+	"math/rand/v2"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/domicile-io/domicile/policy"
+)
+
+// some gives objects of every kind that is written and read without reflection,
+// ordinary ones and ones that must be left to encoding/json.
+func some(r *rand.Rand) []any {
+	text := func() string {
+		if r.IntN(40) > 0 {
+			return []string{"DOM-IE", "ie1", "a b", "TN00000000000000000000000000000001"}[r.IntN(4)]
+		}
+		return []string{"", "DOM-IE", "ie1", "a b", `"`, `\`, "<", "é", "\x00", "\xff", "TN00000000000000000000000000000001"}[r.IntN(11)]
+	}
+	few := func() bool { return r.IntN(8) == 0 }
+	number := func() uint64 { return []uint64{0, 1, 9, 10, 1<<48 + 7, 1<<63 - 1, 1<<64 - 1}[r.IntN(7)] }
+	at := time.Unix(r.Int64N(4e9), r.Int64N(1e9)).UTC()
+	if few() {
+		at = []time.Time{{}, at.In(time.FixedZone("elsewhere", 3600)), at.AddDate(9000, 0, 0), at.Truncate(time.Hour)}[r.IntN(4)]
+	}
+	p := policy.DefaultPolicy(policy.TenantID(text()), policy.Region{ID: policy.RegionID(text()), Boundary: "eu"}, text())
+	p.Revision, p.HomeEpoch, p.AllowRegionChange = number(), number(), few()
+	p.MaxStaleness = policy.Seconds(r.Int64N(20) - 1)
+	if few() {
+		p.Access.AllowedReasons = []string{text(), text()}[:r.IntN(3)]
+	}
+	if few() {
+		p.Classes = []map[policy.DataClass]policy.ClassRule{nil, {}, {policy.CallRecord: {Mode: policy.Mode(r.IntN(5)), Retention: 7, RedactProfile: text()}}, {200: {}}}[r.IntN(4)]
+	}
+	if few() {
+		p.Egress = []map[policy.EgressClass]policy.EgressRule{nil, {}, {policy.LocalStore: {Effect: policy.Effect(r.IntN(5)), PerDay: number(), Basis: text()}}}[r.IntN(3)]
+	}
+	if few() {
+		p.Recipients = policy.Recipients{List: []policy.Recipient{{ID: "RC1", Purpose: text(), Threshold: 10, AssessmentExpiry: at}}}
+	}
+	if few() {
+		p.Consent = map[policy.DataClass][]string{policy.CallRecord: {text()}}
+	}
+	if few() {
+		p.Signatures = []policy.Signature{{KeyID: text(), Value: "ab+/=="}}
+	}
+	if few() {
+		p.OnUnavailable, p.MinAttestation = policy.Unavailable(r.IntN(4)), policy.Attestation(r.IntN(5))
+	}
+	stored := Policy{ResidencyPolicy: p, ETag: text()}
+	if few() {
+		stored.Signers = &policy.Signers{}
+	}
+	stamp := Stamp{Now: at, Actor: text(), IdempotencyKey: text(), RequestHash: text()}
+	create := CreateTenant{ID: p.Tenant, Slug: "a-b", Home: p.HomeRegion, BillingCountry: text()}
+	if few() {
+		create.Policy = &p
+	}
+	return []any{p, stored, idempotent{RequestHash: text(), Kind: Kind(number()), Revision: number(), Body: json.RawMessage([]string{"", `{"a":1}`}[r.IntN(2)]), At: int64(number())},
+		Tenant{ID: p.Tenant, Slug: "a-b", Home: p.HomeRegion, HomeEpoch: number(), State: policy.TenantActive, CreatedAt: at, Signed: few(), ETag: text()},
+		logRecord{Touches: []touch{{"ie1", text()}, {"*", "b"}}[:r.IntN(3)], Resync: few()},
+		wireCommand[Payload]{Stamp: stamp, Payload: PutPolicy{Tenant: p.Tenant, IfMatch: text(), Policy: p}},
+		wireCommand[Payload]{Stamp: stamp, Payload: create}}
+}
+
+// The short way gives what encoding/json gives, or leaves it to encoding/json.
+func TestPlainFormsAreThoseOfTheStandardLibrary(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	written, read := 0, 0
+	for range 4000 {
+		for _, v := range some(r) {
+			want, err := json.Marshal(v)
+			got, ok := plain(v)
+			if ok {
+				written++
+				if err != nil || !bytes.Equal(got, want) {
+					t.Fatalf("%T: wrote\n%s\nwant\n%s %v", v, got, want, err)
+				}
+			}
+			if err != nil {
+				continue
+			}
+			for _, content := range [][]byte{want, flipped(r, want)} {
+				if sameRead(t, v, content) {
+					read++
+				}
+			}
+		}
+	}
+	if written < 20000 || read < 12000 {
+		t.Errorf("of 28000 objects only %d were written and %d read the short way", written, read)
+	}
+}
+
+// flipped changes one byte, or takes one out, or puts one in.
+func flipped(r *rand.Rand, b []byte) []byte {
+	b = bytes.Clone(b)
+	at := r.IntN(len(b))
+	c := `"{}[],:\0a19.-e tnE`[r.IntN(19)]
+	switch r.IntN(3) {
+	case 0:
+		b[at] = c
+	case 1:
+		b = append(b[:at], b[at+1:]...)
+	default:
+		b = append(b[:at], append([]byte{c}, b[at:]...)...)
+	}
+	return b
+}
+
+// sameRead reads content as an object of v's kind both ways. The short way may
+// give up where the strict reading of encoding/json does not, and never the
+// other way round.
+func sameRead(t *testing.T, v any, content []byte) bool {
+	t.Helper()
+	var short, long any
+	switch v := v.(type) {
+	case Policy:
+		short, long = new(Policy), new(Policy)
+	case Tenant:
+		short, long = new(Tenant), new(Tenant)
+	case wireCommand[Payload]:
+		if _, put := v.Payload.(PutPolicy); put {
+			short, long = new(wireCommand[*PutPolicy]), new(wireCommand[*PutPolicy])
+		} else {
+			short, long = new(wireCommand[*CreateTenant]), new(wireCommand[*CreateTenant])
+		}
+	default:
+		return false
+	}
+	if !unplain(content, short) {
+		return false
+	}
+	if err := strictJSON(content, long); err != nil {
+		t.Fatalf("%T: the short way read what the strict one refuses: %v\n%s", v, err, content)
+	}
+	if d := cmp.Diff(long, short); d != "" || !reflect.DeepEqual(long, short) {
+		t.Fatalf("%T of\n%s\n%s", v, content, d)
+	}
+	return true
+}
