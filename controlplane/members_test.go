@@ -202,6 +202,32 @@ func TestDeadMembersAreRemovedDownToTheFloor(t *testing.T) {
 	}
 }
 
+// A voter of the first configuration that never ran has no row: its vote cannot be
+// changed, which is said, and it can be removed.
+func TestAVoterThatNeverRanIsRemoved(t *testing.T) {
+	c := prepare(t, 3)
+	for i := range c.configs {
+		c.configs[i].Autopilot = controlplane.Autopilot{Floor: 2}
+	}
+	c.start(0)
+	c.start(1)
+	c.becomes("cp1", "voter")
+	c.becomes("cp2", "voter")
+	for _, verb := range []string{"demote", "promote"} {
+		a := c.want(c.do(c.leader(), "POST", "/v1/members/cp3:"+verb, nil, nil), 503, policy.NotReady)
+		if !strings.Contains(a.str("detail"), "domicile members remove cp3") {
+			t.Errorf("%s: the refusal does not say what to do: %s", verb, a.str("detail"))
+		}
+	}
+	c.want(c.do(c.leader(), "DELETE", "/v1/members/cp3", nil, nil), 200, "")
+	eventually(t, func() error {
+		if m, ok := c.members()["cp3"]; ok {
+			return fmt.Errorf("it is listed: %v", m)
+		}
+		return nil
+	}, "cp3 is not gone")
+}
+
 // A member that is known by another certificate is not believed.
 func TestAnotherCertificateIsNotBelieved(t *testing.T) {
 	c := newCluster(t, 1)

@@ -145,6 +145,9 @@ func (s memberService) RemoveMember(ctx context.Context, req *controlv1.RemoveMe
 // PromoteMember implements controlv1.MemberServiceServer.
 func (s memberService) PromoteMember(ctx context.Context, req *controlv1.PromoteMemberRequest) (*controlv1.Member, error) {
 	return s.change(ctx, req, req.GetMember(), func(_ members.View, m store.Member) (store.Payload, error) {
+		if err := introduced(m); err != nil {
+			return nil, err
+		}
 		p := m.Put()
 		p.Wants = store.Voter
 		return p, nil
@@ -157,6 +160,9 @@ func (s memberService) DemoteMember(ctx context.Context, req *controlv1.DemoteMe
 		if err := v.MayRemove(req.GetMember()); err != nil {
 			return nil, err
 		}
+		if err := introduced(m); err != nil {
+			return nil, err
+		}
 		if err := s.standDown(ctx, v, req.GetMember()); err != nil {
 			return nil, err
 		}
@@ -164,6 +170,15 @@ func (s memberService) DemoteMember(ctx context.Context, req *controlv1.DemoteMe
 		p.Wants, p.Votes = store.NonVoter, false
 		return p, nil
 	}, func() bool { x, _ := s.replica.Configuration().Has(req.GetMember()); return !x.Votes })
+}
+
+// introduced refuses a change of the row of a voter that has none: nothing is
+// known of its address and certificate until it has announced itself once.
+func introduced(m store.Member) error {
+	if m.Node == "" {
+		return policy.Errorf(policy.NotReady, "%s has not been heard of since the cluster began: start it and repeat, or remove it (domicile members remove %s)", m.Name, m.Name)
+	}
+	return nil
 }
 
 // standDown hands leadership over when the change is about ourselves: whoever

@@ -25,7 +25,7 @@ func TestINV30_Chaos(t *testing.T) {
 	check(t, err)
 	watchers, stopWatching := startWatchers(t, w, c)
 
-	n := &nemesis{t: t, ctx: t.Context(), w: w, c: c, draw: rand.New(rand.NewPCG(seed, 2)), byKind: map[string]int{}, void: map[string]int{}, watchers: watchers, outages: outages{}}
+	n := &nemesis{t: t, ctx: t.Context(), w: w, c: c, draw: rand.New(rand.NewPCG(seed, 2)), byKind: map[string]int{}, void: map[string]int{}, way: int(seed % 4), watchers: watchers, outages: outages{}}
 	begin := time.Now()
 	torment(n, available(t, w))
 	lasted := time.Since(begin)

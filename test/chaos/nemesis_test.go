@@ -38,23 +38,16 @@ type nemesis struct {
 	slowest time.Duration  // from healing to the first write
 	behind  time.Duration  // from healing until every voter had what the leader had
 
+	way      int // that the next change of membership is made
 	watchers []*watcher
 	outages  outages // what still worked, by kind
 }
 
-// notHere are faults of the issue that this suite cannot make, each with its reason.
-var notHere = map[string]string{
-	"membership change in partition": "members are fixed by configuration until they can join and leave through the API",
-}
-
 // available are the faults that can be made here; the others are named loudly.
 func available(t *testing.T, w *world) []fault {
-	for kind, why := range notHere {
-		t.Logf("SKIPPED FAULT %s: %s", kind, why)
-	}
 	var out []fault
 	only := strings.Split(*onlyFlag, ",")
-	for _, f := range slices.Concat(networkFaults, processFaults, diskFaults, clockFaults) {
+	for _, f := range slices.Concat(networkFaults, processFaults, diskFaults, clockFaults, memberFaults) {
 		if *onlyFlag != "" && !slices.Contains(only, f.kind) {
 			continue
 		}

@@ -112,6 +112,7 @@ func (w *world) edit(env *dev.Environment, c *controlplane.Config, seed uint64) 
 		c.Reach[v.Name] = controlplane.Addresses{RaftAddress: raft, GRPCAddress: grpc}
 	}
 	c.Raft = controlplane.Raft{Heartbeat: heartbeat, SnapshotThreshold: snapshotEvery, SnapshotInterval: 200 * time.Millisecond, TrailingLogs: trailingLogs}
+	c.Autopilot = autopilot
 	if c.Name == "cp3" && w.volume != nil {
 		c.DataDir = filepath.Join(w.volume.Dir, "data")
 	}
