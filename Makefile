@@ -4,6 +4,8 @@ GO      ?= go
 BUILD   := .build
 BUF_VERSION := 1.75.0
 BUF     := $(BUILD)/node_modules/.bin/buf
+SPECTRAL_VERSION := 6.16.3
+SPECTRAL := $(BUILD)/spectral/node_modules/.bin/spectral
 STATICCHECK := $(BUILD)/staticcheck
 FUZZTIME ?= 10s
 # Packages whose every statement a test must reach.
@@ -108,9 +110,14 @@ lint: $(STATICCHECK) ## gofmt, go vet, staticcheck
 lint-proto: $(BUF) protodeps ## lint the protobuf sources
 	$(BUF) lint
 
+.PHONY: lint-openapi
+lint-openapi: $(SPECTRAL) ## lint the OpenAPI document by the rules of .spectral.yaml
+	$(SPECTRAL) lint --fail-severity=warn --ruleset .spectral.yaml api/control/v1/control.swagger.json
+
 .PHONY: generate
 generate: $(BUF) protodeps ## generate the wire code and OpenAPI from api/**/*.proto
 	$(BUF) generate
+	$(GO) run ./internal/openapi api/control/v1/control.swagger.json
 
 .PHONY: drift
 drift: generate ## fail when committed generated code differs from its sources
@@ -133,3 +140,6 @@ $(STATICCHECK): tools/go.mod tools/go.sum
 
 $(BUF):
 	npm install --prefix $(BUILD) --no-save --no-audit --no-fund @bufbuild/buf@$(BUF_VERSION)
+
+$(SPECTRAL):
+	npm install --prefix $(BUILD)/spectral --no-save --no-audit --no-fund --ignore-scripts @stoplight/spectral-cli@$(SPECTRAL_VERSION)

@@ -70,6 +70,12 @@ func MappingOf(r policy.Reason) Mapping {
 	return table[policy.Internal]
 }
 
+// Known reports whether a reason is of the closed vocabulary.
+func Known(r policy.Reason) bool {
+	_, ok := table[r]
+	return ok
+}
+
 // Problem is an RFC 9457 problem document with our extensions.
 type Problem struct {
 	Type      string              `json:"type"`

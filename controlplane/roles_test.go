@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"testing"
 
+	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -15,6 +16,9 @@ func TestUnauthenticatedPathsAndNothingElse(t *testing.T) {
 			t.Errorf("GET %s: %d", path, a.Status)
 		}
 		c.want(c.do(0, "POST", path, nil, none), 405, policy.InvalidArgument)
+	}
+	if a := c.do(0, "GET", "/openapi.json", nil, none); a.Raw != string(controlv1.OpenAPI) {
+		t.Errorf("/openapi.json serves %d bytes that are not the committed document of %d", len(a.Raw), len(controlv1.OpenAPI))
 	}
 	for _, auth := range []string{"", "Bearer", "Bearer x", "Bearer " + operatorToken + "x", "Basic b3BlcmF0b3I6eA==", operatorToken} {
 		a := c.want(c.do(0, "GET", "/v1/tenants", nil, headers{"Authorization": auth}), 401, policy.Unauthenticated)

@@ -499,11 +499,11 @@ const file_control_v1_audit_proto_rawDesc = "" +
 	"\x10ConsistencyProof\x12\"\n" +
 	"\bold_size\x18\x01 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\aoldSize\x12\x1b\n" +
 	"\x04size\x18\x02 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\x04size\x12\x16\n" +
-	"\x06hashes\x18\x03 \x03(\tR\x06hashes2\xf8\x03\n" +
+	"\x06hashes\x18\x03 \x03(\tR\x06hashes2\xfd\x03\n" +
 	"\fAuditService\x12w\n" +
 	"\n" +
-	"ListLeaves\x12&.domicile.control.v1.ListLeavesRequest\x1a'.domicile.control.v1.ListLeavesResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/audit/leaves\x12y\n" +
-	"\rGetCheckpoint\x12).domicile.control.v1.GetCheckpointRequest\x1a\x1f.domicile.control.v1.Checkpoint\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/audit/checkpoint\x12k\n" +
+	"ListLeaves\x12&.domicile.control.v1.ListLeavesRequest\x1a'.domicile.control.v1.ListLeavesResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/audit/leaves\x12~\n" +
+	"\rGetCheckpoint\x12).domicile.control.v1.GetCheckpointRequest\x1a\x1f.domicile.control.v1.Checkpoint\"!\x92A\x02b\x00\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/audit/checkpoint\x12k\n" +
 	"\tProveLeaf\x12%.domicile.control.v1.ProveLeafRequest\x1a\x1e.domicile.control.v1.LeafProof\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/audit/proof\x12\x86\x01\n" +
 	"\x10ProveConsistency\x12,.domicile.control.v1.ProveConsistencyRequest\x1a%.domicile.control.v1.ConsistencyProof\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/audit/consistencyB:Z8github.com/domicile-io/domicile/api/control/v1;controlv1b\x06proto3"
 

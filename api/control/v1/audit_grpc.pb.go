@@ -32,12 +32,20 @@ const (
 // AuditService shows the log of all changes of the control plane, and proves that nothing in it was changed or left out. docs/audit.md says how to check it.
 type AuditServiceClient interface {
 	// ListLeaves lists the log's records, exactly as they were hashed.
+	//
+	// Reads a range by number, at most 1000 records. The hash of each record is the leaf of the Merkle tree.
 	ListLeaves(ctx context.Context, in *ListLeavesRequest, opts ...grpc.CallOption) (*ListLeavesResponse, error)
-	// GetCheckpoint gives the signed size and root of the log. It needs no credential. The voter that is asked answers by what it has applied.
+	// GetCheckpoint gives the signed size and root of the log.
+	//
+	// It needs no credential. The voter that is asked answers by what it has applied.
 	GetCheckpoint(ctx context.Context, in *GetCheckpointRequest, opts ...grpc.CallOption) (*Checkpoint, error)
 	// ProveLeaf proves that one record is in the log of a size.
+	//
+	// Size 0 is the newest. Check the proof with a verifier that you trust, such as `domicile audit verify`; docs/audit.md says how.
 	ProveLeaf(ctx context.Context, in *ProveLeafRequest, opts ...grpc.CallOption) (*LeafProof, error)
 	// ProveConsistency proves that the log of an older size is the beginning of the log of a size.
+	//
+	// Size 0 is the newest. Keep the checkpoints that you have seen: this proof is what shows that none of them was taken back.
 	ProveConsistency(ctx context.Context, in *ProveConsistencyRequest, opts ...grpc.CallOption) (*ConsistencyProof, error)
 }
 
@@ -96,12 +104,20 @@ func (c *auditServiceClient) ProveConsistency(ctx context.Context, in *ProveCons
 // AuditService shows the log of all changes of the control plane, and proves that nothing in it was changed or left out. docs/audit.md says how to check it.
 type AuditServiceServer interface {
 	// ListLeaves lists the log's records, exactly as they were hashed.
+	//
+	// Reads a range by number, at most 1000 records. The hash of each record is the leaf of the Merkle tree.
 	ListLeaves(context.Context, *ListLeavesRequest) (*ListLeavesResponse, error)
-	// GetCheckpoint gives the signed size and root of the log. It needs no credential. The voter that is asked answers by what it has applied.
+	// GetCheckpoint gives the signed size and root of the log.
+	//
+	// It needs no credential. The voter that is asked answers by what it has applied.
 	GetCheckpoint(context.Context, *GetCheckpointRequest) (*Checkpoint, error)
 	// ProveLeaf proves that one record is in the log of a size.
+	//
+	// Size 0 is the newest. Check the proof with a verifier that you trust, such as `domicile audit verify`; docs/audit.md says how.
 	ProveLeaf(context.Context, *ProveLeafRequest) (*LeafProof, error)
 	// ProveConsistency proves that the log of an older size is the beginning of the log of a size.
+	//
+	// Size 0 is the newest. Keep the checkpoints that you have seen: this proof is what shows that none of them was taken back.
 	ProveConsistency(context.Context, *ProveConsistencyRequest) (*ConsistencyProof, error)
 	mustEmbedUnimplementedAuditServiceServer()
 }

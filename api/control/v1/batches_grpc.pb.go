@@ -34,8 +34,12 @@ const (
 // that names a tenant which does not exist for the caller, refuses the whole call before anything is done.
 type BatchServiceClient interface {
 	// BatchCreateTenants places up to 250 tenants.
+	//
+	// Each item has its own outcome, in the order of the request; the items are not one transaction. The call has one Idempotency-Key.
 	BatchCreateTenants(ctx context.Context, in *BatchCreateTenantsRequest, opts ...grpc.CallOption) (*BatchCreateTenantsResponse, error)
 	// BatchUpdatePolicies replaces the rules of up to 250 tenants, each under the etag that was read.
+	//
+	// Each item has its own outcome, in the order of the request; the items are not one transaction. What would loosen becomes a pending change. The call has one Idempotency-Key.
 	BatchUpdatePolicies(ctx context.Context, in *BatchUpdatePoliciesRequest, opts ...grpc.CallOption) (*BatchUpdatePoliciesResponse, error)
 }
 
@@ -78,8 +82,12 @@ func (c *batchServiceClient) BatchUpdatePolicies(ctx context.Context, in *BatchU
 // that names a tenant which does not exist for the caller, refuses the whole call before anything is done.
 type BatchServiceServer interface {
 	// BatchCreateTenants places up to 250 tenants.
+	//
+	// Each item has its own outcome, in the order of the request; the items are not one transaction. The call has one Idempotency-Key.
 	BatchCreateTenants(context.Context, *BatchCreateTenantsRequest) (*BatchCreateTenantsResponse, error)
 	// BatchUpdatePolicies replaces the rules of up to 250 tenants, each under the etag that was read.
+	//
+	// Each item has its own outcome, in the order of the request; the items are not one transaction. What would loosen becomes a pending change. The call has one Idempotency-Key.
 	BatchUpdatePolicies(context.Context, *BatchUpdatePoliciesRequest) (*BatchUpdatePoliciesResponse, error)
 	mustEmbedUnimplementedBatchServiceServer()
 }

@@ -8,6 +8,7 @@ package controlv1
 
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	_ "github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-openapiv2/options"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -839,7 +840,7 @@ var File_control_v1_catalogue_proto protoreflect.FileDescriptor
 
 const file_control_v1_catalogue_proto_rawDesc = "" +
 	"\n" +
-	"\x1acontrol/v1/catalogue.proto\x12\x13domicile.control.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18control/v1/regions.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\x01\n" +
+	"\x1acontrol/v1/catalogue.proto\x12\x13domicile.control.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18control/v1/regions.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a.protoc-gen-openapiv2/options/annotations.proto\"\x82\x01\n" +
 	"\x0fPutBasisRequest\x123\n" +
 	"\x05basis\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[A-Z][A-Z0-9-]{1,31}$R\x05basis\x12:\n" +
 	"\x04spec\x18\x02 \x01(\v2\x1e.domicile.control.v1.BasisSpecB\x06\xbaH\x03\xc8\x01\x01R\x04spec\"\xb4\x01\n" +
@@ -900,18 +901,24 @@ const file_control_v1_catalogue_proto_rawDesc = "" +
 	"\n" +
 	"EntitySpec\x121\n" +
 	"\x04code\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[A-Z][A-Z0-9-]{1,31}$R\x04code\x12I\n" +
-	"\x10suggested_region\x18\x02 \x01(\tB\x1e\xbaH\x1br\x192\x17^([a-z]{2}[0-9]{1,2})?$R\x0fsuggestedRegion2\x92\x03\n" +
-	"\fBasisService\x12m\n" +
-	"\bPutBasis\x12$.domicile.control.v1.PutBasisRequest\x1a\x1a.domicile.control.v1.Basis\"\x1f\x82\xd3\xe4\x93\x02\x19:\x04spec\x1a\x11/v1/bases/{basis}\x12\x85\x01\n" +
+	"\x10suggested_region\x18\x02 \x01(\tB\x1e\xbaH\x1br\x192\x17^([a-z]{2}[0-9]{1,2})?$R\x0fsuggestedRegion2\xe7\x03\n" +
+	"\fBasisService\x12\xc1\x01\n" +
+	"\bPutBasis\x12$.domicile.control.v1.PutBasisRequest\x1a\x1a.domicile.control.v1.Basis\"s\x92AQrO\n" +
+	"M\n" +
+	"\bIf-Match\x12?The etag that was read; without it, the first of its kind only.\x18\x01\x82\xd3\xe4\x93\x02\x19:\x04spec\x1a\x11/v1/bases/{basis}\x12\x85\x01\n" +
 	"\vRevokeBasis\x12'.domicile.control.v1.RevokeBasisRequest\x1a(.domicile.control.v1.RevokeBasisResponse\"#\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/v1/bases/{basis}:revoke\x12\x8a\x01\n" +
-	"\x0eListBasisFlows\x12*.domicile.control.v1.ListBasisFlowsRequest\x1a+.domicile.control.v1.ListBasisFlowsResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/bases/{basis}/flows2\x8c\x04\n" +
+	"\x0eListBasisFlows\x12*.domicile.control.v1.ListBasisFlowsRequest\x1a+.domicile.control.v1.ListBasisFlowsResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/bases/{basis}/flows2\xb6\x05\n" +
 	"\x10CatalogueService\x12\x83\x01\n" +
 	"\n" +
-	"GetFeature\x12&.domicile.control.v1.GetFeatureRequest\x1a\x1c.domicile.control.v1.Feature\"/\x82\xd3\xe4\x93\x02)\x12'/v1/regions/{region}/features/{feature}\x12\x89\x01\n" +
+	"GetFeature\x12&.domicile.control.v1.GetFeatureRequest\x1a\x1c.domicile.control.v1.Feature\"/\x82\xd3\xe4\x93\x02)\x12'/v1/regions/{region}/features/{feature}\x12\xde\x01\n" +
 	"\n" +
-	"PutFeature\x12&.domicile.control.v1.PutFeatureRequest\x1a\x1c.domicile.control.v1.Feature\"5\x82\xd3\xe4\x93\x02/:\x04spec\x1a'/v1/regions/{region}/features/{feature}\x12o\n" +
-	"\tGetEntity\x12%.domicile.control.v1.GetEntityRequest\x1a\x1b.domicile.control.v1.Entity\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/entities/{country}\x12u\n" +
-	"\tPutEntity\x12%.domicile.control.v1.PutEntityRequest\x1a\x1b.domicile.control.v1.Entity\"$\x82\xd3\xe4\x93\x02\x1e:\x04spec\x1a\x16/v1/entities/{country}B:Z8github.com/domicile-io/domicile/api/control/v1;controlv1b\x06proto3"
+	"PutFeature\x12&.domicile.control.v1.PutFeatureRequest\x1a\x1c.domicile.control.v1.Feature\"\x89\x01\x92AQrO\n" +
+	"M\n" +
+	"\bIf-Match\x12?The etag that was read; without it, the first of its kind only.\x18\x01\x82\xd3\xe4\x93\x02/:\x04spec\x1a'/v1/regions/{region}/features/{feature}\x12o\n" +
+	"\tGetEntity\x12%.domicile.control.v1.GetEntityRequest\x1a\x1b.domicile.control.v1.Entity\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/entities/{country}\x12\xc9\x01\n" +
+	"\tPutEntity\x12%.domicile.control.v1.PutEntityRequest\x1a\x1b.domicile.control.v1.Entity\"x\x92AQrO\n" +
+	"M\n" +
+	"\bIf-Match\x12?The etag that was read; without it, the first of its kind only.\x18\x01\x82\xd3\xe4\x93\x02\x1e:\x04spec\x1a\x16/v1/entities/{country}B:Z8github.com/domicile-io/domicile/api/control/v1;controlv1b\x06proto3"
 
 var (
 	file_control_v1_catalogue_proto_rawDescOnce sync.Once

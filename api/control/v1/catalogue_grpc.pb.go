@@ -30,12 +30,18 @@ const (
 //
 // BasisService writes the legal bases under which data may cross a border.
 type BasisServiceClient interface {
-	// PutBasis adds a basis, or changes one (then it needs If-Match). What opens a basis, or keeps it open for longer,
-	// needs a grant by the operator's root: LOOSENING_NEEDS_APPROVAL without one.
+	// PutBasis adds a basis, or changes one.
+	//
+	// One that exists needs If-Match. What opens a basis, or keeps it open for longer, needs a grant by the operator's
+	// root: LOOSENING_NEEDS_APPROVAL without one.
 	PutBasis(ctx context.Context, in *PutBasisRequest, opts ...grpc.CallOption) (*Basis, error)
 	// RevokeBasis lists every flow that relies on a basis and, with enforce, stops them all at once.
+	//
+	// Without enforce it is a drill that changes nothing. The answer holds the first flows; ListBasisFlows has all.
 	RevokeBasis(ctx context.Context, in *RevokeBasisRequest, opts ...grpc.CallOption) (*RevokeBasisResponse, error)
-	// ListBasisFlows lists the flows that rely on a basis, by tenant. A page may hold more or fewer than asked: a tenant's flows stay together.
+	// ListBasisFlows lists the flows that rely on a basis, by tenant.
+	//
+	// A page may hold more or fewer than asked: a tenant's flows stay together.
 	ListBasisFlows(ctx context.Context, in *ListBasisFlowsRequest, opts ...grpc.CallOption) (*ListBasisFlowsResponse, error)
 }
 
@@ -83,12 +89,18 @@ func (c *basisServiceClient) ListBasisFlows(ctx context.Context, in *ListBasisFl
 //
 // BasisService writes the legal bases under which data may cross a border.
 type BasisServiceServer interface {
-	// PutBasis adds a basis, or changes one (then it needs If-Match). What opens a basis, or keeps it open for longer,
-	// needs a grant by the operator's root: LOOSENING_NEEDS_APPROVAL without one.
+	// PutBasis adds a basis, or changes one.
+	//
+	// One that exists needs If-Match. What opens a basis, or keeps it open for longer, needs a grant by the operator's
+	// root: LOOSENING_NEEDS_APPROVAL without one.
 	PutBasis(context.Context, *PutBasisRequest) (*Basis, error)
 	// RevokeBasis lists every flow that relies on a basis and, with enforce, stops them all at once.
+	//
+	// Without enforce it is a drill that changes nothing. The answer holds the first flows; ListBasisFlows has all.
 	RevokeBasis(context.Context, *RevokeBasisRequest) (*RevokeBasisResponse, error)
-	// ListBasisFlows lists the flows that rely on a basis, by tenant. A page may hold more or fewer than asked: a tenant's flows stay together.
+	// ListBasisFlows lists the flows that rely on a basis, by tenant.
+	//
+	// A page may hold more or fewer than asked: a tenant's flows stay together.
 	ListBasisFlows(context.Context, *ListBasisFlowsRequest) (*ListBasisFlowsResponse, error)
 	mustEmbedUnimplementedBasisServiceServer()
 }
@@ -221,13 +233,23 @@ const (
 //
 // CatalogueService writes what each region can do, and who contracts where.
 type CatalogueServiceClient interface {
+	// GetFeature finds how far one feature is in a region.
+	//
+	// A feature that the region does not have is NOT_FOUND.
 	GetFeature(ctx context.Context, in *GetFeatureRequest, opts ...grpc.CallOption) (*Feature, error)
-	// PutFeature says how far a feature is in a region; one that exists needs If-Match. It is taken away (none) only
-	// when no policy of a tenant at home there has a rule for what it brings in.
+	// PutFeature says how far a feature is in a region.
+	//
+	// One that exists needs If-Match. It is taken away (none) only when no policy of a tenant at home there has a rule
+	// for what it brings in.
 	PutFeature(ctx context.Context, in *PutFeatureRequest, opts ...grpc.CallOption) (*Feature, error)
+	// GetEntity finds who contracts with customers of a billing country.
+	//
+	// A country without an entry is NOT_FOUND.
 	GetEntity(ctx context.Context, in *GetEntityRequest, opts ...grpc.CallOption) (*Entity, error)
-	// PutEntity says who contracts with customers of a billing country; one that exists needs If-Match. Tenants keep
-	// their entity until they are re-contracted by PATCH /v1/tenants/{tenant}.
+	// PutEntity says who contracts with customers of a billing country.
+	//
+	// One that exists needs If-Match. Tenants keep their entity until they are re-contracted by
+	// PATCH /v1/tenants/{tenant}.
 	PutEntity(ctx context.Context, in *PutEntityRequest, opts ...grpc.CallOption) (*Entity, error)
 }
 
@@ -285,13 +307,23 @@ func (c *catalogueServiceClient) PutEntity(ctx context.Context, in *PutEntityReq
 //
 // CatalogueService writes what each region can do, and who contracts where.
 type CatalogueServiceServer interface {
+	// GetFeature finds how far one feature is in a region.
+	//
+	// A feature that the region does not have is NOT_FOUND.
 	GetFeature(context.Context, *GetFeatureRequest) (*Feature, error)
-	// PutFeature says how far a feature is in a region; one that exists needs If-Match. It is taken away (none) only
-	// when no policy of a tenant at home there has a rule for what it brings in.
+	// PutFeature says how far a feature is in a region.
+	//
+	// One that exists needs If-Match. It is taken away (none) only when no policy of a tenant at home there has a rule
+	// for what it brings in.
 	PutFeature(context.Context, *PutFeatureRequest) (*Feature, error)
+	// GetEntity finds who contracts with customers of a billing country.
+	//
+	// A country without an entry is NOT_FOUND.
 	GetEntity(context.Context, *GetEntityRequest) (*Entity, error)
-	// PutEntity says who contracts with customers of a billing country; one that exists needs If-Match. Tenants keep
-	// their entity until they are re-contracted by PATCH /v1/tenants/{tenant}.
+	// PutEntity says who contracts with customers of a billing country.
+	//
+	// One that exists needs If-Match. Tenants keep their entity until they are re-contracted by
+	// PATCH /v1/tenants/{tenant}.
 	PutEntity(context.Context, *PutEntityRequest) (*Entity, error)
 	mustEmbedUnimplementedCatalogueServiceServer()
 }

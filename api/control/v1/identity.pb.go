@@ -8,6 +8,7 @@ package controlv1
 
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	_ "github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-openapiv2/options"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -1217,7 +1218,7 @@ var File_control_v1_identity_proto protoreflect.FileDescriptor
 
 const file_control_v1_identity_proto_rawDesc = "" +
 	"\n" +
-	"\x19control/v1/identity.proto\x12\x13domicile.control.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8f\x03\n" +
+	"\x19control/v1/identity.proto\x12\x13domicile.control.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a.protoc-gen-openapiv2/options/annotations.proto\"\x8f\x03\n" +
 	"\x12CreateTokenRequest\x12t\n" +
 	"\x04role\x18\x01 \x01(\tB`\xbaH]r[R\boperatorR\x10security_officerR\fregion_adminR\aauditorR\ftenant_adminR\rtenant_readerR\tterraformR\x04role\x12G\n" +
 	"\x06tenant\x18\x02 \x01(\tB/\xbaH,r*2(^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})?$R\x06tenant\x12&\n" +
@@ -1311,22 +1312,26 @@ const file_control_v1_identity_proto_rawDesc = "" +
 	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x1e\n" +
 	"\n" +
 	"credential\x18\a \x01(\tR\n" +
-	"credential2\xd4\x03\n" +
+	"credential2\x9d\x04\n" +
 	"\fTokenService\x12i\n" +
 	"\vCreateToken\x12'.domicile.control.v1.CreateTokenRequest\x1a\x1a.domicile.control.v1.Token\"\x15\x82\xd3\xe4\x93\x02\x0f:\x01*\"\n" +
 	"/v1/tokens\x12h\n" +
 	"\bGetToken\x12$.domicile.control.v1.GetTokenRequest\x1a\x1a.domicile.control.v1.Token\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/tokens/{token}\x12q\n" +
 	"\n" +
 	"ListTokens\x12&.domicile.control.v1.ListTokensRequest\x1a'.domicile.control.v1.ListTokensResponse\"\x12\x82\xd3\xe4\x93\x02\f\x12\n" +
-	"/v1/tokens\x12|\n" +
-	"\vDeleteToken\x12'.domicile.control.v1.DeleteTokenRequest\x1a(.domicile.control.v1.DeleteTokenResponse\"\x1a\x82\xd3\xe4\x93\x02\x14*\x12/v1/tokens/{token}2\xa2\x04\n" +
+	"/v1/tokens\x12\xc4\x01\n" +
+	"\vDeleteToken\x12'.domicile.control.v1.DeleteTokenRequest\x1a(.domicile.control.v1.DeleteTokenResponse\"b\x92AErC\n" +
+	"A\n" +
+	"\bIf-Match\x121The etag that was read, or the change is refused.\x18\x01(\x01\x82\xd3\xe4\x93\x02\x14*\x12/v1/tokens/{token}2\xea\x04\n" +
 	"\x10PrincipalService\x12y\n" +
 	"\x0fCreatePrincipal\x12+.domicile.control.v1.CreatePrincipalRequest\x1a\x1e.domicile.control.v1.Principal\"\x19\x82\xd3\xe4\x93\x02\x13:\x01*\"\x0e/v1/principals\x12|\n" +
 	"\fGetPrincipal\x12(.domicile.control.v1.GetPrincipalRequest\x1a\x1e.domicile.control.v1.Principal\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/principals/{principal}\x12\x81\x01\n" +
-	"\x0eListPrincipals\x12*.domicile.control.v1.ListPrincipalsRequest\x1a+.domicile.control.v1.ListPrincipalsResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/principals\x12\x90\x01\n" +
-	"\x0fDeletePrincipal\x12+.domicile.control.v1.DeletePrincipalRequest\x1a,.domicile.control.v1.DeletePrincipalResponse\"\"\x82\xd3\xe4\x93\x02\x1c*\x1a/v1/principals/{principal}2\xd0\x01\n" +
-	"\fLoginService\x12_\n" +
-	"\bGetLogin\x12$.domicile.control.v1.GetLoginRequest\x1a\x1a.domicile.control.v1.Login\"\x11\x82\xd3\xe4\x93\x02\v\x12\t/v1/login\x12_\n" +
+	"\x0eListPrincipals\x12*.domicile.control.v1.ListPrincipalsRequest\x1a+.domicile.control.v1.ListPrincipalsResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/principals\x12\xd8\x01\n" +
+	"\x0fDeletePrincipal\x12+.domicile.control.v1.DeletePrincipalRequest\x1a,.domicile.control.v1.DeletePrincipalResponse\"j\x92AErC\n" +
+	"A\n" +
+	"\bIf-Match\x121The etag that was read, or the change is refused.\x18\x01(\x01\x82\xd3\xe4\x93\x02\x1c*\x1a/v1/principals/{principal}2\xd5\x01\n" +
+	"\fLoginService\x12d\n" +
+	"\bGetLogin\x12$.domicile.control.v1.GetLoginRequest\x1a\x1a.domicile.control.v1.Login\"\x16\x92A\x02b\x00\x82\xd3\xe4\x93\x02\v\x12\t/v1/login\x12_\n" +
 	"\x06WhoAmI\x12\".domicile.control.v1.WhoAmIRequest\x1a\x1d.domicile.control.v1.Identity\"\x12\x82\xd3\xe4\x93\x02\f\x12\n" +
 	"/v1/whoamiB:Z8github.com/domicile-io/domicile/api/control/v1;controlv1b\x06proto3"
 

@@ -31,13 +31,21 @@ const (
 //
 // TokenService issues bearer tokens to people and programs. Only SHA-256 of a token is ever stored.
 type TokenServiceClient interface {
-	// CreateToken issues a token. It is returned once; with secret_sha256 it is not returned. A caller gives at most its own role or a lesser one; the bootstrap token gives operator or security_officer, once.
+	// CreateToken issues a token.
+	//
+	// It is returned once; with secret_sha256 it is not returned. A caller gives at most its own role or a lesser one; the bootstrap token gives operator or security_officer, once.
 	CreateToken(ctx context.Context, in *CreateTokenRequest, opts ...grpc.CallOption) (*Token, error)
 	// GetToken shows a token by its principal, never the token itself.
+	//
+	// The token itself is shown once, by the call that issued it, and is not kept.
 	GetToken(ctx context.Context, in *GetTokenRequest, opts ...grpc.CallOption) (*Token, error)
 	// ListTokens lists tokens, ordered by principal.
+	//
+	// Only what describes them: the control plane keeps hashes and no tokens. A page token belongs to its query.
 	ListTokens(ctx context.Context, in *ListTokensRequest, opts ...grpc.CallOption) (*ListTokensResponse, error)
-	// DeleteToken revokes a token: it opens nothing from then on. Needs If-Match.
+	// DeleteToken revokes a token.
+	//
+	// It opens nothing from then on. Needs If-Match.
 	DeleteToken(ctx context.Context, in *DeleteTokenRequest, opts ...grpc.CallOption) (*DeleteTokenResponse, error)
 }
 
@@ -95,13 +103,21 @@ func (c *tokenServiceClient) DeleteToken(ctx context.Context, in *DeleteTokenReq
 //
 // TokenService issues bearer tokens to people and programs. Only SHA-256 of a token is ever stored.
 type TokenServiceServer interface {
-	// CreateToken issues a token. It is returned once; with secret_sha256 it is not returned. A caller gives at most its own role or a lesser one; the bootstrap token gives operator or security_officer, once.
+	// CreateToken issues a token.
+	//
+	// It is returned once; with secret_sha256 it is not returned. A caller gives at most its own role or a lesser one; the bootstrap token gives operator or security_officer, once.
 	CreateToken(context.Context, *CreateTokenRequest) (*Token, error)
 	// GetToken shows a token by its principal, never the token itself.
+	//
+	// The token itself is shown once, by the call that issued it, and is not kept.
 	GetToken(context.Context, *GetTokenRequest) (*Token, error)
 	// ListTokens lists tokens, ordered by principal.
+	//
+	// Only what describes them: the control plane keeps hashes and no tokens. A page token belongs to its query.
 	ListTokens(context.Context, *ListTokensRequest) (*ListTokensResponse, error)
-	// DeleteToken revokes a token: it opens nothing from then on. Needs If-Match.
+	// DeleteToken revokes a token.
+	//
+	// It opens nothing from then on. Needs If-Match.
 	DeleteToken(context.Context, *DeleteTokenRequest) (*DeleteTokenResponse, error)
 	mustEmbedUnimplementedTokenServiceServer()
 }
@@ -260,11 +276,20 @@ const (
 // PrincipalService gives roles to people whom an OpenID issuer vouches for. A principal's id is a keyed hash of issuer and subject; whoami tells a person theirs.
 type PrincipalServiceClient interface {
 	// CreatePrincipal binds a principal to a role.
+	//
+	// The principal is a keyed hash of issuer and subject, which whoami tells the person. A caller gives at most its own role or a lesser one.
 	CreatePrincipal(ctx context.Context, in *CreatePrincipalRequest, opts ...grpc.CallOption) (*Principal, error)
+	// GetPrincipal finds the role that a person is bound to.
+	//
+	// A principal without a binding is NOT_FOUND, and may do nothing but ask who it is.
 	GetPrincipal(ctx context.Context, in *GetPrincipalRequest, opts ...grpc.CallOption) (*Principal, error)
 	// ListPrincipals lists bindings, ordered by principal.
+	//
+	// Neither names nor addresses are kept: a principal is a keyed hash. A page token belongs to its query.
 	ListPrincipals(ctx context.Context, in *ListPrincipalsRequest, opts ...grpc.CallOption) (*ListPrincipalsResponse, error)
-	// DeletePrincipal takes a principal's role away, at once. Needs If-Match.
+	// DeletePrincipal takes a principal's role away, at once.
+	//
+	// Needs If-Match.
 	DeletePrincipal(ctx context.Context, in *DeletePrincipalRequest, opts ...grpc.CallOption) (*DeletePrincipalResponse, error)
 }
 
@@ -323,11 +348,20 @@ func (c *principalServiceClient) DeletePrincipal(ctx context.Context, in *Delete
 // PrincipalService gives roles to people whom an OpenID issuer vouches for. A principal's id is a keyed hash of issuer and subject; whoami tells a person theirs.
 type PrincipalServiceServer interface {
 	// CreatePrincipal binds a principal to a role.
+	//
+	// The principal is a keyed hash of issuer and subject, which whoami tells the person. A caller gives at most its own role or a lesser one.
 	CreatePrincipal(context.Context, *CreatePrincipalRequest) (*Principal, error)
+	// GetPrincipal finds the role that a person is bound to.
+	//
+	// A principal without a binding is NOT_FOUND, and may do nothing but ask who it is.
 	GetPrincipal(context.Context, *GetPrincipalRequest) (*Principal, error)
 	// ListPrincipals lists bindings, ordered by principal.
+	//
+	// Neither names nor addresses are kept: a principal is a keyed hash. A page token belongs to its query.
 	ListPrincipals(context.Context, *ListPrincipalsRequest) (*ListPrincipalsResponse, error)
-	// DeletePrincipal takes a principal's role away, at once. Needs If-Match.
+	// DeletePrincipal takes a principal's role away, at once.
+	//
+	// Needs If-Match.
 	DeletePrincipal(context.Context, *DeletePrincipalRequest) (*DeletePrincipalResponse, error)
 	mustEmbedUnimplementedPrincipalServiceServer()
 }
@@ -483,9 +517,13 @@ const (
 //
 // LoginService tells people how to log in, and who they are here.
 type LoginServiceClient interface {
-	// GetLogin names the OpenID issuers that this control plane believes. Needs no credential.
+	// GetLogin names the OpenID issuers that this control plane believes.
+	//
+	// Needs no credential.
 	GetLogin(ctx context.Context, in *GetLoginRequest, opts ...grpc.CallOption) (*Login, error)
-	// WhoAmI shows the caller's principal and role; a login that has no role yet may ask too.
+	// WhoAmI shows the caller's principal and role.
+	//
+	// A login that has no role yet may ask too.
 	WhoAmI(ctx context.Context, in *WhoAmIRequest, opts ...grpc.CallOption) (*Identity, error)
 }
 
@@ -523,9 +561,13 @@ func (c *loginServiceClient) WhoAmI(ctx context.Context, in *WhoAmIRequest, opts
 //
 // LoginService tells people how to log in, and who they are here.
 type LoginServiceServer interface {
-	// GetLogin names the OpenID issuers that this control plane believes. Needs no credential.
+	// GetLogin names the OpenID issuers that this control plane believes.
+	//
+	// Needs no credential.
 	GetLogin(context.Context, *GetLoginRequest) (*Login, error)
-	// WhoAmI shows the caller's principal and role; a login that has no role yet may ask too.
+	// WhoAmI shows the caller's principal and role.
+	//
+	// A login that has no role yet may ask too.
 	WhoAmI(context.Context, *WhoAmIRequest) (*Identity, error)
 	mustEmbedUnimplementedLoginServiceServer()
 }

@@ -643,11 +643,17 @@ const file_control_v1_lifecycle_proto_rawDesc = "" +
 	"\toperation\x18\x01 \x01(\tB\x17\xbaH\x14r\x122\x10^OP[0-9a-f]{32}$R\toperation\"Y\n" +
 	"\x12ReportPurgeRequest\x12C\n" +
 	"\areceipt\x18\x01 \x01(\v2!.domicile.control.v1.PurgeReceiptB\x06\xbaH\x03\xc8\x01\x01R\areceipt\"\x15\n" +
-	"\x13ReportPurgeResponse2\x83\a\n" +
-	"\x10LifecycleService\x12\x80\x01\n" +
-	"\rSuspendTenant\x12).domicile.control.v1.SuspendTenantRequest\x1a\x1b.domicile.control.v1.Tenant\"'\x82\xd3\xe4\x93\x02!:\x01*\"\x1c/v1/tenants/{tenant}:suspend\x12}\n" +
-	"\fResumeTenant\x12(.domicile.control.v1.ResumeTenantRequest\x1a\x1b.domicile.control.v1.Tenant\"&\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/tenants/{tenant}:resume\x12}\n" +
-	"\vPurgeTenant\x12'.domicile.control.v1.PurgeTenantRequest\x1a\x1e.domicile.control.v1.Operation\"%\x82\xd3\xe4\x93\x02\x1f:\x01*\"\x1a/v1/tenants/{tenant}:purge\x12\x80\x01\n" +
+	"\x13ReportPurgeResponse2\x8b\t\n" +
+	"\x10LifecycleService\x12\xdf\x01\n" +
+	"\rSuspendTenant\x12).domicile.control.v1.SuspendTenantRequest\x1a\x1b.domicile.control.v1.Tenant\"\x85\x01\x92A[rY\n" +
+	"W\n" +
+	"\bIf-Match\x12IThe etag that was read: then the call is refused when another was faster.\x18\x01\x82\xd3\xe4\x93\x02!:\x01*\"\x1c/v1/tenants/{tenant}:suspend\x12\xdc\x01\n" +
+	"\fResumeTenant\x12(.domicile.control.v1.ResumeTenantRequest\x1a\x1b.domicile.control.v1.Tenant\"\x84\x01\x92A[rY\n" +
+	"W\n" +
+	"\bIf-Match\x12IThe etag that was read: then the call is refused when another was faster.\x18\x01\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/tenants/{tenant}:resume\x12\xc5\x01\n" +
+	"\vPurgeTenant\x12'.domicile.control.v1.PurgeTenantRequest\x1a\x1e.domicile.control.v1.Operation\"m\x92AErC\n" +
+	"A\n" +
+	"\bIf-Match\x121The etag that was read, or the change is refused.\x18\x01(\x01\x82\xd3\xe4\x93\x02\x1f:\x01*\"\x1a/v1/tenants/{tenant}:purge\x12\x80\x01\n" +
 	"\n" +
 	"ExcuseNode\x12&.domicile.control.v1.ExcuseNodeRequest\x1a\x1e.domicile.control.v1.Operation\"*\x82\xd3\xe4\x93\x02$:\x01*\"\x1f/v1/tenants/{tenant}:excuseNode\x12\x8a\x01\n" +
 	"\fListReceipts\x12(.domicile.control.v1.ListReceiptsRequest\x1a).domicile.control.v1.ListReceiptsResponse\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/tenants/{tenant}/receipts\x12|\n" +

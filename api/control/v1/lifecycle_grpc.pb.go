@@ -34,16 +34,29 @@ const (
 //
 // LifecycleService suspends, resumes and ends tenants.
 type LifecycleServiceClient interface {
-	// SuspendTenant stops everything of a tenant and deletes nothing: its keys answer 403, its exports wait.
+	// SuspendTenant stops everything of a tenant and deletes nothing.
+	//
+	// Its keys answer 403, its exports wait. Without If-Match it wins any race: whoever stops a tenant must not lose one.
 	SuspendTenant(ctx context.Context, in *SuspendTenantRequest, opts ...grpc.CallOption) (*Tenant, error)
+	// ResumeTenant lets a suspended tenant go on.
+	//
+	// Nothing was deleted: keys and exports work again as soon as the nodes have heard.
 	ResumeTenant(ctx context.Context, in *ResumeTenantRequest, opts ...grpc.CallOption) (*Tenant, error)
-	// PurgeTenant destroys a tenant's data, for good, in its home and in its recipients' regions. Needs If-Match. A
-	// tenant that signs ends only by its key and an approver's: APPROVAL_REQUIRED.
+	// PurgeTenant destroys a tenant's data, for good, in its home and in its recipients' regions.
+	//
+	// Needs If-Match. A tenant that signs ends only by its key and an approver's: APPROVAL_REQUIRED.
 	PurgeTenant(ctx context.Context, in *PurgeTenantRequest, opts ...grpc.CallOption) (*Operation, error)
 	// ExcuseNode gives up waiting for the receipt of a node that is gone with its disk.
+	//
+	// The answer shows whose receipts are still waited for. What that node held is then destroyed by nobody's word.
 	ExcuseNode(ctx context.Context, in *ExcuseNodeRequest, opts ...grpc.CallOption) (*Operation, error)
 	// ListReceipts lists what nodes have signed about a purge, ordered by node.
+	//
+	// A receipt is a node's signed word that everything of the tenant is destroyed on it. A page token belongs to its query.
 	ListReceipts(ctx context.Context, in *ListReceiptsRequest, opts ...grpc.CallOption) (*ListReceiptsResponse, error)
+	// GetOperation shows how far something is that takes longer than a call.
+	//
+	// Poll it with the id that the call answered with until it is done.
 	GetOperation(ctx context.Context, in *GetOperationRequest, opts ...grpc.CallOption) (*Operation, error)
 	// ReportPurge takes a node's receipt; only data-plane certificates reach it. It has no REST form.
 	ReportPurge(ctx context.Context, in *ReportPurgeRequest, opts ...grpc.CallOption) (*ReportPurgeResponse, error)
@@ -133,16 +146,29 @@ func (c *lifecycleServiceClient) ReportPurge(ctx context.Context, in *ReportPurg
 //
 // LifecycleService suspends, resumes and ends tenants.
 type LifecycleServiceServer interface {
-	// SuspendTenant stops everything of a tenant and deletes nothing: its keys answer 403, its exports wait.
+	// SuspendTenant stops everything of a tenant and deletes nothing.
+	//
+	// Its keys answer 403, its exports wait. Without If-Match it wins any race: whoever stops a tenant must not lose one.
 	SuspendTenant(context.Context, *SuspendTenantRequest) (*Tenant, error)
+	// ResumeTenant lets a suspended tenant go on.
+	//
+	// Nothing was deleted: keys and exports work again as soon as the nodes have heard.
 	ResumeTenant(context.Context, *ResumeTenantRequest) (*Tenant, error)
-	// PurgeTenant destroys a tenant's data, for good, in its home and in its recipients' regions. Needs If-Match. A
-	// tenant that signs ends only by its key and an approver's: APPROVAL_REQUIRED.
+	// PurgeTenant destroys a tenant's data, for good, in its home and in its recipients' regions.
+	//
+	// Needs If-Match. A tenant that signs ends only by its key and an approver's: APPROVAL_REQUIRED.
 	PurgeTenant(context.Context, *PurgeTenantRequest) (*Operation, error)
 	// ExcuseNode gives up waiting for the receipt of a node that is gone with its disk.
+	//
+	// The answer shows whose receipts are still waited for. What that node held is then destroyed by nobody's word.
 	ExcuseNode(context.Context, *ExcuseNodeRequest) (*Operation, error)
 	// ListReceipts lists what nodes have signed about a purge, ordered by node.
+	//
+	// A receipt is a node's signed word that everything of the tenant is destroyed on it. A page token belongs to its query.
 	ListReceipts(context.Context, *ListReceiptsRequest) (*ListReceiptsResponse, error)
+	// GetOperation shows how far something is that takes longer than a call.
+	//
+	// Poll it with the id that the call answered with until it is done.
 	GetOperation(context.Context, *GetOperationRequest) (*Operation, error)
 	// ReportPurge takes a node's receipt; only data-plane certificates reach it. It has no REST form.
 	ReportPurge(context.Context, *ReportPurgeRequest) (*ReportPurgeResponse, error)

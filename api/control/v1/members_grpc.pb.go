@@ -34,16 +34,28 @@ const (
 // MemberService shows and changes who belongs to the control plane. docs/operations/membership.md is its manual.
 type MemberServiceClient interface {
 	// ListMembers lists the members and what the leader has heard of each.
+	//
+	// Members that were removed are not listed. What the leader has heard begins anew when the leader changes.
 	ListMembers(ctx context.Context, in *ListMembersRequest, opts ...grpc.CallOption) (*ListMembersResponse, error)
-	// InviteMember issues a token with which one program may join once. The token is returned once.
+	// InviteMember issues a token with which one program may join once.
+	//
+	// The token is returned once.
 	InviteMember(ctx context.Context, in *InviteMemberRequest, opts ...grpc.CallOption) (*Invitation, error)
-	// RemoveMember takes a member out. It is refused when too few voters, or no living majority of them, would be left.
+	// RemoveMember takes a member out.
+	//
+	// It is refused when too few voters, or no living majority of them, would be left: QUORUM_AT_RISK.
 	RemoveMember(ctx context.Context, in *RemoveMemberRequest, opts ...grpc.CallOption) (*Member, error)
 	// PromoteMember lets a non-voter vote, as soon as it has been caught up for a while.
+	//
+	// docs/operations/membership.md says what to check before.
 	PromoteMember(ctx context.Context, in *PromoteMemberRequest, opts ...grpc.CallOption) (*Member, error)
-	// DemoteMember takes the vote from a voter; it goes on answering reads. It is refused like a removal.
+	// DemoteMember takes the vote from a voter.
+	//
+	// It goes on answering reads. It is refused like a removal: QUORUM_AT_RISK.
 	DemoteMember(ctx context.Context, in *DemoteMemberRequest, opts ...grpc.CallOption) (*Member, error)
 	// TransferLeadership lets a voter lead.
+	//
+	// Requests wait or are answered NOT_READY while the leader changes; repeat them with the same Idempotency-Key.
 	TransferLeadership(ctx context.Context, in *TransferLeadershipRequest, opts ...grpc.CallOption) (*Member, error)
 }
 
@@ -122,16 +134,28 @@ func (c *memberServiceClient) TransferLeadership(ctx context.Context, in *Transf
 // MemberService shows and changes who belongs to the control plane. docs/operations/membership.md is its manual.
 type MemberServiceServer interface {
 	// ListMembers lists the members and what the leader has heard of each.
+	//
+	// Members that were removed are not listed. What the leader has heard begins anew when the leader changes.
 	ListMembers(context.Context, *ListMembersRequest) (*ListMembersResponse, error)
-	// InviteMember issues a token with which one program may join once. The token is returned once.
+	// InviteMember issues a token with which one program may join once.
+	//
+	// The token is returned once.
 	InviteMember(context.Context, *InviteMemberRequest) (*Invitation, error)
-	// RemoveMember takes a member out. It is refused when too few voters, or no living majority of them, would be left.
+	// RemoveMember takes a member out.
+	//
+	// It is refused when too few voters, or no living majority of them, would be left: QUORUM_AT_RISK.
 	RemoveMember(context.Context, *RemoveMemberRequest) (*Member, error)
 	// PromoteMember lets a non-voter vote, as soon as it has been caught up for a while.
+	//
+	// docs/operations/membership.md says what to check before.
 	PromoteMember(context.Context, *PromoteMemberRequest) (*Member, error)
-	// DemoteMember takes the vote from a voter; it goes on answering reads. It is refused like a removal.
+	// DemoteMember takes the vote from a voter.
+	//
+	// It goes on answering reads. It is refused like a removal: QUORUM_AT_RISK.
 	DemoteMember(context.Context, *DemoteMemberRequest) (*Member, error)
 	// TransferLeadership lets a voter lead.
+	//
+	// Requests wait or are answered NOT_READY while the leader changes; repeat them with the same Idempotency-Key.
 	TransferLeadership(context.Context, *TransferLeadershipRequest) (*Member, error)
 	mustEmbedUnimplementedMemberServiceServer()
 }

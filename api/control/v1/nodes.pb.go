@@ -1251,18 +1251,26 @@ const file_control_v1_nodes_proto_rawDesc = "" +
 	"\x1bAcknowledgeViolationRequest\x125\n" +
 	"\tviolation\x18\x01 \x01(\tB\x17\xbaH\x14r\x122\x10^VI[0-9a-f]{32}$R\tviolation\x12^\n" +
 	"\vreason_code\x18\x02 \x01(\tB=\xbaH:r8R\rINVESTIGATINGR\vMAINTENANCER\vKNOWN_FAULTR\rACCEPTED_RISKR\n" +
-	"reasonCode2\xf0\x05\n" +
+	"reasonCode2\x83\b\n" +
 	"\vNodeService\x12m\n" +
 	"\tListNodes\x12%.domicile.control.v1.ListNodesRequest\x1a&.domicile.control.v1.ListNodesResponse\"\x11\x82\xd3\xe4\x93\x02\v\x12\t/v1/nodes\x12c\n" +
-	"\aGetNode\x12#.domicile.control.v1.GetNodeRequest\x1a\x19.domicile.control.v1.Node\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/nodes/{node}\x12p\n" +
-	"\tAdmitNode\x12%.domicile.control.v1.AdmitNodeRequest\x1a\x19.domicile.control.v1.Node\"!\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/v1/nodes/{node}:admit\x12p\n" +
-	"\tEvictNode\x12%.domicile.control.v1.EvictNodeRequest\x1a\x19.domicile.control.v1.Node\"!\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/v1/nodes/{node}:evict\x12\x91\x01\n" +
-	"\x10GetNodeAdmission\x12,.domicile.control.v1.GetNodeAdmissionRequest\x1a\".domicile.control.v1.NodeAdmission\"+\x82\xd3\xe4\x93\x02%\x12#/v1/regions/{region}/node_admission\x12\x94\x01\n" +
-	"\x10PutNodeAdmission\x12,.domicile.control.v1.PutNodeAdmissionRequest\x1a\".domicile.control.v1.NodeAdmission\".\x82\xd3\xe4\x93\x02(:\x01*\x1a#/v1/regions/{region}/node_admission2\xb2\x03\n" +
+	"\aGetNode\x12#.domicile.control.v1.GetNodeRequest\x1a\x19.domicile.control.v1.Node\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/nodes/{node}\x12\xce\x01\n" +
+	"\tAdmitNode\x12%.domicile.control.v1.AdmitNodeRequest\x1a\x19.domicile.control.v1.Node\"\x7f\x92A[rY\n" +
+	"W\n" +
+	"\bIf-Match\x12IThe etag that was read: then the call is refused when another was faster.\x18\x01\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/v1/nodes/{node}:admit\x12\xce\x01\n" +
+	"\tEvictNode\x12%.domicile.control.v1.EvictNodeRequest\x1a\x19.domicile.control.v1.Node\"\x7f\x92A[rY\n" +
+	"W\n" +
+	"\bIf-Match\x12IThe etag that was read: then the call is refused when another was faster.\x18\x01\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/v1/nodes/{node}:evict\x12\x91\x01\n" +
+	"\x10GetNodeAdmission\x12,.domicile.control.v1.GetNodeAdmissionRequest\x1a\".domicile.control.v1.NodeAdmission\"+\x82\xd3\xe4\x93\x02%\x12#/v1/regions/{region}/node_admission\x12\xe9\x01\n" +
+	"\x10PutNodeAdmission\x12,.domicile.control.v1.PutNodeAdmissionRequest\x1a\".domicile.control.v1.NodeAdmission\"\x82\x01\x92AQrO\n" +
+	"M\n" +
+	"\bIf-Match\x12?The etag that was read; without it, the first of its kind only.\x18\x01\x82\xd3\xe4\x93\x02(:\x01*\x1a#/v1/regions/{region}/node_admission2\x91\x04\n" +
 	"\x10ViolationService\x12\x81\x01\n" +
 	"\x0eListViolations\x12*.domicile.control.v1.ListViolationsRequest\x1a+.domicile.control.v1.ListViolationsResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/violations\x12|\n" +
-	"\fGetViolation\x12(.domicile.control.v1.GetViolationRequest\x1a\x1e.domicile.control.v1.Violation\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/violations/{violation}\x12\x9b\x01\n" +
-	"\x14AcknowledgeViolation\x120.domicile.control.v1.AcknowledgeViolationRequest\x1a\x1e.domicile.control.v1.Violation\"1\x82\xd3\xe4\x93\x02+:\x01*\"&/v1/violations/{violation}:acknowledgeB:Z8github.com/domicile-io/domicile/api/control/v1;controlv1b\x06proto3"
+	"\fGetViolation\x12(.domicile.control.v1.GetViolationRequest\x1a\x1e.domicile.control.v1.Violation\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/violations/{violation}\x12\xfa\x01\n" +
+	"\x14AcknowledgeViolation\x120.domicile.control.v1.AcknowledgeViolationRequest\x1a\x1e.domicile.control.v1.Violation\"\x8f\x01\x92A[rY\n" +
+	"W\n" +
+	"\bIf-Match\x12IThe etag that was read: then the call is refused when another was faster.\x18\x01\x82\xd3\xe4\x93\x02+:\x01*\"&/v1/violations/{violation}:acknowledgeB:Z8github.com/domicile-io/domicile/api/control/v1;controlv1b\x06proto3"
 
 var (
 	file_control_v1_nodes_proto_rawDescOnce sync.Once

@@ -33,15 +33,29 @@ const (
 //
 // NodeService says which data-plane nodes may serve a region, and how well the place of each is known.
 type NodeServiceClient interface {
+	// ListNodes lists the regions' data-plane nodes.
+	//
+	// Ordered by id, narrowed by region, state and filter. A page token belongs to its query.
 	ListNodes(ctx context.Context, in *ListNodesRequest, opts ...grpc.CallOption) (*ListNodesResponse, error)
+	// GetNode finds one data-plane node.
+	//
+	// It shows how the node was admitted, the level of its attestation, and when it was last connected.
 	GetNode(ctx context.Context, in *GetNodeRequest, opts ...grpc.CallOption) (*Node, error)
-	// AdmitNode admits a node, whether it has come yet or not. With the operator root's statement, made offline by `domicile trust admit-node`, it is operator_signed. An evicted node needs If-Match.
+	// AdmitNode admits a node, whether it has come yet or not.
+	//
+	// With the operator root's statement, made offline by `domicile trust admit-node`, it is operator_signed. An evicted node needs If-Match.
 	AdmitNode(ctx context.Context, in *AdmitNodeRequest, opts ...grpc.CallOption) (*Node, error)
 	// EvictNode ends a node's streams at once, and refuses it until it is admitted anew.
+	//
+	// Its certificate then opens nothing. With the region's floor of nodes in mind, admit another one first.
 	EvictNode(ctx context.Context, in *EvictNodeRequest, opts ...grpc.CallOption) (*Node, error)
 	// GetNodeAdmission says how a region takes nodes.
+	//
+	// A region for which it was never set takes every node with a certificate of the region.
 	GetNodeAdmission(ctx context.Context, in *GetNodeAdmissionRequest, opts ...grpc.CallOption) (*NodeAdmission, error)
-	// PutNodeAdmission sets it. Nodes that are admitted stay. What was set before needs If-Match.
+	// PutNodeAdmission sets how a region takes nodes.
+	//
+	// Nodes that are admitted stay. What was set before needs If-Match.
 	PutNodeAdmission(ctx context.Context, in *PutNodeAdmissionRequest, opts ...grpc.CallOption) (*NodeAdmission, error)
 }
 
@@ -119,15 +133,29 @@ func (c *nodeServiceClient) PutNodeAdmission(ctx context.Context, in *PutNodeAdm
 //
 // NodeService says which data-plane nodes may serve a region, and how well the place of each is known.
 type NodeServiceServer interface {
+	// ListNodes lists the regions' data-plane nodes.
+	//
+	// Ordered by id, narrowed by region, state and filter. A page token belongs to its query.
 	ListNodes(context.Context, *ListNodesRequest) (*ListNodesResponse, error)
+	// GetNode finds one data-plane node.
+	//
+	// It shows how the node was admitted, the level of its attestation, and when it was last connected.
 	GetNode(context.Context, *GetNodeRequest) (*Node, error)
-	// AdmitNode admits a node, whether it has come yet or not. With the operator root's statement, made offline by `domicile trust admit-node`, it is operator_signed. An evicted node needs If-Match.
+	// AdmitNode admits a node, whether it has come yet or not.
+	//
+	// With the operator root's statement, made offline by `domicile trust admit-node`, it is operator_signed. An evicted node needs If-Match.
 	AdmitNode(context.Context, *AdmitNodeRequest) (*Node, error)
 	// EvictNode ends a node's streams at once, and refuses it until it is admitted anew.
+	//
+	// Its certificate then opens nothing. With the region's floor of nodes in mind, admit another one first.
 	EvictNode(context.Context, *EvictNodeRequest) (*Node, error)
 	// GetNodeAdmission says how a region takes nodes.
+	//
+	// A region for which it was never set takes every node with a certificate of the region.
 	GetNodeAdmission(context.Context, *GetNodeAdmissionRequest) (*NodeAdmission, error)
-	// PutNodeAdmission sets it. Nodes that are admitted stay. What was set before needs If-Match.
+	// PutNodeAdmission sets how a region takes nodes.
+	//
+	// Nodes that are admitted stay. What was set before needs If-Match.
 	PutNodeAdmission(context.Context, *PutNodeAdmissionRequest) (*NodeAdmission, error)
 	mustEmbedUnimplementedNodeServiceServer()
 }
@@ -334,9 +362,17 @@ const (
 //
 // ViolationService shows what was seen to be against the rules, and what to type.
 type ViolationServiceClient interface {
+	// ListViolations lists what was seen to be against the rules.
+	//
+	// Ordered by id; each names the commands that remedy it. A page token belongs to its query.
 	ListViolations(ctx context.Context, in *ListViolationsRequest, opts ...grpc.CallOption) (*ListViolationsResponse, error)
+	// GetViolation finds one violation.
+	//
+	// It says what was seen, how often, and which commands remedy it.
 	GetViolation(ctx context.Context, in *GetViolationRequest, opts ...grpc.CallOption) (*Violation, error)
-	// AcknowledgeViolation says that a person knows. The violation is resolved by itself when its cause is gone.
+	// AcknowledgeViolation says that a person knows.
+	//
+	// The violation is resolved by itself when its cause is gone.
 	AcknowledgeViolation(ctx context.Context, in *AcknowledgeViolationRequest, opts ...grpc.CallOption) (*Violation, error)
 }
 
@@ -384,9 +420,17 @@ func (c *violationServiceClient) AcknowledgeViolation(ctx context.Context, in *A
 //
 // ViolationService shows what was seen to be against the rules, and what to type.
 type ViolationServiceServer interface {
+	// ListViolations lists what was seen to be against the rules.
+	//
+	// Ordered by id; each names the commands that remedy it. A page token belongs to its query.
 	ListViolations(context.Context, *ListViolationsRequest) (*ListViolationsResponse, error)
+	// GetViolation finds one violation.
+	//
+	// It says what was seen, how often, and which commands remedy it.
 	GetViolation(context.Context, *GetViolationRequest) (*Violation, error)
-	// AcknowledgeViolation says that a person knows. The violation is resolved by itself when its cause is gone.
+	// AcknowledgeViolation says that a person knows.
+	//
+	// The violation is resolved by itself when its cause is gone.
 	AcknowledgeViolation(context.Context, *AcknowledgeViolationRequest) (*Violation, error)
 	mustEmbedUnimplementedViolationServiceServer()
 }

@@ -2453,23 +2453,29 @@ const file_control_v1_policies_proto_rawDesc = "" +
 	"\trecipient\x18\x02 \x01(\tR\trecipient\x12\x16\n" +
 	"\x06region\x18\x03 \x01(\tR\x06region\x12\x16\n" +
 	"\x06secret\x18\x04 \x01(\tR\x06secret\x12 \n" +
-	"\vdistributed\x18\x05 \x01(\bR\vdistributed2\x93\x03\n" +
+	"\vdistributed\x18\x05 \x01(\bR\vdistributed2\xdc\x03\n" +
 	"\rPolicyService\x12t\n" +
-	"\tGetPolicy\x12%.domicile.control.v1.GetPolicyRequest\x1a\x1b.domicile.control.v1.Policy\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/tenants/{tenant}/policy\x12{\n" +
-	"\tPutPolicy\x12%.domicile.control.v1.PutPolicyRequest\x1a\x1b.domicile.control.v1.Policy\"*\x82\xd3\xe4\x93\x02$:\x05rules\x1a\x1b/v1/tenants/{tenant}/policy\x12\x8e\x01\n" +
-	"\x0fExplainDecision\x12+.domicile.control.v1.ExplainDecisionRequest\x1a,.domicile.control.v1.ExplainDecisionResponse\" \x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/v1/decisions:explain2\xf7\x03\n" +
+	"\tGetPolicy\x12%.domicile.control.v1.GetPolicyRequest\x1a\x1b.domicile.control.v1.Policy\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/tenants/{tenant}/policy\x12\xc3\x01\n" +
+	"\tPutPolicy\x12%.domicile.control.v1.PutPolicyRequest\x1a\x1b.domicile.control.v1.Policy\"r\x92AErC\n" +
+	"A\n" +
+	"\bIf-Match\x121The etag that was read, or the change is refused.\x18\x01(\x01\x82\xd3\xe4\x93\x02$:\x05rules\x1a\x1b/v1/tenants/{tenant}/policy\x12\x8e\x01\n" +
+	"\x0fExplainDecision\x12+.domicile.control.v1.ExplainDecisionRequest\x1a,.domicile.control.v1.ExplainDecisionResponse\" \x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/v1/decisions:explain2\xd7\x04\n" +
 	"\rChangeService\x12u\n" +
 	"\vListChanges\x12'.domicile.control.v1.ListChangesRequest\x1a(.domicile.control.v1.ListChangesResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/changes\x12m\n" +
 	"\tGetChange\x12%.domicile.control.v1.GetChangeRequest\x1a\x1b.domicile.control.v1.Change\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/changes/{change}\x12\x80\x01\n" +
-	"\rApproveChange\x12).domicile.control.v1.ApproveChangeRequest\x1a\x1b.domicile.control.v1.Change\"'\x82\xd3\xe4\x93\x02!:\x01*\"\x1c/v1/changes/{change}:approve\x12}\n" +
-	"\fRejectChange\x12(.domicile.control.v1.RejectChangeRequest\x1a\x1b.domicile.control.v1.Change\"&\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/changes/{change}:reject2\xbf\x02\n" +
+	"\rApproveChange\x12).domicile.control.v1.ApproveChangeRequest\x1a\x1b.domicile.control.v1.Change\"'\x82\xd3\xe4\x93\x02!:\x01*\"\x1c/v1/changes/{change}:approve\x12\xdc\x01\n" +
+	"\fRejectChange\x12(.domicile.control.v1.RejectChangeRequest\x1a\x1b.domicile.control.v1.Change\"\x84\x01\x92A[rY\n" +
+	"W\n" +
+	"\bIf-Match\x12IThe etag that was read: then the call is refused when another was faster.\x18\x01\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/changes/{change}:reject2\xbf\x02\n" +
 	"\x11SigningKeyService\x12\x8f\x01\n" +
 	"\x10CreateSigningKey\x12,.domicile.control.v1.CreateSigningKeyRequest\x1a\x1f.domicile.control.v1.SigningKey\",\x82\xd3\xe4\x93\x02&:\x01*\"!/v1/tenants/{tenant}/signing_keys\x12\x97\x01\n" +
-	"\x0fListSigningKeys\x12+.domicile.control.v1.ListSigningKeysRequest\x1a,.domicile.control.v1.ListSigningKeysResponse\")\x82\xd3\xe4\x93\x02#\x12!/v1/tenants/{tenant}/signing_keys2\xf4\x04\n" +
+	"\x0fListSigningKeys\x12+.domicile.control.v1.ListSigningKeysRequest\x1a,.domicile.control.v1.ListSigningKeysResponse\")\x82\xd3\xe4\x93\x02#\x12!/v1/tenants/{tenant}/signing_keys2\xbd\x05\n" +
 	"\x10RecipientService\x12\x92\x01\n" +
 	"\x0eListRecipients\x12*.domicile.control.v1.ListRecipientsRequest\x1a+.domicile.control.v1.ListRecipientsResponse\"'\x82\xd3\xe4\x93\x02!\x12\x1f/v1/tenants/{tenant}/recipients\x12\x8d\x01\n" +
-	"\fGetRecipient\x12(.domicile.control.v1.GetRecipientRequest\x1a\x1e.domicile.control.v1.Recipient\"3\x82\xd3\xe4\x93\x02-\x12+/v1/tenants/{tenant}/recipients/{recipient}\x12\x93\x01\n" +
-	"\fPutRecipient\x12(.domicile.control.v1.PutRecipientRequest\x1a\x1e.domicile.control.v1.Recipient\"9\x82\xd3\xe4\x93\x023:\x04spec\x1a+/v1/tenants/{tenant}/recipients/{recipient}\x12\xa4\x01\n" +
+	"\fGetRecipient\x12(.domicile.control.v1.GetRecipientRequest\x1a\x1e.domicile.control.v1.Recipient\"3\x82\xd3\xe4\x93\x02-\x12+/v1/tenants/{tenant}/recipients/{recipient}\x12\xdc\x01\n" +
+	"\fPutRecipient\x12(.domicile.control.v1.PutRecipientRequest\x1a\x1e.domicile.control.v1.Recipient\"\x81\x01\x92AErC\n" +
+	"A\n" +
+	"\bIf-Match\x121The etag that was read, or the change is refused.\x18\x01(\x01\x82\xd3\xe4\x93\x023:\x04spec\x1a+/v1/tenants/{tenant}/recipients/{recipient}\x12\xa4\x01\n" +
 	"\x12CreateRecipientKey\x12..domicile.control.v1.CreateRecipientKeyRequest\x1a!.domicile.control.v1.RecipientKey\";\x82\xd3\xe4\x93\x025:\x01*\"0/v1/tenants/{tenant}/recipients/{recipient}/keysB:Z8github.com/domicile-io/domicile/api/control/v1;controlv1b\x06proto3"
 
 var (

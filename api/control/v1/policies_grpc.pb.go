@@ -30,11 +30,18 @@ const (
 //
 // PolicyService holds each tenant's residency policy.
 type PolicyServiceClient interface {
+	// GetPolicy reads a tenant's residency policy.
+	//
+	// Its etag is what PutPolicy needs in If-Match.
 	GetPolicy(ctx context.Context, in *GetPolicyRequest, opts ...grpc.CallOption) (*Policy, error)
-	// PutPolicy replaces the rules. Needs If-Match. What tightens applies at once; what loosens becomes a
-	// pending change and answers 409 LOOSENING_NEEDS_APPROVAL with its CH id.
+	// PutPolicy replaces a tenant's rules.
+	//
+	// Needs If-Match. What tightens applies at once; what loosens becomes a pending change and answers 409
+	// LOOSENING_NEEDS_APPROVAL with its CH id.
 	PutPolicy(ctx context.Context, in *PutPolicyRequest, opts ...grpc.CallOption) (*Policy, error)
 	// ExplainDecision decides a made-up request against the stored policy and shows every reason.
+	//
+	// It changes nothing and sends nothing. What it takes as given is in the request; the rest is the stored state.
 	ExplainDecision(ctx context.Context, in *ExplainDecisionRequest, opts ...grpc.CallOption) (*ExplainDecisionResponse, error)
 }
 
@@ -82,11 +89,18 @@ func (c *policyServiceClient) ExplainDecision(ctx context.Context, in *ExplainDe
 //
 // PolicyService holds each tenant's residency policy.
 type PolicyServiceServer interface {
+	// GetPolicy reads a tenant's residency policy.
+	//
+	// Its etag is what PutPolicy needs in If-Match.
 	GetPolicy(context.Context, *GetPolicyRequest) (*Policy, error)
-	// PutPolicy replaces the rules. Needs If-Match. What tightens applies at once; what loosens becomes a
-	// pending change and answers 409 LOOSENING_NEEDS_APPROVAL with its CH id.
+	// PutPolicy replaces a tenant's rules.
+	//
+	// Needs If-Match. What tightens applies at once; what loosens becomes a pending change and answers 409
+	// LOOSENING_NEEDS_APPROVAL with its CH id.
 	PutPolicy(context.Context, *PutPolicyRequest) (*Policy, error)
 	// ExplainDecision decides a made-up request against the stored policy and shows every reason.
+	//
+	// It changes nothing and sends nothing. What it takes as given is in the request; the rest is the stored state.
 	ExplainDecision(context.Context, *ExplainDecisionRequest) (*ExplainDecisionResponse, error)
 	mustEmbedUnimplementedPolicyServiceServer()
 }
@@ -219,11 +233,21 @@ const (
 //
 // ChangeService holds pending changes that would loosen a policy.
 type ChangeServiceClient interface {
+	// ListChanges lists the changes that would loosen a policy.
+	//
+	// Those of one state, or all; ordered by id. A page token belongs to its query.
 	ListChanges(ctx context.Context, in *ListChangesRequest, opts ...grpc.CallOption) (*ListChangesResponse, error)
+	// GetChange finds one change.
+	//
+	// It shows the exact hash that is to be signed, and what differs from the policy in force.
 	GetChange(ctx context.Context, in *GetChangeRequest, opts ...grpc.CallOption) (*Change, error)
-	// ApproveChange adds signatures over a change's exact hash. When the tenant's signing key and, under a
-	// loosening, an approver have signed, the change applies; until then it stays pending.
+	// ApproveChange adds signatures over a change's exact hash.
+	//
+	// When the tenant's signing key and, under a loosening, an approver have signed, the change applies; until then it stays pending.
 	ApproveChange(ctx context.Context, in *ApproveChangeRequest, opts ...grpc.CallOption) (*Change, error)
+	// RejectChange ends a pending change.
+	//
+	// It never applies afterwards. With If-Match only when it is as the caller read it.
 	RejectChange(ctx context.Context, in *RejectChangeRequest, opts ...grpc.CallOption) (*Change, error)
 }
 
@@ -281,11 +305,21 @@ func (c *changeServiceClient) RejectChange(ctx context.Context, in *RejectChange
 //
 // ChangeService holds pending changes that would loosen a policy.
 type ChangeServiceServer interface {
+	// ListChanges lists the changes that would loosen a policy.
+	//
+	// Those of one state, or all; ordered by id. A page token belongs to its query.
 	ListChanges(context.Context, *ListChangesRequest) (*ListChangesResponse, error)
+	// GetChange finds one change.
+	//
+	// It shows the exact hash that is to be signed, and what differs from the policy in force.
 	GetChange(context.Context, *GetChangeRequest) (*Change, error)
-	// ApproveChange adds signatures over a change's exact hash. When the tenant's signing key and, under a
-	// loosening, an approver have signed, the change applies; until then it stays pending.
+	// ApproveChange adds signatures over a change's exact hash.
+	//
+	// When the tenant's signing key and, under a loosening, an approver have signed, the change applies; until then it stays pending.
 	ApproveChange(context.Context, *ApproveChangeRequest) (*Change, error)
+	// RejectChange ends a pending change.
+	//
+	// It never applies afterwards. With If-Match only when it is as the caller read it.
 	RejectChange(context.Context, *RejectChangeRequest) (*Change, error)
 	mustEmbedUnimplementedChangeServiceServer()
 }
@@ -443,7 +477,12 @@ const (
 // signing key on, nodes of its home take no policy of the tenant that its own key did not sign.
 type SigningKeyServiceClient interface {
 	// CreateSigningKey enrols a key that the operator's root, or the tenant's present key, has certified.
+	//
+	// The first one needs the operator root's certificate; each later one is a succession.
 	CreateSigningKey(ctx context.Context, in *CreateSigningKeyRequest, opts ...grpc.CallOption) (*SigningKey, error)
+	// ListSigningKeys lists a tenant's enrolled signing keys.
+	//
+	// With them come the sequence of the policy in force and the cluster's id, which signatures cover.
 	ListSigningKeys(ctx context.Context, in *ListSigningKeysRequest, opts ...grpc.CallOption) (*ListSigningKeysResponse, error)
 }
 
@@ -483,7 +522,12 @@ func (c *signingKeyServiceClient) ListSigningKeys(ctx context.Context, in *ListS
 // signing key on, nodes of its home take no policy of the tenant that its own key did not sign.
 type SigningKeyServiceServer interface {
 	// CreateSigningKey enrols a key that the operator's root, or the tenant's present key, has certified.
+	//
+	// The first one needs the operator root's certificate; each later one is a succession.
 	CreateSigningKey(context.Context, *CreateSigningKeyRequest) (*SigningKey, error)
+	// ListSigningKeys lists a tenant's enrolled signing keys.
+	//
+	// With them come the sequence of the policy in force and the cluster's id, which signatures cover.
 	ListSigningKeys(context.Context, *ListSigningKeysRequest) (*ListSigningKeysResponse, error)
 	mustEmbedUnimplementedSigningKeyServiceServer()
 }
@@ -591,11 +635,21 @@ const (
 //
 // RecipientService declares who may receive a tenant's pseudonymised exports; adding one is a policy change.
 type RecipientServiceClient interface {
+	// ListRecipients lists who may receive a tenant's exports.
+	//
+	// Recipients are part of the tenant's policy.
 	ListRecipients(ctx context.Context, in *ListRecipientsRequest, opts ...grpc.CallOption) (*ListRecipientsResponse, error)
+	// GetRecipient finds one recipient of a tenant's exports.
+	//
+	// Recipients are part of the tenant's policy.
 	GetRecipient(ctx context.Context, in *GetRecipientRequest, opts ...grpc.CallOption) (*Recipient, error)
-	// PutRecipient loosens the policy, so it answers 409 LOOSENING_NEEDS_APPROVAL.
+	// PutRecipient declares who may receive a tenant's exports.
+	//
+	// Needs If-Match with the policy's etag. It loosens the policy, so it answers 409 LOOSENING_NEEDS_APPROVAL.
 	PutRecipient(ctx context.Context, in *PutRecipientRequest, opts ...grpc.CallOption) (*Recipient, error)
 	// CreateRecipientKey issues a key of role recipient at the recipient's region.
+	//
+	// With the key the recipient reads what was exported to it, and nothing else.
 	CreateRecipientKey(ctx context.Context, in *CreateRecipientKeyRequest, opts ...grpc.CallOption) (*RecipientKey, error)
 }
 
@@ -653,11 +707,21 @@ func (c *recipientServiceClient) CreateRecipientKey(ctx context.Context, in *Cre
 //
 // RecipientService declares who may receive a tenant's pseudonymised exports; adding one is a policy change.
 type RecipientServiceServer interface {
+	// ListRecipients lists who may receive a tenant's exports.
+	//
+	// Recipients are part of the tenant's policy.
 	ListRecipients(context.Context, *ListRecipientsRequest) (*ListRecipientsResponse, error)
+	// GetRecipient finds one recipient of a tenant's exports.
+	//
+	// Recipients are part of the tenant's policy.
 	GetRecipient(context.Context, *GetRecipientRequest) (*Recipient, error)
-	// PutRecipient loosens the policy, so it answers 409 LOOSENING_NEEDS_APPROVAL.
+	// PutRecipient declares who may receive a tenant's exports.
+	//
+	// Needs If-Match with the policy's etag. It loosens the policy, so it answers 409 LOOSENING_NEEDS_APPROVAL.
 	PutRecipient(context.Context, *PutRecipientRequest) (*Recipient, error)
 	// CreateRecipientKey issues a key of role recipient at the recipient's region.
+	//
+	// With the key the recipient reads what was exported to it, and nothing else.
 	CreateRecipientKey(context.Context, *CreateRecipientKeyRequest) (*RecipientKey, error)
 	mustEmbedUnimplementedRecipientServiceServer()
 }

@@ -1616,19 +1616,21 @@ const file_control_v1_regions_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\">\n" +
 	"\fFieldProblem\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage2\xca\x06\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage2\x9f\a\n" +
 	"\rRegionService\x12u\n" +
 	"\vListRegions\x12'.domicile.control.v1.ListRegionsRequest\x1a(.domicile.control.v1.ListRegionsResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/regions\x12m\n" +
-	"\tGetRegion\x12%.domicile.control.v1.GetRegionRequest\x1a\x1b.domicile.control.v1.Region\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/regions/{region}\x12s\n" +
-	"\tPutRegion\x12%.domicile.control.v1.PutRegionRequest\x1a\x1b.domicile.control.v1.Region\"\"\x82\xd3\xe4\x93\x02\x1c:\x04spec\x1a\x14/v1/regions/{region}\x12\x8a\x01\n" +
+	"\tGetRegion\x12%.domicile.control.v1.GetRegionRequest\x1a\x1b.domicile.control.v1.Region\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/regions/{region}\x12\xc7\x01\n" +
+	"\tPutRegion\x12%.domicile.control.v1.PutRegionRequest\x1a\x1b.domicile.control.v1.Region\"v\x92AQrO\n" +
+	"M\n" +
+	"\bIf-Match\x12?The etag that was read; without it, the first of its kind only.\x18\x01\x82\xd3\xe4\x93\x02\x1c:\x04spec\x1a\x14/v1/regions/{region}\x12\x8a\x01\n" +
 	"\fListFeatures\x12(.domicile.control.v1.ListFeaturesRequest\x1a).domicile.control.v1.ListFeaturesResponse\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/regions/{region}/features\x12y\n" +
 	"\fListEntities\x12(.domicile.control.v1.ListEntitiesRequest\x1a).domicile.control.v1.ListEntitiesResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/entities\x12m\n" +
 	"\tListBases\x12%.domicile.control.v1.ListBasesRequest\x1a&.domicile.control.v1.ListBasesResponse\"\x11\x82\xd3\xe4\x93\x02\v\x12\t/v1/bases\x12g\n" +
 	"\bGetBasis\x12$.domicile.control.v1.GetBasisRequest\x1a\x1a.domicile.control.v1.Basis\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/bases/{basis}2\x8d\x01\n" +
 	"\x11OperationsService\x12x\n" +
 	"\x10GetClusterStatus\x12,.domicile.control.v1.GetClusterStatusRequest\x1a\".domicile.control.v1.ClusterStatus\"\x12\x82\xd3\xe4\x93\x02\f\x12\n" +
-	"/v1/statusB\xa1\x02\x92A\xe3\x01\x12\x1c\n" +
-	"\x16Domicile control plane2\x02v1*\x01\x02Rg\n" +
+	"/v1/statusB\xcc\x03\x92A\x8e\x03\x12\xc6\x01\n" +
+	"\x16Domicile control plane\x12\xa7\x01Where each tenant's data may be, who may receive it, and who decided so. Errors are problem documents (RFC 9457) with a reason of a closed vocabulary and a request_id.2\x02v1*\x01\x02Rg\n" +
 	"\adefault\x12\\\n" +
 	"8A problem document (RFC 9457), application/problem+json.\x12 \n" +
 	"\x1e\x1a\x1c.domicile.control.v1.ProblemZI\n" +

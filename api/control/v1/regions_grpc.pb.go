@@ -34,14 +34,33 @@ const (
 //
 // RegionService holds the regions, what each can do, and what the operator signs as where.
 type RegionServiceClient interface {
+	// ListRegions lists the regions that the caller may see.
+	//
+	// Ordered by id, with boundary, country and lifecycle.
 	ListRegions(ctx context.Context, in *ListRegionsRequest, opts ...grpc.CallOption) (*ListRegionsResponse, error)
+	// GetRegion finds one region.
+	//
+	// Its etag is what PutRegion needs in If-Match.
 	GetRegion(ctx context.Context, in *GetRegionRequest, opts ...grpc.CallOption) (*Region, error)
-	// PutRegion adds a region, or changes one (then it needs If-Match). A region's boundary and country never change.
+	// PutRegion adds a region, or changes one.
+	//
+	// One that exists needs If-Match. A region's boundary and country never change.
 	PutRegion(ctx context.Context, in *PutRegionRequest, opts ...grpc.CallOption) (*Region, error)
+	// ListFeatures lists what a region can do.
+	//
+	// Each feature is at a stage; one that is not listed is not there.
 	ListFeatures(ctx context.Context, in *ListFeaturesRequest, opts ...grpc.CallOption) (*ListFeaturesResponse, error)
 	// ListEntities lists billing country → contracting entity and suggested region.
+	//
+	// A suggestion is never applied by itself: a tenant's home region is always given.
 	ListEntities(ctx context.Context, in *ListEntitiesRequest, opts ...grpc.CallOption) (*ListEntitiesResponse, error)
+	// ListBases lists the legal bases of transfers.
+	//
+	// Bases of every state, with their expiry.
 	ListBases(ctx context.Context, in *ListBasesRequest, opts ...grpc.CallOption) (*ListBasesResponse, error)
+	// GetBasis finds one legal basis of transfers.
+	//
+	// Its etag is what PutBasis needs in If-Match.
 	GetBasis(ctx context.Context, in *GetBasisRequest, opts ...grpc.CallOption) (*Basis, error)
 }
 
@@ -129,14 +148,33 @@ func (c *regionServiceClient) GetBasis(ctx context.Context, in *GetBasisRequest,
 //
 // RegionService holds the regions, what each can do, and what the operator signs as where.
 type RegionServiceServer interface {
+	// ListRegions lists the regions that the caller may see.
+	//
+	// Ordered by id, with boundary, country and lifecycle.
 	ListRegions(context.Context, *ListRegionsRequest) (*ListRegionsResponse, error)
+	// GetRegion finds one region.
+	//
+	// Its etag is what PutRegion needs in If-Match.
 	GetRegion(context.Context, *GetRegionRequest) (*Region, error)
-	// PutRegion adds a region, or changes one (then it needs If-Match). A region's boundary and country never change.
+	// PutRegion adds a region, or changes one.
+	//
+	// One that exists needs If-Match. A region's boundary and country never change.
 	PutRegion(context.Context, *PutRegionRequest) (*Region, error)
+	// ListFeatures lists what a region can do.
+	//
+	// Each feature is at a stage; one that is not listed is not there.
 	ListFeatures(context.Context, *ListFeaturesRequest) (*ListFeaturesResponse, error)
 	// ListEntities lists billing country → contracting entity and suggested region.
+	//
+	// A suggestion is never applied by itself: a tenant's home region is always given.
 	ListEntities(context.Context, *ListEntitiesRequest) (*ListEntitiesResponse, error)
+	// ListBases lists the legal bases of transfers.
+	//
+	// Bases of every state, with their expiry.
 	ListBases(context.Context, *ListBasesRequest) (*ListBasesResponse, error)
+	// GetBasis finds one legal basis of transfers.
+	//
+	// Its etag is what PutBasis needs in If-Match.
 	GetBasis(context.Context, *GetBasisRequest) (*Basis, error)
 	mustEmbedUnimplementedRegionServiceServer()
 }
@@ -367,6 +405,8 @@ const (
 // OperationsService shows what is running.
 type OperationsServiceClient interface {
 	// GetClusterStatus says who leads, how far each voter is, and what is wrong.
+	//
+	// Answered by the voter that is asked, also when it has no leader.
 	GetClusterStatus(ctx context.Context, in *GetClusterStatusRequest, opts ...grpc.CallOption) (*ClusterStatus, error)
 }
 
@@ -395,6 +435,8 @@ func (c *operationsServiceClient) GetClusterStatus(ctx context.Context, in *GetC
 // OperationsService shows what is running.
 type OperationsServiceServer interface {
 	// GetClusterStatus says who leads, how far each voter is, and what is wrong.
+	//
+	// Answered by the voter that is asked, also when it has no leader.
 	GetClusterStatus(context.Context, *GetClusterStatusRequest) (*ClusterStatus, error)
 	mustEmbedUnimplementedOperationsServiceServer()
 }

@@ -8,6 +8,7 @@ package controlv1
 
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	_ "github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-openapiv2/options"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -1372,7 +1373,7 @@ var File_control_v1_tenants_proto protoreflect.FileDescriptor
 
 const file_control_v1_tenants_proto_rawDesc = "" +
 	"\n" +
-	"\x18control/v1/tenants.proto\x12\x13domicile.control.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19control/v1/policies.proto\"\xae\x03\n" +
+	"\x18control/v1/tenants.proto\x12\x13domicile.control.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a.protoc-gen-openapiv2/options/annotations.proto\x1a\x19control/v1/policies.proto\"\xae\x03\n" +
 	"\x06Tenant\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04slug\x18\x02 \x01(\tR\x04slug\x12\x1f\n" +
@@ -1489,20 +1490,26 @@ const file_control_v1_tenants_proto_rawDesc = "" +
 	"\x10DeleteKeyRequest\x12F\n" +
 	"\x06tenant\x18\x01 \x01(\tB.\xbaH+r)2'^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})$R\x06tenant\x12)\n" +
 	"\x03key\x18\x02 \x01(\tB\x17\xbaH\x14r\x122\x10^SK[0-9a-f]{32}$R\x03key\"\x13\n" +
-	"\x11DeleteKeyResponse2\xf0\x05\n" +
+	"\x11DeleteKeyResponse2\x82\a\n" +
 	"\rTenantService\x12m\n" +
 	"\fCreateTenant\x12(.domicile.control.v1.CreateTenantRequest\x1a\x1b.domicile.control.v1.Tenant\"\x16\x82\xd3\xe4\x93\x02\x10:\x01*\"\v/v1/tenants\x12m\n" +
 	"\tGetTenant\x12%.domicile.control.v1.GetTenantRequest\x1a\x1b.domicile.control.v1.Tenant\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/tenants/{tenant}\x12u\n" +
-	"\vListTenants\x12'.domicile.control.v1.ListTenantsRequest\x1a(.domicile.control.v1.ListTenantsResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/tenants\x12v\n" +
-	"\fUpdateTenant\x12(.domicile.control.v1.UpdateTenantRequest\x1a\x1b.domicile.control.v1.Tenant\"\x1f\x82\xd3\xe4\x93\x02\x19:\x01*2\x14/v1/tenants/{tenant}\x12v\n" +
-	"\fDeleteTenant\x12(.domicile.control.v1.DeleteTenantRequest\x1a\x1e.domicile.control.v1.Operation\"\x1c\x82\xd3\xe4\x93\x02\x16*\x14/v1/tenants/{tenant}\x12\x99\x01\n" +
-	"\x0eCheckPlacement\x12*.domicile.control.v1.CheckPlacementRequest\x1a+.domicile.control.v1.CheckPlacementResponse\".\x82\xd3\xe4\x93\x02(:\x01*\"#/v1/tenants/{tenant}:checkPlacement2\xf3\x03\n" +
+	"\vListTenants\x12'.domicile.control.v1.ListTenantsRequest\x1a(.domicile.control.v1.ListTenantsResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/tenants\x12\xbe\x01\n" +
+	"\fUpdateTenant\x12(.domicile.control.v1.UpdateTenantRequest\x1a\x1b.domicile.control.v1.Tenant\"g\x92AErC\n" +
+	"A\n" +
+	"\bIf-Match\x121The etag that was read, or the change is refused.\x18\x01(\x01\x82\xd3\xe4\x93\x02\x19:\x01*2\x14/v1/tenants/{tenant}\x12\xbe\x01\n" +
+	"\fDeleteTenant\x12(.domicile.control.v1.DeleteTenantRequest\x1a\x1e.domicile.control.v1.Operation\"d\x92AErC\n" +
+	"A\n" +
+	"\bIf-Match\x121The etag that was read, or the change is refused.\x18\x01(\x01\x82\xd3\xe4\x93\x02\x16*\x14/v1/tenants/{tenant}\x12\x99\x01\n" +
+	"\x0eCheckPlacement\x12*.domicile.control.v1.CheckPlacementRequest\x1a+.domicile.control.v1.CheckPlacementResponse\".\x82\xd3\xe4\x93\x02(:\x01*\"#/v1/tenants/{tenant}:checkPlacement2\xbb\x04\n" +
 	"\n" +
 	"KeyService\x12r\n" +
 	"\tCreateKey\x12%.domicile.control.v1.CreateKeyRequest\x1a\x18.domicile.control.v1.Key\"$\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/v1/tenants/{tenant}/keys\x12o\n" +
 	"\x06GetKey\x12\".domicile.control.v1.GetKeyRequest\x1a\x18.domicile.control.v1.Key\"'\x82\xd3\xe4\x93\x02!\x12\x1f/v1/tenants/{tenant}/keys/{key}\x12z\n" +
-	"\bListKeys\x12$.domicile.control.v1.ListKeysRequest\x1a%.domicile.control.v1.ListKeysResponse\"!\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/tenants/{tenant}/keys\x12\x83\x01\n" +
-	"\tDeleteKey\x12%.domicile.control.v1.DeleteKeyRequest\x1a&.domicile.control.v1.DeleteKeyResponse\"'\x82\xd3\xe4\x93\x02!*\x1f/v1/tenants/{tenant}/keys/{key}B:Z8github.com/domicile-io/domicile/api/control/v1;controlv1b\x06proto3"
+	"\bListKeys\x12$.domicile.control.v1.ListKeysRequest\x1a%.domicile.control.v1.ListKeysResponse\"!\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/tenants/{tenant}/keys\x12\xcb\x01\n" +
+	"\tDeleteKey\x12%.domicile.control.v1.DeleteKeyRequest\x1a&.domicile.control.v1.DeleteKeyResponse\"o\x92AErC\n" +
+	"A\n" +
+	"\bIf-Match\x121The etag that was read, or the change is refused.\x18\x01(\x01\x82\xd3\xe4\x93\x02!*\x1f/v1/tenants/{tenant}/keys/{key}B:Z8github.com/domicile-io/domicile/api/control/v1;controlv1b\x06proto3"
 
 var (
 	file_control_v1_tenants_proto_rawDescOnce sync.Once

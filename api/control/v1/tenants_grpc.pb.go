@@ -33,18 +33,29 @@ const (
 //
 // TenantService places tenants: each has exactly one home region, always given explicitly.
 type TenantServiceClient interface {
-	// CreateTenant places a new tenant. Without home_region it is refused with REGION_REQUIRED.
+	// CreateTenant places a new tenant.
+	//
+	// Without home_region it is refused with REGION_REQUIRED; with a slug that is taken, ALREADY_EXISTS.
 	CreateTenant(ctx context.Context, in *CreateTenantRequest, opts ...grpc.CallOption) (*Tenant, error)
 	// GetTenant finds a tenant by id or slug.
+	//
+	// A tenant that the caller may not see is NOT_FOUND, like one that does not exist.
 	GetTenant(ctx context.Context, in *GetTenantRequest, opts ...grpc.CallOption) (*Tenant, error)
 	// ListTenants lists the tenants that the caller may see, ordered by id.
+	//
+	// Narrowed by home_region and filter. A page token belongs to its query.
 	ListTenants(ctx context.Context, in *ListTenantsRequest, opts ...grpc.CallOption) (*ListTenantsResponse, error)
-	// UpdateTenant changes a tenant's billing country. The home region changes only by a move (REGION_IMMUTABLE).
+	// UpdateTenant changes a tenant's billing country.
+	//
+	// The home region changes only by a move (REGION_IMMUTABLE).
 	UpdateTenant(ctx context.Context, in *UpdateTenantRequest, opts ...grpc.CallOption) (*Tenant, error)
-	// DeleteTenant ends a tenant whose data is purged or, with purge, orders both. Needs If-Match. Its slug is never
-	// given again. A tenant that signs is purged by POST /v1/tenants/{tenant}:purge with signatures first.
+	// DeleteTenant ends a tenant whose data is purged or, with purge, orders both.
+	//
+	// Needs If-Match. Its slug is never given again. A tenant that signs is purged by POST /v1/tenants/{tenant}:purge with signatures first.
 	DeleteTenant(ctx context.Context, in *DeleteTenantRequest, opts ...grpc.CallOption) (*Operation, error)
-	// CheckPlacement says what would block or differ if the tenant lived in a region. Changes nothing.
+	// CheckPlacement says what would block or differ if the tenant lived in a region.
+	//
+	// Changes nothing.
 	CheckPlacement(ctx context.Context, in *CheckPlacementRequest, opts ...grpc.CallOption) (*CheckPlacementResponse, error)
 }
 
@@ -122,18 +133,29 @@ func (c *tenantServiceClient) CheckPlacement(ctx context.Context, in *CheckPlace
 //
 // TenantService places tenants: each has exactly one home region, always given explicitly.
 type TenantServiceServer interface {
-	// CreateTenant places a new tenant. Without home_region it is refused with REGION_REQUIRED.
+	// CreateTenant places a new tenant.
+	//
+	// Without home_region it is refused with REGION_REQUIRED; with a slug that is taken, ALREADY_EXISTS.
 	CreateTenant(context.Context, *CreateTenantRequest) (*Tenant, error)
 	// GetTenant finds a tenant by id or slug.
+	//
+	// A tenant that the caller may not see is NOT_FOUND, like one that does not exist.
 	GetTenant(context.Context, *GetTenantRequest) (*Tenant, error)
 	// ListTenants lists the tenants that the caller may see, ordered by id.
+	//
+	// Narrowed by home_region and filter. A page token belongs to its query.
 	ListTenants(context.Context, *ListTenantsRequest) (*ListTenantsResponse, error)
-	// UpdateTenant changes a tenant's billing country. The home region changes only by a move (REGION_IMMUTABLE).
+	// UpdateTenant changes a tenant's billing country.
+	//
+	// The home region changes only by a move (REGION_IMMUTABLE).
 	UpdateTenant(context.Context, *UpdateTenantRequest) (*Tenant, error)
-	// DeleteTenant ends a tenant whose data is purged or, with purge, orders both. Needs If-Match. Its slug is never
-	// given again. A tenant that signs is purged by POST /v1/tenants/{tenant}:purge with signatures first.
+	// DeleteTenant ends a tenant whose data is purged or, with purge, orders both.
+	//
+	// Needs If-Match. Its slug is never given again. A tenant that signs is purged by POST /v1/tenants/{tenant}:purge with signatures first.
 	DeleteTenant(context.Context, *DeleteTenantRequest) (*Operation, error)
-	// CheckPlacement says what would block or differ if the tenant lived in a region. Changes nothing.
+	// CheckPlacement says what would block or differ if the tenant lived in a region.
+	//
+	// Changes nothing.
 	CheckPlacement(context.Context, *CheckPlacementRequest) (*CheckPlacementResponse, error)
 	mustEmbedUnimplementedTenantServiceServer()
 }
@@ -341,11 +363,21 @@ const (
 //
 // KeyService issues region-bound API keys. Only SHA-256 of a secret is ever stored.
 type KeyServiceClient interface {
-	// CreateKey issues a key. The secret is returned once; with secret_sha256 none is returned.
+	// CreateKey issues a key.
+	//
+	// The secret is returned once; with secret_sha256 none is returned.
 	CreateKey(ctx context.Context, in *CreateKeyRequest, opts ...grpc.CallOption) (*Key, error)
+	// GetKey finds one API key of a tenant.
+	//
+	// Its secret is shown once, by the call that issued it, and is not kept. Its etag is what DeleteKey needs.
 	GetKey(ctx context.Context, in *GetKeyRequest, opts ...grpc.CallOption) (*Key, error)
+	// ListKeys lists a tenant's API keys.
+	//
+	// Their secrets are not kept. A page token belongs to its query.
 	ListKeys(ctx context.Context, in *ListKeysRequest, opts ...grpc.CallOption) (*ListKeysResponse, error)
-	// DeleteKey revokes a key. Needs If-Match.
+	// DeleteKey revokes an API key.
+	//
+	// Nodes refuse it as soon as they have heard. Needs If-Match.
 	DeleteKey(ctx context.Context, in *DeleteKeyRequest, opts ...grpc.CallOption) (*DeleteKeyResponse, error)
 }
 
@@ -403,11 +435,21 @@ func (c *keyServiceClient) DeleteKey(ctx context.Context, in *DeleteKeyRequest, 
 //
 // KeyService issues region-bound API keys. Only SHA-256 of a secret is ever stored.
 type KeyServiceServer interface {
-	// CreateKey issues a key. The secret is returned once; with secret_sha256 none is returned.
+	// CreateKey issues a key.
+	//
+	// The secret is returned once; with secret_sha256 none is returned.
 	CreateKey(context.Context, *CreateKeyRequest) (*Key, error)
+	// GetKey finds one API key of a tenant.
+	//
+	// Its secret is shown once, by the call that issued it, and is not kept. Its etag is what DeleteKey needs.
 	GetKey(context.Context, *GetKeyRequest) (*Key, error)
+	// ListKeys lists a tenant's API keys.
+	//
+	// Their secrets are not kept. A page token belongs to its query.
 	ListKeys(context.Context, *ListKeysRequest) (*ListKeysResponse, error)
-	// DeleteKey revokes a key. Needs If-Match.
+	// DeleteKey revokes an API key.
+	//
+	// Nodes refuse it as soon as they have heard. Needs If-Match.
 	DeleteKey(context.Context, *DeleteKeyRequest) (*DeleteKeyResponse, error)
 	mustEmbedUnimplementedKeyServiceServer()
 }
