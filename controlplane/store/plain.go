@@ -40,6 +40,10 @@ func unplain(content []byte, into any) bool {
 		v.Payload = new(PutPolicy)
 		readStamp(r, &v.Stamp)
 		readPutPolicy(r, v.Payload)
+	case *wireCommand[*Batch]:
+		v.Payload = new(Batch)
+		readStamp(r, &v.Stamp)
+		readBatch(r, v.Payload)
 	case *wireCommand[*CreateTenant]:
 		v.Payload = new(CreateTenant)
 		readStamp(r, &v.Stamp)
