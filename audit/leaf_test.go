@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -65,6 +66,26 @@ func TestINV29_LeafHoldsClosedFormsOnly(t *testing.T) {
 		}
 		if _, err := good.Encode(); err == nil {
 			t.Errorf("a leaf without %s was taken", name)
+		}
+	}
+}
+
+// The writer that no reflection slows gives what encoding/json gives.
+func TestLeafIsTheJSONOfItsFields(t *testing.T) {
+	for n := range uint64(400) {
+		l := leaf(int(n))
+		l.Index, l.Revision = n*n*n*7919, n*n*104729+1
+		l.Time = time.Unix(int64(n)*5_000_000, int64(n%10)*int64(n)*1000).UTC()
+		l.Actor = []string{l.Actor, "ND0123456789abcdef0123456789abcdef", "bootstrap"}[n%3]
+		l.Resource = []string{l.Resource, "ie1", "SCC-2021", "CL0123456789abcdef0123456789abcdef"}[n%4]
+		got, err := l.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Format, l.Outcome = LeafFormat, Applied
+		want, err := json.Marshal(l)
+		if err != nil || string(got) != string(want) {
+			t.Fatalf("leaf is\n%s\nwant\n%s %v", got, want, err)
 		}
 	}
 }

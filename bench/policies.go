@@ -70,6 +70,11 @@ func openPolicies(ctx context.Context, c *testcluster.Cluster, workers int) (*po
 		}
 		p.workers = append(p.workers, &policyWorker{tenant: t.GetId(), etag: now.GetEtag(), kept: kept})
 	}
+	for i := range workers { // before any clock runs
+		if err := p.place(ctx, i); err != nil {
+			return nil, err
+		}
+	}
 	return p, nil
 }
 
@@ -135,11 +140,6 @@ const batchItems = 100
 // batch tightens the policies of many tenants of the worker's own, each once.
 func (p *policies) batch(ctx context.Context, worker int) (int, error) {
 	w := p.workers[worker]
-	if w.many == nil {
-		if err := p.place(ctx, worker); err != nil {
-			return 0, err
-		}
-	}
 	req := &controlv1.BatchUpdatePoliciesRequest{}
 	for _, one := range w.many {
 		one.kept--

@@ -81,3 +81,51 @@ func BenchmarkPolicyWritesGRPC(b *testing.B) {
 		return p.GetEtag(), err
 	})
 }
+
+// BenchmarkPolicyBatchesGRPC counts policies: 16 clients put 100 in each call.
+func BenchmarkPolicyBatchesGRPC(b *testing.B) {
+	const clients, items = 16, 100
+	c := prepare(b, 3)
+	c.timing.Heartbeat = time.Second
+	c.startAll()
+	leader := c.leader()
+	conn := c.dial(leader, mtls.ControlRegion, mtls.Gateway)
+	client := controlv1.NewBatchServiceClient(conn)
+	ctx := metadata.AppendToOutgoingContext(b.Context(), "authorization", "Bearer "+operatorToken)
+	outcomes := func(r interface {
+		GetOutcomes() []*controlv1.BatchOutcome
+	}, err error) []*controlv1.BatchOutcome {
+		if err != nil {
+			b.Error(err)
+			return nil
+		}
+		return r.GetOutcomes()
+	}
+	var have [clients][]*controlv1.BatchOutcome
+	for i := range clients {
+		req := &controlv1.BatchCreateTenantsRequest{}
+		for j := range items {
+			slug := fmt.Sprintf("b-%c-%c%c", 'a'+i, 'a'+j%26, 'a'+j/26)
+			req.Requests = append(req.Requests, &controlv1.CreateTenantRequest{Slug: slug, HomeRegion: "ie1", BillingCountry: "IE"})
+		}
+		have[i] = outcomes(client.BatchCreateTenants(ctx, req))
+	}
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	b.ResetTimer()
+	var wg sync.WaitGroup
+	for i := range clients {
+		wg.Go(func() {
+			for r := uint32(1_000_000_000); left.Add(-items) > -items && !b.Failed(); r-- {
+				req := &controlv1.BatchUpdatePoliciesRequest{}
+				for _, o := range have[i] {
+					req.Requests = append(req.Requests, &controlv1.PolicyUpdate{Tenant: o.GetTenant(), Etag: o.GetEtag(), Rules: &controlv1.PolicyRules{
+						Classes: map[string]*controlv1.ClassRule{"call_record": {Mode: "sealed", Retention: r}}, Recipients: &controlv1.RecipientList{DenyAll: true}}})
+				}
+				have[i] = outcomes(client.BatchUpdatePolicies(ctx, req))
+			}
+		})
+	}
+	wg.Wait()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "policies/s")
+}
