@@ -44,6 +44,11 @@ func plainTenant(t *Tenant) (b []byte, ok bool) {
 	if t.Signed {
 		b = append(b, `,"signed":true`...)
 	}
+	if t.Purge != nil {
+		if b, ok = appendOther(append(b, `,"purge":`...), t.Purge); !ok {
+			return nil, false
+		}
+	}
 	return append(plainjson.AppendField(b, `,"etag":`, t.ETag), '}'), true
 }
 
@@ -69,6 +74,9 @@ func readTenant(r *plainjson.Reader, t *Tenant) {
 	r.Want(`,"created_at":`)
 	t.CreatedAt = readTime(r)
 	t.Signed = r.Next(`,"signed":true`)
+	if r.Next(`,"purge":`) {
+		readOther(r, &t.Purge)
+	}
 	r.Want(`,"etag":`)
 	t.ETag = r.String()
 	r.Want("}")
