@@ -174,7 +174,7 @@ func TestListsReadEveryPage(t *testing.T) {
 	s, hc := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/v1/tenants":
-			if r.URL.Query().Get("home_region") != "ie1" {
+			if q := r.URL.Query(); q.Get("home_region") != "ie1" || q.Get("filter") != `state = "active" AND assurance != signed` {
 				t.Errorf("a page lost its filter: %s", r.URL.RawQuery)
 			}
 			if r.URL.Query().Get("page_token") == "" {
@@ -191,7 +191,7 @@ func TestListsReadEveryPage(t *testing.T) {
 		}
 	})
 	c := client.Control{BaseURL: s.URL, HTTP: hc}
-	if ts, err := c.Tenants(context.Background(), "ie1"); err != nil || len(ts) != 2 {
+	if ts, err := c.Tenants(context.Background(), "ie1", `state = "active"`, "", "assurance != signed"); err != nil || len(ts) != 2 {
 		t.Fatalf("tenants: %v, %v", ts, err)
 	}
 	r := client.Region{BaseURL: s.URL, HTTP: hc}

@@ -16,7 +16,8 @@ import (
 )
 
 // Control is the control plane's REST surface. Its methods may be called
-// concurrently. Lists read every page.
+// concurrently. Lists read every page; their filters are those of the API, and
+// each must be met.
 type Control struct {
 	BaseURL  string        // https://host:port
 	Token    string        // bearer token of a person or program
@@ -85,6 +86,20 @@ func (c *Control) conditional(ctx context.Context, method, path, etag string, in
 		r.header.Set("If-Match", etag)
 	}
 	return c.proto(ctx, r, in, out)
+}
+
+// narrowed adds conditions on fields of the elements, such as state = "active",
+// to the query of a list: each must be met. A filter may itself join conditions
+// by AND, and a list takes at most eight; "" is none.
+func narrowed(query url.Values, filters []string) url.Values {
+	if query == nil {
+		query = url.Values{}
+	}
+	filters = slices.DeleteFunc(slices.Clone(filters), func(f string) bool { return f == "" })
+	if len(filters) > 0 {
+		query.Set("filter", strings.Join(filters, " AND "))
+	}
+	return query
 }
 
 // pages calls one for each page until it returns no next token.

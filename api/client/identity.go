@@ -22,9 +22,9 @@ func (c *Control) TokenInfo(ctx context.Context, principal string) (*controlv1.T
 }
 
 // Tokens lists all tokens.
-func (c *Control) Tokens(ctx context.Context) ([]*controlv1.Token, error) {
+func (c *Control) Tokens(ctx context.Context, filters ...string) ([]*controlv1.Token, error) {
 	var all []*controlv1.Token
-	err := pages(nil, func(q url.Values) (string, error) {
+	err := pages(narrowed(nil, filters), func(q url.Values) (string, error) {
 		out := &controlv1.ListTokensResponse{}
 		err := c.get(ctx, "/v1/tokens", q, out)
 		all = append(all, out.GetTokens()...)
@@ -51,9 +51,9 @@ func (c *Control) Principal(ctx context.Context, id string) (*controlv1.Principa
 }
 
 // Principals lists all bindings.
-func (c *Control) Principals(ctx context.Context) ([]*controlv1.Principal, error) {
+func (c *Control) Principals(ctx context.Context, filters ...string) ([]*controlv1.Principal, error) {
 	var all []*controlv1.Principal
-	err := pages(nil, func(q url.Values) (string, error) {
+	err := pages(narrowed(nil, filters), func(q url.Values) (string, error) {
 		out := &controlv1.ListPrincipalsResponse{}
 		err := c.get(ctx, "/v1/principals", q, out)
 		all = append(all, out.GetPrincipals()...)

@@ -9,7 +9,7 @@ import (
 )
 
 // Nodes lists the regions' nodes; region and state may be "".
-func (c *Control) Nodes(ctx context.Context, region, state string) ([]*controlv1.Node, error) {
+func (c *Control) Nodes(ctx context.Context, region, state string, filters ...string) ([]*controlv1.Node, error) {
 	q := url.Values{}
 	if region != "" {
 		q.Set("region", region)
@@ -18,7 +18,7 @@ func (c *Control) Nodes(ctx context.Context, region, state string) ([]*controlv1
 		q.Set("state", state)
 	}
 	var all []*controlv1.Node
-	err := pages(q, func(q url.Values) (string, error) {
+	err := pages(narrowed(q, filters), func(q url.Values) (string, error) {
 		out := &controlv1.ListNodesResponse{}
 		err := c.get(ctx, "/v1/nodes", q, out)
 		all = append(all, out.GetNodes()...)
@@ -58,13 +58,13 @@ func (c *Control) PutNodeAdmission(ctx context.Context, in *controlv1.PutNodeAdm
 }
 
 // Violations lists what was seen to be against the rules; state "" is any.
-func (c *Control) Violations(ctx context.Context, state string) ([]*controlv1.Violation, error) {
+func (c *Control) Violations(ctx context.Context, state string, filters ...string) ([]*controlv1.Violation, error) {
 	q := url.Values{}
 	if state != "" {
 		q.Set("state", state)
 	}
 	var all []*controlv1.Violation
-	err := pages(q, func(q url.Values) (string, error) {
+	err := pages(narrowed(q, filters), func(q url.Values) (string, error) {
 		out := &controlv1.ListViolationsResponse{}
 		err := c.get(ctx, "/v1/violations", q, out)
 		all = append(all, out.GetViolations()...)

@@ -28,13 +28,13 @@ func (c *Control) Explain(ctx context.Context, in *controlv1.ExplainDecisionRequ
 }
 
 // Changes lists pending changes, or those of one state.
-func (c *Control) Changes(ctx context.Context, state string) ([]*controlv1.Change, error) {
+func (c *Control) Changes(ctx context.Context, state string, filters ...string) ([]*controlv1.Change, error) {
 	query := url.Values{}
 	if state != "" {
 		query.Set("state", state)
 	}
 	var all []*controlv1.Change
-	err := pages(query, func(q url.Values) (string, error) {
+	err := pages(narrowed(query, filters), func(q url.Values) (string, error) {
 		out := &controlv1.ListChangesResponse{}
 		err := c.get(ctx, "/v1/changes", q, out)
 		all = append(all, out.GetChanges()...)
@@ -75,9 +75,9 @@ func (c *Control) RejectChange(ctx context.Context, id string) (*controlv1.Chang
 }
 
 // Recipients lists who may receive a tenant's exports.
-func (c *Control) Recipients(ctx context.Context, tenant string) ([]*controlv1.Recipient, error) {
+func (c *Control) Recipients(ctx context.Context, tenant string, filters ...string) ([]*controlv1.Recipient, error) {
 	out := &controlv1.ListRecipientsResponse{}
-	err := c.get(ctx, tenantPath(tenant, "/recipients"), nil, out)
+	err := c.get(ctx, tenantPath(tenant, "/recipients"), narrowed(nil, filters), out)
 	return out.GetRecipients(), err
 }
 

@@ -9,9 +9,9 @@ import (
 )
 
 // Regions lists every region of the catalogue.
-func (c *Control) Regions(ctx context.Context) ([]*controlv1.Region, error) {
+func (c *Control) Regions(ctx context.Context, filters ...string) ([]*controlv1.Region, error) {
 	var all []*controlv1.Region
-	err := pages(nil, func(q url.Values) (string, error) {
+	err := pages(narrowed(nil, filters), func(q url.Values) (string, error) {
 		out := &controlv1.ListRegionsResponse{}
 		err := c.get(ctx, "/v1/regions", q, out)
 		all = append(all, out.GetRegions()...)
@@ -33,22 +33,34 @@ func (c *Control) PutRegion(ctx context.Context, r *controlv1.Region, etag strin
 }
 
 // Features lists what a region can do, and at which stage.
-func (c *Control) Features(ctx context.Context, region string) ([]*controlv1.Feature, error) {
+func (c *Control) Features(ctx context.Context, region string, filters ...string) ([]*controlv1.Feature, error) {
 	out := &controlv1.ListFeaturesResponse{}
-	err := c.get(ctx, "/v1/regions/"+url.PathEscape(region)+"/features", nil, out)
+	err := c.get(ctx, "/v1/regions/"+url.PathEscape(region)+"/features", narrowed(nil, filters), out)
 	return out.GetFeatures(), err
 }
 
+// Feature finds how far one feature is in a region.
+func (c *Control) Feature(ctx context.Context, region, feature string) (*controlv1.Feature, error) {
+	out := &controlv1.Feature{}
+	return out, c.get(ctx, "/v1/regions/"+url.PathEscape(region)+"/features/"+url.PathEscape(feature), nil, out)
+}
+
+// Entity finds who contracts with customers of a billing country.
+func (c *Control) Entity(ctx context.Context, country string) (*controlv1.Entity, error) {
+	out := &controlv1.Entity{}
+	return out, c.get(ctx, "/v1/entities/"+url.PathEscape(country), nil, out)
+}
+
 // Entities lists which entity contracts for a billing country.
-func (c *Control) Entities(ctx context.Context) ([]*controlv1.Entity, error) {
+func (c *Control) Entities(ctx context.Context, filters ...string) ([]*controlv1.Entity, error) {
 	out := &controlv1.ListEntitiesResponse{}
-	err := c.get(ctx, "/v1/entities", nil, out)
+	err := c.get(ctx, "/v1/entities", narrowed(nil, filters), out)
 	return out.GetEntities(), err
 }
 
 // Bases lists the legal bases of transfers.
-func (c *Control) Bases(ctx context.Context) ([]*controlv1.Basis, error) {
+func (c *Control) Bases(ctx context.Context, filters ...string) ([]*controlv1.Basis, error) {
 	out := &controlv1.ListBasesResponse{}
-	err := c.get(ctx, "/v1/bases", nil, out)
+	err := c.get(ctx, "/v1/bases", narrowed(nil, filters), out)
 	return out.GetBases(), err
 }

@@ -23,13 +23,13 @@ func (c *Control) Tenant(ctx context.Context, tenant string) (*controlv1.Tenant,
 }
 
 // Tenants lists those of one home region, or all with "".
-func (c *Control) Tenants(ctx context.Context, home string) ([]*controlv1.Tenant, error) {
+func (c *Control) Tenants(ctx context.Context, home string, filters ...string) ([]*controlv1.Tenant, error) {
 	query := url.Values{}
 	if home != "" {
 		query.Set("home_region", home)
 	}
 	var all []*controlv1.Tenant
-	err := pages(query, func(q url.Values) (string, error) {
+	err := pages(narrowed(query, filters), func(q url.Values) (string, error) {
 		out := &controlv1.ListTenantsResponse{}
 		err := c.get(ctx, "/v1/tenants", q, out)
 		all = append(all, out.GetTenants()...)
@@ -112,9 +112,9 @@ func (c *Control) Key(ctx context.Context, tenant, key string) (*controlv1.Key, 
 }
 
 // Keys lists a tenant's keys.
-func (c *Control) Keys(ctx context.Context, tenant string) ([]*controlv1.Key, error) {
+func (c *Control) Keys(ctx context.Context, tenant string, filters ...string) ([]*controlv1.Key, error) {
 	var all []*controlv1.Key
-	err := pages(nil, func(q url.Values) (string, error) {
+	err := pages(narrowed(nil, filters), func(q url.Values) (string, error) {
 		out := &controlv1.ListKeysResponse{}
 		err := c.get(ctx, tenantPath(tenant, "/keys"), q, out)
 		all = append(all, out.GetKeys()...)

@@ -15,13 +15,14 @@ func (a *app) basesCommand() *cobra.Command {
 }
 
 func (a *app) basesList() *cobra.Command {
-	return &cobra.Command{Use: "list", Short: "List the transfer bases", Args: cobra.NoArgs,
+	var filter string
+	return filtered(&filter, &cobra.Command{Use: "list", Short: "List the transfer bases", Args: cobra.NoArgs,
 		RunE: a.run(func(ctx context.Context, _ []string) error {
 			cp, err := a.control()
 			if err != nil {
 				return err
 			}
-			bs, err := cp.Bases(ctx)
+			bs, err := cp.Bases(ctx, filter)
 			if err != nil {
 				return err
 			}
@@ -32,7 +33,7 @@ func (a *app) basesList() *cobra.Command {
 				}
 				a.out.Table([]string{"BASIS", "STATE", "EXPIRES", "GRANTS", "LAST DRILL"}, rows)
 			})
-		})}
+		})})
 }
 
 // basisState is the state as of now: an end that has passed counts, whatever the state says.

@@ -14,14 +14,14 @@ func (a *app) changesCommand() *cobra.Command {
 }
 
 func (a *app) changesList() *cobra.Command {
-	var state string
+	var state, filter string
 	c := &cobra.Command{Use: "list", Short: "List pending changes", Args: cobra.NoArgs,
 		RunE: a.run(func(ctx context.Context, _ []string) error {
 			cp, err := a.control()
 			if err != nil {
 				return err
 			}
-			cs, err := cp.Changes(ctx, state)
+			cs, err := cp.Changes(ctx, state, filter)
 			if err != nil {
 				return err
 			}
@@ -37,7 +37,7 @@ func (a *app) changesList() *cobra.Command {
 			})
 		})}
 	c.Flags().StringVar(&state, "state", "", "only this `state`: pending, rejected, applied or lapsed")
-	return c
+	return filtered(&filter, c)
 }
 
 func (a *app) showChange(c *controlv1.Change) {

@@ -15,13 +15,14 @@ func (a *app) entitiesCommand() *cobra.Command {
 }
 
 func (a *app) entitiesList() *cobra.Command {
-	return &cobra.Command{Use: "list", Short: "List billing countries, their entities and suggested regions", Args: cobra.NoArgs,
+	var filter string
+	return filtered(&filter, &cobra.Command{Use: "list", Short: "List billing countries, their entities and suggested regions", Args: cobra.NoArgs,
 		RunE: a.run(func(ctx context.Context, _ []string) error {
 			cp, err := a.control()
 			if err != nil {
 				return err
 			}
-			es, err := cp.Entities(ctx)
+			es, err := cp.Entities(ctx, filter)
 			if err != nil {
 				return err
 			}
@@ -32,7 +33,7 @@ func (a *app) entitiesList() *cobra.Command {
 				}
 				a.out.Table([]string{"COUNTRY", "ENTITY", "SUGGESTED REGION"}, rows)
 			})
-		})}
+		})})
 }
 
 func (a *app) entitiesPut() *cobra.Command {

@@ -55,13 +55,14 @@ standard output. The key works only in the tenant's home region, which its first
 }
 
 func (a *app) keysList() *cobra.Command {
-	return &cobra.Command{Use: "list TENANT", Short: "List a tenant's keys; secrets are not known to anyone", Args: cobra.ExactArgs(1),
+	var filter string
+	return filtered(&filter, &cobra.Command{Use: "list TENANT", Short: "List a tenant's keys; secrets are not known to anyone", Args: cobra.ExactArgs(1),
 		RunE: a.run(func(ctx context.Context, args []string) error {
 			cp, err := a.control()
 			if err != nil {
 				return err
 			}
-			ks, err := cp.Keys(ctx, args[0])
+			ks, err := cp.Keys(ctx, args[0], filter)
 			if err != nil {
 				return err
 			}
@@ -75,7 +76,7 @@ func (a *app) keysList() *cobra.Command {
 				}
 				a.out.Table([]string{"KEY", "REGION", "ROLE", "RECIPIENT", "CREATED"}, rows)
 			})
-		})}
+		})})
 }
 
 func (a *app) keysDelete() *cobra.Command {

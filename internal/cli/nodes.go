@@ -14,14 +14,14 @@ func (a *app) nodesCommand() *cobra.Command {
 }
 
 func (a *app) nodesList() *cobra.Command {
-	var region, state string
+	var region, state, filter string
 	c := &cobra.Command{Use: "list", Short: "List every node that was ever seen", Args: cobra.NoArgs,
 		RunE: a.run(func(ctx context.Context, _ []string) error {
 			cp, err := a.control()
 			if err != nil {
 				return err
 			}
-			ns, err := cp.Nodes(ctx, region, state)
+			ns, err := cp.Nodes(ctx, region, state, filter)
 			if err != nil {
 				return err
 			}
@@ -29,7 +29,7 @@ func (a *app) nodesList() *cobra.Command {
 		})}
 	c.Flags().StringVar(&region, "region", "", "nodes of one `region` only")
 	c.Flags().StringVar(&state, "state", "", "nodes in one `state` only: requested, admitted or evicted")
-	return c
+	return filtered(&filter, c)
 }
 
 func (a *app) showNodes(ns []*controlv1.Node) {

@@ -39,13 +39,14 @@ func (a *app) principalsBind() *cobra.Command {
 }
 
 func (a *app) principalsList() *cobra.Command {
-	return &cobra.Command{Use: "list", Short: "List who is bound to which role", Args: cobra.NoArgs,
+	var filter string
+	return filtered(&filter, &cobra.Command{Use: "list", Short: "List who is bound to which role", Args: cobra.NoArgs,
 		RunE: a.run(func(ctx context.Context, _ []string) error {
 			cp, err := a.control()
 			if err != nil {
 				return err
 			}
-			ps, err := cp.Principals(ctx)
+			ps, err := cp.Principals(ctx, filter)
 			if err != nil {
 				return err
 			}
@@ -59,7 +60,7 @@ func (a *app) principalsList() *cobra.Command {
 				}
 				a.out.Table([]string{"PRINCIPAL", "ROLE", "OF", "UNTIL"}, rows)
 			})
-		})}
+		})})
 }
 
 func (a *app) principalsUnbind() *cobra.Command {

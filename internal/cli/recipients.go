@@ -26,13 +26,14 @@ func recipientRows(rs []*controlv1.Recipient) [][]string {
 }
 
 func (a *app) recipientsList() *cobra.Command {
-	return &cobra.Command{Use: "list TENANT", Short: "List a tenant's recipients", Args: cobra.ExactArgs(1),
+	var filter string
+	return filtered(&filter, &cobra.Command{Use: "list TENANT", Short: "List a tenant's recipients", Args: cobra.ExactArgs(1),
 		RunE: a.run(func(ctx context.Context, args []string) error {
 			cp, err := a.control()
 			if err != nil {
 				return err
 			}
-			rs, err := cp.Recipients(ctx, args[0])
+			rs, err := cp.Recipients(ctx, args[0], filter)
 			if err != nil {
 				return err
 			}
@@ -41,7 +42,7 @@ func (a *app) recipientsList() *cobra.Command {
 					a.out.Table(recipientHeader, recipientRows(rs))
 				}
 			})
-		})}
+		})})
 }
 
 func (a *app) recipientsGet() *cobra.Command {

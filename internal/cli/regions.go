@@ -12,13 +12,14 @@ func (a *app) regionsCommand() *cobra.Command {
 }
 
 func (a *app) regionsList() *cobra.Command {
-	return &cobra.Command{Use: "list", Short: "List the regions of the catalogue", Args: cobra.NoArgs,
+	var filter string
+	return filtered(&filter, &cobra.Command{Use: "list", Short: "List the regions of the catalogue", Args: cobra.NoArgs,
 		RunE: a.run(func(ctx context.Context, _ []string) error {
 			cp, err := a.control()
 			if err != nil {
 				return err
 			}
-			rs, err := cp.Regions(ctx)
+			rs, err := cp.Regions(ctx, filter)
 			if err != nil {
 				return err
 			}
@@ -29,7 +30,7 @@ func (a *app) regionsList() *cobra.Command {
 				}
 				a.out.Table([]string{"REGION", "BOUNDARY", "COUNTRY", "STAGE", "BACKUP", "CLOUD", "BASE URL"}, rows)
 			})
-		})}
+		})})
 }
 
 func (a *app) regionsGet() *cobra.Command {
@@ -52,13 +53,14 @@ func (a *app) regionsGet() *cobra.Command {
 }
 
 func (a *app) regionsFeatures() *cobra.Command {
-	return &cobra.Command{Use: "features REGION", Short: "Show what a region can do, and at which stage", Args: cobra.ExactArgs(1),
+	var filter string
+	return filtered(&filter, &cobra.Command{Use: "features REGION", Short: "Show what a region can do, and at which stage", Args: cobra.ExactArgs(1),
 		RunE: a.run(func(ctx context.Context, args []string) error {
 			cp, err := a.control()
 			if err != nil {
 				return err
 			}
-			fs, err := cp.Features(ctx, args[0])
+			fs, err := cp.Features(ctx, args[0], filter)
 			if err != nil {
 				return err
 			}
@@ -69,5 +71,5 @@ func (a *app) regionsFeatures() *cobra.Command {
 				}
 				a.out.Table([]string{"FEATURE", "STAGE", "LIMITS", "CERTIFICATIONS"}, rows)
 			})
-		})}
+		})})
 }

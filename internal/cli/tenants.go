@@ -85,14 +85,14 @@ func (a *app) showTenant(t *controlv1.Tenant) {
 }
 
 func (a *app) tenantsList() *cobra.Command {
-	var region string
+	var region, filter string
 	c := &cobra.Command{Use: "list", Short: "List tenants and their homes", Args: cobra.NoArgs,
 		RunE: a.run(func(ctx context.Context, _ []string) error {
 			cp, err := a.control()
 			if err != nil {
 				return err
 			}
-			ts, err := cp.Tenants(ctx, region)
+			ts, err := cp.Tenants(ctx, region, filter)
 			if err != nil {
 				return err
 			}
@@ -108,7 +108,7 @@ func (a *app) tenantsList() *cobra.Command {
 			})
 		})}
 	c.Flags().StringVar(&region, "region", "", "only tenants at home in this `region`")
-	return c
+	return filtered(&filter, c)
 }
 
 func (a *app) tenantsGet() *cobra.Command {

@@ -93,13 +93,14 @@ func (a *app) issueToken(ctx context.Context, cp *client.Control, g grant) error
 }
 
 func (a *app) tokensList() *cobra.Command {
-	return &cobra.Command{Use: "list", Short: "List tokens; the tokens themselves are not known to anyone", Args: cobra.NoArgs,
+	var filter string
+	return filtered(&filter, &cobra.Command{Use: "list", Short: "List tokens; the tokens themselves are not known to anyone", Args: cobra.NoArgs,
 		RunE: a.run(func(ctx context.Context, _ []string) error {
 			cp, err := a.control()
 			if err != nil {
 				return err
 			}
-			ts, err := cp.Tokens(ctx)
+			ts, err := cp.Tokens(ctx, filter)
 			if err != nil {
 				return err
 			}
@@ -110,7 +111,7 @@ func (a *app) tokensList() *cobra.Command {
 				}
 				a.out.Table([]string{"PRINCIPAL", "ROLE", "OF", "CREATED", "UNTIL"}, rows)
 			})
-		})}
+		})})
 }
 
 func roleText(role string, readOnly bool) string {

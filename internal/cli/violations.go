@@ -13,14 +13,14 @@ func (a *app) violationsCommand() *cobra.Command {
 }
 
 func (a *app) violationsList() *cobra.Command {
-	var state string
+	var state, filter string
 	c := &cobra.Command{Use: "list", Short: "List violations", Args: cobra.NoArgs,
 		RunE: a.run(func(ctx context.Context, _ []string) error {
 			cp, err := a.control()
 			if err != nil {
 				return err
 			}
-			vs, err := cp.Violations(ctx, state)
+			vs, err := cp.Violations(ctx, state, filter)
 			if err != nil {
 				return err
 			}
@@ -36,7 +36,7 @@ func (a *app) violationsList() *cobra.Command {
 			})
 		})}
 	c.Flags().StringVar(&state, "state", "", "only those in one `state`: open, acknowledged or resolved")
-	return c
+	return filtered(&filter, c)
 }
 
 func (a *app) violationsShow() *cobra.Command {
