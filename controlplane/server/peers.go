@@ -16,7 +16,10 @@ import (
 	"github.com/domicile-io/domicile/policy"
 )
 
-const maxMessage = 4 << 20 // bytes of a gRPC message
+const (
+	maxMessage    = 4 << 20 // bytes of a gRPC message
+	streamWorkers = 128     // goroutines that are kept for calls
+)
 
 // Dial makes a connection to a voter's gRPC listener, shown the given
 // certificate; it accepts only the control plane of our own cluster.

@@ -101,6 +101,7 @@ func New(o Options) (*Server, error) {
 	s.grpc = grpc.NewServer(
 		grpc.Creds(credentials.NewTLS(o.TLS.Server(mtls.Peer{Roles: []mtls.Role{mtls.ControlPlane, mtls.DataPlane, mtls.Gateway}}))),
 		grpc.ForceServerCodecV2(newWireCodec()), grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream),
+		grpc.NumStreamWorkers(streamWorkers), // goroutines whose stacks have grown already; more calls get their own
 		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxHeaderListSize(maxHeader), grpc.MaxConcurrentStreams(1024), grpc.ConnectionTimeout(5*time.Second),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 15 * time.Second, Timeout: 5 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}))

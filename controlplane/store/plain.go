@@ -36,6 +36,8 @@ func unplain(content []byte, into any) bool {
 		readStoredPolicy(r, v)
 	case *Tenant:
 		readTenant(r, v)
+	case *Token: // read for each call, and seldom written
+		readToken(r, v)
 	case *wireCommand[*PutPolicy]:
 		v.Payload = new(PutPolicy)
 		readStamp(r, &v.Stamp)

@@ -82,6 +82,34 @@ func readTenant(r *plainjson.Reader, t *Tenant) {
 	r.Want("}")
 }
 
+func readToken(r *plainjson.Reader, t *Token) {
+	r.Want(`{"sha256":`)
+	t.SHA256 = r.String()
+	r.Want(`,"principal":`)
+	t.Principal = r.String()
+	r.Want(`,"role":`)
+	t.Role = r.String()
+	if r.Next(`,"tenant":`) {
+		t.Tenant = policy.TenantID(r.String())
+	}
+	if r.Next(`,"region":`) {
+		t.Region = policy.RegionID(r.String())
+	}
+	t.ReadOnly = r.Next(`,"read_only":true`)
+	if r.Next(`,"expires_at":`) {
+		at := readTime(r)
+		t.ExpiresAt = &at
+	}
+	if r.Next(`,"created_at":`) {
+		t.CreatedAt = readTime(r)
+	}
+	t.Disabled = r.Next(`,"disabled":true`)
+	if r.Next(`,"etag":`) {
+		t.ETag = r.String()
+	}
+	r.Want("}")
+}
+
 // The body is JSON that this package has encoded, so it is taken over as it is.
 func plainIdempotent(p *idempotent) ([]byte, bool) {
 	b := plainjson.AppendField(make([]byte, 0, 256+len(p.Body)), `{"request_hash":`, p.RequestHash)
