@@ -11,7 +11,9 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
+	"github.com/domicile-io/domicile/api"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
+	"github.com/domicile-io/domicile/policy"
 )
 
 type described struct {
@@ -102,6 +104,20 @@ func TestOnlyOpenOperationsNeedNoCredential(t *testing.T) {
 		for verb, o := range methods {
 			if (o.Security != nil) != open[path] {
 				t.Errorf("%s %s: documented as open %v, want %v", verb, path, o.Security != nil, open[path])
+			}
+		}
+	}
+}
+
+// A description that names a reason which the API does not have sends people
+// looking for it.
+func TestDescriptionsNameReasonsThatExist(t *testing.T) {
+	for path, methods := range committed(t) {
+		for verb, o := range methods {
+			for _, word := range regexp.MustCompile(`\b[A-Z]+(_[A-Z]+)+\b`).FindAllString(o.Description, -1) {
+				if !api.Known(policy.Reason(word)) {
+					t.Errorf("%s %s names %s, which no problem document has as its reason", verb, path, word)
+				}
 			}
 		}
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // reasonWord is how a reason stands in a comment of the protobuf sources.
-var reasonWord = regexp.MustCompile(`\b[A-Z]+(_[A-Z]+)+\b`)
+var reasonWord = regexp.MustCompile(`\b[A-Z]+(_[A-Z]+)*\b`)
 
 // complete adds to one operation what the generator does not know.
 func complete(path, method string, o map[string]any) {

@@ -27,4 +27,13 @@ var apiBugs = []bug{
 	{"a page of changes names another tenant's", []plant{{"controlplane/server/changes.go",
 		"callOf(ctx).tenant)", "\"\")"}},
 		"./controlplane", "TestINV10_PageTokensBelongToOneQuery"},
+	{"the served document is not the committed one", []plant{{"controlplane/server/docs.go",
+		"answer(w, \"application/json\", controlv1.OpenAPI)", "answer(w, \"application/json\", append(controlv1.OpenAPI, '\\n'))"}},
+		"./controlplane", "TestUnauthenticatedPathsAndNothingElse"},
+	{"a filter is sent with the first page only", []plant{{"api/client/control.go",
+		"		query.Set(\"page_token\", next)\n", "		query.Set(\"page_token\", next)\n		query.Del(\"filter\")\n"}},
+		"./api/client", "TestListsReadEveryPage"},
+	{"the client asks for what the API does not have", []plant{{"api/client/regions.go",
+		"\"/v1/entities/\"+url.PathEscape(country)", "\"/v1/entity/\"+url.PathEscape(country)"}},
+		"./api/client", "TestTheClientHasEveryMethodOfTheAPI"},
 }

@@ -55,7 +55,7 @@ type MemberServiceClient interface {
 	DemoteMember(ctx context.Context, in *DemoteMemberRequest, opts ...grpc.CallOption) (*Member, error)
 	// TransferLeadership lets a voter lead.
 	//
-	// Requests wait or are answered NOT_READY while the leader changes; repeat them with the same Idempotency-Key.
+	// Requests wait or are answered UNAVAILABLE while the leader changes; repeat them with the same Idempotency-Key.
 	TransferLeadership(ctx context.Context, in *TransferLeadershipRequest, opts ...grpc.CallOption) (*Member, error)
 }
 
@@ -155,7 +155,7 @@ type MemberServiceServer interface {
 	DemoteMember(context.Context, *DemoteMemberRequest) (*Member, error)
 	// TransferLeadership lets a voter lead.
 	//
-	// Requests wait or are answered NOT_READY while the leader changes; repeat them with the same Idempotency-Key.
+	// Requests wait or are answered UNAVAILABLE while the leader changes; repeat them with the same Idempotency-Key.
 	TransferLeadership(context.Context, *TransferLeadershipRequest) (*Member, error)
 	mustEmbedUnimplementedMemberServiceServer()
 }

@@ -478,7 +478,7 @@ const (
 type SigningKeyServiceClient interface {
 	// CreateSigningKey enrols a key that the operator's root, or the tenant's present key, has certified.
 	//
-	// The first one needs the operator root's certificate; each later one is a succession.
+	// A tenant's later key succeeds its present one. Only a security officer enrols approvers.
 	CreateSigningKey(ctx context.Context, in *CreateSigningKeyRequest, opts ...grpc.CallOption) (*SigningKey, error)
 	// ListSigningKeys lists a tenant's enrolled signing keys.
 	//
@@ -523,7 +523,7 @@ func (c *signingKeyServiceClient) ListSigningKeys(ctx context.Context, in *ListS
 type SigningKeyServiceServer interface {
 	// CreateSigningKey enrols a key that the operator's root, or the tenant's present key, has certified.
 	//
-	// The first one needs the operator root's certificate; each later one is a succession.
+	// A tenant's later key succeeds its present one. Only a security officer enrols approvers.
 	CreateSigningKey(context.Context, *CreateSigningKeyRequest) (*SigningKey, error)
 	// ListSigningKeys lists a tenant's enrolled signing keys.
 	//
