@@ -26,6 +26,10 @@ import (
 // helps nothing.
 var ErrRemoved = errors.New("this member was removed from the cluster: to bring it back, move its data_dir away, invite it anew (domicile members invite) and start it with join")
 
+// ErrOld is why a plane does not start, or stops: what the cluster holds may mean
+// more than this program understands. To start it again helps nothing.
+var ErrOld = errors.New("this program is too old for the cluster")
+
 // Defaults of Autopilot and Timing.
 const (
 	defaultFloor     = 3
@@ -130,7 +134,7 @@ func (m *membership) lopsided() float64 {
 // checkVersion refuses to run with a state that a newer program has changed.
 func (m *membership) checkVersion() error {
 	if reached := m.p.store.Members().Version(); reached > ProtocolVersion() {
-		return fmt.Errorf("this program speaks protocol version %d and the cluster has reached %d: install the release that the other members run", ProtocolVersion(), reached)
+		return fmt.Errorf("%w: this program speaks protocol version %d and the cluster has reached %d: install the release that the other members run", ErrOld, ProtocolVersion(), reached)
 	}
 	return nil
 }
@@ -172,17 +176,14 @@ func (m *membership) run(ctx context.Context) {
 
 // fatal errors are those that trying again does not mend.
 func fatal(err error) bool {
-	return errors.Is(err, ErrRemoved) || errors.Is(err, errOld) || errors.Is(err, errToken)
+	return errors.Is(err, ErrRemoved) || errors.Is(err, ErrOld) || errors.Is(err, errToken)
 }
 
-var (
-	errOld   = errors.New("this program is too old for the cluster")
-	errToken = errors.New("the cluster refused to let this member join")
-)
+var errToken = errors.New("the cluster refused to let this member join")
 
 func (m *membership) once(ctx context.Context) error {
 	if err := m.checkVersion(); err != nil {
-		return errors.Join(errOld, err)
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, announceTimeout)
 	defer cancel()

@@ -9,8 +9,9 @@
 //
 // It logs JSON to standard error. Exit codes: 0 stopped by a signal; 1 the voter
 // could not go on; 2 bad flags or configuration; 4 this member was removed from
-// the cluster. Whoever starts it should start it again after 1, and not after 4
-// (systemd: Restart=on-failure, RestartPreventExitStatus=2 4).
+// the cluster; 5 this program is older than what the cluster has been upgraded to.
+// Whoever starts it should start it again after 1, and not after 4 or 5 (systemd:
+// Restart=on-failure, RestartPreventExitStatus=2 4 5).
 //
 // The environment's GOGC and GOMEMLIMIT work as in any Go program; without GOGC it
 // is 400. Where memory is short, set GOMEMLIMIT below what the machine grants.
@@ -36,6 +37,7 @@ const (
 	exitFailed  = 1
 	exitUsage   = 2
 	exitRemoved = 4
+	exitOld     = 5
 
 	stopLimit = 20 * time.Second // for requests in flight and handing leadership over
 )
@@ -86,16 +88,13 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 	plane, err := controlplane.Open(ctx, cfg, controlplane.Options{Logger: log})
 	if err != nil {
 		log.Error("voter did not start", "cause", err)
-		return exitFailed
+		return codeOf(err)
 	}
 	code := 0
 	select {
 	case <-ctx.Done():
 	case <-plane.Done():
-		code = exitFailed // why is in the log already
-		if errors.Is(plane.Err(), controlplane.ErrRemoved) {
-			code = exitRemoved
-		}
+		code = codeOf(plane.Err()) // why is in the log already
 	}
 	closing, cancel := context.WithTimeout(context.Background(), stopLimit)
 	defer cancel()
@@ -104,4 +103,15 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 		return exitFailed
 	}
 	return code
+}
+
+// codeOf tells what a restart may mend from what it does not.
+func codeOf(err error) int {
+	switch {
+	case errors.Is(err, controlplane.ErrRemoved):
+		return exitRemoved
+	case errors.Is(err, controlplane.ErrOld):
+		return exitOld
+	}
+	return exitFailed
 }

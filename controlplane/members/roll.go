@@ -56,13 +56,13 @@ func (r *Roll) Begin(term uint64, now time.Time) {
 	}
 }
 
-// Hear notes what a member says; commit is what it should have applied.
-func (r *Roll) Hear(name string, f Facts, commit uint64, now time.Time) {
+// Hear notes what a member says; leads is what the leader has applied.
+func (r *Roll) Hear(name string, f Facts, leads uint64, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before := r.heard[name]
 	h := Heard{Facts: f, At: now}
-	caughtUp := f.Applied+maxBehind >= commit && f.ContactAge <= maxContactAge && f.Trouble == ""
+	caughtUp := f.Applied+maxBehind >= leads && f.ContactAge <= maxContactAge && f.Trouble == ""
 	switch {
 	case !caughtUp:
 	case before.Steady.IsZero() || now.Sub(before.At) > r.Patience():

@@ -143,5 +143,7 @@ func (r *Replica) Readdress(ctx context.Context, s Server, index uint64) error {
 // Term is Raft's current term.
 func (r *Replica) Term() uint64 { return r.raft.CurrentTerm() }
 
-// Commit is the index up to which entries are committed, as we know it.
-func (r *Replica) Commit() uint64 { return r.raft.CommitIndex() }
+// Applied is the index of the last command that our state holds. On the leader it
+// is what the others should have come to; Raft's commit index is not, as it counts
+// the barriers of reads, which no state holds.
+func (r *Replica) Applied() uint64 { return r.applied.Load() }

@@ -67,8 +67,8 @@ func (s memberService) memberOf(v members.View, m store.Member) *controlv1.Membe
 	}
 	out.LastContact, out.Release, out.Revision, out.Trouble = timestamppb.New(h.At), h.Release, h.Revision, h.Trouble
 	out.DiskFree, out.DiskSize = h.DiskFree, h.DiskSize
-	if commit := s.replica.Commit(); commit > h.Applied {
-		out.Behind = commit - h.Applied
+	if ours := s.replica.Applied(); ours > h.Applied {
+		out.Behind = ours - h.Applied
 	}
 	if h.CertificateExpires.Unix() > 0 {
 		out.CertificateExpiresAt = timestamppb.New(h.CertificateExpires)

@@ -70,7 +70,7 @@ func (s membershipService) Announce(ctx context.Context, req *controlv1.Announce
 		}
 		s.steward.Poke()
 	}
-	s.roll.Hear(req.GetName(), factsOf(req), s.replica.Commit(), time.Now())
+	s.roll.Hear(req.GetName(), factsOf(req), s.replica.Applied(), time.Now())
 	return &controlv1.AnnounceResponse{State: controlv1.AnnounceResponse_STATE_MEMBER}, nil
 }
 

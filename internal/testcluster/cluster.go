@@ -54,13 +54,23 @@ type Cluster struct {
 
 // Build compiles the two servers into dir.
 func Build(ctx context.Context, dir string) error {
+	return build(ctx, "-o", dir+string(filepath.Separator), "./cmd/domicile-controlplane", "./cmd/domicile-dataplane")
+}
+
+// BuildVoter compiles a voter that says it speaks another protocol version, into
+// the file program: the release before or after, as far as upgrades are concerned.
+func BuildVoter(ctx context.Context, program string, version int) error {
+	return build(ctx, "-ldflags", fmt.Sprintf("-X github.com/domicile-io/domicile/controlplane.protocolVersion=%d", version), "-o", program, "./cmd/domicile-controlplane")
+}
+
+func build(ctx context.Context, args ...string) error {
 	mod, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
 	if err != nil {
 		return fmt.Errorf("find the module: %w", err)
 	}
-	build := exec.CommandContext(ctx, "go", "build", "-o", dir+string(filepath.Separator), "./cmd/domicile-controlplane", "./cmd/domicile-dataplane")
-	build.Dir = filepath.Dir(strings.TrimSpace(string(mod)))
-	if out, err := build.CombinedOutput(); err != nil {
+	run := exec.CommandContext(ctx, "go", append([]string{"build"}, args...)...)
+	run.Dir = filepath.Dir(strings.TrimSpace(string(mod)))
+	if out, err := run.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the servers: %w\n%s", err, out)
 	}
 	return nil

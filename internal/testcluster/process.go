@@ -30,6 +30,9 @@ func (p *Process) Log() string { return p.log }
 // Config is the file that the process is configured by.
 func (p *Process) Config() string { return p.config }
 
+// Install makes the next Start run another program, as an upgrade does.
+func (p *Process) Install(program string) { p.program = program }
+
 // PID of the running process.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
