@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/domicile-io/domicile/api/data"
 	"github.com/domicile-io/domicile/dataplane/export"
@@ -88,4 +90,23 @@ func transferOf(x export.Transfer) data.Transfer {
 		Basis: x.Basis, Sequence: x.Sequence, Revision: x.Revision, State: string(x.State), Rows: x.Rows, Suppressed: x.Suppressed,
 		Bytes: x.Bytes, SHA256: x.SHA256, WindowFrom: x.From.UTC(), WindowTo: x.Until.UTC(), CreateTime: x.CreatedAt, AckTime: x.AckedAt,
 		Fields: x.Fields, Why: x.Why}
+}
+
+// Simulate replays transfers of the trial's tenant. It changes nothing.
+func (e *exports) Simulate(ctx context.Context, trial *gate.Trial, days int) (data.Simulation, error) {
+	s, err := e.exporter.Simulate(ctx, trial, days)
+	if err != nil {
+		return data.Simulation{}, err
+	}
+	out := data.Simulation{From: s.From, Until: s.Until, Replayed: s.Replayed, Cut: s.Cut, Flows: []data.SimulatedFlow{}}
+	for _, f := range s.Flows {
+		flow := data.SimulatedFlow{Recipient: string(f.Recipient), ToRegion: string(f.To), Purpose: f.Purpose, EgressClass: f.Egress.String(),
+			Basis: f.Basis, NewBasis: f.NewBasis, Acknowledged: data.Tally(f.Happened[export.Acknowledged]), Queued: data.Tally(f.Happened[export.Queued]),
+			Refused: data.Tally(f.Happened[export.Refused]), Allowed: data.Tally(f.Allowed), Denied: data.Tally(f.Denied)}
+		for _, rule := range slices.Sorted(maps.Keys(f.Reasons)) {
+			flow.Reasons = append(flow.Reasons, data.SimulatedReason{Rule: rule, Tally: data.Tally(f.Reasons[rule])})
+		}
+		out.Flows = append(out.Flows, flow)
+	}
+	return out, nil
 }

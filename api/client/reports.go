@@ -39,6 +39,12 @@ func (r *Region) Transfer(ctx context.Context, id string) (data.Transfer, error)
 	return out, r.get(ctx, "/v1/transfers/"+url.PathEscape(id), nil, &out)
 }
 
+// Simulate asks what a proposed policy would have let leave of what left.
+func (r *Region) Simulate(ctx context.Context, in data.SimulateRequest) (data.Simulation, error) {
+	var out data.Simulation
+	return out, r.post(ctx, "/v1/policies:simulate", in, &out)
+}
+
 // RunExports judges every closed window now instead of at the interval.
 func (r *Region) RunExports(ctx context.Context) (data.ExportRun, error) {
 	var out data.ExportRun

@@ -54,11 +54,11 @@ func outdated(x Transfer, permit policy.Permit, r policy.Recipient) string {
 	case x.State != Queued:
 		return ""
 	case x.To != permit.To() || x.Purpose != permit.Purpose():
-		return "RECIPIENT_CHANGED"
+		return recipientMoved
 	case x.Basis != permit.Basis(): // its record names a basis, and under no other does it leave
 		return "BASIS_CHANGED"
 	case x.Needed < needed(r):
-		return "THRESHOLD_RAISED"
+		return thresholdRaised
 	}
 	return ""
 }

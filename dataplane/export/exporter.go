@@ -56,6 +56,8 @@ type Exporter struct {
 	metrics *metrics
 	judging sync.Mutex // one window's candidates are in memory at a time
 
+	simulating sync.Mutex // one simulation at a time
+
 	mu      sync.Mutex
 	sending map[policy.TenantID]*sync.Mutex // a tenant's caps count all its lanes, so they send one after the other
 	waits   map[string]policy.Reason        // lanes whose wait was logged, and why they wait

@@ -159,8 +159,10 @@ func TestINV22_TheGuardIsDurableBeforeTheRows(t *testing.T) {
 	path := filepath.Join(n.o.Dir, guardFile)
 	raw, err := os.ReadFile(path)
 	check(t, err)
-	if strings.Contains(string(raw), "TN") {
-		t.Error("the guard is readable")
+	for id := range g.Tenants { // whole ids: two letters stand in ciphertext by chance
+		if strings.Contains(string(raw), string(id)) {
+			t.Error("the guard is readable")
+		}
 	}
 	raw[len(raw)-1] ^= 1
 	check(t, os.WriteFile(path, raw, 0o600))

@@ -15,6 +15,7 @@ type Exports interface {
 	Transfers(ctx context.Context, who gate.Principal, pageSize int, pageToken string) (data.Transfers, error)
 	Transfer(ctx context.Context, who gate.Principal, id string) (data.Transfer, error)
 	Run(ctx context.Context, who gate.Principal) (data.ExportRun, error)
+	Simulate(ctx context.Context, trial *gate.Trial, days int) (data.Simulation, error) // the trial names the tenant
 	Received(ctx context.Context, who gate.Principal, cursor string, pageSize int) (data.Received, error)
 }
 

@@ -49,7 +49,7 @@ var routes = []route{
 	{pattern: "POST /v1/exports:run", action: gate.RunExports, feature: everyRegion, serve: (*exchange).runExports},
 	{pattern: "GET /v1/received", action: gate.ReadReceived, feature: everyRegion, serve: (*exchange).received},
 
-	{pattern: "POST /v1/policies:simulate", action: gate.ReadLedger, feature: everyRegion, serve: (*exchange).notYet},
+	{pattern: "POST /v1/policies:simulate", action: gate.ReadLedger, feature: everyRegion, serve: (*exchange).simulate},
 	{pattern: "POST /v1/recordings", action: gate.WriteRecords, feature: policy.RecordingFeature, serve: (*exchange).notYet},
 	{pattern: "GET /v1/recordings/{id}", action: gate.ReadRecords, feature: policy.RecordingFeature, serve: (*exchange).notYet},
 	{pattern: "POST /v1/subjects:find", action: gate.ReadRecords, feature: everyRegion, serve: (*exchange).notYet},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -21,6 +22,7 @@ import (
 	"github.com/domicile-io/domicile/dataplane"
 	"github.com/domicile-io/domicile/internal/dev"
 	"github.com/domicile-io/domicile/internal/testcluster"
+	"github.com/domicile-io/domicile/policy"
 )
 
 // strait is a stretch of wire between two regions, outside TLS. It counts what
@@ -118,6 +120,9 @@ func TestINV33TransferArrivesOnceThoughBothSidesDie(t *testing.T) {
 	until(t, 30*time.Second, "first transfer", func() error { return delivered(ctx, home, there, 1) })
 	until(t, 10*time.Second, "ledger and wire", func() error { return ledgerAgrees(ctx, home, wire) })
 
+	simulate(ctx, t, home)
+	check(t, ledgerAgrees(ctx, home, wire)) // nothing moved
+
 	wire.hold(true)
 	sendClass(ctx, t, home, "second")
 	until(t, 30*time.Second, "second transfer stored", func() error { return rowsThere(ctx, there, 2*exportCallers) })
@@ -150,6 +155,36 @@ func exporting(ctx context.Context, t *testing.T, c *testcluster.Cluster) (home,
 	key, err := c.Control("cp1").CreateRecipientKey(ctx, &controlv1.CreateRecipientKeyRequest{Tenant: "acme-ie", Recipient: exportRecipient})
 	check(t, err)
 	return home, c.Region("us1", key.Secret)
+}
+
+// simulate replays the one transfer that left against two policies: one closes
+// the door, and one lets the recipient have it under another basis.
+func simulate(ctx context.Context, t *testing.T, home *client.Region) {
+	t.Helper()
+	recipients := `"recipients":{"list":[{"id":"` + exportRecipient + `","region":"us1","purpose":"analytics","assessmentHash":"` + strings.Repeat("a", 64) +
+		`","assessmentExpiry":"` + time.Now().Add(time.Hour).UTC().Format(time.RFC3339) + `"}]}`
+	classes := `"classes":{"call_record":{"mode":"sealed"}}`
+	for body, allowed := range map[string]int64{
+		`{` + classes + `,"egress":{"PSEUDONYMISED_EXPORT":{"effect":"deny"}},` + recipients + `}`:                0,
+		`{` + classes + `,"egress":{"PSEUDONYMISED_EXPORT":{"effect":"allow","basis":"SCC"}},` + recipients + `}`: 1,
+	} {
+		s, err := home.Simulate(ctx, data.SimulateRequest{Policy: json.RawMessage(body), Days: 2})
+		check(t, err)
+		if len(s.Flows) != 1 || s.Slug != "acme-ie" || s.Cut {
+			t.Fatalf("%+v", s)
+		}
+		f := s.Flows[0]
+		denied := f.Denied.Rows == exportCallers && len(f.Reasons) == 1 && f.Reasons[0].Rule == "EGRESS_DENIED"
+		if f.Acknowledged.Rows != exportCallers || f.Basis != "PSEUDONYMISED-UC2" || f.Allowed.Transfers != allowed || denied == (allowed > 0) || (f.NewBasis == "SCC") != (allowed > 0) {
+			t.Errorf("%+v", f)
+		}
+	}
+	for _, in := range []data.SimulateRequest{{Days: 1}, {Policy: json.RawMessage(`{"egres":{}}`), Days: 1}, {Policy: json.RawMessage(`{}`), Days: 1},
+		{Policy: json.RawMessage(`{"recipients":{"denyAll":true}}`), Days: 91}} {
+		if _, err := home.Simulate(ctx, in); !errors.Is(err, &policy.Error{Reason: policy.InvalidArgument}) {
+			t.Errorf("%s over %d days: %v", in.Policy, in.Days, err)
+		}
+	}
 }
 
 // sendClass ingests one class of calls that is large enough to leave.
