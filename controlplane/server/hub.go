@@ -36,6 +36,7 @@ type hub struct {
 	mu         sync.Mutex
 	feeds      map[audience]*feed
 	sessions   map[*session]struct{}
+	closed     bool // each session ends as it begins
 	nodes      map[policy.NodeID]*node
 	freshUntil time.Time
 	ackedNow   chan struct{} // closed and replaced at every acknowledgement
@@ -79,7 +80,7 @@ func (h *hub) run(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
-			h.dropAll()
+			h.close()
 			return
 		case <-changed:
 		case <-leader:
@@ -109,6 +110,18 @@ func (h *hub) push() {
 			h.log.Error("a region's bundle could not be brought up to date; its nodes must resync", "region", string(f.region), "cause", err)
 			f.dropAll()
 		}
+	}
+}
+
+// close ends every stream, and from now on each that begins: this voter may lead
+// for a moment still, a node whose stream has ended subscribes again at once, and
+// the server that stops would wait for that stream, which nobody ends.
+func (h *hub) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = true
+	for s := range h.sessions {
+		s.end(errNotLeading)
 	}
 }
 
@@ -185,6 +198,9 @@ func (h *hub) connect(s *session) (disconnect func()) {
 	n.connected, n.session = n.connected+1, s
 	n.contact = time.Now()
 	h.sessions[s] = struct{}{}
+	if h.closed {
+		s.end(errNotLeading)
+	}
 	return func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
