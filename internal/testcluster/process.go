@@ -130,6 +130,20 @@ func (p *Process) WaitEnd(ctx context.Context) (how error, err error) {
 	}
 }
 
+// dump makes a process that hangs write down what each of its goroutines does,
+// which ends it.
+func (p *Process) dump() error {
+	if err := p.cmd.Process.Signal(syscall.SIGQUIT); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("dump %s: %w", p.name, err)
+	}
+	select {
+	case <-p.done:
+		return p.ended()
+	case <-time.After(stopLimit):
+		return p.Kill()
+	}
+}
+
 // Stop asks the process to end and waits; a process that does not is killed and
 // reported. A process that does not run is no error.
 func (p *Process) Stop() error {
@@ -146,7 +160,7 @@ func (p *Process) Stop() error {
 		}
 		return errors.Join(err, p.ended())
 	case <-time.After(stopLimit):
-		return errors.Join(fmt.Errorf("%s did not end within %s; its log is %s", p.name, stopLimit, p.log), p.Kill())
+		return errors.Join(fmt.Errorf("%s did not end within %s; its log %s ends with what its goroutines do", p.name, stopLimit, p.log), p.dump())
 	}
 }
 

@@ -146,7 +146,7 @@ func installSnapshot(n *nemesis) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
 		if at, err := n.applied(); err == nil && at > begin+trailingLogs+2*snapshotEvery {
 			break
 		}
