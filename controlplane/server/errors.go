@@ -52,10 +52,6 @@ func notFound(what string) error {
 	return policy.Errorf(policy.NotFound, "no such %s, or it is not yours", what)
 }
 
-func notYet(what string) error {
-	return policy.Errorf(policy.NotYet, "%s is not built yet; the README lists what is", what)
-}
-
 var (
 	etagPattern = regexp.MustCompile(`^[0-9a-f]{1,64}$`)
 	uuidPattern = regexp.MustCompile(`^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$`)
