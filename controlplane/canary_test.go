@@ -31,7 +31,7 @@ func withToken(token string) context.Context {
 // refusal that does not repeat it.
 func TestINV04_NoStringOfAWriteTakesFreeText(t *testing.T) {
 	c := newCluster(t, 1)
-	conn, member := c.dial(0, mtls.ControlRegion, mtls.Gateway), c.dial(0, mtls.ControlRegion, mtls.ControlPlane)
+	conn, member, node := c.dial(0, mtls.ControlRegion, mtls.Gateway), c.dial(0, mtls.ControlRegion, mtls.ControlPlane), c.dial(0, "ie1", mtls.DataPlane)
 	tried := 0
 	protoregistry.GlobalFiles.RangeFilesByPackage("domicile.control.v1", func(f protoreflect.FileDescriptor) bool {
 		for i := range f.Services().Len() {
@@ -44,6 +44,9 @@ func TestINV04_NoStringOfAWriteTakesFreeText(t *testing.T) {
 				conn := conn
 				if s.Name() == "MembershipService" { // what members say, by their certificate
 					conn = member
+				}
+				if m.Name() == "ReportPurge" { // what nodes say
+					conn = node
 				}
 				for path, req := range planted(m.Input(), 0) {
 					tried++

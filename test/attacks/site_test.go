@@ -39,7 +39,26 @@ func open(t *testing.T) *site {
 	u, err := url.Parse(c.Env.VoterURL("cp1"))
 	check(t, err)
 	config := c.Env.VoterConfig("cp1")
-	return &site{t: t, Cluster: c, control: c.Control("cp1"), rest: u.Host, grpc: config.GRPCAddress, raft: config.RaftAddress, ca: c.Env.CAFile()}
+	s := &site{t: t, Cluster: c, control: c.Control("cp1"), rest: u.Host, grpc: config.GRPCAddress, raft: config.RaftAddress, ca: c.Env.CAFile()}
+	s.settle()
+	return s
+}
+
+// settle waits until each voter has announced itself, which is a change of the
+// state that no attack made: one leaf for each, after the first of the cluster.
+func (s *site) settle() {
+	s.t.Helper()
+	for end := time.Now().Add(30 * time.Second); ; {
+		size, err := strconv.Atoi(strings.Fields(s.checkpoint())[0])
+		check(s.t, err)
+		if size > len(s.Env.Voters()) {
+			return
+		}
+		if time.Now().After(end) {
+			s.t.Fatalf("not every voter has announced itself: %d changes", size)
+		}
+		<-time.After(20 * time.Millisecond)
+	}
 }
 
 // rss is the resident memory of cp1.

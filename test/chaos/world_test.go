@@ -29,8 +29,8 @@ const (
 	// Small, so that a voter that was away for some seconds needs a snapshot; but the
 	// log must reach back further than what is written while one is sent, or a
 	// voter would for ever be sent the next one.
-	snapshotEvery = 800
-	trailingLogs  = 2500
+	snapshotEvery = 500
+	trailingLogs  = 1500
 
 	heartbeat  = 300 * time.Millisecond
 	volumeSize = 3 << 30 // a state of some hundred MB, its snapshots, and one that is being received
