@@ -55,25 +55,26 @@ func newCluster(t testing.TB, voters int) *cluster {
 	return c
 }
 
-// startAll starts every voter, and stops those that still run when the test ends.
+// startAll starts every voter.
 func (c *cluster) startAll() {
 	c.t.Helper()
 	for i := range c.configs {
 		c.start(i)
 	}
-	c.t.Cleanup(func() {
-		for i := range c.planes {
-			c.stop(i)
-		}
-	})
 	c.ready()
 }
 
-// prepare makes keys, certificates and configurations.
+// prepare makes keys, certificates and configurations. Voters that still run when
+// the test ends are stopped.
 func prepare(t testing.TB, voters int) *cluster {
 	t.Helper()
 	dir := t.TempDir()
 	c := &cluster{t: t, id: mustID(t, policy.KindCluster), planes: make([]*controlplane.Plane, voters), timing: fast}
+	t.Cleanup(func() {
+		for i := range c.planes {
+			c.stop(i)
+		}
+	})
 	var err error
 	if c.ca, err = mtls.OpenAuthority(filepath.Join(dir, "pki")); err != nil {
 		t.Fatal(err)
