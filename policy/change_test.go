@@ -173,3 +173,19 @@ func names(list []FieldChange, field string) bool {
 	}
 	return false
 }
+
+// Classify is total: numbers that Validate refuses are shown as what they are.
+func TestClassifyShowsNegativeNumbers(t *testing.T) {
+	to := fullPolicy()
+	to.Recipients.List[0].Threshold = -4
+	_, fields := Classify(fullPolicy(), to)
+	if len(fields) != 1 || fields[0].From != "10" || fields[0].To != "-4" || fields[0].Kind != Loosen {
+		t.Errorf("got %+v", fields)
+	}
+	to = fullPolicy()
+	to.HomeEpoch = 1 << 63
+	_, fields = Classify(fullPolicy(), to)
+	if len(fields) != 1 || fields[0].To != "9223372036854775808" {
+		t.Errorf("got %+v", fields)
+	}
+}
