@@ -74,26 +74,13 @@ func (s *Scanner) plain(place string, b []byte) (found []Finding) {
 			continue
 		}
 		for _, p := range s.byHead[binary.BigEndian.Uint32(b[i:])] {
-			if bytes.HasPrefix(b[i:], p.form.Bytes) && !within(b, i, p.form.Bytes) {
+			if bytes.HasPrefix(b[i:], p.form.Bytes) {
 				found = append(found, Finding{place, i, p.label, p.form.Name})
 			}
 		}
 	}
 	return found
 }
-
-// within reports whether what was found is seven decimal digits in the middle of
-// a longer number: files hold so many counters and times that some of them hold
-// any seven digits. Longer forms are found wherever they stand.
-func within(b []byte, at int, form []byte) bool {
-	if len(form) != 7 || bytes.ContainsFunc(form, func(r rune) bool { return !digit(byte(r)) }) {
-		return false
-	}
-	end := at + len(form)
-	return at > 0 && digit(b[at-1]) || end < len(b) && digit(b[end])
-}
-
-func digit(c byte) bool { return c >= '0' && c <= '9' }
 
 // Tree searches every regular file below dir, and its name.
 func (s *Scanner) Tree(dir string) (found []Finding, files int, err error) {
