@@ -57,6 +57,22 @@ func Build(ctx context.Context, dir string) error {
 	return build(ctx, "-o", dir+string(filepath.Separator), "./cmd/domicile-controlplane", "./cmd/domicile-dataplane")
 }
 
+// BuildAndRun is a TestMain: it builds the servers into a folder of their own,
+// names that in bin, runs the tests, and removes it. It gives the exit code.
+func BuildAndRun(bin *string, run func() int) int {
+	dir, err := os.MkdirTemp("", "domicile-bin")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		err = Build(context.Background(), dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	*bin = dir
+	return run()
+}
+
 // BuildVoter compiles a voter that says it speaks another protocol version, into
 // the file program: the release before or after, as far as upgrades are concerned.
 func BuildVoter(ctx context.Context, program string, version int) error {

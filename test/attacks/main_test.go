@@ -3,8 +3,6 @@
 package attacks
 
 import (
-	"context"
-	"fmt"
 	"os"
 	"testing"
 
@@ -14,21 +12,7 @@ import (
 // bin is where the binaries are, built once.
 var bin string
 
-func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "domicile-bin")
-		if err == nil {
-			defer os.RemoveAll(dir)
-			err = testcluster.Build(context.Background(), dir)
-		}
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		bin = dir
-		return m.Run()
-	}())
-}
+func TestMain(m *testing.M) { os.Exit(testcluster.BuildAndRun(&bin, m.Run)) }
 
 func check(t *testing.T, err error) {
 	t.Helper()

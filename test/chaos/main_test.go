@@ -12,9 +12,7 @@
 package chaos
 
 import (
-	"context"
 	"flag"
-	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -38,22 +36,10 @@ var bin string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	os.Exit(func() int {
-		if *planted {
-			return m.Run() // each planted bug builds its own
-		}
-		dir, err := os.MkdirTemp("", "domicile-bin")
-		if err == nil {
-			defer os.RemoveAll(dir)
-			err = testcluster.Build(context.Background(), dir)
-		}
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		bin = dir
-		return m.Run()
-	}())
+	if *planted {
+		os.Exit(m.Run()) // each planted bug builds its own
+	}
+	os.Exit(testcluster.BuildAndRun(&bin, m.Run))
 }
 
 func check(t *testing.T, err error) {

@@ -4,7 +4,6 @@ package system
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -17,21 +16,7 @@ import (
 // bin is where the binaries are, built once.
 var bin string
 
-func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "domicile-bin")
-		if err == nil {
-			defer os.RemoveAll(dir)
-			err = testcluster.Build(context.Background(), dir)
-		}
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		bin = dir
-		return m.Run()
-	}())
-}
+func TestMain(m *testing.M) { os.Exit(testcluster.BuildAndRun(&bin, m.Run)) }
 
 // start runs a system that ends with the test.
 func start(t *testing.T, o testcluster.Options) *testcluster.Cluster {
