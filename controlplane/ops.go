@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/net/netutil"
 )
 
 // ops is the plain-HTTP listener of an operations network: metrics and health,
@@ -18,6 +19,9 @@ type ops struct {
 	http    *http.Server
 	address net.Addr
 }
+
+// maxOps bounds the connections of the operations port.
+const maxOps = 64
 
 func openOps(address string, metrics prometheus.Gatherer, ready func() error, fatal func(error)) (*ops, error) {
 	l, err := net.Listen("tcp", address)
@@ -37,7 +41,7 @@ func openOps(address string, metrics prometheus.Gatherer, ready func() error, fa
 	o := &ops{address: l.Addr(), http: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second,
 		WriteTimeout: 15 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}}
 	go func() {
-		if err := o.http.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		if err := o.http.Serve(netutil.LimitListener(l, maxOps)); err != nil && !errors.Is(err, http.ErrServerClosed) {
 			fatal(fmt.Errorf("serve operations: %w", err))
 		}
 	}()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/net/netutil"
 	"golang.org/x/sys/unix"
 )
 
@@ -19,6 +20,7 @@ const (
 	lockFile        = "lock"
 	opsReadTimeout  = 5 * time.Second
 	opsWriteTimeout = 30 * time.Second
+	maxOps          = 64 // connections of the operators' port
 )
 
 // bind takes the node's ports before anything is opened, so that a port in use
@@ -83,7 +85,7 @@ func (n *Node) openOps(Options) error {
 		return nil
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{Registry: n.registry}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{Registry: n.registry, MaxRequestsInFlight: 4}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if err := n.Ready(); err != nil {
@@ -92,9 +94,9 @@ func (n *Node) openOps(Options) error {
 		}
 		_, _ = w.Write([]byte("ready\n"))
 	})
-	srv := &http.Server{Handler: mux, ReadTimeout: opsReadTimeout, WriteTimeout: opsWriteTimeout}
+	srv := &http.Server{Handler: mux, ReadTimeout: opsReadTimeout, WriteTimeout: opsWriteTimeout, MaxHeaderBytes: 16 << 10}
 	done := make(chan error, 1)
-	go func() { done <- srv.Serve(n.ops) }()
+	go func() { done <- srv.Serve(netutil.LimitListener(n.ops, maxOps)) }()
 	n.onClose("operators' listener", func(ctx context.Context) error {
 		err := srv.Shutdown(ctx)
 		if served := <-done; !errors.Is(served, http.ErrServerClosed) {

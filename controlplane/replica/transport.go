@@ -3,14 +3,15 @@ package replica
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
 
+	"github.com/domicile-io/domicile/internal/lobby"
 	"github.com/domicile-io/domicile/internal/mtls"
 )
 
@@ -22,13 +23,17 @@ const (
 	handshakeTimeout = 5 * time.Second
 	rpcTimeout       = 10 * time.Second
 	connectionPool   = 3
+
+	// maxWaiting bounds connections that have not shown a voter's certificate yet.
+	// Members are few, and each opens connectionPool connections and two more.
+	maxWaiting  = 64
+	refusalsLog = 10 * time.Second // at most one line each
 )
 
 type streamLayer struct {
-	net.Listener
-	server, client *tls.Config
-	own            advertised
-	admit          func(mtls.Identity) error
+	net.Listener // whose connections have shaken hands: Raft keeps 256 KiB for each
+	client       *tls.Config
+	own          advertised
 }
 
 // advertised is our address as our peers know it, whatever we listen on.
@@ -46,21 +51,20 @@ func newStreamLayer(o *Options) (*streamLayer, error) {
 		}
 	}
 	voters := mtls.Peer{Roles: []mtls.Role{mtls.ControlPlane}}
-	return &streamLayer{Listener: l, server: o.TLS.Server(voters), client: o.TLS.Client(voters), own: advertised(o.Advertise), admit: o.Admit}, nil
+	told := &refusals{log: o.Logger}
+	guarded := lobby.New(l, lobby.Options{TLS: o.TLS.Server(voters), Waiting: maxWaiting, Patience: handshakeTimeout, Refused: told.note,
+		Admit: func(c *tls.Conn) error {
+			who, err := mtls.OfConnection(c.ConnectionState())
+			if err != nil || o.Admit == nil {
+				return err
+			}
+			return o.Admit(who)
+		}})
+	return &streamLayer{Listener: guarded, client: o.TLS.Client(voters), own: advertised(o.Advertise)}, nil
 }
 
 // Addr is the advertised address.
 func (s *streamLayer) Addr() net.Addr { return s.own }
-
-// Accept gives a connection whose handshake has yet to happen, at its first
-// use, so that a slow peer holds up nobody else.
-func (s *streamLayer) Accept() (net.Conn, error) {
-	c, err := s.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return &inbound{Conn: tls.Server(c, s.server), admit: s.admit}, nil
-}
 
 // Dial implements raft.StreamLayer.
 func (s *streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
@@ -74,38 +78,24 @@ func (s *streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (n
 	return c, nil
 }
 
-// inbound bounds the time of the handshake; Raft itself reads without a deadline.
-type inbound struct {
-	*tls.Conn
-	admit func(mtls.Identity) error
-	once  sync.Once
-	err   error
+// refusals notes who was not let in, now and then: a member with a wrong
+// certificate must be found, and a flood must not fill the log.
+type refusals struct {
+	log   *slog.Logger
+	mu    sync.Mutex
+	last  time.Time
+	since int // refused without a line
 }
 
-func (c *inbound) Read(b []byte) (int, error) {
-	c.once.Do(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
-		defer cancel()
-		if c.err = c.welcome(ctx); c.err != nil {
-			c.err = errors.Join(fmt.Errorf("voter's handshake: %w", c.err), c.Conn.Close())
-		}
-	})
-	if c.err != nil {
-		return 0, c.err
+func (r *refusals) note(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.since++
+	if r.log == nil || time.Since(r.last) < refusalsLog {
+		return
 	}
-	return c.Conn.Read(b)
-}
-
-// welcome shakes hands, and asks whether the holder may come in.
-func (c *inbound) welcome(ctx context.Context) error {
-	if err := c.Conn.HandshakeContext(ctx); err != nil {
-		return err
-	}
-	who, err := mtls.OfConnection(c.Conn.ConnectionState())
-	if err != nil {
-		return err
-	}
-	return c.admit(who)
+	r.log.Warn("connections to the Raft port were refused", "last", err, "count", r.since)
+	r.last, r.since = time.Now(), 0
 }
 
 // addresses finds members by name, so that a member may move to another address

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,7 +14,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/domicile-io/domicile/api/bundle"
@@ -23,6 +23,7 @@ import (
 	"github.com/domicile-io/domicile/controlplane/replica"
 	"github.com/domicile-io/domicile/controlplane/store"
 	"github.com/domicile-io/domicile/internal/instance"
+	"github.com/domicile-io/domicile/internal/lobby"
 	"github.com/domicile-io/domicile/internal/mtls"
 )
 
@@ -82,7 +83,6 @@ func New(o Options) (*Server, error) {
 		o.ViolationsApart = time.Minute
 	}
 	s := &Server{inFlight: make(chan struct{}, maxInFlight)}
-	s.on.grpc, s.on.rest = o.GRPC, o.REST
 	m, err := newMetrics(o.Registry, o.Replica, o.Store, func() float64 { return float64(len(s.inFlight)) })
 	if err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
@@ -98,8 +98,8 @@ func New(o Options) (*Server, error) {
 		instances: o.Instances, hub: newHub(o), log: o.Logger, metrics: m, auth: auth}
 	s.peers = &peers{own: o.GatewayTLS, directory: o.Directory}
 	s.backups = &backups{core: s.core, signer: o.Signer, leader: &peers{own: o.TLS, directory: o.Directory}, recipients: o.BackupRecipients, busy: make(chan struct{}, 1)}
-	s.grpc = grpc.NewServer(
-		grpc.Creds(credentials.NewTLS(o.TLS.Server(mtls.Peer{Roles: []mtls.Role{mtls.ControlPlane, mtls.DataPlane, mtls.Gateway}}))),
+	s.on.grpc, s.on.rest = guarded(o)
+	s.grpc = grpc.NewServer(grpc.Creds(lobby.Credentials()),
 		grpc.ForceServerCodecV2(newWireCodec()), grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream),
 		grpc.NumStreamWorkers(streamWorkers), // goroutines whose stacks have grown already; more calls get their own
 		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxHeaderListSize(maxHeader), grpc.MaxConcurrentStreams(1024), grpc.ConnectionTimeout(5*time.Second),
@@ -118,9 +118,27 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.own.Close())
 	}
-	s.rest = &http.Server{Handler: handler, TLSConfig: o.TLS.PublicServer(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second,
+	s.rest = &http.Server{Handler: handler, TLSConfig: &tls.Config{NextProtos: webProtocols}, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second,
 		WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: maxHeader, ErrorLog: newStdLogger(o.Logger)}
 	return s, nil
+}
+
+// maxOpen bounds the connections of one listener that have shaken hands; idle
+// ones end after a minute, and those that say nothing after five seconds.
+const maxOpen = 4096
+
+// webProtocols are what people's clients may speak.
+var webProtocols = []string{"h2", "http/1.1"}
+
+// guarded puts a lobby before each listener, so that whoever has not shown a
+// certificate, or has not even shaken hands, holds nothing of ours but a place
+// there.
+func guarded(o Options) (rpc, rest net.Listener) {
+	machines := o.TLS.Server(mtls.Peer{Roles: []mtls.Role{mtls.ControlPlane, mtls.DataPlane, mtls.Gateway}})
+	machines.NextProtos = []string{lobby.HTTP2}
+	people := o.TLS.PublicServer()
+	people.NextProtos = webProtocols
+	return lobby.New(o.GRPC, lobby.Options{TLS: machines, Open: maxOpen}), lobby.New(o.REST, lobby.Options{TLS: people, Open: maxOpen})
 }
 
 func (s *Server) register(o Options) error {
@@ -168,7 +186,7 @@ func (s *Server) Serve(fatal func(error)) {
 		}()
 	}
 	run("gRPC", func() error { return s.grpc.Serve(s.on.grpc) })
-	run("REST", func() error { return s.rest.ServeTLS(s.on.rest, "", "") })
+	run("REST", func() error { return s.rest.Serve(s.on.rest) })
 	run("membership", func() error { s.steward.Run(ctx); return nil })
 	run("distribution", func() error { s.hub.run(ctx); return nil })
 	run("violations", func() error { s.hub.recorder.run(ctx); return nil })

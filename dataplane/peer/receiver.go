@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -16,8 +17,16 @@ import (
 	peerv1 "github.com/domicile-io/domicile/api/peer/v1"
 	"github.com/domicile-io/domicile/dataplane/record"
 	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/internal/lobby"
 	"github.com/domicile-io/domicile/internal/mtls"
 	"github.com/domicile-io/domicile/policy"
+)
+
+// Limits of the listener: the other regions are few, and each has few nodes.
+const (
+	maxWaiting = 64
+	maxOpen    = 256
+	maxHeader  = 16 << 10 // bytes
 )
 
 // ReceiverOptions configure a Receiver. All are required.
@@ -61,10 +70,11 @@ func (r *Receiver) Inbox() *Inbox { return r.inbox }
 // certificate but a data plane's of our cluster is refused in the handshake.
 func (r *Receiver) Serve(l net.Listener) (stop func(), err error) {
 	config := r.o.Material.Server(mtls.Peer{Roles: []mtls.Role{mtls.DataPlane}})
-	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(config)), grpc.MaxRecvMsgSize(4<<20), grpc.MaxConcurrentStreams(16))
+	config.NextProtos = []string{lobby.HTTP2}
+	server := grpc.NewServer(grpc.Creds(lobby.Credentials()), grpc.MaxRecvMsgSize(4<<20), grpc.MaxHeaderListSize(maxHeader), grpc.MaxConcurrentStreams(16), grpc.ConnectionTimeout(5*time.Second))
 	peerv1.RegisterPeerServiceServer(server, r)
 	go func() {
-		if err := server.Serve(l); err != nil {
+		if err := server.Serve(lobby.New(l, lobby.Options{TLS: config, Waiting: maxWaiting, Open: maxOpen})); err != nil {
 			r.o.Logger.Error("peer listener ended", "error", err)
 		}
 	}()

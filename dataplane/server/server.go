@@ -129,9 +129,7 @@ func (s *Server) newHTTP() *http.Server {
 
 // Serve answers requests on l until Shutdown; then it returns nil. It closes l.
 func (s *Server) Serve(l net.Listener) error {
-	config := s.o.TLS.Clone()
-	config.NextProtos = []string{"http/1.1"}
-	err := s.http.Serve(spokenListener{newWires(l, maxConnections), config})
+	err := s.http.Serve(newSpoken(l, s.o.TLS))
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}

@@ -8,9 +8,9 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/domicile-io/domicile/api"
+	"github.com/domicile-io/domicile/internal/lobby"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -19,10 +19,15 @@ import (
 // malformed) leaves as a problem document like every other refusal.
 type spoken struct{ *tls.Conn }
 
-// spokenListener makes connections of TLS.
-type spokenListener struct {
-	net.Listener
-	config *tls.Config
+// spokenListener makes connections of TLS; their handshake is done when they are
+// accepted.
+type spokenListener struct{ net.Listener }
+
+func newSpoken(l net.Listener, config *tls.Config) spokenListener {
+	config = config.Clone()
+	config.NextProtos = []string{"http/1.1"}
+	return spokenListener{lobby.New(l, lobby.Options{TLS: config, Open: maxConnections, Patience: headerTimeout,
+		Below: func(c net.Conn) net.Conn { return &wire{Conn: c} }, Plain: unspoken(http.StatusBadRequest, "this port speaks TLS; use https")})}
 }
 
 func (l spokenListener) Accept() (net.Conn, error) {
@@ -30,23 +35,11 @@ func (l spokenListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return spoken{tls.Server(conn, l.config)}, nil
-}
-
-// ConnectionState shakes hands first: net/http asks for it once, in the
-// connection's own goroutine and before it reads. If that fails, the read does.
-func (c spoken) ConnectionState() tls.ConnectionState {
-	_ = c.SetDeadline(time.Now().Add(headerTimeout))
-	err := c.Handshake()
-	var plain tls.RecordHeaderError
-	if errors.As(err, &plain) && plain.Conn != nil {
-		_, _ = plain.Conn.Write(unspoken(http.StatusBadRequest, "this port speaks TLS; use https"))
+	c, ok := conn.(*tls.Conn)
+	if !ok {
+		return nil, errors.Join(errors.New("a connection without TLS was accepted"), conn.Close())
 	}
-	if err != nil {
-		_ = c.Conn.NetConn().Close()
-	}
-	_ = c.SetDeadline(time.Time{})
-	return c.Conn.ConnectionState()
+	return spoken{c}, nil
 }
 
 // ownWords end the head of an answer that net/http makes without a handler. Every

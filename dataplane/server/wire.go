@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"sync"
 	"sync/atomic"
 )
 
@@ -19,8 +18,6 @@ type wire struct {
 	read   atomic.Int64
 	mark   atomic.Int64 // read, when the last request ended
 	sealed atomic.Bool
-	once   sync.Once
-	leave  func() // gives the connection's place back
 }
 
 func (c *wire) Read(b []byte) (int, error) {
@@ -30,12 +27,6 @@ func (c *wire) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	c.read.Add(int64(n))
 	return n, err
-}
-
-// Close closes the connection and gives its place back.
-func (c *wire) Close() error {
-	c.once.Do(c.leave)
-	return c.Conn.Close()
 }
 
 // NetConn is the connection below, for whoever counts there.
@@ -74,7 +65,7 @@ func wireOf(conn net.Conn) *wire {
 	case *wire:
 		return c
 	}
-	return &wire{Conn: conn, leave: func() {}}
+	return &wire{Conn: conn}
 }
 
 type connKey struct{}
@@ -87,36 +78,4 @@ func withConn(ctx context.Context, conn net.Conn) context.Context {
 func connIn(ctx context.Context) net.Conn {
 	conn, _ := ctx.Value(connKey{}).(net.Conn)
 	return conn
-}
-
-// wires wraps what a listener accepts, at most so many connections at once; the
-// next one waits in the kernel's queue.
-type wires struct {
-	net.Listener
-	places chan struct{}
-	closed chan struct{}
-	once   sync.Once
-}
-
-func newWires(l net.Listener, places int) *wires {
-	return &wires{Listener: l, places: make(chan struct{}, places), closed: make(chan struct{})}
-}
-
-func (l *wires) Accept() (net.Conn, error) {
-	select {
-	case l.places <- struct{}{}:
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		<-l.places
-		return nil, err
-	}
-	return &wire{Conn: conn, leave: func() { <-l.places }}, nil
-}
-
-func (l *wires) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return l.Listener.Close()
 }

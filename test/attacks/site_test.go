@@ -62,9 +62,11 @@ func (s *site) settle() {
 }
 
 // rss is the resident memory of cp1.
-func (s *site) rss() int {
+func (s *site) rss() int { s.t.Helper(); return s.rssOf("cp1") }
+
+func (s *site) rssOf(name string) int {
 	s.t.Helper()
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.Process("cp1").PID()))
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.Process(name).PID()))
 	check(s.t, err)
 	for _, line := range strings.Split(string(raw), "\n") {
 		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {

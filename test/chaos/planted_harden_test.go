@@ -1,0 +1,19 @@
+package chaos
+
+// hardenBugs are bugs of what bounds those who are not trusted yet.
+var hardenBugs = []bug{
+	{"the lobby has no end", []plant{{"internal/lobby/room.go",
+		"if len(l.waiting) >= l.o.Waiting {", "if len(l.waiting) >= 1<<30 {"}},
+		"./internal/lobby", "TestINV41_SilentConnectionsKeepNobodyOut"},
+	{"a full lobby lets nobody in", []plant{{"internal/lobby/room.go",
+		"wait > 0 {", "wait < 1<<60 {"}},
+		"./internal/lobby", "TestINV41_SilentConnectionsKeepNobodyOut"},
+	{"newcomers put out whose handshake goes on", []plant{{"internal/lobby/room.go",
+		"wait > 0 {", "wait > 1<<60 {"}},
+		"./internal/lobby", "TestINV41_AStormOfHandshakesEnds"},
+	{"a crowd puts out who came alone", []plant{{"internal/lobby/room.go",
+		"if count[g.from] > count[best.from] {", "if count[g.from] > 1<<30 {"}},
+		"./internal/lobby", "TestINV41_ACrowdMakesRoomItself"},
+}
+
+func init() { bugs = append(bugs, hardenBugs...) }
