@@ -13,3 +13,9 @@ func (p *Plane) State() *store.Store { return p.store }
 func (p *Plane) Propose(ctx context.Context, c store.Command) (store.Result, error) {
 	return p.replica.Propose(ctx, c)
 }
+
+// Confirmations is how often this voter made sure that it leads.
+func (p *Plane) Confirmations() uint64 { return p.replica.Confirmations() }
+
+// LastLog is the index of this voter's last Raft entry.
+func (p *Plane) LastLog() uint64 { return p.replica.Status().LastLog }

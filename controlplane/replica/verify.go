@@ -3,12 +3,14 @@ package replica
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 )
 
 // verifier shares one round of confirmation among all reads that arrive while the
 // round before it is under way: a read may use only a round that starts after
 // the read has come.
 type verifier struct {
+	rounds  atomic.Uint64 // that were begun
 	mu      sync.Mutex
 	running bool
 	next    *round // what arrivals join; starts when the running round ends
@@ -53,7 +55,12 @@ func (v *verifier) run(start func() error) {
 		if r == nil {
 			return
 		}
+		v.rounds.Add(1)
 		r.err = start()
 		close(r.done)
 	}
 }
+
+// Confirmations is how many rounds VerifyLeader has cost: each is an entry of the
+// Raft log, on every voter's disk.
+func (r *Replica) Confirmations() uint64 { return r.verifying.rounds.Load() }

@@ -66,26 +66,49 @@ func newAuthenticator(o Options) (*authenticator, error) {
 	return a, o.Registry.Register(a.failures)
 }
 
-// caller authenticates. Every failure says the same, so that nothing can be
-// learnt by trying.
+// doubt is why a credential was not believed: its reason, or what kept us from
+// finding out. The zero value is belief.
+type doubt struct {
+	why   failure
+	cause error // not the caller's fault
+}
+
+func (d doubt) none() bool { return d.why == "" && d.cause == nil }
+
+// final reports whether no other voter could think otherwise: nothing was shown
+// that any state could know.
+func (d doubt) final() bool { return d.why == noCredential || d.why == malformed }
+
+// caller authenticates.
 func (a *authenticator) caller(ctx context.Context, now time.Time) (caller, error) {
-	from := clientAddress(ctx)
-	c, why, err := a.decide(ctx, from, now)
-	if err == nil && why == "" {
+	c, d := a.look(ctx, now)
+	if d.none() {
 		return c, nil
 	}
-	if err != nil { // not the caller's fault
-		return caller{}, err
+	return caller{}, a.refuse(ctx, d)
+}
+
+// look finds out who calls by our own state, and counts nothing.
+func (a *authenticator) look(ctx context.Context, now time.Time) (caller, doubt) {
+	c, why, err := a.decide(ctx, clientAddress(ctx), now)
+	return c, doubt{why, err}
+}
+
+// refuse counts a refusal and words it. Every failure says the same, so that
+// nothing can be learnt by trying.
+func (a *authenticator) refuse(ctx context.Context, d doubt) error {
+	if d.cause != nil {
+		return d.cause
 	}
 	// Whoever shows nothing guesses nothing.
-	if why != noCredential && !a.limits.allow(from) {
-		why = limited
+	if d.why != noCredential && !a.limits.allow(clientAddress(ctx)) {
+		d.why = limited
 	}
-	a.failures.WithLabelValues(string(why)).Inc()
-	if why == limited {
-		return caller{}, policy.Errorf(policy.Overloaded, "too many credentials that do not work came from this address; working ones go on, others may try again in a moment")
+	a.failures.WithLabelValues(string(d.why)).Inc()
+	if d.why == limited {
+		return policy.Errorf(policy.Overloaded, "too many credentials that do not work came from this address; working ones go on, others may try again in a moment")
 	}
-	return caller{}, policy.Errorf(policy.Unauthenticated, "the request carries no working token; send Authorization: Bearer with a token of this control plane, or log in with domicile login")
+	return policy.Errorf(policy.Unauthenticated, "the request carries no working token; send Authorization: Bearer with a token of this control plane, or log in with domicile login")
 }
 
 // decide finds out who calls, or why not.

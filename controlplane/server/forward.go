@@ -25,13 +25,25 @@ const (
 	freshnessPatience = 2 * time.Second
 )
 
-// elsewhere decides where a call is answered. Handled here: forwarded is false.
-// Otherwise the leader answered it, once: a call that a voter forwarded is never
-// forwarded again.
-func (s *Server) elsewhere(ctx context.Context, p permission, c call, req any) (resp any, forwarded bool, err error) {
-	local, err := s.localRead(ctx, p)
-	if err != nil || local {
+// elsewhere decides where a call is answered, and finds out who calls before
+// anything is done for them. Handled here: forwarded is false, and the call holds
+// its caller. Otherwise the leader answered it, once: a call that a voter
+// forwarded is never forwarded again.
+//
+// Whoever is not believed costs no wait and nothing in the Raft log. Our state may
+// be behind the leader's, so that a credential that we do not believe is shown to
+// the leader, at once or not at all; one that none could believe is refused here.
+func (s *Server) elsewhere(ctx context.Context, p permission, c *call, req any) (resp any, forwarded bool, err error) {
+	seen, d := s.identify(ctx, p, c)
+	if d.final() {
+		return nil, false, s.auth.refuse(ctx, d)
+	}
+	local, err := s.localRead(ctx, p, d)
+	if err != nil {
 		return nil, false, err
+	}
+	if local {
+		return nil, false, s.again(ctx, p, c, seen, d)
 	}
 	hop, err := incoming(ctx, mdForwarded)
 	if err != nil {
@@ -43,16 +55,22 @@ func (s *Server) elsewhere(ctx context.Context, p permission, c call, req any) (
 	for {
 		changed := s.replica.LeaderChanged()
 		if s.replica.IsLeader() {
-			return nil, false, s.linearize(ctx, p)
+			if !d.none() {
+				return nil, false, s.auth.refuse(ctx, d)
+			}
+			if err := s.linearize(ctx, p); err != nil {
+				return nil, false, err
+			}
+			return nil, false, s.again(ctx, p, c, seen, d)
 		}
 		leader, known := s.replica.Leader()
 		if known && leader != s.name && mayForward {
-			resp, err := s.forward(ctx, c, leader, req, p)
+			resp, err := s.forwardDoubted(ctx, *c, leader, req, p, d)
 			if err == nil || !definitelyNotDone(err) {
 				return resp, true, err
 			}
 		}
-		if !mayForward {
+		if !mayForward || !d.none() {
 			return nil, true, s.noLeader(leader)
 		}
 		retry := time.NewTimer(50 * time.Millisecond) // the leader that we know may not know yet that it leads
@@ -70,10 +88,50 @@ func (s *Server) elsewhere(ctx context.Context, p permission, c call, req any) (
 	}
 }
 
+// identify finds the caller of a call by our state, and says of which revision
+// that was at least.
+func (s *Server) identify(ctx context.Context, p permission, c *call) (seen uint64, d doubt) {
+	if !p.ofPersons(c.node) {
+		return 0, doubt{}
+	}
+	seen = s.store.Revision()
+	who, d := s.auth.look(ctx, time.Now())
+	who.node = c.node
+	c.caller = who
+	return seen, d
+}
+
+// again asks once more who calls when our state has moved since: what was
+// revoked before the call is then revoked for it, too.
+func (s *Server) again(ctx context.Context, p permission, c *call, seen uint64, d doubt) error {
+	if p.ofPersons(c.node) && s.store.Revision() != seen {
+		_, d = s.identify(ctx, p, c)
+	}
+	if d.none() {
+		return nil
+	}
+	return s.auth.refuse(ctx, d)
+}
+
+// forwardDoubted forwards; of an address from which too much came that does not
+// work, only what we believe ourselves.
+func (s *Server) forwardDoubted(ctx context.Context, c call, leader string, req any, p permission, d doubt) (any, error) {
+	from := clientAddress(ctx)
+	if d.why != "" && s.auth.limits.exhausted(from) {
+		return nil, s.auth.refuse(ctx, d)
+	}
+	resp, err := s.forward(ctx, c, leader, req, p)
+	if err != nil && reasonOf(err) == policy.Unauthenticated {
+		s.auth.limits.allow(from)
+	}
+	return resp, err
+}
+
 // localRead reports whether this voter may answer by itself: what is about
 // itself, a read that asked for least latency, and a read at least as fresh as
-// a token once we are that far.
-func (s *Server) localRead(ctx context.Context, p permission) (bool, error) {
+// a token once we are that far. Nothing is waited for on behalf of somebody whom
+// we do not believe: the leader needs no wait to see what the token names.
+func (s *Server) localRead(ctx context.Context, p permission, d doubt) (bool, error) {
 	if p.local {
 		return true, nil
 	}
@@ -84,6 +142,9 @@ func (s *Server) localRead(ctx context.Context, p permission) (bool, error) {
 	token, err := incoming(ctx, mdPolicyToken)
 	if err != nil {
 		return false, err
+	}
+	if token != "" && !d.none() {
+		return false, nil
 	}
 	if token != "" {
 		if err := s.waitFor(ctx, token); err != nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
-	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -51,18 +50,15 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	if err := p.admit(c.node); err != nil {
 		return nil, err
 	}
-	resp, forwarded, err := s.elsewhere(ctx, p, c, req)
+	resp, forwarded, err := s.elsewhere(ctx, p, &c, req)
 	if forwarded || err != nil {
 		return resp, err
 	}
-	who := caller{}
-	if !p.open && !slices.Contains(p.nodes, c.node.Role) {
-		if who, err = s.person(ctx, p, c); err != nil {
+	if p.ofPersons(c.node) {
+		if err := p.allow(c.caller); err != nil {
 			return nil, err
 		}
 	}
-	who.node = c.node
-	c.caller = who
 	if err := s.valid.check(ctx, req); err != nil {
 		return nil, err
 	}
@@ -107,7 +103,7 @@ func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 	if err := p.admit(c.node); err != nil {
 		return err
 	}
-	if !slices.Contains(p.nodes, c.node.Role) {
+	if p.ofPersons(c.node) {
 		if c.caller, err = s.person(ss.Context(), p, c); err != nil {
 			return err
 		}

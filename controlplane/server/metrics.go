@@ -35,6 +35,8 @@ func newMetrics(reg prometheus.Registerer, rep *replica.Replica, st *store.Store
 			}
 			return 0
 		}),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "domicile_control_leadership_confirmations_total",
+			Help: "Rounds in which this voter, as the leader, made sure of it for reads; each is an entry of the Raft log."}, func() float64 { return float64(rep.Confirmations()) }),
 		gauge("domicile_control_calls_in_flight", "Unary calls being handled.", inFlight),
 	} {
 		if err := reg.Register(c); err != nil {

@@ -150,6 +150,12 @@ func (p permission) admit(id mtls.Identity) error {
 	return denied()
 }
 
+// ofPersons reports whether the call needs a credential besides the connection's
+// certificate.
+func (p permission) ofPersons(id mtls.Identity) bool {
+	return !p.open && !slices.Contains(p.nodes, id.Role)
+}
+
 // allow checks the principal.
 func (p permission) allow(c caller) error {
 	switch {

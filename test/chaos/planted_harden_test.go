@@ -14,6 +14,15 @@ var hardenBugs = []bug{
 	{"a crowd puts out who came alone", []plant{{"internal/lobby/room.go",
 		"if count[g.from] > count[best.from] {", "if count[g.from] > 1<<30 {"}},
 		"./internal/lobby", "TestINV41_ACrowdMakesRoomItself"},
+	{"leadership is confirmed for whoever asks", []plant{{"controlplane/server/forward.go",
+		"			if !d.none() {\n				return nil, false, s.auth.refuse(ctx, d)\n			}\n			if err := s.linearize", "			if err := s.linearize"}},
+		"./controlplane", "TestINV41_WhoIsNotBelievedCostsNothingReplicated"},
+	{"whoever asks is waited for", []plant{{"controlplane/server/forward.go",
+		"if token != \"\" && !d.none() {", "if token != \"\" && d.final() {"}},
+		"./controlplane", "TestINV41_WhoIsNotBelievedCostsNothingReplicated"},
+	{"a credential that a follower has not heard of is refused there", []plant{{"controlplane/server/authenticate.go",
+		"return d.why == noCredential || d.why == malformed", "return !d.none()"}},
+		"./controlplane", "TestAFreshCredentialWorksAtEveryVoter"},
 }
 
 func init() { bugs = append(bugs, hardenBugs...) }
