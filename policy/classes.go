@@ -89,10 +89,11 @@ const (
 	Process
 	View
 	Export
+	Erase         // destroying at home, for a person or because its time has come; moves nothing
 	numOperations = iota + 1
 )
 
-var operationNames = [numOperations]string{Ingest: "ingest", Store: "store", Process: "process", View: "view", Export: "export"}
+var operationNames = [numOperations]string{Ingest: "ingest", Store: "store", Process: "process", View: "view", Export: "export", Erase: "erase"}
 
 // Operations lists every operation, in order.
 func Operations() []Operation { return listOf[Operation](numOperations) }

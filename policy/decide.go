@@ -122,6 +122,13 @@ func Decide(set *Set, top *Topology, q Request) Decision {
 // tenantAndRegion: the tenant must be active and the region at a stage that
 // does this kind of work.
 func (d *Decision) tenantAndRegion(r *Rules, top *Topology, q Request) {
+	if q.Op == Erase {
+		// It moves nothing, and a person's right and a retention's end wait for no
+		// tenant, stage, rule or level: only the place and the keys matter.
+		_, ok := top.Region(q.Region)
+		d.noteIf(!ok, RuleUnknownRegion)
+		return
+	}
 	// What was accepted before the suspension is still stored; after the end nothing is.
 	d.noteIf(r.State != TenantActive && (q.Op != Store || r.State.Ends()), RuleTenantSuspended)
 	region, ok := top.Region(q.Region)
@@ -164,7 +171,7 @@ func (d *Decision) locality(r *Rules, top *Topology, q Request) {
 	switch {
 	case q.Region == r.Home:
 		d.note(RuleAtHome)
-	case r.modes[q.Class] != Restricted || q.Op == Ingest || q.Op == Store:
+	case r.modes[q.Class] != Restricted || q.Op == Ingest || q.Op == Store || q.Op == Erase:
 		d.note(RuleOutsideHome)
 	case top.Boundary(q.Region) != r.Boundary:
 		d.note(RuleOutsideBoundary)

@@ -101,7 +101,7 @@ func drawRequest(t *rapid.T) Request {
 // about what is allowed meets something.
 func drawAllowable(t *rapid.T, p *ResidencyPolicy) Request {
 	q := Request{Tenant: p.Tenant, Region: p.HomeRegion, Now: testNow, Egress: PseudonymisedExport,
-		Op:          rapid.SampledFrom([]Operation{Store, Process, View, Export, Export, Export}).Draw(t, "op"),
+		Op:          rapid.SampledFrom([]Operation{Store, Process, View, Erase, Export, Export, Export}).Draw(t, "op"),
 		Class:       rapid.SampledFrom([]DataClass{CallRecord, Derived, Recording}).Draw(t, "class"),
 		Attestation: Attestation(rapid.IntRange(1, 3).Draw(t, "attested")),
 		BundleAge:   rapid.SampledFrom(testAges[1:4]).Draw(t, "age"),

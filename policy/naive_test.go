@@ -35,17 +35,18 @@ func naive(p *ResidencyPolicy, state TenantState, regions []Region, bases []Tran
 	class, hasClass := p.Classes[q.Class]
 
 	over := state == "purging" || state == "purged" || state == "deleted"
-	deny(over || state != TenantActive && q.Op != Store, RuleTenantSuspended)
+	erase := q.Op == Erase // stopped by nothing but a wrong place and lost keys
+	deny(!erase && (over || state != TenantActive && q.Op != Store), RuleTenantSuspended)
 	deny(here == nil, RuleUnknownRegion)
 	if here != nil {
 		takesRecords := here.Lifecycle == Active || here.Lifecycle == Draining
 		answers := takesRecords || here.Lifecycle == ReadOnly
 		brings := q.Op == Ingest || q.Op == Store
-		deny(brings && !takesRecords || !brings && !answers, RuleRegionStage)
+		deny(!erase && (brings && !takesRecords || !brings && !answers), RuleRegionStage)
 	}
-	deny(!hasClass || class.Mode == 0, RuleNoClassRule)
-	deny(hasClass && class.Mode != 0 && class.Mode != Sealed && class.Mode != Restricted, RuleModeNotYet)
-	deny(q.Attestation == 0 || q.Attestation < p.MinAttestation, RuleAttestation)
+	deny(!erase && (!hasClass || class.Mode == 0), RuleNoClassRule)
+	deny(!erase && hasClass && class.Mode != 0 && class.Mode != Sealed && class.Mode != Restricted, RuleModeNotYet)
+	deny(!erase && (q.Attestation == 0 || q.Attestation < p.MinAttestation), RuleAttestation)
 	deny(q.DiskFull && (q.Op == Ingest || q.Op == Store || export), RuleStorageFull)
 
 	deny(q.KeysLost, RuleKeysDown)

@@ -141,7 +141,7 @@ func (s policyService) ExplainDecision(ctx context.Context, req *controlv1.Expla
 func question(req *controlv1.ExplainDecisionRequest) (policy.Request, error) {
 	op, err := policy.ParseOperation(req.GetOperation())
 	if err != nil {
-		return policy.Request{}, fieldError("operation", "must be ingest, store, process, view or export")
+		return policy.Request{}, fieldError("operation", "must be ingest, store, process, view, export or erase")
 	}
 	class, err := policy.ParseDataClass(req.GetDataClass())
 	if err != nil {

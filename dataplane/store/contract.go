@@ -48,6 +48,7 @@ type Query struct {
 	Status     record.Status    // "" any
 	Direction  record.Direction // "" any
 	Number     string           // E.164 or raw; home region only; "" any
+	Subject    string           // SU…; "" any; not together with Number
 	PageSize   int              // 1…1000
 	PageToken  string           // from the previous page; bound to tenant and query
 }
@@ -129,6 +130,22 @@ type Store interface {
 	// [from, to), for an export; the permit must cover Export. A version that was
 	// superseded within the window is yielded once, as its latest.
 	Window(ctx context.Context, permit policy.Permit, from, to time.Time, yield func(Call) error) error
+
+	// Rewrite drops or redacts calls for good: their chunks are sealed anew
+	// without them, in place, under fresh keys, and the old keys are destroyed
+	// before it returns. Refs, ids and everything of other calls stay as they are.
+	// An event of such a call that arrives later, also one that was never seen, is
+	// answered as a duplicate and not stored: a feed's retry brings nobody back.
+	// An error leaves calls of which nothing has changed, and perhaps some that
+	// are done; repeating it finishes. The permit must cover Erase of CallRecord.
+	Rewrite(ctx context.Context, permit policy.Permit, w Rewrite) (Rewritten, error)
+	// Subjects finds the ids that a number (E.164, or raw at any instance) has
+	// now, in no particular order. The permit must cover View.
+	Subjects(ctx context.Context, permit policy.Permit, number string) ([]string, error)
+	// Unlink makes a number and its subject ids strangers, durably, and says which
+	// ids they were: the number is found no more, and its next record gets a new
+	// id. Calls that carry the old ids stay. The permit must cover Erase.
+	Unlink(ctx context.Context, permit policy.Permit, number string) ([]string, error)
 
 	// Purge destroys everything of a tenant: first the keys of its chunks, then
 	// the rows. It waits for what is being written; whatever is written after it

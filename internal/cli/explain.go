@@ -17,7 +17,7 @@ func (a *app) explainCommand() *cobra.Command {
 		RunE: a.run(func(ctx context.Context, args []string) error {
 			in.Tenant = args[0]
 			if in.GetOperation() == "" || in.GetDataClass() == "" || in.GetRegion() == "" {
-				return usagef("give --operation (ingest, store, process, view, export), --class and --region")
+				return usagef("give --operation (ingest, store, process, view, export, erase), --class and --region")
 			}
 			cp, err := a.control()
 			if err != nil {
@@ -30,7 +30,7 @@ func (a *app) explainCommand() *cobra.Command {
 			return a.result(d, func() { a.showDecision(in, d) })
 		})}
 	f := c.Flags()
-	f.StringVar(&in.Operation, "operation", "", "`operation`: ingest, store, process, view or export")
+	f.StringVar(&in.Operation, "operation", "", "`operation`: ingest, store, process, view, export or erase")
 	f.StringVar(&in.DataClass, "class", "", "data `class`, such as call_record")
 	f.StringVar(&in.Region, "region", "", "`region` where it would happen")
 	f.StringVar(&in.EgressClass, "egress", "", "egress `class`, for exports")

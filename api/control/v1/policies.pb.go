@@ -2328,10 +2328,10 @@ const file_control_v1_policies_proto_rawDesc = "" +
 	"\tread_mask\x18\x10 \x01(\tB-\xbaH*r(2&^([a-z_]{1,40}(,[a-z_]{1,40}){0,15})?$R\breadMask\"\x9a\x01\n" +
 	"\x10PutPolicyRequest\x12F\n" +
 	"\x06tenant\x18\x01 \x01(\tB.\xbaH+r)2'^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})$R\x06tenant\x12>\n" +
-	"\x05rules\x18\x02 \x01(\v2 .domicile.control.v1.PolicyRulesB\x06\xbaH\x03\xc8\x01\x01R\x05rules\"\xce\x04\n" +
+	"\x05rules\x18\x02 \x01(\v2 .domicile.control.v1.PolicyRulesB\x06\xbaH\x03\xc8\x01\x01R\x05rules\"\xd5\x04\n" +
 	"\x16ExplainDecisionRequest\x12F\n" +
-	"\x06tenant\x18\x01 \x01(\tB.\xbaH+r)2'^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})$R\x06tenant\x12I\n" +
-	"\toperation\x18\x02 \x01(\tB+\xbaH(r&R\x06ingestR\x05storeR\aprocessR\x04viewR\x06exportR\toperation\x124\n" +
+	"\x06tenant\x18\x01 \x01(\tB.\xbaH+r)2'^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})$R\x06tenant\x12P\n" +
+	"\toperation\x18\x02 \x01(\tB2\xbaH/r-R\x06ingestR\x05storeR\aprocessR\x04viewR\x06exportR\x05eraseR\toperation\x124\n" +
 	"\n" +
 	"data_class\x18\x03 \x01(\tB\x15\xbaH\x12r\x102\x0e^[a-z_]{1,32}$R\tdataClass\x123\n" +
 	"\x06region\x18\x04 \x01(\tB\x1b\xbaH\x18r\x162\x14^[a-z]{2}[0-9]{1,2}$R\x06region\x128\n" +

@@ -8,13 +8,21 @@ import "encoding/binary"
 //
 //	format | flags | ref of the call | [ref of the view] | n | n × (key tag 8, content tag 12, [ref])
 //
-// The first event's ref is the call's; flag 1 says that the view's is too.
+// The first event's ref is the call's; flag 1 says that the view's is too. The
+// row of a dropped call (flag 2) ends after its ref and stays, so that an event
+// which comes again does not make a new call; a redacted one (flag 4) takes no
+// further events either.
 type foldRow struct {
 	call   ref
 	view   ref
 	events []foldEvent
 	total  uint64 // events, with those in spill rows
+	gone   bool   // dropped
+	closed bool   // redacted
 }
+
+// ended reports that whatever comes of the call now is passed over.
+func (f *foldRow) ended() bool { return f.gone || f.closed }
 
 type foldEvent struct {
 	key     [8]byte  // HMAC of native id, leg and event
@@ -28,14 +36,23 @@ const foldInline = 32
 
 const (
 	foldViewIsCall = 1
+	foldGone       = 2
+	foldClosed     = 4
 	foldEventSize  = 8 + 12
 )
 
 func (f *foldRow) append(dst []byte) []byte {
+	if f.gone {
+		return f.call.append(append(dst, format, foldGone))
+	}
+	var flags byte
+	if f.closed {
+		flags = foldClosed
+	}
 	if f.view == f.call {
-		dst = f.call.append(append(dst, format, foldViewIsCall))
+		dst = f.call.append(append(dst, format, flags|foldViewIsCall))
 	} else {
-		dst = f.view.append(f.call.append(append(dst, format, 0)))
+		dst = f.view.append(f.call.append(append(dst, format, flags)))
 	}
 	dst = binary.AppendUvarint(dst, f.total)
 	for i, e := range f.events {
@@ -58,6 +75,9 @@ func readFoldRow(b []byte) (foldRow, bool) {
 		f.call = readRef(b)
 	}
 	f.view = f.call
+	if f.gone, f.closed = flags&foldGone != 0, flags&foldClosed != 0; f.gone {
+		return f, !c.bad && len(c.b) == 0 && flags == foldGone
+	}
 	if flags&foldViewIsCall == 0 {
 		if b := c.take(refSize); b != nil {
 			f.view = readRef(b)
@@ -65,7 +85,7 @@ func readFoldRow(b []byte) (foldRow, bool) {
 	}
 	f.total = c.uvarint()
 	n := min(f.total, foldInline)
-	if c.bad || flags > foldViewIsCall || n == 0 {
+	if c.bad || flags&^(foldViewIsCall|foldClosed) != 0 || n == 0 {
 		return foldRow{}, false
 	}
 	f.events = make([]foldEvent, n)

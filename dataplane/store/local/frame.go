@@ -44,7 +44,19 @@ const (
 	versionAndView entryKind = iota // the version is also the call's view
 	versionOnly                     // the view follows as its own entry, or did not change
 	viewOnly
+	goneVersion // a version stood here; it is erased, or its time was over
+	goneView
+	numEntryKinds
+
+	// redactedEntry, added to a kind, says that the record is not as it was
+	// ingested: it has no salt, because nothing commits to it any more.
+	redactedEntry entryKind = 0x80
 )
+
+func (k entryKind) gone() bool { return k == goneVersion || k == goneView }
+
+// version reports whether the entry is, or was, a version as it was ingested.
+func (k entryKind) version() bool { return k != viewOnly && k != goneView }
 
 // entry is one record in a frame: a version as it was ingested, the folded view
 // of its call, or both at once.
@@ -52,17 +64,27 @@ type entry struct {
 	kind   entryKind
 	salt   [16]byte // versions only: blinds the commitment in receipts
 	call   ref      // the call's first entry
+	ingest int64    // of its frame, µs
 	listed int64    // µs; views only, as all below
 	first  int64    // ingest time of the call's first event, µs
 	count  uint64   // versions and events folded in
 	parts  record.Parts
 	adds   record.Contribution
 	record record.Record
+
+	redacted bool
 }
 
 func (e *entry) append(dst []byte, self ref, ingest int64) []byte {
-	dst = append(dst, byte(e.kind))
-	if e.kind != viewOnly {
+	if e.kind.gone() {
+		return append(dst, byte(e.kind))
+	}
+	if e.redacted {
+		dst = append(dst, byte(e.kind|redactedEntry))
+	} else {
+		dst = append(dst, byte(e.kind))
+	}
+	if e.kind.version() && !e.redacted {
 		dst = append(dst, e.salt[:]...)
 	}
 	if e.call == self {
@@ -84,8 +106,8 @@ var errFrame = errors.New("not a frame")
 
 func readEntry(b []byte, self ref, ingest int64) (entry, error) {
 	e, rest, err := readHead(b, self, ingest)
-	if err != nil {
-		return entry{}, err
+	if err != nil || e.kind.gone() {
+		return e, err
 	}
 	e.record, err = record.Decode(rest)
 	return e, err
@@ -94,11 +116,15 @@ func readEntry(b []byte, self ref, ingest int64) (entry, error) {
 // readHead reads an entry up to its record, which it leaves.
 func readHead(b []byte, self ref, ingest int64) (entry, []byte, error) {
 	c := cursorOf(b)
-	e := entry{kind: entryKind(c.byte())}
-	if e.kind > viewOnly {
+	k := entryKind(c.byte())
+	e := entry{ingest: ingest, kind: k &^ redactedEntry, redacted: k&redactedEntry != 0}
+	if e.kind >= numEntryKinds || e.kind.gone() && (e.redacted || len(c.b) > 0) {
 		return entry{}, nil, errFrame
 	}
-	if e.kind != viewOnly {
+	if e.kind.gone() {
+		return e, nil, nil
+	}
+	if e.kind.version() && !e.redacted {
 		copy(e.salt[:], c.take(16))
 	}
 	switch c.byte() {
@@ -244,7 +270,7 @@ func (s *Store) openFrame(t tenantRaw, chunk int64, number uint16, value []byte)
 	if len(value) < frameHeader+16 || value[0] != format {
 		return nil, s.corrupt(kindFrame, errFrame)
 	}
-	id := store.KeyID{Generation: binary.BigEndian.Uint64(value[1:]), Index: binary.BigEndian.Uint64(value[9:])}
+	id := keyIn(value)
 	aead, err := s.aeadOf(kindFrame, id)
 	if err != nil {
 		return nil, err
@@ -263,6 +289,11 @@ func (s *Store) openFrame(t tenantRaw, chunk int64, number uint16, value []byte)
 		return nil, s.corrupt(kindFrame, err)
 	}
 	return f, nil
+}
+
+// keyIn reads the key id of a sealed value, behind its format byte.
+func keyIn(value []byte) store.KeyID {
+	return store.KeyID{Generation: binary.BigEndian.Uint64(value[1:]), Index: binary.BigEndian.Uint64(value[9:])}
 }
 
 func frameIngest(value []byte) int64 { return int64(binary.BigEndian.Uint64(value[17:])) }

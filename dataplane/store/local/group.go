@@ -26,7 +26,7 @@ type group struct {
 	ingest   int64
 	folds    map[[16]byte]*foldState
 	subjects map[[16]byte][16]byte // new in this group
-	deltas   map[cellKey]counts
+	deltas   map[cellKey]cell
 	spills   map[string]ref // events past foldInline, new in this group
 	rows     rowBuffer
 	salts    []byte
@@ -48,7 +48,7 @@ type foldState struct {
 // waits for the sync. An error leaves nothing behind but a skipped chunk.
 func (t *tenant) commit(jobs []*job) *group {
 	g := &group{t: t, jobs: jobs, done: make(chan struct{}), folds: map[[16]byte]*foldState{},
-		subjects: map[[16]byte][16]byte{}, deltas: map[cellKey]counts{}, spills: map[string]ref{}}
+		subjects: map[[16]byte][16]byte{}, deltas: map[cellKey]cell{}, spills: map[string]ref{}}
 	t.build.Lock()
 	defer t.build.Unlock()
 	n := t.nextN
@@ -165,6 +165,9 @@ func (g *group) add(r *record.Record, tags *recordTags) (store.Appended, error) 
 	}
 	if st == nil {
 		return g.first(r, tags)
+	}
+	if st.row.ended() {
+		return store.Appended{ID: g.t.s.callID(g.t.raw, st.row.call), State: store.Duplicate}, nil
 	}
 	known, same, err := g.known(st, tags)
 	if err != nil {

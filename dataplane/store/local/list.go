@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"math"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
-	"github.com/domicile-io/domicile/dataplane/record"
 	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/policy"
 )
@@ -37,7 +37,7 @@ func (s *Store) List(ctx context.Context, permit policy.Permit, q store.Query) (
 	if err != nil {
 		return store.Page{}, err
 	}
-	prefixes, subjects, err := t.prefixes(q.Number)
+	prefixes, subjects, err := t.prefixes(q)
 	if err != nil {
 		return store.Page{}, err
 	}
@@ -66,16 +66,15 @@ func (s *Store) page(ctx context.Context, t *tenant, q store.Query, m *merged, s
 			return page, err
 		}
 		last = append(last[:0], suffix...)
-		call := readRef(suffix[8:])
 		if subjects != nil {
-			if value, err = s.get(kindTime, append(keyOf(nil, kindTime, t.raw), suffix...)); err != nil {
-				return store.Page{}, err
-			}
-			if value == nil {
-				return store.Page{}, s.corrupt(kindPosting, nil)
-			}
+			value = nil // a posting has none
+		} else if value == nil {
+			value = []byte{} // known, and empty
 		}
-		c, err := s.callAt(t.raw, call, value)
+		c, err := s.callListed(t.raw, last, value)
+		if errors.Is(err, errNoEntry) {
+			continue // dropped since the rows were read
+		}
 		if err != nil {
 			return store.Page{}, err
 		}
@@ -105,30 +104,30 @@ func pageSize(n int) (int, error) {
 // prefixes are the rows that a query reads: all by time, or those of the
 // subjects that a number stands for. A raw number means another subject at each
 // instance, so each is tried.
-func (t *tenant) prefixes(number string) (prefixes [][]byte, subjects map[string]bool, err error) {
-	if number == "" {
-		return [][]byte{keyOf(nil, kindTime, t.raw)}, nil, nil
-	}
-	m := t.tags.Get().(*tagger)
-	defer t.tags.Put(m)
-	parties := [][16]byte{m.party("", &record.Party{E164: number})}
-	instances, err := t.instances()
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, name := range instances {
-		parties = append(parties, m.party(name, &record.Party{Raw: number}))
-	}
-	subjects = map[string]bool{}
-	for _, tag := range parties {
-		id, ok, err := t.s.findSubject(t.raw, tag)
+func (t *tenant) prefixes(q store.Query) (prefixes [][]byte, subjects map[string]bool, err error) {
+	var ids [][16]byte
+	switch id, ok := rawSubject(q.Subject); {
+	case q.Number != "" && q.Subject != "":
+		return nil, nil, policy.Errorf(policy.InvalidArgument, "ask for a number or for a subject, not for both")
+	case q.Subject != "" && !ok:
+		return nil, nil, policy.Errorf(policy.InvalidArgument, "a subject is SU and 32 hex digits")
+	case q.Subject != "":
+		ids = append(ids, id)
+	case q.Number != "":
+		found, err := t.subjectsOf(q.Number)
 		if err != nil {
 			return nil, nil, err
 		}
-		if ok {
-			subjects[subjectID(id)] = true
-			prefixes = append(prefixes, append(keyOf(nil, kindPosting, t.raw), id[:8]...))
+		for _, f := range found {
+			ids = append(ids, f.id)
 		}
+	default:
+		return [][]byte{keyOf(nil, kindTime, t.raw)}, nil, nil
+	}
+	subjects = map[string]bool{}
+	for _, id := range ids {
+		subjects[subjectID(id)] = true
+		prefixes = append(prefixes, append(keyOf(nil, kindPosting, t.raw), id[:8]...))
 	}
 	return prefixes, subjects, nil
 }

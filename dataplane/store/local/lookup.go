@@ -3,6 +3,7 @@ package local
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"io"
 	"strings"
 	"sync"
@@ -88,6 +89,9 @@ func (g *group) view(st *foldState) (*entry, error) {
 		return st.view, nil
 	}
 	e, err := g.t.s.entryAt(g.t.raw, st.row.view, st.row.call)
+	if errors.Is(err, errNoEntry) {
+		return nil, g.t.s.corrupt(kindFold, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -199,7 +203,7 @@ func subjectID(raw [16]byte) string {
 }
 
 func rawSubject(id string) (raw [16]byte, ok bool) {
-	if len(id) != 34 {
+	if !policy.ValidID(policy.KindSubject, id) {
 		return raw, false
 	}
 	_, err := hex.Decode(raw[:], []byte(id[2:]))
@@ -235,6 +239,16 @@ func (c *tagCache) add(tag, id [16]byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.put(tag, id)
+}
+
+// drop forgets tags.
+func (c *tagCache) drop(tags [][16]byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, tag := range tags {
+		delete(c.new, tag)
+		delete(c.old, tag)
+	}
 }
 
 func (c *tagCache) put(tag, id [16]byte) {

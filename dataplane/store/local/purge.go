@@ -2,7 +2,6 @@ package local
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -12,7 +11,7 @@ import (
 )
 
 // tenantKinds are the kinds of keys that a tenant has.
-var tenantKinds = []kind{kindFrame, kindFold, kindSpill, kindTime, kindPosting, kindSubject, kindRollup, kindInstance, kindQuarantine, kindFeed}
+var tenantKinds = []kind{kindFrame, kindFold, kindSpill, kindTime, kindPosting, kindSubject, kindRollup, kindInstance, kindQuarantine, kindFeed, kindDestroy}
 
 // alive is DESTROYED once the tenant was purged. The caller holds t.life.
 func (t *tenant) alive() error {
@@ -35,6 +34,11 @@ func (s *Store) Purge(ctx context.Context, id policy.TenantID) (store.Purged, er
 	if err := s.usable(); err != nil {
 		return store.Purged{}, err
 	}
+	t.rewriting.Lock()
+	defer t.rewriting.Unlock()
+	if err := s.finishDestroying(t); err != nil {
+		return store.Purged{}, err
+	}
 	ids, err := t.chunkKeys()
 	if err != nil {
 		return store.Purged{}, err
@@ -46,11 +50,8 @@ func (s *Store) Purge(ctx context.Context, id policy.TenantID) (store.Purged, er
 	if out.Quarantined, err = t.count(kindQuarantine); err != nil {
 		return out, err
 	}
-	if err := s.keys.Destroy(ids); err != nil {
+	if err := s.destroyKeys(ids); err != nil {
 		return out, fmt.Errorf("destroy the keys of a tenant: %w", err)
-	}
-	for _, id := range ids {
-		s.aeads.Remove(id)
 	}
 	s.frames.clear()
 	if err := t.dropRows(ctx); err != nil {
@@ -93,7 +94,7 @@ func (t *tenant) chunkKeys() (ids []store.KeyID, err error) {
 		if len(value) < frameHeader {
 			return t.s.corrupt(kindFrame, nil)
 		}
-		id := store.KeyID{Generation: binary.BigEndian.Uint64(value[1:]), Index: binary.BigEndian.Uint64(value[9:])}
+		id := keyIn(value)
 		if !seen[id] {
 			seen[id] = true
 			ids = append(ids, id)

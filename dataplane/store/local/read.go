@@ -1,9 +1,11 @@
 package local
 
 import (
+	"bytes"
 	"container/list"
 	"context"
 	"encoding/hex"
+	"errors"
 	"sync"
 	"time"
 
@@ -56,17 +58,48 @@ func (s *Store) Call(_ context.Context, permit policy.Permit, id string) (store.
 		return store.Call{}, err
 	}
 	first, err := f.entry(at.entry)
-	if err != nil || first.call != at {
+	if err != nil || first.kind.gone() || first.call != at {
 		return store.Call{}, absent
 	}
-	value, err := s.get(kindTime, timeKey(nil, t.raw, first.listed, at))
-	if err != nil {
-		return store.Call{}, err
+	c, err := s.callListed(t.raw, append(timeBytes(first.listed), at.append(nil)...), nil)
+	if errors.Is(err, errNoEntry) {
+		return store.Call{}, absent
 	}
-	if value == nil {
-		return store.Call{}, s.corrupt(kindTime, nil)
+	return c, err
+}
+
+// errNoEntry: nothing stands at a place. Whether that is corruption or the work
+// of a rewrite says the index that led there.
+var errNoEntry = errors.New("no entry stands at this place")
+
+// callListed gives the view of the call that a time row or posting led to;
+// suffix is the row's, value that of the time row, nil when it is not known.
+// errNoEntry when the call was dropped since the row was read.
+func (s *Store) callListed(t tenantRaw, suffix, value []byte) (store.Call, error) {
+	known := value != nil
+	for {
+		if !known {
+			var err error
+			if value, err = s.get(kindTime, append(keyOf(nil, kindTime, t), suffix...)); err != nil {
+				return store.Call{}, err
+			}
+			if value == nil {
+				return store.Call{}, errNoEntry
+			}
+		}
+		c, err := s.callAt(t, readRef(suffix[8:]), value)
+		if !errors.Is(err, errNoEntry) {
+			return c, err
+		}
+		again, err := s.get(kindTime, append(keyOf(nil, kindTime, t), suffix...))
+		if err != nil {
+			return store.Call{}, err
+		}
+		if again != nil && bytes.Equal(again, value) {
+			return store.Call{}, s.corrupt(kindFrame, errNoEntry)
+		}
+		known = false
 	}
-	return s.callAt(t.raw, at, value)
 }
 
 // callAt opens the view of a call; value is that of its time row.
@@ -83,29 +116,28 @@ func (s *Store) callAt(t tenantRaw, call ref, value []byte) (store.Call, error) 
 	if err != nil {
 		return store.Call{}, err
 	}
-	return s.callOf(t, &e, at)
+	return s.callOf(t, &e), nil
 }
 
-func (s *Store) callOf(t tenantRaw, e *entry, at ref) (store.Call, error) {
-	f, err := s.frameAt(t, at.chunk, at.frame)
-	if err != nil {
-		return store.Call{}, err
-	}
+func (s *Store) callOf(t tenantRaw, e *entry) store.Call {
 	return store.Call{ID: s.callID(t, e.call), Record: e.record, IngestedAt: time.UnixMicro(e.first).UTC(),
-		UpdatedAt: time.UnixMicro(f.ingest).UTC(), ListedAt: time.UnixMicro(e.listed).UTC(), Versions: int(e.count)}, nil
+		UpdatedAt: time.UnixMicro(e.ingest).UTC(), ListedAt: time.UnixMicro(e.listed).UTC(), Versions: int(e.count)}
 }
 
-// entryAt reads the entry at a place and checks that it belongs to the call. An
-// index that points at nothing is corruption, not absence.
+// entryAt reads the entry at a place and checks that it belongs to the call;
+// errNoEntry when none stands there.
 func (s *Store) entryAt(t tenantRaw, at, call ref) (entry, error) {
 	f, err := s.frameAt(t, at.chunk, at.frame)
 	if err != nil {
 		if isReason(err, policy.NotFound) {
-			return entry{}, s.corrupt(kindFrame, err)
+			return entry{}, errNoEntry
 		}
 		return entry{}, err
 	}
 	e, err := f.entry(at.entry)
+	if err == nil && e.kind.gone() {
+		return entry{}, errNoEntry
+	}
 	if err != nil || e.call != call {
 		return entry{}, s.corrupt(kindFrame, err)
 	}
@@ -116,7 +148,8 @@ func (s *Store) entryAt(t tenantRaw, at, call ref) (entry, error) {
 // there is none.
 func (s *Store) frameAt(t tenantRaw, chunk int64, number uint16) (*frame, error) {
 	k := frameID{t, chunk, number}
-	if f, ok := s.frames.find(k); ok {
+	f, since, ok := s.frames.find(k)
+	if ok {
 		return f, nil
 	}
 	var buf [32]byte
@@ -125,14 +158,37 @@ func (s *Store) frameAt(t tenantRaw, chunk int64, number uint16) (*frame, error)
 		return nil, err
 	}
 	if value == nil {
-		return nil, policy.Errorf(policy.NotFound, "there is no such frame")
+		return nil, errNoFrame
 	}
-	f, err := s.openFrame(t, chunk, number, value)
-	if err != nil {
+	if f, err = s.openCurrent(t, chunk, number, value); err != nil {
 		return nil, err
 	}
-	s.frames.add(k, f)
+	s.frames.add(k, f, since)
 	return f, nil
+}
+
+var errNoFrame = policy.Errorf(policy.NotFound, "there is no such frame")
+
+// openCurrent opens a frame that was read from pebble. When its key was
+// destroyed since, because its chunk was sealed anew, it is read again.
+func (s *Store) openCurrent(t tenantRaw, chunk int64, number uint16, value []byte) (*frame, error) {
+	for {
+		f, err := s.openFrame(t, chunk, number, value)
+		if !isReason(err, policy.Destroyed) {
+			return f, err
+		}
+		again, readErr := s.get(kindFrame, frameKey(nil, t, chunk, number))
+		if readErr != nil {
+			return nil, readErr
+		}
+		if again == nil {
+			return nil, errNoFrame
+		}
+		if bytes.Equal(again, value) {
+			return nil, err
+		}
+		value = again
+	}
 }
 
 type frameID struct {
@@ -147,6 +203,7 @@ type frameCache struct {
 	max   int
 	size  int
 	order list.List // of *cachedFrame, latest first
+	drops uint64    // how often something was taken out because it changed
 	at    map[frameID]*list.Element
 }
 
@@ -159,30 +216,49 @@ func newFrameCache(limit int) *frameCache {
 	return &frameCache{max: limit, at: map[frameID]*list.Element{}}
 }
 
-func (c *frameCache) find(id frameID) (*frame, bool) {
+// find gives a frame, or what add wants to know: since when it was not there.
+func (c *frameCache) find(id frameID) (f *frame, since uint64, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e, ok := c.at[id]
 	if !ok {
-		return nil, false
+		return nil, c.drops, false
 	}
 	c.order.MoveToFront(e)
-	return e.Value.(*cachedFrame).frame, true
+	return e.Value.(*cachedFrame).frame, c.drops, true
 }
 
-func (c *frameCache) add(id frameID, f *frame) {
+// add keeps a frame that was read from pebble after find, unless something was
+// dropped meanwhile: it might be what the frame was before.
+func (c *frameCache) add(id frameID, f *frame, since uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, ok := c.at[id]; ok {
+	if _, ok := c.at[id]; ok || c.drops != since {
 		return
 	}
 	c.at[id] = c.order.PushFront(&cachedFrame{id, f})
 	c.size += f.size
 	for c.size > c.max && c.order.Len() > 1 {
-		e := c.order.Back()
-		old := c.order.Remove(e).(*cachedFrame)
-		delete(c.at, old.id)
-		c.size -= old.frame.size
+		c.remove(c.order.Back())
+	}
+}
+
+func (c *frameCache) remove(e *list.Element) {
+	old := c.order.Remove(e).(*cachedFrame)
+	delete(c.at, old.id)
+	c.size -= old.frame.size
+}
+
+// drop takes out every frame of some chunks of a tenant, also those that are
+// being read now.
+func (c *frameCache) drop(t tenantRaw, chunks map[int64]bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.drops++
+	for id, e := range c.at {
+		if id.tenant == t && chunks[id.chunk] {
+			c.remove(e)
+		}
 	}
 }
 
@@ -192,4 +268,5 @@ func (c *frameCache) clear() {
 	c.order.Init()
 	clear(c.at)
 	c.size = 0
+	c.drops++
 }

@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"time"
 
 	"github.com/domicile-io/domicile/dataplane/record"
@@ -11,7 +12,8 @@ import (
 )
 
 // Recount computes a tenant's rollups of all days from its calls' current
-// views, without looking at the counters: what Rollups must agree with. It
+// views, without looking at what the counters say of those, and adds what is
+// settled: what Rollups must agree with. It
 // opens every frame, so it is for checks, not for serving. The permit must
 // cover Process of CallRecord.
 func (s *Store) Recount(ctx context.Context, permit policy.Permit) ([]store.Rollup, error) {
@@ -26,17 +28,29 @@ func (s *Store) Recount(ctx context.Context, permit policy.Permit) ([]store.Roll
 			return s.corrupt(kindTime, nil)
 		}
 		listed := unorderedTime(binary.BigEndian.Uint64(key[17:]))
-		c, err := s.callAt(t.raw, readRef(key[25:]), value)
+		c, err := s.callListed(t.raw, key[17:], value)
+		if errors.Is(err, errNoEntry) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}
 		a := record.ContributionOf(&c.Record, time.UnixMicro(listed))
 		if a.Calls > 0 {
 			k := cellKey{a.Day, a.Direction, a.Country}
-			sum := sums[k]
-			sums[k] = counts{sum.calls + a.Calls, sum.answered + a.Answered, sum.billsec + a.Billsec}
+			sums[k] = sums[k].plus(counts{a.Calls, a.Answered, a.Billsec})
 		}
 		return ctx.Err()
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = s.scan(kindRollup, keyOf(nil, kindRollup, t.raw), func(key, value []byte) error {
+		k, c, err := s.openCell(t.raw, key, value)
+		if sum := sums[k].plus(c.settled); sum != (counts{}) {
+			sums[k] = sum
+		}
+		return err
 	})
 	if err != nil {
 		return nil, err

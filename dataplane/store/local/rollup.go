@@ -20,8 +20,18 @@ type cellKey struct {
 	country   string
 }
 
-// counts are the sums of the current contributions of a cell's calls.
+// counts are sums of contributions.
 type counts struct{ calls, answered, billsec int64 }
+
+func (c counts) plus(o counts) counts {
+	return counts{c.calls + o.calls, c.answered + o.answered, c.billsec + o.billsec}
+}
+
+// cell is one counter: the contributions of the calls that are there, and of
+// those whose retention is over, which were counted rightly and stay counted.
+type cell struct{ live, settled counts }
+
+func (c cell) plus(o cell) cell { return cell{c.live.plus(o.live), c.settled.plus(o.settled)} }
 
 // maxCells bounds the counters kept in memory per tenant; past it they are read again.
 const maxCells = 1024
@@ -34,9 +44,19 @@ func (g *group) count(c *record.Contribution, sign int64) {
 	}
 	k := cellKey{c.Day, c.Direction, c.Country}
 	d := g.deltas[k]
-	d.calls += sign * c.Calls
-	d.answered += sign * c.Answered
-	d.billsec += sign * c.Billsec
+	d.live = d.live.plus(counts{sign * c.Calls, sign * c.Answered, sign * c.Billsec})
+	g.deltas[k] = d
+}
+
+// settle moves a call's contribution to those that no call stands for any more.
+func (g *group) settle(c *record.Contribution) {
+	if c.Calls == 0 {
+		return
+	}
+	g.count(c, -1)
+	k := cellKey{c.Day, c.Direction, c.Country}
+	d := g.deltas[k]
+	d.settled = d.settled.plus(counts{c.Calls, c.Answered, c.Billsec})
 	g.deltas[k] = d
 }
 
@@ -47,7 +67,7 @@ func (g *group) writeCells() error {
 		clear(t.cells)
 	}
 	for k, d := range g.deltas {
-		if d == (counts{}) {
+		if d == (cell{}) {
 			continue
 		}
 		key := t.cellRow(k)
@@ -63,10 +83,15 @@ func (g *group) writeCells() error {
 				}
 			}
 		}
-		c.calls, c.answered, c.billsec = c.calls+d.calls, c.answered+d.answered, c.billsec+d.billsec
+		c = c.plus(d)
 		t.cells[k] = c
 		plain := appendContribution(nil, &record.Contribution{Day: k.day, Direction: k.direction, Country: k.country,
-			Calls: c.calls, Answered: c.answered, Billsec: c.billsec})
+			Calls: c.live.calls, Answered: c.live.answered, Billsec: c.live.billsec})
+		if c.settled != (counts{}) {
+			for _, n := range [...]int64{c.settled.calls, c.settled.answered, c.settled.billsec} {
+				plain = binary.AppendVarint(plain, n)
+			}
+		}
 		value, err := t.s.sealRow(kindRollup, t.raw, key, plain)
 		if err != nil {
 			return err
@@ -88,17 +113,21 @@ func dayKey(t tenantRaw, day int32) []byte {
 	return binary.BigEndian.AppendUint32(keyOf(nil, kindRollup, t), uint32(day)^1<<31)
 }
 
-func (s *Store) openCell(t tenantRaw, key, value []byte) (cellKey, counts, error) {
+func (s *Store) openCell(t tenantRaw, key, value []byte) (cellKey, cell, error) {
 	plain, err := s.openRow(kindRollup, t, key, value)
 	if err != nil {
-		return cellKey{}, counts{}, err
+		return cellKey{}, cell{}, err
 	}
 	c := cursorOf(plain)
 	a := c.contribution()
-	if c.bad || len(c.b) > 0 {
-		return cellKey{}, counts{}, s.corrupt(kindRollup, nil)
+	out := cell{live: counts{a.Calls, a.Answered, a.Billsec}}
+	if len(c.b) > 0 {
+		out.settled = counts{c.varint(), c.varint(), c.varint()}
 	}
-	return cellKey{a.Day, a.Direction, a.Country}, counts{a.Calls, a.Answered, a.Billsec}, nil
+	if c.bad || len(c.b) > 0 {
+		return cellKey{}, cell{}, s.corrupt(kindRollup, nil)
+	}
+	return cellKey{a.Day, a.Direction, a.Country}, out, nil
 }
 
 // Rollups implements store.Store; both days are inclusive, YYYY-MM-DD.
@@ -128,8 +157,8 @@ func (s *Store) Rollups(_ context.Context, permit policy.Permit, firstDay, lastD
 		if err != nil {
 			return nil, err
 		}
-		if c != (counts{}) {
-			out = append(out, rollupOf(k, c))
+		if all := c.live.plus(c.settled); all != (counts{}) {
+			out = append(out, rollupOf(k, all))
 		}
 	}
 	if err := it.Error(); err != nil {

@@ -23,6 +23,7 @@ import (
 //	i/<tenant>/<HMAC of the instance>           → sealed name of a feed that raw numbers came from
 //	q/<tenant>/<id 16>                          → sealed quarantined payload
 //	e/<tenant>/<HMAC of source,name>            → sealed settings of a feed
+//	z/<tenant>/<key id 16>                      a key that nothing is sealed under any more, still to be destroyed
 const schema = 1
 
 type kind byte
@@ -39,6 +40,7 @@ const (
 	kindInstance   kind = 'i'
 	kindQuarantine kind = 'q'
 	kindFeed       kind = 'e'
+	kindDestroy    kind = 'z'
 	kindTable      kind = 0 // a file of pebble's; in no key
 )
 
@@ -61,6 +63,8 @@ func (k kind) name() string {
 		return "quarantine"
 	case kindFeed:
 		return "feed"
+	case kindDestroy:
+		return "destroy"
 	case kindTable:
 		return "table"
 	}

@@ -92,7 +92,7 @@ func (s *Store) openRow(k kind, t tenantRaw, key, value []byte) ([]byte, error) 
 	if len(value) < rowHeader+16 || value[0] != format {
 		return nil, s.corrupt(k, nil)
 	}
-	id := store.KeyID{Generation: binary.BigEndian.Uint64(value[1:]), Index: binary.BigEndian.Uint64(value[9:])}
+	id := keyIn(value)
 	aead, err := s.aeadOf(k, id)
 	if err != nil {
 		return nil, err
@@ -110,6 +110,7 @@ func (s *Store) aeadOf(k kind, id store.KeyID) (cipher.AEAD, error) {
 	if aead, ok := s.aeads.Get(id); ok {
 		return aead, nil
 	}
+	destroyed := s.destroyed.Load()
 	key, err := s.keys.Open(id)
 	if err != nil {
 		if isReason(err, policy.Internal) {
@@ -122,6 +123,9 @@ func (s *Store) aeadOf(k kind, id store.KeyID) (cipher.AEAD, error) {
 		return nil, err
 	}
 	s.aeads.Add(id, aead)
+	if s.destroyed.Load() != destroyed {
+		s.aeads.Remove(id) // it may have been this one
+	}
 	return aead, nil
 }
 

@@ -63,16 +63,17 @@ type Store struct {
 	maxPendingBytes int
 	disk            *diskGauge
 
-	writer   [16]byte // random per process start
-	ids      cipher.Block
-	indexKey [32]byte
-	tokens   cipher.AEAD
-	rows     rowSealer
-	aeads    *lru.Cache[store.KeyID, cipher.AEAD]
-	frames   *frameCache
-	subjects tagCache
-	seen     *seen
-	sealers  chan struct{} // bounds the goroutines that compress and seal
+	writer    [16]byte // random per process start
+	ids       cipher.Block
+	indexKey  [32]byte
+	tokens    cipher.AEAD
+	rows      rowSealer
+	aeads     *lru.Cache[store.KeyID, cipher.AEAD]
+	frames    *frameCache
+	subjects  tagCache
+	destroyed atomic.Uint64 // counts calls of Keys.Destroy; see aeadOf
+	seen      *seen
+	sealers   chan struct{} // bounds the goroutines that compress and seal
 
 	mu      sync.Mutex
 	tenants map[policy.TenantID]*tenant // one that was purged stays, ended
@@ -113,6 +114,9 @@ func Open(o Options) (*Store, error) {
 	s.db = db
 	if err := s.checkMeta(); err != nil {
 		return nil, fmt.Errorf("open local store %s: %w", o.Dir, errors.Join(err, db.Close()))
+	}
+	if err := s.finishDestroying(nil); err != nil {
+		return nil, fmt.Errorf("open local store %s: finish an erasure that was cut short: %w", o.Dir, errors.Join(err, db.Close()))
 	}
 	s.seen = newSeen()
 	go s.seen.fill(db)

@@ -30,6 +30,8 @@ type tenant struct {
 	tags    sync.Pool // *tagger
 	content cipher.Block
 
+	rewriting sync.Mutex // held while chunks are sealed anew; taken before build
+
 	life  sync.RWMutex // held for reading while a write is built and applied
 	ended bool         // purged: nothing is written any more
 
@@ -45,7 +47,7 @@ type tenant struct {
 	last   int64 // ingest time of the latest group, µs; strictly increasing
 	chunk  *chunk
 	nextN  uint64 // next version number of this writer
-	cells  map[cellKey]counts
+	cells  map[cellKey]cell
 	known  map[[16]byte]bool // instances that are registered
 }
 
@@ -82,7 +84,7 @@ const (
 )
 
 func (s *Store) newTenant(id policy.TenantID, raw tenantRaw) (*tenant, error) {
-	t := &tenant{s: s, id: id, raw: raw, cells: map[cellKey]counts{}, known: map[[16]byte]bool{}, wake: make(chan struct{}, 1)}
+	t := &tenant{s: s, id: id, raw: raw, cells: map[cellKey]cell{}, known: map[[16]byte]bool{}, wake: make(chan struct{}, 1)}
 	fold, subject := deriveFor(s.indexKey, "fold", raw), deriveFor(s.indexKey, "subject", raw)
 	contentKey := deriveFor(s.indexKey, "content", raw)
 	block, err := aes.NewCipher(contentKey[:])

@@ -42,7 +42,7 @@ func (s *Store) openToken(t tenantRaw, scope []byte, token string, size int) ([]
 // listScope is what a token of List is bound to; the page size may change.
 func listScope(q store.Query) []byte {
 	b := []byte("calls\x00")
-	for _, s := range [...]string{string(q.Status), string(q.Direction), q.Number} {
+	for _, s := range [...]string{string(q.Status), string(q.Direction), q.Number, q.Subject} {
 		b = binary.AppendUvarint(b, uint64(len(s)))
 		b = append(b, s...)
 	}

@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"math"
 	"time"
 
@@ -34,7 +35,7 @@ func (s *Store) Window(ctx context.Context, permit policy.Permit, from, to time.
 			if err != nil {
 				return s.corrupt(kindFrame, err)
 			}
-			if e.kind == versionOnly {
+			if e.kind == versionOnly || e.kind.gone() {
 				continue
 			}
 			if _, seen := latest[e.call]; !seen {
@@ -50,13 +51,13 @@ func (s *Store) Window(ctx context.Context, permit policy.Permit, from, to time.
 	for _, call := range order {
 		at := latest[call]
 		e, err := s.entryAt(t.raw, at, call)
+		if errors.Is(err, errNoEntry) {
+			continue // erased since the frames were looked through
+		}
 		if err != nil {
 			return err
 		}
-		c, err := s.callOf(t.raw, &e, at)
-		if err != nil {
-			return err
-		}
+		c := s.callOf(t.raw, &e)
 		if err := yield(c); err != nil {
 			return err
 		}
@@ -100,7 +101,10 @@ func (s *Store) eachFrame(t tenantRaw, lower, upper int64, yield func(*frame) er
 		if ingest := frameIngest(value); ingest < lower || ingest >= upper {
 			continue
 		}
-		f, err := s.openFrame(t, chunk, binary.BigEndian.Uint16(key[25:]), value)
+		f, err := s.openCurrent(t, chunk, binary.BigEndian.Uint16(key[25:]), value)
+		if isReason(err, policy.NotFound) {
+			continue // its chunk went as a whole since the iterator was made
+		}
 		if err != nil {
 			return err
 		}

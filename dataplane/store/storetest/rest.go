@@ -131,6 +131,9 @@ func testPermits(t *testing.T, f *fixture) {
 			return s.PutFeed(ctx, p, store.Feed{Source: record.Asterisk, Name: "x"})
 		}},
 		{"Feed", policy.Process, policy.AccountConfig, func(p policy.Permit) error { _, err := s.Feed(ctx, p, record.Asterisk, "x"); return err }},
+		{"Rewrite", policy.Erase, policy.CallRecord, func(p policy.Permit) error { _, err := s.Rewrite(ctx, p, store.Rewrite{}); return err }},
+		{"Subjects", policy.View, policy.CallRecord, func(p policy.Permit) error { _, err := s.Subjects(ctx, p, "1"); return err }},
+		{"Unlink", policy.Erase, policy.CallRecord, func(p policy.Permit) error { _, err := s.Unlink(ctx, p, "1"); return err }},
 		{"Window", policy.Export, policy.CallRecord, func(p policy.Permit) error {
 			return s.Window(ctx, p, Epoch, Epoch.Add(time.Hour), func(store.Call) error { return nil })
 		}},

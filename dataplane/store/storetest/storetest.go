@@ -51,6 +51,11 @@ func Run(t *testing.T, open Open) {
 		{"PermitsAreRequired", testPermits},
 		{"ConcurrentDuplicates", testConcurrent},
 		{"Purge", testPurge},
+		{"TestINV21_Drop", testDrop},
+		{"DropAll", testDropAll},
+		{"TestINV21_Redact", testRedact},
+		{"TestINV21_RewriteAgainstIngest", testRewriteRaces},
+		{"Unlink", testUnlink},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := &fixture{t: t, open: open, dir: t.TempDir(), clock: &Clock{now: Epoch}}

@@ -1,0 +1,74 @@
+package local
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/domicile-io/domicile/dataplane/store"
+)
+
+// Keys are destroyed only when nothing durable is sealed under them any more.
+// The commit that makes that so notes them in rows of its own; if the process
+// ends before they are destroyed, the next one finds the rows.
+
+func destroyKey(t tenantRaw, id store.KeyID) []byte {
+	b := binary.BigEndian.AppendUint64(keyOf(nil, kindDestroy, t), id.Generation)
+	return binary.BigEndian.AppendUint64(b, id.Index)
+}
+
+// finishDestroying destroys what earlier commits left to be destroyed: of one
+// tenant, or of all. Those commits were synced before, or else the store has
+// failed; after a start, what was read from the log is flushed first.
+func (s *Store) finishDestroying(t *tenant) error {
+	prefix := []byte{byte(kindDestroy)}
+	if t != nil {
+		prefix = keyOf(nil, kindDestroy, t.raw)
+	}
+	var ids []store.KeyID
+	b := s.db.NewBatch()
+	err := s.scan(kindDestroy, prefix, func(key, _ []byte) error {
+		if len(key) != 17+16 {
+			return s.corrupt(kindDestroy, nil)
+		}
+		ids = append(ids, store.KeyID{Generation: binary.BigEndian.Uint64(key[17:]), Index: binary.BigEndian.Uint64(key[25:])})
+		return b.Delete(key, nil)
+	})
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	if t == nil {
+		if err := s.db.Flush(); err != nil {
+			return s.fail(err)
+		}
+	}
+	if err := s.destroyKeys(ids); err != nil {
+		return err
+	}
+	return s.forgetTasks(b)
+}
+
+// destroyKeys destroys keys and what is kept of them in memory.
+func (s *Store) destroyKeys(ids []store.KeyID) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	if err := s.keys.Destroy(ids); err != nil {
+		return fmt.Errorf("destroy keys: %w", err)
+	}
+	s.destroyed.Add(1)
+	for _, id := range ids {
+		s.aeads.Remove(id)
+	}
+	return nil
+}
+
+// forgetTasks deletes rows of keys that are destroyed. It needs no sync: a row
+// that comes back is carried out again, which is harmless.
+func (s *Store) forgetTasks(b *pebble.Batch) error {
+	if err := s.db.Apply(b, pebble.NoSync); err != nil {
+		return s.fail(err)
+	}
+	return b.Close()
+}
