@@ -98,7 +98,8 @@ type Feed struct {
 type Purged struct {
 	Calls       uint64
 	Quarantined uint64
-	Keys        uint64 // of chunks
+	Items       uint64
+	Keys        uint64 // of chunks and items
 }
 
 // Store keeps the records of one region.
@@ -147,11 +148,15 @@ type Store interface {
 	// id. Calls that carry the old ids stay. The permit must cover Erase.
 	Unlink(ctx context.Context, permit policy.Permit, number string) ([]string, error)
 
-	// Purge destroys everything of a tenant: first the keys of its chunks, then
-	// the rows. It waits for what is being written; whatever is written after it
-	// began answers DESTROYED, in this process. It can be repeated: then it counts
-	// what was left. It takes no permit, because it moves nothing and must work
-	// when nothing is permitted any more.
+	// Items are sealed documents beside the records: what is known of recordings
+	// and transcripts, legal holds, certificates.
+	Items
+
+	// Purge destroys everything of a tenant: first the keys of its chunks and
+	// items, then the rows. It waits for what is being written; whatever is
+	// written after it began answers DESTROYED, in this process. It can be
+	// repeated: then it counts what was left. It takes no permit, because it moves
+	// nothing and must work when nothing is permitted any more.
 	Purge(ctx context.Context, tenant policy.TenantID) (Purged, error)
 
 	// Healthy reports why the store cannot take or give records, else nil.

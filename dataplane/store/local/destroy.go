@@ -19,8 +19,8 @@ func destroyKey(t tenantRaw, id store.KeyID) []byte {
 }
 
 // finishDestroying destroys what earlier commits left to be destroyed: of one
-// tenant, or of all. Those commits were synced before, or else the store has
-// failed; after a start, what was read from the log is flushed first.
+// tenant, or of all. What noted them may still be on its way to the disk, so
+// that is waited for first.
 func (s *Store) finishDestroying(t *tenant) error {
 	prefix := []byte{byte(kindDestroy)}
 	if t != nil {
@@ -38,10 +38,12 @@ func (s *Store) finishDestroying(t *tenant) error {
 	if err != nil || len(ids) == 0 {
 		return err
 	}
-	if t == nil {
-		if err := s.db.Flush(); err != nil {
-			return s.fail(err)
-		}
+	settle := s.db.Flush // after a start: what was read from the log
+	if t != nil {
+		settle = func() error { return s.db.LogData(nil, pebble.Sync) }
+	}
+	if err := settle(); err != nil {
+		return s.fail(err)
 	}
 	if err := s.destroyKeys(ids); err != nil {
 		return err

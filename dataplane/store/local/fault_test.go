@@ -58,6 +58,7 @@ func fill(t *testing.T, s *local.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	putItem(t, s, "Aoife Canary", 0)
 }
 
 // TestINV01_NothingPersonalInTheFiles scans every file of store and keyring,

@@ -11,7 +11,8 @@ import (
 )
 
 // tenantKinds are the kinds of keys that a tenant has.
-var tenantKinds = []kind{kindFrame, kindFold, kindSpill, kindTime, kindPosting, kindSubject, kindRollup, kindInstance, kindQuarantine, kindFeed, kindDestroy}
+var tenantKinds = []kind{kindFrame, kindFold, kindSpill, kindTime, kindPosting, kindSubject, kindRollup, kindInstance, kindQuarantine, kindFeed,
+	kindItem, kindItemTime, kindItemCall, kindItemUnique, kindDestroy}
 
 // alive is DESTROYED once the tenant was purged. The caller holds t.life.
 func (t *tenant) alive() error {
@@ -43,7 +44,12 @@ func (s *Store) Purge(ctx context.Context, id policy.TenantID) (store.Purged, er
 	if err != nil {
 		return store.Purged{}, err
 	}
-	out := store.Purged{Keys: uint64(len(ids))}
+	items, itemKeys, err := t.itemKeys()
+	if err != nil {
+		return store.Purged{}, err
+	}
+	ids = append(ids, itemKeys...)
+	out := store.Purged{Items: items, Keys: uint64(len(ids))}
 	if out.Calls, err = t.count(kindTime); err != nil {
 		return out, err
 	}
@@ -102,6 +108,21 @@ func (t *tenant) chunkKeys() (ids []store.KeyID, err error) {
 		return nil
 	})
 	return ids, err
+}
+
+// itemKeys are the keys of every item of the tenant and of its blobs, and how
+// many items there are.
+func (t *tenant) itemKeys() (n uint64, ids []store.KeyID, err error) {
+	err = t.each(kindItem, func(value []byte) error {
+		r, ok := parseItemRow(value)
+		if !ok {
+			return t.s.corrupt(kindItem, nil)
+		}
+		n++
+		ids = append(append(ids, r.key), r.item.Keys...)
+		return nil
+	})
+	return n, ids, err
 }
 
 func (t *tenant) count(k kind) (n uint64, err error) {

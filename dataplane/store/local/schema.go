@@ -24,6 +24,10 @@ import (
 //	q/<tenant>/<id 16>                          → sealed quarantined payload
 //	e/<tenant>/<HMAC of source,name>            → sealed settings of a feed
 //	z/<tenant>/<key id 16>                      a key that nothing is sealed under any more, still to be destroyed
+//	o/<tenant>/<item kind 1>/<id 16>            → a sealed item (itemrow.go)
+//	l/<tenant>/<item kind 1>/<created µs 8>/<id 16>: items in order of time
+//	c/<tenant>/<call id 16>/<item kind 1>/<created µs 8>/<id 16>: items of a call
+//	u/<tenant>/<item kind 1>/<unique tag>       → id 16
 const schema = 1
 
 type kind byte
@@ -41,6 +45,10 @@ const (
 	kindQuarantine kind = 'q'
 	kindFeed       kind = 'e'
 	kindDestroy    kind = 'z'
+	kindItem       kind = 'o'
+	kindItemTime   kind = 'l'
+	kindItemCall   kind = 'c'
+	kindItemUnique kind = 'u'
 	kindTable      kind = 0 // a file of pebble's; in no key
 )
 
@@ -65,6 +73,8 @@ func (k kind) name() string {
 		return "feed"
 	case kindDestroy:
 		return "destroy"
+	case kindItem, kindItemTime, kindItemCall, kindItemUnique:
+		return "item"
 	case kindTable:
 		return "table"
 	}

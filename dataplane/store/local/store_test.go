@@ -15,6 +15,13 @@ import (
 // ends, closes both.
 func openAt(t testing.TB, dir string, change func(*local.Options)) (s *local.Store, stop func()) {
 	t.Helper()
+	s, _, stop = openKeyed(t, dir, change)
+	return s, stop
+}
+
+// openKeyed is openAt that shows the keyring.
+func openKeyed(t testing.TB, dir string, change func(*local.Options)) (s *local.Store, keys *keyring.Keyring, stop func()) {
+	t.Helper()
 	keys, err := keyring.OpenKeyring(keyring.Options{Dir: filepath.Join(dir, "keys"), Region: storetest.Region})
 	if err != nil {
 		t.Fatal(err)
@@ -34,12 +41,12 @@ func openAt(t testing.TB, dir string, change func(*local.Options)) (s *local.Sto
 		}
 	})
 	t.Cleanup(stop)
-	return s, stop
+	return s, keys, stop
 }
 
 func TestConformance(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, o storetest.Options) storetest.Reopenable {
-		s, stop := openAt(t, o.Dir, func(l *local.Options) { l.Now = o.Now })
-		return storetest.Reopenable{Store: s, Stop: stop}
+		s, keys, stop := openKeyed(t, o.Dir, func(l *local.Options) { l.Now = o.Now })
+		return storetest.Reopenable{Store: s, Keys: keys, Stop: stop}
 	})
 }

@@ -35,6 +35,8 @@ type tenant struct {
 	life  sync.RWMutex // held for reading while a write is built and applied
 	ended bool         // purged: nothing is written any more
 
+	items sync.Mutex // held while an item is compared and put
+
 	mu      sync.Mutex // the queue
 	queue   []*job
 	waiting int // records in queue

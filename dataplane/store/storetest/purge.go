@@ -27,10 +27,11 @@ func testPurge(t *testing.T, f *fixture) {
 		if err := f.store.PutFeed(ctx, PermitOf(t, tenant, policy.Store, policy.AccountConfig), store.Feed{Source: record.Twilio, Name: "main", SignatureSecret: "s"}); err != nil {
 			t.Fatal(err)
 		}
+		f.mustPut(tenant, item(1, callX), 0)
 	}
 	kept := everything(t, f, TenantB)
 	gone, err := f.store.Purge(ctx, TenantA)
-	if err != nil || gone.Calls != 2 || gone.Quarantined != 1 || gone.Keys == 0 {
+	if err != nil || gone.Calls != 2 || gone.Quarantined != 1 || gone.Items != 1 || gone.Keys < 2 {
 		t.Fatalf("purged %+v, %v", gone, err)
 	}
 	_, err = f.store.Append(ctx, Permit(t, TenantA, policy.Ingest), []record.Record{Native(3)})
@@ -38,6 +39,8 @@ func testPurge(t *testing.T, f *fixture) {
 	_, err = f.store.Quarantine(ctx, Permit(t, TenantA, policy.Ingest), []store.Quarantined{{Source: record.Asterisk, Payload: []byte("late")}})
 	wantReason(t, err, policy.Destroyed)
 	wantReason(t, f.store.PutFeed(ctx, PermitOf(t, TenantA, policy.Store, policy.AccountConfig), store.Feed{Source: record.Twilio, Name: "late"}), policy.Destroyed)
+	_, err = f.put(TenantA, item(2, ""), 0)
+	wantReason(t, err, policy.Destroyed)
 	for range 2 {
 		if n := everything(t, f, TenantA); n != 0 {
 			t.Errorf("%d things of the purged tenant are left", n)
@@ -72,5 +75,5 @@ func everything(t *testing.T, f *fixture, tenant policy.TenantID) int {
 	if _, err := f.store.Feed(ctx, PermitOf(t, tenant, policy.Process, policy.AccountConfig), record.Twilio, "main"); err == nil {
 		n++
 	}
-	return n
+	return n + len(f.itemIDs(tenant, store.ItemQuery{Kind: store.RecordingItem}))
 }

@@ -24,6 +24,7 @@ type Open func(t *testing.T, o Options) Reopenable
 // Reopenable is a store and the means to stop it as a whole, with its keys.
 type Reopenable struct {
 	store.Store
+	Keys store.Keys // the store's key service; nil skips what looks at it
 	Stop func()
 }
 
@@ -56,6 +57,12 @@ func Run(t *testing.T, open Open) {
 		{"TestINV21_Redact", testRedact},
 		{"TestINV21_RewriteAgainstIngest", testRewriteRaces},
 		{"Unlink", testUnlink},
+		{"TestINV33_Items", testItems},
+		{"ItemLists", testItemLists},
+		{"ItemUnique", testItemUnique},
+		{"TestINV21_ItemKeys", testItemKeys},
+		{"TestINV10_ItemsAreIsolated", testItemIsolation},
+		{"ItemPermits", testItemPermits},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := &fixture{t: t, open: open, dir: t.TempDir(), clock: &Clock{now: Epoch}}

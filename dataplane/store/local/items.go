@@ -1,0 +1,271 @@
+package local
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/policy"
+)
+
+// enterItem is enter for what may be done by several operations.
+func (s *Store) enterItem(permit policy.Permit, kind store.ItemKind, ops ...policy.Operation) (*tenant, error) {
+	op := permit.Operation()
+	if !slices.Contains(ops, op) {
+		op = ops[0]
+	}
+	return s.enterFor(permit, op, kind.Class())
+}
+
+var errNoItem = policy.Errorf(policy.NotFound, "there is no such item")
+
+// PutItem implements store.Store. The key of the version that is replaced is
+// noted in the same commit as one to destroy, so that a crash cannot spare it.
+func (s *Store) PutItem(_ context.Context, permit policy.Permit, item store.Item, ifVersion uint64) (store.Item, error) {
+	t, err := s.enterItem(permit, item.Kind, policy.Ingest, policy.Store, policy.Process, policy.Erase)
+	if err != nil {
+		return store.Item{}, err
+	}
+	defer s.working.Done()
+	if permit.Operation() == policy.Ingest {
+		if err := s.disk.check(s.now()); err != nil {
+			return store.Item{}, err
+		}
+	}
+	if err := checkItem(&item); err != nil {
+		return store.Item{}, err
+	}
+	b := s.db.NewBatch()
+	item, doomed, err := t.putItem(b, item, ifVersion)
+	if err != nil {
+		_ = b.Close()
+		// What the refusal speaks of must be durable too: the caller may acknowledge it.
+		if syncErr := s.db.LogData(nil, pebble.Sync); syncErr != nil {
+			return store.Item{}, s.fail(syncErr)
+		}
+		return store.Item{}, err
+	}
+	if err := s.sync(b); err != nil {
+		return store.Item{}, err
+	}
+	return item, t.destroyNoted(doomed)
+}
+
+func checkItem(item *store.Item) error {
+	switch {
+	case itemNumbers[item.Kind] == 0 || !policy.ValidID(item.Kind.IDKind(), item.ID):
+		return policy.Errorf(policy.InvalidArgument, "an item's id must be two capitals of its kind and 32 hex digits")
+	case item.Call != "" && !policy.ValidID(policy.KindCall, item.Call):
+		return policy.Errorf(policy.InvalidArgument, "an item's call must be CA and 32 hex digits")
+	case len(item.Body) > store.MaxItem:
+		return policy.Errorf(policy.PayloadTooLarge, "an item may hold %d bytes", store.MaxItem)
+	case len(item.Keys) > store.MaxItemKeys || len(item.Unique) > store.MaxItemUnique:
+		return policy.Errorf(policy.InvalidArgument, "an item may have %d keys and a unique tag of %d bytes", store.MaxItemKeys, store.MaxItemUnique)
+	}
+	return nil
+}
+
+// putItem checks, seals and applies one put; the keys it names are to be
+// destroyed once the batch is durable.
+func (t *tenant) putItem(b *pebble.Batch, item store.Item, ifVersion uint64) (store.Item, []store.KeyID, error) {
+	t.items.Lock()
+	defer t.items.Unlock()
+	key := itemKey(t.raw, item.Kind, item.ID)
+	old, err := t.s.get(kindItem, key)
+	if err != nil {
+		return item, nil, err
+	}
+	now := t.s.now().UTC().Truncate(1000)
+	var doomed []store.KeyID
+	if ifVersion == 0 {
+		if err := t.itemIsNew(&item, old); err != nil {
+			return item, nil, err
+		}
+		item.Version, item.Created = 1, now
+	} else {
+		was, err := t.itemAt(key, old, ifVersion)
+		if err != nil {
+			return item, nil, err
+		}
+		item.Version, item.Created, item.Call, item.Unique = ifVersion+1, was.item.Created, was.item.Call, was.item.Unique
+		doomed = append(doomed, was.key)
+		for _, k := range was.item.Keys {
+			if !slices.Contains(item.Keys, k) {
+				doomed = append(doomed, k)
+			}
+		}
+	}
+	item.Updated = now
+	value, err := t.s.sealItem(t.raw, key, &item)
+	if err != nil {
+		return item, nil, err
+	}
+	if err := t.setItemRows(b, &item, key, value, doomed); err != nil {
+		return item, nil, err
+	}
+	return item, doomed, t.apply(b)
+}
+
+// itemIsNew is nil when neither the id nor the unique tag is taken.
+func (t *tenant) itemIsNew(item *store.Item, old []byte) error {
+	if old != nil {
+		return policy.Errorf(policy.AlreadyExists, "there is an item with this id").With("id", item.ID)
+	}
+	if len(item.Unique) == 0 {
+		return nil
+	}
+	holder, err := t.s.get(kindItemUnique, itemUniqueKey(t.raw, item.Kind, item.Unique))
+	if err != nil {
+		return err
+	}
+	if holder != nil {
+		return policy.Errorf(policy.AlreadyExists, "there is an item of the same content").With("id", string(item.Kind.IDKind())+hex.EncodeToString(holder))
+	}
+	return nil
+}
+
+// itemAt reads the header of a row that must be at a version (0: any).
+func (t *tenant) itemAt(key, row []byte, version uint64) (itemRow, error) {
+	if row == nil {
+		return itemRow{}, errNoItem
+	}
+	r, err := t.s.readItemRow(key, row)
+	if err == nil && version != 0 && r.item.Version != version {
+		err = policy.Errorf(policy.ETagMismatch, "the item is at version %d and not %d; read it again", r.item.Version, version)
+	}
+	return r, err
+}
+
+func (t *tenant) setItemRows(b *pebble.Batch, item *store.Item, key, value []byte, doomed []store.KeyID) error {
+	if err := b.Set(key, value, nil); err != nil {
+		return err
+	}
+	for _, k := range doomed {
+		if err := b.Set(destroyKey(t.raw, k), nil, nil); err != nil {
+			return err
+		}
+	}
+	if item.Version > 1 {
+		return nil
+	}
+	if len(item.Unique) > 0 {
+		if err := b.Set(itemUniqueKey(t.raw, item.Kind, item.Unique), key[18:], nil); err != nil {
+			return err
+		}
+	}
+	for _, order := range itemOrders(t.raw, item) {
+		if err := b.Set(order, nil, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Item implements store.Store.
+func (s *Store) Item(_ context.Context, permit policy.Permit, kind store.ItemKind, id string) (store.Item, error) {
+	t, err := s.enterItem(permit, kind, policy.View, policy.Process, policy.Erase)
+	if err != nil {
+		return store.Item{}, err
+	}
+	defer s.working.Done()
+	key := itemKey(t.raw, kind, id)
+	if key == nil {
+		return store.Item{}, errNoItem
+	}
+	item, err := s.itemIn(t, key)
+	if err == nil && item.ID == "" {
+		err = errNoItem
+	}
+	return item, err
+}
+
+// itemIn opens the item of a row; the zero item when there is none. A key that
+// is destroyed while the row stays as it is means that the item is gone; else a
+// new version came in between, and is opened.
+func (s *Store) itemIn(t *tenant, key []byte) (store.Item, error) {
+	var last []byte
+	for {
+		row, err := s.get(kindItem, key)
+		if err != nil || row == nil {
+			return store.Item{}, err
+		}
+		item, err := s.openItemRow(t.raw, key, row)
+		if !isReason(err, policy.Destroyed) {
+			return item, err
+		}
+		if bytes.Equal(row, last) {
+			return store.Item{}, nil
+		}
+		last = row
+	}
+}
+
+// DeleteItem implements store.Store.
+func (s *Store) DeleteItem(_ context.Context, permit policy.Permit, kind store.ItemKind, id string, ifVersion uint64) error {
+	t, err := s.enterItem(permit, kind, policy.Erase)
+	if err != nil {
+		return err
+	}
+	defer s.working.Done()
+	key := itemKey(t.raw, kind, id)
+	if key == nil {
+		return errNoItem
+	}
+	b := s.db.NewBatch()
+	doomed, err := t.deleteItem(b, key, ifVersion)
+	if err != nil {
+		_ = b.Close()
+		return err
+	}
+	if err := s.sync(b); err != nil {
+		return err
+	}
+	return t.destroyNoted(doomed)
+}
+
+func (t *tenant) deleteItem(b *pebble.Batch, key []byte, ifVersion uint64) ([]store.KeyID, error) {
+	t.items.Lock()
+	defer t.items.Unlock()
+	row, err := t.s.get(kindItem, key)
+	if err != nil {
+		return nil, err
+	}
+	r, err := t.itemAt(key, row, ifVersion)
+	if err != nil {
+		return nil, err
+	}
+	gone := append(itemOrders(t.raw, &r.item), key)
+	if len(r.item.Unique) > 0 {
+		gone = append(gone, itemUniqueKey(t.raw, r.item.Kind, r.item.Unique))
+	}
+	for _, k := range gone {
+		if err := b.Delete(k, nil); err != nil {
+			return nil, err
+		}
+	}
+	doomed := append(r.item.Keys, r.key)
+	for _, k := range doomed {
+		if err := b.Set(destroyKey(t.raw, k), nil, nil); err != nil {
+			return nil, err
+		}
+	}
+	return doomed, t.apply(b)
+}
+
+// destroyNoted destroys keys whose end is durably noted, then strikes them off.
+func (t *tenant) destroyNoted(ids []store.KeyID) error {
+	if err := t.s.destroyKeys(ids); err != nil || len(ids) == 0 {
+		return err
+	}
+	b := t.s.db.NewBatch()
+	for _, id := range ids {
+		if err := b.Delete(destroyKey(t.raw, id), nil); err != nil {
+			return err
+		}
+	}
+	return t.s.forgetTasks(b)
+}
