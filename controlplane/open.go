@@ -196,7 +196,7 @@ func (p *Plane) openState(cfg Config, opts Options, own *mtls.Material) error {
 	o := replica.Options{Name: cfg.Name, Advertise: cfg.advertised().RaftAddress, Address: p.members.directory.RaftAddress, Admit: p.members.admit, Dir: filepath.Join(cfg.DataDir, raftFolder), RaftAddress: cfg.RaftAddress, TLS: own,
 		Store: p.store, Bootstrap: cfg.Bootstrap != nil, Logger: p.log, Fatal: p.fail,
 		Heartbeat: cmp.Or(opts.Timing.Heartbeat, cfg.Raft.Heartbeat), SnapshotThreshold: cfg.Raft.SnapshotThreshold,
-		SnapshotInterval: cfg.Raft.SnapshotInterval, TrailingLogs: cfg.Raft.TrailingLogs}
+		SnapshotBytes: cfg.Raft.SnapshotBytes, SnapshotInterval: cfg.Raft.SnapshotInterval, TrailingLogs: cfg.Raft.TrailingLogs}
 	for _, v := range cfg.Voters {
 		o.Voters = append(o.Voters, replica.Voter{Name: v.Name, Address: v.RaftAddress})
 	}

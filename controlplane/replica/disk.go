@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -21,6 +22,9 @@ type disk struct {
 	log   *journal.Journal
 	limit time.Duration
 	fatal func(error)
+
+	held           *holds        // nil: the log is held for nobody
+	entries, bytes atomic.Uint64 // appended since it was opened
 }
 
 var _ raft.MonotonicLogStore = (*disk)(nil)
@@ -76,14 +80,20 @@ func (d *disk) StoreLogs(logs []*raft.Log) error {
 	if len(logs) == 0 {
 		return nil
 	}
-	records := make([][]byte, len(logs))
+	records, size := make([][]byte, len(logs)), uint64(0)
 	for i, l := range logs {
 		if l.Index != logs[0].Index+uint64(i) {
 			return fmt.Errorf("raft log: entry %d follows entry %d", l.Index, logs[0].Index+uint64(i)-1)
 		}
 		records[i] = encodeEntry(l)
+		size += uint64(len(records[i]))
 	}
-	return d.guard("append", func() error { return d.log.Append(logs[0].Index, records) })
+	if err := d.guard("append", func() error { return d.log.Append(logs[0].Index, records) }); err != nil {
+		return err
+	}
+	d.entries.Add(uint64(len(logs)))
+	d.bytes.Add(size)
+	return nil
 }
 
 // GetLog implements raft.LogStore. An entry that was damaged on our disk must not
@@ -104,8 +114,23 @@ func (d *disk) GetLog(index uint64, l *raft.Log) error {
 	return err
 }
 
-// DeleteRange implements raft.LogStore: the beginning or the end of the log.
+// behind is about how many bytes of log follow an entry.
+func (d *disk) behind(index uint64) uint64 {
+	entries := d.entries.Load()
+	if last := d.log.Last(); last > index && entries > 0 {
+		return (last - index) * (d.bytes.Load() / entries)
+	}
+	return 0
+}
+
+// DeleteRange implements raft.LogStore: the beginning or the end of the log. The
+// beginning stays as far as it is held.
 func (d *disk) DeleteRange(from, to uint64) error {
+	if d.held != nil && from <= d.log.First() && to < d.log.Last() {
+		if to = d.held.cut(to, d.behind); to < d.log.First() {
+			return nil
+		}
+	}
 	return d.guard("truncate", func() error {
 		if from <= d.log.First() {
 			return d.log.DropBefore(to + 1)

@@ -71,6 +71,9 @@ func (f fsm) Restore(from io.ReadCloser) error {
 		f.r.fatal(err)
 		return err
 	}
+	if f.r.disk != nil {
+		f.r.snapshotAt.Store(f.r.disk.bytes.Load())
+	}
 	index, _ := f.r.o.Store.Applied()
 	f.r.advance(index)
 	return nil

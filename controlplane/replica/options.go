@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"time"
 
@@ -43,9 +44,10 @@ type Options struct {
 	since func(store.Kind) int // nil: store.Since; tests have kinds of tomorrow
 
 	Heartbeat         time.Duration // election and heartbeat timeout; 0: 1 s
-	SnapshotThreshold uint64        // entries between snapshots; 0: 8192
-	SnapshotInterval  time.Duration // how often the threshold is looked at; 0: 2 min
-	TrailingLogs      uint64        // entries kept behind a snapshot; 0: 10,240
+	SnapshotThreshold uint64        // entries between snapshots; more while the state is large: snapshots.go; 0: 8192
+	SnapshotBytes     uint64        // of log between snapshots, if they come first; 0: 64 MiB
+	SnapshotInterval  time.Duration // how often it is looked whether one is due, up to twice as long; 0: 10 s
+	TrailingLogs      uint64        // entries kept for everybody, a snapshot or not; 0: 10,240. More for whom hold.go says
 	ProposeTimeout    time.Duration // of a proposal without a nearer deadline; 0: 10 s
 	DiskTimeout       time.Duration // a log write that hangs longer is fatal, so that others can lead; 0: 10 s
 }
@@ -56,7 +58,10 @@ const (
 	defaultTimeout   = 10 * time.Second
 	commitTimeout    = 20 * time.Millisecond // how late an idle follower learns of a commit
 	keepSnapshots    = 2
-	logCache         = 512 // entries kept in memory for followers that are a little behind
+
+	defaultSnapshotEntries = 8192
+	defaultSnapshotBytes   = 64 << 20
+	logCache               = 512 // entries kept in memory for followers that are a little behind
 )
 
 // complete checks the options and fills in defaults.
@@ -94,6 +99,9 @@ func (o *Options) complete() error {
 	o.Heartbeat = or(o.Heartbeat, defaultHeartbeat)
 	o.ProposeTimeout = or(o.ProposeTimeout, defaultTimeout)
 	o.DiskTimeout = or(o.DiskTimeout, defaultTimeout)
+	o.SnapshotThreshold = or(o.SnapshotThreshold, defaultSnapshotEntries)
+	o.SnapshotBytes = or(o.SnapshotBytes, defaultSnapshotBytes)
+	o.SnapshotInterval = or(o.SnapshotInterval, defaultTimeout)
 	return nil
 }
 
@@ -112,8 +120,7 @@ func (o *Options) raftConfig() *raft.Config {
 	c.LocalID = raft.ServerID(o.Name)
 	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = o.Heartbeat, o.Heartbeat, o.Heartbeat/2
 	c.CommitTimeout = min(commitTimeout, o.Heartbeat/10)
-	c.SnapshotThreshold = or(o.SnapshotThreshold, c.SnapshotThreshold)
-	c.SnapshotInterval = or(o.SnapshotInterval, c.SnapshotInterval)
+	c.SnapshotThreshold = math.MaxUint64 // snapshots.go takes them
 	c.TrailingLogs = or(o.TrailingLogs, c.TrailingLogs)
 	c.BatchApplyCh = true
 	c.NoLegacyTelemetry = true

@@ -15,7 +15,10 @@ import (
 // comes: the follower gets nothing more while its heartbeats look healthy
 // (hashicorp/raft#612), and Shutdown waits for the sender. DESIGN.md has the
 // command that showed it.
-type transport struct{ *raft.NetworkTransport }
+type transport struct {
+	*raft.NetworkTransport
+	held *holds // hold.go
+}
 
 // AppendEntriesPipeline implements raft.Transport.
 func (t *transport) AppendEntriesPipeline(id raft.ServerID, target raft.ServerAddress) (raft.AppendPipeline, error) {
@@ -23,7 +26,7 @@ func (t *transport) AppendEntriesPipeline(id raft.ServerID, target raft.ServerAd
 	if err != nil {
 		return nil, err
 	}
-	p := &pipeline{AppendPipeline: inner, answers: make(chan raft.AppendFuture), closed: make(chan struct{})}
+	p := &pipeline{AppendPipeline: inner, id: id, held: t.held, answers: make(chan raft.AppendFuture), closed: make(chan struct{})}
 	go p.carry()
 	return p, nil
 }
@@ -33,6 +36,8 @@ func (t *transport) AppendEntriesPipeline(id raft.ServerID, target raft.ServerAd
 // look.
 type pipeline struct {
 	raft.AppendPipeline
+	id      raft.ServerID
+	held    *holds
 	answers chan raft.AppendFuture
 	closed  chan struct{}
 	once    sync.Once
@@ -57,6 +62,7 @@ func (p *pipeline) carry() {
 		}
 		select {
 		case f := <-p.AppendPipeline.Consumer():
+			p.held.appended(p.id, f.Request(), f.Response())
 			waiting = append(waiting, f)
 		case to <- next:
 			waiting = waiting[1:]

@@ -32,11 +32,12 @@ type Replica struct {
 	stopOnce  sync.Once
 	watching  sync.WaitGroup
 
-	applied   atomic.Uint64 // index up to which the store holds every command
-	readyTerm atomic.Uint64 // term in which we have passed the leader's barrier
-	changed   signal        // the store has moved
-	leader    signal        // the leader, or our readiness to lead, has changed
-	verifying verifier
+	applied    atomic.Uint64 // index up to which the store holds every command
+	snapshotAt atomic.Uint64 // bytes of log that had been written when the newest snapshot was begun, since Open
+	readyTerm  atomic.Uint64 // term in which we have passed the leader's barrier
+	changed    signal        // the store has moved
+	leader     signal        // the leader, or our readiness to lead, has changed
+	verifying  verifier
 
 	silentMu sync.Mutex
 	silent   map[string]bool // members to whom our heartbeats fail
@@ -82,9 +83,10 @@ func (r *Replica) start() error {
 	if err != nil {
 		return err
 	}
-	r.transport = &transport{raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+	r.disk.held = newHolds(r.o.Logger)
+	r.transport = &transport{NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		ServerAddressProvider: addresses{&r.o}, Logger: conf.Logger, Stream: stream,
-		MaxPool: connectionPool, Timeout: rpcTimeout, MsgpackUseNewTimeFormat: true})}
+		MaxPool: connectionPool, Timeout: rpcTimeout, MsgpackUseNewTimeFormat: true}), held: r.disk.held}
 	log, err := raft.NewLogCache(logCache, r.disk)
 	if err != nil {
 		return fmt.Errorf("make log cache: %w", err)
@@ -102,8 +104,9 @@ func (r *Replica) start() error {
 	if r.raft, err = raft.NewRaft(conf, fsm{r}, log, r.disk, snaps, r.transport); err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
-	r.watching.Add(1)
+	r.watching.Add(2)
 	go r.watchLeadership(notify)
+	go r.snapshots(snaps)
 	return nil
 }
 

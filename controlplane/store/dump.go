@@ -122,7 +122,10 @@ type loader struct {
 
 func (l *loader) load() error {
 	magic := make([]byte, len(dumpMagic))
-	if _, err := io.ReadFull(l.r, magic); err != nil || string(magic) != dumpMagic {
+	if _, err := io.ReadFull(l.r, magic); err != nil {
+		return fmt.Errorf("it cannot be read from its beginning on: %w", err)
+	}
+	if string(magic) != dumpMagic {
 		return errors.New("it does not begin as a dump of the state")
 	}
 	for _, want := range buckets {
@@ -138,10 +141,10 @@ func (l *loader) load() error {
 		}
 	}
 	if end, err := l.item(); err != nil || len(end) != 0 {
-		return errors.New("it does not end where it must")
+		return errors.Join(errors.New("it does not end where it must"), err)
 	}
-	if n, err := io.ReadFull(l.r, make([]byte, 1)); n != 0 || err != io.EOF {
-		return errors.New("bytes follow its end")
+	if n, err := io.ReadFull(l.r, make([]byte, 1)); n != 0 || err != io.EOF { // reads the checksum behind the end, too
+		return errors.Join(errors.New("bytes follow its end, or its checksum is wrong"), err)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
@@ -9,22 +10,26 @@ import (
 	"io"
 	"os"
 
+	"github.com/klauspost/compress/zstd"
 	bolt "go.etcd.io/bbolt"
 )
 
 // A snapshot is a line of magic, the length of a JSON header (4 bytes,
-// big-endian), the header, and the bbolt file.
+// big-endian), the header, and a zstd stream with checksums that holds a dump of
+// the state (dump.go). So it has no free pages of a bbolt file, is a fraction of
+// its size, and the state that is made of it is packed anew.
 
 const (
-	snapshotMagic     = "domicile state\n"
+	snapshotMagic     = "domicile snapshot 2\n"
+	formerSnapshot    = "domicile state\n" // began the first form, which held the bbolt file itself
 	maxSnapshotHeader = 4096
+	snapshotWindow    = 4 << 20 // bytes of memory that decompressing needs
 )
 
 type snapshotHeader struct {
-	Format  int    `json:"format"`
+	Format  int    `json:"format"`  // of the state
 	Cluster string `json:"cluster"` // "" before InitCluster
 	Index   uint64 `json:"index"`
-	Size    int64  `json:"size"` // of the bbolt file
 }
 
 // Snapshot is the whole state as of one applied index. While it is open, Apply
@@ -51,7 +56,7 @@ func (s *Store) Snapshot() (*Snapshot, error) {
 	if err := errors.Join(err, err2); err != nil {
 		return nil, errors.Join(err, tx.Rollback())
 	}
-	return &Snapshot{store: s, tx: tx, header: snapshotHeader{Format: Format, Cluster: cluster.ID, Index: at.Index, Size: tx.Size()}}, nil
+	return &Snapshot{store: s, tx: tx, header: snapshotHeader{Format: Format, Cluster: cluster.ID, Index: at.Index}}, nil
 }
 
 // Write writes the snapshot. It syncs the state first: the log behind a
@@ -68,7 +73,16 @@ func (s *Snapshot) Write(w io.Writer) error {
 	if _, err := w.Write(append(head, header...)); err != nil {
 		return fmt.Errorf("write snapshot header: %w", err)
 	}
-	if _, err := s.tx.WriteTo(w); err != nil {
+	packed, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
+		zstd.WithWindowSize(snapshotWindow), zstd.WithEncoderCRC(true))
+	if err != nil {
+		return fmt.Errorf("compress snapshot: %w", err)
+	}
+	buffer := bufio.NewWriterSize(packed, 1<<18)
+	if err := s.Dump(buffer); err != nil {
+		return errors.Join(err, packed.Close())
+	}
+	if err := errors.Join(buffer.Flush(), packed.Close()); err != nil {
 		return fmt.Errorf("write snapshot: %w", err)
 	}
 	return nil
@@ -86,17 +100,18 @@ func (s *Store) WriteSnapshot(w io.Writer) error {
 	return errors.Join(snap.Write(w), snap.Close())
 }
 
-// Restore replaces the state by a snapshot: received beside the old file,
-// synced and verified, then renamed over it. The old state is untouched until
-// the rename. After an error the store refuses everything: the node must stop,
-// because Raft believes that the snapshot is in place.
+// Restore replaces the state by a snapshot: unpacked into a fresh file beside
+// the old one, each value checked on its way, synced once, then renamed over it.
+// The old state is untouched until the rename. After an error the store refuses
+// everything: the node must stop, because Raft believes that the snapshot is in
+// place.
 func (s *Store) Restore(r io.Reader) error {
 	if err := s.usable(); err != nil {
 		return err
 	}
 	next := s.path + ".restore"
 	if err := s.receive(next, r); err != nil {
-		return s.breakDown(errors.Join(fmt.Errorf("restore: %w", err), os.Remove(next)))
+		return s.breakDown(fmt.Errorf("restore: %w", err))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,7 +121,8 @@ func (s *Store) Restore(r io.Reader) error {
 	return nil
 }
 
-// receive writes the snapshot's file to path, syncs and verifies it.
+// receive makes a synced and checked state file of the snapshot. After an error
+// there is none.
 func (s *Store) receive(path string, r io.Reader) error {
 	header, err := readSnapshotHeader(r)
 	if err != nil {
@@ -116,21 +132,30 @@ func (s *Store) receive(path string, r io.Reader) error {
 	if err == nil && header.Cluster != own.ID {
 		return fmt.Errorf("snapshot is of cluster %q, and this node of %q", header.Cluster, own.ID)
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) { // what a crash left
+		return fmt.Errorf("make room for a snapshot: %w", err)
+	}
+	packed, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(snapshotWindow))
 	if err != nil {
-		return fmt.Errorf("create snapshot file: %w", err)
+		return fmt.Errorf("unpack snapshot: %w", err)
 	}
-	_, err = io.CopyN(f, r, header.Size)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("receive snapshot: %w", err)
+	defer packed.Close()
+	if err := LoadDump(path, bufio.NewReaderSize(packed, 1<<18)); err != nil {
+		return err
 	}
-	return verifyFile(path, header)
+	if err := checkReceived(path, header); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return nil
 }
 
 func readSnapshotHeader(r io.Reader) (h snapshotHeader, err error) {
 	head := make([]byte, len(snapshotMagic)+4)
-	if _, err := io.ReadFull(r, head); err != nil {
+	if n, err := io.ReadFull(r, head); err != nil && !bytes.HasPrefix(head[:n], []byte(formerSnapshot)) {
 		return h, fmt.Errorf("read snapshot header: %w", err)
+	}
+	if bytes.HasPrefix(head, []byte(formerSnapshot)) {
+		return h, errors.New("read snapshot header: it has the form of an earlier version, which this program does not read: run the version that wrote it, or remove this voter's data folder and let it join again")
 	}
 	magic, size := head[:len(snapshotMagic)], binary.BigEndian.Uint32(head[len(snapshotMagic):])
 	if !bytes.Equal(magic, []byte(snapshotMagic)) || size > maxSnapshotHeader {
@@ -146,22 +171,31 @@ func readSnapshotHeader(r io.Reader) (h snapshotHeader, err error) {
 	return h, checkFormat(h.Format)
 }
 
-// verifyFile opens a received file and checks that it is what its header says.
-func verifyFile(path string, h snapshotHeader) (err error) {
+// checkReceived checks that a file is what its snapshot's header says. Its values
+// were checked when they were written.
+func checkReceived(path string, h snapshotHeader) (err error) {
 	db, err := openFile(path)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	if err := verify(db); err != nil {
-		return err
-	}
 	return db.View(func(tx *bolt.Tx) error {
+		format, _, err := load[int](tx, bucketMeta, metaFormat)
+		if err == nil {
+			err = checkFormat(format)
+		}
+		if err != nil {
+			return err
+		}
 		at, _, err := load[position](tx, bucketMeta, metaApplied)
 		if err == nil && at.Index != h.Index {
 			err = fmt.Errorf("snapshot says index %d and holds %d: %w", h.Index, at.Index, errCorrupt)
 		}
-		return err
+		cluster, _, err2 := load[Cluster](tx, bucketMeta, metaCluster)
+		if err2 == nil && cluster.ID != h.Cluster {
+			err2 = fmt.Errorf("snapshot says that it is of cluster %q and holds another's: %w", h.Cluster, errCorrupt)
+		}
+		return errors.Join(err, err2, checkAudit(tx))
 	})
 }
 

@@ -155,7 +155,7 @@ func installSnapshot(n *nemesis) (string, error) {
 	if err := n.start(v); err != nil {
 		return "", err
 	}
-	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); {
 		if after, err := os.Stat(file); err == nil && !os.SameFile(before, after) {
 			return fmt.Sprintf("%s replaced its state by its leader's snapshot", v), nil
 		}

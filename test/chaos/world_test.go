@@ -26,14 +26,13 @@ const (
 	raftService chaos.Service = "raft"
 	grpcService chaos.Service = "grpc"
 
-	// Small, so that a voter that was away for some seconds needs a snapshot; but the
-	// log must reach back further than what is written while one is sent, or a
-	// voter would for ever be sent the next one.
-	snapshotEvery = 500
-	trailingLogs  = 1500
+	// Small, so that a voter that was away for some seconds needs a snapshot. For one
+	// that answers the log is held for as long as it takes (docs/adr/0031).
+	snapshotEvery = 300
+	trailingLogs  = 800
 
 	heartbeat  = 300 * time.Millisecond
-	volumeSize = 3 << 30 // a state of some hundred MB, its snapshots, and one that is being received
+	volumeSize = 768 << 20 // a state, its snapshots, and one that is being received
 )
 
 // world is the control plane under test: processes, the network between them,
