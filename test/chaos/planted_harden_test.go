@@ -23,6 +23,16 @@ var hardenBugs = []bug{
 	{"a credential that a follower has not heard of is refused there", []plant{{"controlplane/server/authenticate.go",
 		"return d.why == noCredential || d.why == malformed", "return !d.none()"}},
 		"./controlplane", "TestAFreshCredentialWorksAtEveryVoter"},
+	{"a watch that is not read is kept", []plant{{"controlplane/server/server.go",
+		"keepalive.ServerParameters{Time: 15 * time.Second,", "keepalive.ServerParameters{Time: 15 * time.Hour,"}},
+		"./test/attacks", "TestINV41_WhoReadsAByteASecondIsCut"},
+	{"an answer may be read for ever", []plant{{"controlplane/server/server.go",
+		"WriteTimeout: 30 * time.Second,", "WriteTimeout: 30 * time.Hour,"}},
+		"./test/attacks", "TestINV41_WhoReadsAByteASecondIsCut"},
+	{"of two credentials the first counts", []plant{{"controlplane/server/caller.go",
+		"	case 1:\n		return values[0], nil\n", "	default:\n		return values[0], nil\n"},
+		{"controlplane/server/caller.go", "	return \"\", fieldError(key, \"must be given once\")\n", ""}},
+		"./controlplane", "TestINV12_TokenAttacksOverTheWire"},
 }
 
 func init() { bugs = append(bugs, hardenBugs...) }
