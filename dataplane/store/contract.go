@@ -49,6 +49,7 @@ type Query struct {
 	Direction  record.Direction // "" any
 	Number     string           // E.164 or raw; home region only; "" any
 	Subject    string           // SU…; "" any; not together with Number
+	AnyVersion bool             // with Subject: also calls that only an earlier version or event names it in
 	PageSize   int              // 1…1000
 	PageToken  string           // from the previous page; bound to tenant and query
 }
@@ -113,11 +114,14 @@ type Store interface {
 
 	// Quarantine makes an unparseable payload durable.
 	Quarantine(ctx context.Context, permit policy.Permit, items []Quarantined) ([]string, error)
+	// Quarantines lists; the permit must cover View or Erase.
 	Quarantines(ctx context.Context, permit policy.Permit, pageSize int, pageToken string) ([]Quarantined, string, error)
-	// Unquarantine removes an item after a successful replay. The permit must cover Process.
+	// Unquarantine removes an item after a successful replay, or for good. The
+	// permit must cover Process or Erase.
 	Unquarantine(ctx context.Context, permit policy.Permit, id string) error
 
-	// List, Call and Rollups read; the permit must cover View of CallRecord.
+	// List, Call and Rollups read; the permit must cover View of CallRecord. For a
+	// list of one subject, Process or Erase will do.
 	List(ctx context.Context, permit policy.Permit, q Query) (Page, error)
 	Call(ctx context.Context, permit policy.Permit, id string) (Call, error)
 	Rollups(ctx context.Context, permit policy.Permit, firstDay, lastDay string) ([]Rollup, error)
@@ -140,13 +144,20 @@ type Store interface {
 	// An error leaves calls of which nothing has changed, and perhaps some that
 	// are done; repeating it finishes. The permit must cover Erase of CallRecord.
 	Rewrite(ctx context.Context, permit policy.Permit, w Rewrite) (Rewritten, error)
-	// Subjects finds the ids that a number (E.164, or raw at any instance) has
-	// now, in no particular order. The permit must cover View.
-	Subjects(ctx context.Context, permit policy.Permit, number string) ([]string, error)
-	// Unlink makes a number and its subject ids strangers, durably, and says which
-	// ids they were: the number is found no more, and its next record gets a new
-	// id. Calls that carry the old ids stay. The permit must cover Erase.
-	Unlink(ctx context.Context, permit policy.Permit, number string) ([]string, error)
+	// Owners finds who a number stood for and when: as E.164 and as a raw value at
+	// every instance, or ("instance" given) as a raw value there. The permit must
+	// cover View, Process or Erase.
+	Owners(ctx context.Context, permit policy.Permit, number, instance string) ([]Owner, error)
+	// Reassign records that a number went to somebody else at a time, durably, and
+	// answers its owners: calls listed from then on get a new subject id, also late
+	// ones, and those listed before belong to the former owner. NOT_FOUND when the
+	// number leads to nobody, ALREADY_EXISTS when that change is recorded. The
+	// permit must cover Process.
+	Reassign(ctx context.Context, permit policy.Permit, number, instance string, at time.Time) ([]Owner, error)
+	// Unlink makes a number and owners of it strangers, durably: it does not lead
+	// to them any more, and the next record of their time gets a new id. Calls that
+	// carry the old ids stay. Repeating it is harmless. The permit must cover Erase.
+	Unlink(ctx context.Context, permit policy.Permit, u Unlinking) error
 
 	// Items are sealed documents beside the records: what is known of recordings
 	// and transcripts, legal holds, certificates.

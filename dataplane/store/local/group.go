@@ -26,6 +26,7 @@ type group struct {
 	ingest   int64
 	folds    map[[16]byte]*foldState
 	subjects map[[16]byte][16]byte // new in this group
+	owned    map[[16]byte]tenures  // of numbers that changed hands, changed in this group
 	deltas   map[cellKey]cell
 	spills   map[string]ref // events past foldInline, new in this group
 	rows     rowBuffer
@@ -48,7 +49,7 @@ type foldState struct {
 // waits for the sync. An error leaves nothing behind but a skipped chunk.
 func (t *tenant) commit(jobs []*job) *group {
 	g := &group{t: t, jobs: jobs, done: make(chan struct{}), folds: map[[16]byte]*foldState{},
-		subjects: map[[16]byte][16]byte{}, deltas: map[cellKey]cell{}, spills: map[string]ref{}}
+		subjects: map[[16]byte][16]byte{}, owned: map[[16]byte]tenures{}, deltas: map[cellKey]cell{}, spills: map[string]ref{}}
 	t.build.Lock()
 	defer t.build.Unlock()
 	n := t.nextN
@@ -189,16 +190,16 @@ func (g *group) add(r *record.Record, tags *recordTags) (store.Appended, error) 
 // first stores the first event of a call.
 func (g *group) first(r *record.Record, tags *recordTags) (store.Appended, error) {
 	own := *r
-	if err := g.identify(&own, tags); err != nil {
-		return store.Appended{}, err
-	}
-	self, err := g.place()
+	self, err := g.place() // may move the group's stamp
 	if err != nil {
 		return store.Appended{}, err
 	}
 	listed := g.ingest
 	if !own.Start.IsZero() {
 		listed = own.Start.UnixMicro()
+	}
+	if err := g.identify(&own, tags, listed); err != nil {
+		return store.Appended{}, err
 	}
 	view := record.NewView(own)
 	e := &entry{kind: versionAndView, call: self, listed: listed, first: g.ingest, count: 1,
@@ -219,7 +220,7 @@ func (g *group) next(st *foldState, r *record.Record, tags *recordTags) error {
 		return err
 	}
 	own := *r
-	if err := g.identify(&own, tags); err != nil {
+	if err := g.identify(&own, tags, view.listed); err != nil {
 		return err
 	}
 	folded := record.View{Record: view.record, Parts: view.parts}.Fold(own)
@@ -244,6 +245,7 @@ func (g *group) next(st *foldState, r *record.Record, tags *recordTags) error {
 	g.remember(st, tags, self)
 	st.row.view, st.view, st.dirty = at, e, true
 	g.index(e, &at)
+	g.post(&own, e) // the fold may have passed a party over
 	return nil
 }
 
@@ -268,7 +270,12 @@ func (g *group) index(e *entry, view *ref) {
 	}
 	g.key = timeKey(g.key, g.t.raw, e.listed, e.call)
 	g.rows.set(g.key, value)
-	for _, p := range [...]*record.Party{&e.record.From, &e.record.To} {
+	g.post(&e.record, e)
+}
+
+// post writes the rows that find a call by the subjects that one of its records names.
+func (g *group) post(r *record.Record, e *entry) {
+	for _, p := range [...]*record.Party{&r.From, &r.To} {
 		subject, ok := rawSubject(p.Subject)
 		if !ok {
 			continue

@@ -25,7 +25,11 @@ const suffixSize = 8 + refSize
 // List implements store.Store. A page may be short, even empty, and still have
 // a token: then more is to be looked at.
 func (s *Store) List(ctx context.Context, permit policy.Permit, q store.Query) (store.Page, error) {
-	t, err := s.enter(permit, policy.View)
+	ops := []policy.Operation{policy.View}
+	if q.Subject != "" {
+		ops = append(ops, policy.Process, policy.Erase)
+	}
+	t, err := s.enterAny(permit, ops...)
 	if err != nil {
 		return store.Page{}, err
 	}
@@ -88,7 +92,7 @@ func matches(c *store.Call, q store.Query, subjects map[string]bool) bool {
 	r := &c.Record
 	return (q.Status == "" || r.Status == q.Status) &&
 		(q.Direction == "" || r.Direction == q.Direction) &&
-		(subjects == nil || subjects[r.From.Subject] || subjects[r.To.Subject])
+		(subjects == nil || q.AnyVersion || subjects[r.From.Subject] || subjects[r.To.Subject])
 }
 
 func pageSize(n int) (int, error) {
@@ -114,12 +118,20 @@ func (t *tenant) prefixes(q store.Query) (prefixes [][]byte, subjects map[string
 	case q.Subject != "":
 		ids = append(ids, id)
 	case q.Number != "":
-		found, err := t.subjectsOf(q.Number)
+		found, err := t.linkedTo(q.Number, "")
 		if err != nil {
 			return nil, nil, err
 		}
+		seen := map[[16]byte]bool{}
 		for _, f := range found {
-			ids = append(ids, f.id)
+			for _, own := range f.tenures {
+				for _, id := range own.ids {
+					if !seen[id] {
+						seen[id] = true
+						ids = append(ids, id)
+					}
+				}
+			}
 		}
 	default:
 		return [][]byte{keyOf(nil, kindTime, t.raw)}, nil, nil

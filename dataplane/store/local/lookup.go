@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 
@@ -100,17 +101,18 @@ func (g *group) view(st *foldState) (*entry, error) {
 }
 
 // identify gives both parties their subject ids: the known one, or a new random
-// one (contract §6: random, so that nothing can be computed from a number).
-func (g *group) identify(r *record.Record, tags *recordTags) error {
+// one (contract §6: random, so that nothing can be computed from a number). A
+// number that changed hands stands for whoever had it when the call was listed.
+func (g *group) identify(r *record.Record, tags *recordTags, listed int64) error {
 	var err error
-	if r.From.Subject, err = g.subject(tags.from, r.From.E164 == "", r.Key.Instance); err != nil {
+	if r.From.Subject, err = g.subject(tags.from, r.From.E164 == "", r.Key.Instance, listed); err != nil {
 		return err
 	}
-	r.To.Subject, err = g.subject(tags.to, r.To.E164 == "", r.Key.Instance)
+	r.To.Subject, err = g.subject(tags.to, r.To.E164 == "", r.Key.Instance, listed)
 	return err
 }
 
-func (g *group) subject(tag [16]byte, raw bool, instance string) (string, error) {
+func (g *group) subject(tag [16]byte, raw bool, instance string, listed int64) (string, error) {
 	if tag == ([16]byte{}) {
 		return "", nil
 	}
@@ -125,45 +127,65 @@ func (g *group) subject(tag [16]byte, raw bool, instance string) (string, error)
 	if id, ok := g.subjects[tag]; ok {
 		return subjectID(id), nil
 	}
+	row, ok, err := g.owned[tag], true, error(nil)
+	if row == nil {
+		if ok = !g.t.s.seen.absent(tag); ok {
+			if row, ok, err = g.t.s.findSubject(g.t.raw, tag); err != nil {
+				return "", err
+			}
+		}
+	}
+	if ok {
+		if id, plain := row.plain(); plain {
+			g.t.s.subjects.add(tag, id)
+			return subjectID(id), nil
+		}
+		if own := row.at(listed); len(own.ids) > 0 {
+			return subjectID(own.ids[0]), nil
+		}
+	}
+	return g.newSubject(tag, row, listed)
+}
+
+// newSubject draws the id of a party that has none: of all times, or, in the
+// row of a number that changed hands, of the owner's that was let go.
+func (g *group) newSubject(tag [16]byte, row tenures, listed int64) (string, error) {
 	var id [16]byte
-	ok, err := false, error(nil)
-	if !g.t.s.seen.absent(tag) {
-		if id, ok, err = g.t.s.findSubject(g.t.raw, tag); err != nil {
-			return "", err
-		}
+	g.t.s.seen.add(tag)
+	if _, err := io.ReadFull(g.t.s.rand, id[:]); err != nil {
+		return "", err
 	}
-	if !ok {
-		g.t.s.seen.add(tag)
-		if _, err := io.ReadFull(g.t.s.rand, id[:]); err != nil {
-			return "", err
-		}
-		g.key = append(keyOf(g.key, kindSubject, g.t.raw), tag[:]...)
-		g.rows.set(g.key, id[:])
+	if row == nil {
+		row = single(id)
 		g.subjects[tag] = id
-		return subjectID(id), nil
+	} else {
+		row = slices.Clone(row)
+		row.at(listed).ids = [][16]byte{id}
+		g.owned[tag] = row
 	}
-	g.t.s.subjects.add(tag, id)
+	g.key = append(keyOf(g.key, kindSubject, g.t.raw), tag[:]...)
+	g.rows.set(g.key, row.append(nil))
 	return subjectID(id), nil
 }
 
-// findSubject reads the subject index.
-func (s *Store) findSubject(t tenantRaw, tag [16]byte) (id [16]byte, ok bool, err error) {
+// findSubject reads a row of the subject index.
+func (s *Store) findSubject(t tenantRaw, tag [16]byte) (row tenures, ok bool, err error) {
 	var buf [40]byte
 	value, closer, err := s.db.Get(append(keyOf(buf[:0], kindSubject, t), tag[:]...))
 	if err == pebble.ErrNotFound {
-		return id, false, nil
+		return nil, false, nil
 	}
 	if err != nil {
-		return id, false, s.readError(kindSubject, err)
+		return nil, false, s.readError(kindSubject, err)
 	}
-	n := copy(id[:], value)
+	row, ok = readTenures(value)
 	if err := closer.Close(); err != nil {
-		return id, false, err
+		return nil, false, err
 	}
-	if n != len(id) {
-		return id, false, s.corrupt(kindSubject, nil)
+	if !ok {
+		return nil, false, s.corrupt(kindSubject, nil)
 	}
-	return id, true, nil
+	return row, true, nil
 }
 
 // register notes, sealed, the name of an instance that has raw numbers: a

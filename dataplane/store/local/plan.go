@@ -32,8 +32,8 @@ type fated struct {
 	adds     record.Contribution // of the redacted view
 	tag      [16]byte            // of the redacted records
 	tagged   bool
-	stays    map[[16]byte]bool // subjects that redacted views still name
-	leaves   map[[16]byte]bool // subjects that views named before
+	stays    map[[16]byte]bool // subjects that redacted records still name
+	leaves   map[[16]byte]bool // subjects that records named before
 	listed   int64
 	versions uint64
 }
@@ -113,7 +113,7 @@ func (p *plan) edit(t *tenant, f *fated, e *entry, at ref, current bool) ([]byte
 	isView := e.kind != versionOnly
 	note := func(to map[[16]byte]bool) {
 		for _, party := range [...]*record.Party{&e.record.From, &e.record.To} {
-			if id, ok := rawSubject(party.Subject); ok && isView {
+			if id, ok := rawSubject(party.Subject); ok {
 				to[id] = true
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -205,6 +206,14 @@ func (s *Store) Append(ctx context.Context, permit policy.Permit, recs []record.
 // store open until it calls s.working.Done.
 func (s *Store) enter(permit policy.Permit, op policy.Operation) (*tenant, error) {
 	return s.enterFor(permit, op, policy.CallRecord)
+}
+
+// enterAny takes a permit for any of some operations on call records.
+func (s *Store) enterAny(permit policy.Permit, ops ...policy.Operation) (*tenant, error) {
+	if slices.Contains(ops, permit.Operation()) {
+		return s.enter(permit, permit.Operation())
+	}
+	return s.enter(permit, ops[0])
 }
 
 func (s *Store) enterFor(permit policy.Permit, op policy.Operation, class policy.DataClass) (*tenant, error) {

@@ -46,6 +46,9 @@ func listScope(q store.Query) []byte {
 		b = binary.AppendUvarint(b, uint64(len(s)))
 		b = append(b, s...)
 	}
+	if q.AnyVersion {
+		b = append(b, 1)
+	}
 	for _, t := range [...]int64{q.Start.UnixNano(), q.End.UnixNano()} {
 		b = binary.BigEndian.AppendUint64(b, uint64(t))
 	}

@@ -63,6 +63,9 @@ func Run(t *testing.T, open Open) {
 		{"TestINV21_ItemKeys", testItemKeys},
 		{"TestINV10_ItemsAreIsolated", testItemIsolation},
 		{"ItemPermits", testItemPermits},
+		{"Reassign", testReassign},
+		{"UnlinkOneOwner", testUnlinkOneOwner},
+		{"AnyVersion", testAnyVersion},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := &fixture{t: t, open: open, dir: t.TempDir(), clock: &Clock{now: Epoch}}
