@@ -94,7 +94,7 @@ func (n *Node) openExporter(dir string) (*export.Exporter, error) {
 	n.onClose("outbox", func(context.Context) error { return outbox.Close() })
 	roads := &roads{node: n, open: map[egress.Route]*grpc.ClientConn{}}
 	n.onClose("connections to other regions", func(context.Context) error { return roads.close() })
-	exporter, err := export.New(export.Options{Store: n.store, Keys: n.keys, Outbox: outbox, Sender: &peer.Sender{Dial: roads.to},
+	exporter, err := export.New(export.Options{Store: n.store, Keys: n.keys, Outbox: outbox, Sender: &peer.Sender{Dial: roads.to, Reach: roads.between},
 		Gate: n.gate, Region: n.region(), View: n.feed.Current, Interval: n.cfg.ExportInterval, Window: n.cfg.ExportWindow, Logger: n.log, Metrics: n.registry})
 	if err != nil {
 		return nil, err
@@ -115,12 +115,17 @@ type roads struct {
 }
 
 func (r *roads) to(permit policy.Permit) (grpc.ClientConnInterface, error) {
-	target, ok := r.node.cfg.Peers[string(permit.To())]
+	return r.between(permit.Tenant(), permit.To(), permit.Basis())
+}
+
+// between is the road of a tenant's rows to a region, under the basis that they
+// left under.
+func (r *roads) between(t policy.TenantID, to policy.RegionID, basis string) (grpc.ClientConnInterface, error) {
+	target, ok := r.node.cfg.Peers[string(to)]
 	if !ok {
-		return nil, policy.Errorf(policy.EgressDenied, "region %s has no entry in peers of this node's configuration; add its peer address", permit.To())
+		return nil, policy.Errorf(policy.EgressDenied, "region %s has no entry in peers of this node's configuration; add its peer address", to)
 	}
-	route := egress.Route{Class: policy.PseudonymisedExport, Region: permit.To(), Boundary: policy.Boundary(target.Boundary),
-		Basis: permit.Basis(), Tenant: permit.Tenant()}
+	route := egress.Route{Class: policy.PseudonymisedExport, Region: to, Boundary: policy.Boundary(target.Boundary), Basis: basis, Tenant: t}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if conn := r.open[route]; conn != nil {
@@ -129,7 +134,7 @@ func (r *roads) to(permit policy.Permit) (grpc.ClientConnInterface, error) {
 	if err := r.node.door.Allow(route.Class, target.Address); err != nil {
 		return nil, err
 	}
-	config := r.node.material.Client(mtls.Peer{Roles: []mtls.Role{mtls.DataPlane}, Region: permit.To()})
+	config := r.node.material.Client(mtls.Peer{Roles: []mtls.Role{mtls.DataPlane}, Region: to})
 	conn, err := r.node.door.GRPC(route, target.Address, config)
 	if err != nil {
 		return nil, err

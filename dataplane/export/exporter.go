@@ -91,6 +91,9 @@ func (e *Exporter) Run(ctx context.Context) {
 			all.Go(func() { e.pass(ctx, lanes) })
 		}
 		all.Wait()
+		if err := e.Bury(ctx, ""); err != nil && ctx.Err() == nil {
+			e.o.Logger.Warn("regions are still to be told which rows to delete", "error", err)
+		}
 		select {
 		case <-ctx.Done():
 			return

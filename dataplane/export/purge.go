@@ -64,7 +64,7 @@ func (o *Outbox) purge(t policy.TenantID) (transfers uint64, err error) {
 	o.ended.Store(t, true)
 	prefix := []byte(string(t) + "/")
 	err = o.db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range [][]byte{bucketTransfers, bucketByTime, bucketQueue, bucketStreams, bucketSuppressed} {
+		for _, name := range [][]byte{bucketTransfers, bucketByTime, bucketQueue, bucketStreams, bucketSuppressed, bucketTombstones, bucketBuried} {
 			b := tx.Bucket(name)
 			var keys [][]byte
 			c := b.Cursor()

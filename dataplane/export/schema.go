@@ -23,8 +23,10 @@ var (
 	bucketQueue      = []byte("queue")      // TN…/RP…/sequence → EX…
 	bucketFrozen     = []byte("frozen")     // EX… → sealed payload; removed once acknowledged or refused
 	bucketSuppressed = []byte("suppressed") // TN…/RP…/window start → JSON windowNote
+	bucketTombstones = []byte("tombstones") // TN…/RP…/EC…/row pseudonym → JSON tombstone; removed once the receiver has deleted
+	bucketBuried     = []byte("buried")     // TN…/EC… → uint64 rows that receivers had and deleted
 	keyFormat        = []byte("format")
-	allOfBuckets     = [][]byte{bucketMeta, bucketStreams, bucketTransfers, bucketByTime, bucketQueue, bucketFrozen, bucketSuppressed}
+	allOfBuckets     = [][]byte{bucketMeta, bucketStreams, bucketTransfers, bucketByTime, bucketQueue, bucketFrozen, bucketSuppressed, bucketTombstones, bucketBuried}
 )
 
 // State is a transfer's state.

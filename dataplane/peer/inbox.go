@@ -69,6 +69,7 @@ func elsewhere(reason policy.Reason, mark uint64, format string, args ...any) er
 // arrival is a transfer that was checked.
 type arrival struct {
 	id       string // EX…
+	from     policy.RegionID
 	sequence uint64
 	refused  bool // a marker: nothing more comes up to its sequence
 	rows     []json.RawMessage
@@ -106,6 +107,9 @@ func (in *Inbox) accept(stream []byte, a arrival) (before, mark uint64, err erro
 			if err := tx.Bucket(bucketRows).Put(key, in.sealer.Seal(row, key)); err != nil {
 				return fmt.Errorf("store a received row: %w", err)
 			}
+		}
+		if err := tx.Bucket(bucketSources).Put(stream, []byte(a.from)); err != nil {
+			return fmt.Errorf("note where rows came from: %w", err)
 		}
 		if err := ids.Put(id, binary.BigEndian.AppendUint64(nil, a.sequence)); err != nil {
 			return fmt.Errorf("note a received transfer: %w", err)
@@ -177,7 +181,7 @@ func (in *Inbox) Purge(t policy.TenantID) (rows uint64, err error) {
 	in.ended.Store(t, true)
 	prefix := []byte(string(t) + "/")
 	err = in.db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range [][]byte{bucketRows, bucketMarks, bucketTaken} {
+		for _, name := range [][]byte{bucketRows, bucketMarks, bucketTaken, bucketSources} {
 			b := tx.Bucket(name)
 			var keys [][]byte
 			c := b.Cursor()

@@ -100,7 +100,7 @@ func (r *Receiver) deliver(from policy.RegionID, q *peerv1.DeliverRequest) (uint
 	if err := r.check(from, q); err != nil {
 		return 0, err
 	}
-	in := arrival{id: q.Transfer, sequence: q.Sequence, refused: q.Refused}
+	in := arrival{id: q.Transfer, from: from, sequence: q.Sequence, refused: q.Refused}
 	if !q.Refused {
 		if sum := sha256.Sum256(q.Payload); string(sum[:]) != string(q.PayloadSha256) {
 			return 0, policy.Errorf(policy.InvalidArgument, "the payload does not match its hash")

@@ -14,12 +14,13 @@ const formatVersion = 1
 
 // Buckets of received.db.
 var (
-	bucketMeta   = []byte("meta")   // "format" → uint32
-	bucketMarks  = []byte("marks")  // TN…/RP… → uint64 high-water mark
-	bucketRows   = []byte("rows")   // TN…/RP…/sequence/row → sealed JSON row
-	bucketTaken  = []byte("taken")  // TN…/RP…/EX… → uint64 sequence under which it was taken
-	keyFormat    = []byte("format") //
-	allOfBuckets = [][]byte{bucketMeta, bucketMarks, bucketRows, bucketTaken}
+	bucketMeta    = []byte("meta")    // "format" → uint32
+	bucketMarks   = []byte("marks")   // TN…/RP… → uint64 high-water mark
+	bucketRows    = []byte("rows")    // TN…/RP…/sequence/row → sealed JSON row
+	bucketTaken   = []byte("taken")   // TN…/RP…/EX… → uint64 sequence under which it was taken
+	bucketSources = []byte("sources") // TN…/RP… → region that the rows came from; absent for rows of before it was noted
+	keyFormat     = []byte("format")  //
+	allOfBuckets  = [][]byte{bucketMeta, bucketMarks, bucketRows, bucketTaken, bucketSources}
 )
 
 func streamKey(tenant policy.TenantID, recipient policy.RecipientID) []byte {

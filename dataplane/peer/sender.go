@@ -27,10 +27,11 @@ type Outgoing struct {
 	Refused  bool
 }
 
-// Sender delivers transfers. Dial gives a connection that the one dialer made
-// and counts.
+// Sender delivers transfers, and tells what to delete. Dial gives a connection
+// that the one dialer made and counts; so does Reach, for deletions.
 type Sender struct {
-	Dial func(permit policy.Permit) (grpc.ClientConnInterface, error)
+	Dial  func(permit policy.Permit) (grpc.ClientConnInterface, error)
+	Reach func(t policy.TenantID, to policy.RegionID, basis string) (grpc.ClientConnInterface, error)
 }
 
 // Send delivers one transfer under a permit for exactly its tenant and

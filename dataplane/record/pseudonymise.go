@@ -99,6 +99,16 @@ type Pseudonymised struct{ row row }
 // Empty reports that Pseudonymise did not make p: it must not be sent.
 func (p Pseudonymised) Empty() bool { return p.row.Row == "" }
 
+// Tombstone is the transaction pseudonym of a call in the key's scope: what a
+// recipient is told to delete when the call is erased. It tells nothing that the
+// recipient did not have.
+func (k *PseudonymKey) Tombstone(callID string) (string, error) {
+	if !policy.ValidID(policy.KindCall, callID) {
+		return "", errors.New("make a tombstone: it needs a valid call id")
+	}
+	return k.token(domainCall, callID), nil
+}
+
 // Row is the transaction pseudonym: the same for every version of a call.
 func (p Pseudonymised) Row() string { return p.row.Row }
 

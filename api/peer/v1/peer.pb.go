@@ -212,6 +212,121 @@ func (x *DeliverResponse) GetHighWater() uint64 {
 	return 0
 }
 
+// ForgetRequest names rows of one stream by their transaction pseudonyms.
+type ForgetRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Format    uint32                 `protobuf:"varint,1,opt,name=format,proto3" json:"format,omitempty"`
+	Tenant    string                 `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Recipient string                 `protobuf:"bytes,3,opt,name=recipient,proto3" json:"recipient,omitempty"`
+	// At most 10,000, 32 hex digits each.
+	Rows          []string `protobuf:"bytes,4,rep,name=rows,proto3" json:"rows,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForgetRequest) Reset() {
+	*x = ForgetRequest{}
+	mi := &file_peer_v1_peer_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForgetRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForgetRequest) ProtoMessage() {}
+
+func (x *ForgetRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_peer_v1_peer_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForgetRequest.ProtoReflect.Descriptor instead.
+func (*ForgetRequest) Descriptor() ([]byte, []int) {
+	return file_peer_v1_peer_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ForgetRequest) GetFormat() uint32 {
+	if x != nil {
+		return x.Format
+	}
+	return 0
+}
+
+func (x *ForgetRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ForgetRequest) GetRecipient() string {
+	if x != nil {
+		return x.Recipient
+	}
+	return ""
+}
+
+func (x *ForgetRequest) GetRows() []string {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+type ForgetResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many of them were here and are deleted.
+	Deleted       uint64 `protobuf:"varint,1,opt,name=deleted,proto3" json:"deleted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForgetResponse) Reset() {
+	*x = ForgetResponse{}
+	mi := &file_peer_v1_peer_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForgetResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForgetResponse) ProtoMessage() {}
+
+func (x *ForgetResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_peer_v1_peer_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForgetResponse.ProtoReflect.Descriptor instead.
+func (*ForgetResponse) Descriptor() ([]byte, []int) {
+	return file_peer_v1_peer_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ForgetResponse) GetDeleted() uint64 {
+	if x != nil {
+		return x.Deleted
+	}
+	return 0
+}
+
 var File_peer_v1_peer_proto protoreflect.FileDescriptor
 
 const file_peer_v1_peer_proto_rawDesc = "" +
@@ -234,9 +349,17 @@ const file_peer_v1_peer_proto_rawDesc = "" +
 	"\arefused\x18\r \x01(\bR\arefused\"0\n" +
 	"\x0fDeliverResponse\x12\x1d\n" +
 	"\n" +
-	"high_water\x18\x01 \x01(\x04R\thighWater2]\n" +
+	"high_water\x18\x01 \x01(\x04R\thighWater\"q\n" +
+	"\rForgetRequest\x12\x16\n" +
+	"\x06format\x18\x01 \x01(\rR\x06format\x12\x16\n" +
+	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x1c\n" +
+	"\trecipient\x18\x03 \x01(\tR\trecipient\x12\x12\n" +
+	"\x04rows\x18\x04 \x03(\tR\x04rows\"*\n" +
+	"\x0eForgetResponse\x12\x18\n" +
+	"\adeleted\x18\x01 \x01(\x04R\adeleted2\xaa\x01\n" +
 	"\vPeerService\x12N\n" +
-	"\aDeliver\x12 .domicile.peer.v1.DeliverRequest\x1a!.domicile.peer.v1.DeliverResponseB4Z2github.com/domicile-io/domicile/api/peer/v1;peerv1b\x06proto3"
+	"\aDeliver\x12 .domicile.peer.v1.DeliverRequest\x1a!.domicile.peer.v1.DeliverResponse\x12K\n" +
+	"\x06Forget\x12\x1f.domicile.peer.v1.ForgetRequest\x1a .domicile.peer.v1.ForgetResponseB4Z2github.com/domicile-io/domicile/api/peer/v1;peerv1b\x06proto3"
 
 var (
 	file_peer_v1_peer_proto_rawDescOnce sync.Once
@@ -250,16 +373,20 @@ func file_peer_v1_peer_proto_rawDescGZIP() []byte {
 	return file_peer_v1_peer_proto_rawDescData
 }
 
-var file_peer_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_peer_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_peer_v1_peer_proto_goTypes = []any{
 	(*DeliverRequest)(nil),  // 0: domicile.peer.v1.DeliverRequest
 	(*DeliverResponse)(nil), // 1: domicile.peer.v1.DeliverResponse
+	(*ForgetRequest)(nil),   // 2: domicile.peer.v1.ForgetRequest
+	(*ForgetResponse)(nil),  // 3: domicile.peer.v1.ForgetResponse
 }
 var file_peer_v1_peer_proto_depIdxs = []int32{
 	0, // 0: domicile.peer.v1.PeerService.Deliver:input_type -> domicile.peer.v1.DeliverRequest
-	1, // 1: domicile.peer.v1.PeerService.Deliver:output_type -> domicile.peer.v1.DeliverResponse
-	1, // [1:2] is the sub-list for method output_type
-	0, // [0:1] is the sub-list for method input_type
+	2, // 1: domicile.peer.v1.PeerService.Forget:input_type -> domicile.peer.v1.ForgetRequest
+	1, // 2: domicile.peer.v1.PeerService.Deliver:output_type -> domicile.peer.v1.DeliverResponse
+	3, // 3: domicile.peer.v1.PeerService.Forget:output_type -> domicile.peer.v1.ForgetResponse
+	2, // [2:4] is the sub-list for method output_type
+	0, // [0:2] is the sub-list for method input_type
 	0, // [0:0] is the sub-list for extension type_name
 	0, // [0:0] is the sub-list for extension extendee
 	0, // [0:0] is the sub-list for field type_name
@@ -276,7 +403,7 @@ func file_peer_v1_peer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_peer_v1_peer_proto_rawDesc), len(file_peer_v1_peer_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

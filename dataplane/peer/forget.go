@@ -1,0 +1,140 @@
+package peer
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"regexp"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/domicile-io/domicile/api"
+	"github.com/domicile-io/domicile/api/data"
+	peerv1 "github.com/domicile-io/domicile/api/peer/v1"
+	"github.com/domicile-io/domicile/policy"
+)
+
+// MaxTombstones is how many rows one request names.
+const MaxTombstones = 10_000
+
+var rowForm = regexp.MustCompile(`^[0-9a-f]{32}$`)
+
+// Forget tells a region to delete rows that it received of a tenant, and says
+// how many it had. It brings nothing new: the pseudonyms are those of the rows
+// themselves. So it needs no export permit, which a recipient may have lost, but
+// one to erase. Any error means that it must be asked again.
+func (s *Sender) Forget(ctx context.Context, permit policy.Permit, to policy.RegionID, basis string, r policy.RecipientID, rows []string) (deleted uint64, err error) {
+	if !permit.Allows(permit.Tenant(), policy.Erase, policy.CallRecord) {
+		return 0, policy.Errorf(policy.PermissionDenied, "nobody is told to delete without a permit to erase")
+	}
+	if len(rows) > MaxTombstones {
+		return 0, policy.Errorf(policy.InvalidArgument, "at most %d rows at once", MaxTombstones)
+	}
+	conn, err := s.Reach(permit.Tenant(), to, basis)
+	if err != nil {
+		return 0, fmt.Errorf("reach region %s: %w", to, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	answer, err := peerv1.NewPeerServiceClient(conn).Forget(ctx, &peerv1.ForgetRequest{
+		Format: formatVersion, Tenant: string(permit.Tenant()), Recipient: string(r), Rows: rows})
+	if err != nil {
+		return 0, fmt.Errorf("tell region %s to delete: %w", to, api.FromGRPC(err))
+	}
+	return answer.GetDeleted(), nil
+}
+
+// Forget deletes rows of one stream. See the proto for the contract.
+func (r *Receiver) Forget(ctx context.Context, q *peerv1.ForgetRequest) (*peerv1.ForgetResponse, error) {
+	from, err := senderOf(ctx)
+	if err != nil {
+		return nil, api.GRPCStatus(err).Err()
+	}
+	n, err := r.forget(from, q)
+	if err != nil {
+		e := api.AsError(err)
+		r.o.Logger.Warn("deletion refused", "from_region", string(from), "reason", string(e.Reason), "cause", e.Cause)
+		return nil, api.GRPCStatus(err).Err()
+	}
+	return &peerv1.ForgetResponse{Deleted: n}, nil
+}
+
+func (r *Receiver) forget(from policy.RegionID, q *peerv1.ForgetRequest) (uint64, error) {
+	tenant, recipient := policy.TenantID(q.Tenant), policy.RecipientID(q.Recipient)
+	switch {
+	case q.Format != formatVersion:
+		return 0, policy.Errorf(policy.InvalidArgument, "format %d is not known here", q.Format)
+	case !policy.ValidID(policy.KindTenant, q.Tenant) || !policy.ValidID(policy.KindRecipient, q.Recipient) || len(q.Rows) > MaxTombstones:
+		return 0, policy.Errorf(policy.InvalidArgument, "tenant, recipient or number of rows is malformed")
+	}
+	rows := make(map[string]bool, len(q.Rows))
+	for _, row := range q.Rows {
+		if !rowForm.MatchString(row) {
+			return 0, policy.Errorf(policy.InvalidArgument, "a row is not 32 hex digits")
+		}
+		rows[row] = true
+	}
+	stream := streamKey(tenant, recipient)
+	source, held, err := r.inbox.source(stream)
+	if err != nil || !held {
+		return 0, err // nothing is here, so nothing has to go
+	}
+	if source == "" { // from before sources were noted
+		if pair, ok := r.o.Pair(tenant, recipient); ok {
+			source = pair.From
+		}
+	}
+	if source != from {
+		return 0, denied("the rows did not come from the sender's region")
+	}
+	return r.inbox.forget(stream, rows)
+}
+
+// source is the region that a stream's rows came from, "" when that was not
+// noted; held reports whether there is anything of the stream.
+func (in *Inbox) source(stream []byte) (from policy.RegionID, held bool, err error) {
+	prefix := append(append([]byte{}, stream...), '/')
+	err = in.db.View(func(tx *bbolt.Tx) error {
+		k, _ := tx.Bucket(bucketRows).Cursor().Seek(prefix)
+		held = bytes.HasPrefix(k, prefix)
+		from = policy.RegionID(tx.Bucket(bucketSources).Get(stream))
+		return nil
+	})
+	return from, held, err
+}
+
+// forget deletes the rows of a stream that have these pseudonyms. It opens each
+// row, because a pseudonym does not stand in clear.
+func (in *Inbox) forget(stream []byte, rows map[string]bool) (deleted uint64, err error) {
+	prefix := append(append([]byte{}, stream...), '/')
+	var keys [][]byte
+	err = in.db.View(func(tx *bbolt.Tx) error {
+		c := tx.Bucket(bucketRows).Cursor()
+		for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
+			plain, err := in.sealer.Open(v, k)
+			if err != nil {
+				return fmt.Errorf("a received row is corrupt, so that it is not known whether it must go: %w", err)
+			}
+			var row data.PseudonymRow
+			if err := json.Unmarshal(plain, &row); err != nil {
+				return fmt.Errorf("a received row does not parse: %w", err)
+			}
+			if rows[row.Row] {
+				keys = append(keys, bytes.Clone(k))
+			}
+		}
+		return nil
+	})
+	if err != nil || len(keys) == 0 {
+		return 0, err
+	}
+	return uint64(len(keys)), in.db.Update(func(tx *bbolt.Tx) error {
+		for _, k := range keys {
+			if err := tx.Bucket(bucketRows).Delete(k); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
