@@ -362,3 +362,25 @@ func BenchmarkPseudonymise(b *testing.B) {
 		}
 	}
 }
+
+// A tombstone names exactly the row that was exported, in its own scope only.
+func TestTombstoneNamesTheRow(t *testing.T) {
+	const call = "CA000102030405060708090a0b0c0d0e0f"
+	of := func(period string) string {
+		k, err := record.NewPseudonymKey([32]byte{1}, record.Scope{Tenant: "TN1", Recipient: "RP1", Purpose: "analytics", Period: period})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stone, err := k.Tombstone(call)
+		if err != nil || len(stone) != 32 {
+			t.Fatalf("%q, %v", stone, err)
+		}
+		if _, err := k.Tombstone("SU000102030405060708090a0b0c0d0e0f"); err == nil {
+			t.Fatal("a tombstone of what is no call")
+		}
+		return stone
+	}
+	if first, again := of("2026-11"), of("2026-11"); first != again || first == of("2026-12") {
+		t.Fatal("a tombstone does not follow its scope")
+	}
+}
