@@ -43,6 +43,8 @@ const (
 	limited      failure = "limited"
 )
 
+var failures = []failure{noCredential, malformed, unknownToken, hasExpired, notSound, badLogin, limited}
+
 // authenticator finds the principal of a call's bearer token.
 //
 // A token of ours is looked up by its SHA-256, so that no comparison's time
@@ -62,6 +64,9 @@ func newAuthenticator(o Options) (*authenticator, error) {
 	var err error
 	if a.limits, err = newLimits(); err != nil {
 		return nil, err
+	}
+	for _, why := range failures { // a rate begins at its second value: without these, the first failure is never seen
+		a.failures.WithLabelValues(string(why))
 	}
 	return a, o.Registry.Register(a.failures)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/domicile-io/domicile/controlplane/replica"
 	"github.com/domicile-io/domicile/controlplane/store"
+	"github.com/domicile-io/domicile/policy"
 )
 
 // metrics have labels of closed sets only (invariant 9): methods of the
@@ -23,6 +24,11 @@ func newMetrics(reg prometheus.Registerer, rep *replica.Replica, st *store.Store
 			Help: "Calls by method and reason; reason is empty for success."}, []string{"method", "reason"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "domicile_control_call_seconds",
 			Help: "Duration of calls by method, streams included.", Buckets: []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10}}, []string{"method"}),
+	}
+	for full := range permissions { // a rate begins at its second value: without these, the first failure is never seen
+		for _, reason := range alarming {
+			m.calls.WithLabelValues(short(full), string(reason))
+		}
 	}
 	gauge := func(name, help string, f func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)
@@ -46,11 +52,17 @@ func newMetrics(reg prometheus.Registerer, rep *replica.Replica, st *store.Store
 	return m, nil
 }
 
+// alarming are the reasons that docs/operations/alerts.yaml looks for.
+var alarming = []policy.Reason{policy.Internal, policy.OutcomeUnknown, policy.Overloaded, policy.Unauthenticated}
+
+// short is a method without its service.
+func short(full string) string { return full[strings.LastIndexByte(full, '/')+1:] }
+
 func (m *metrics) call(method, reason string, took time.Duration) {
 	if _, ok := permissions[method]; !ok {
 		method = "other" // a caller can invent methods
 	}
-	method = method[strings.LastIndexByte(method, '/')+1:]
+	method = short(method)
 	m.calls.WithLabelValues(method, reason).Inc()
 	m.seconds.WithLabelValues(method).Observe(took.Seconds())
 }

@@ -40,6 +40,7 @@ func newMetrics(reg prometheus.Registerer, s *Server) *metrics {
 		settingsDenied: prometheus.NewCounter(prometheus.CounterOpts{Name: "domicile_feed_settings_denied_total",
 			Help: "Feed requests that were taken with default settings because the policy refuses reading account_config."}),
 	}
+	m.refusals.WithLabelValues(string(policy.Unauthenticated)) // a rate begins at its second value
 	if reg != nil {
 		reg.MustRegister(m.requests, m.seconds, m.refusals, m.refusedBytes, m.records, m.panics, m.settingsDenied,
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "domicile_requests_in_flight",

@@ -34,6 +34,7 @@ type rules struct {
 var (
 	alertName  = regexp.MustCompile(`^[A-Z][A-Za-z]+$`)
 	metricName = regexp.MustCompile(`domicile_[a-z_]+`)
+	labelled   = regexp.MustCompile(`(domicile_[a-z_]+)\{[^}]*?([a-z]+="[^"]+")`)
 	ofPart     = regexp.MustCompile(`_(bucket|sum|count)$`)
 )
 
@@ -82,6 +83,13 @@ func TestEveryAlarmHasARunbookAndAMetric(t *testing.T) {
 				name = ofPart.ReplaceAllString(name, "")
 				if !strings.Contains(shown, "\n"+name) && !strings.Contains(made, `"`+name+`"`) {
 					t.Errorf("%s: nothing has a metric %s", a.Alert, name)
+				}
+			}
+			// A rate begins at a counter's second value: a failure that is the first of its
+			// kind is seen only when the counter stood at zero before.
+			for _, m := range labelled.FindAllStringSubmatch(a.Expr, -1) {
+				if !regexp.MustCompile(`\n` + m[1] + `\{[^}]*` + regexp.QuoteMeta(m[2])).MatchString(shown) {
+					t.Errorf("%s: a process that has just begun does not show %s{%s}", a.Alert, m[1], m[2])
 				}
 			}
 			if !metricName.MatchString(a.Expr) && !strings.HasPrefix(a.Expr, "up{") {

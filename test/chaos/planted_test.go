@@ -161,7 +161,8 @@ func goTest(t *testing.T, root string, b bug, edits []plant) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^"+b.run+"$", b.pkg)
+	// A test of processes may be the same program whether its processes have the bug or not.
+	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-run", "^"+b.run+"$", b.pkg)
 	cmd.Dir, cmd.Env = root, os.Environ()
 	if len(edits) > 0 {
 		// In the environment, so that it reaches the builds of the programs under test too.
