@@ -35,6 +35,9 @@ type Config struct {
 	DefaultCountry string        `yaml:"default_country"` // ISO 3166-1 alpha-2 of the region, for numbers without a prefix
 	ExportInterval time.Duration `yaml:"export_interval"` // default 5m
 	ExportWindow   time.Duration `yaml:"export_window"`   // default 1h; windows tumble over acknowledgement time
+
+	ScrubInterval time.Duration `yaml:"scrub_interval"` // from one pass over everything stored to the next; default 168h
+	ScrubRate     int           `yaml:"scrub_rate"`     // bytes per second that a pass reads; default 4 MiB
 }
 
 // Peer is where another region's node listens for transfers.

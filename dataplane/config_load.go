@@ -93,6 +93,7 @@ func (c Config) Check() error {
 	}
 	need(len(c.DefaultCountry) == 2, "default_country: give two capital letters, such as IE")
 	need(c.ExportInterval >= 0 && c.ExportWindow >= 0, "export_interval and export_window must not be negative")
+	need(c.ScrubInterval >= 0 && c.ScrubRate >= 0, "scrub_interval and scrub_rate must not be negative")
 	return errors.Join(bad...)
 }
 
@@ -102,6 +103,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.ExportWindow == 0 {
 		c.ExportWindow = defaultExportWindow
+	}
+	if c.ScrubInterval == 0 {
+		c.ScrubInterval = defaultScrubInterval
+	}
+	if c.ScrubRate == 0 {
+		c.ScrubRate = defaultScrubRate
 	}
 	return c
 }

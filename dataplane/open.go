@@ -158,6 +158,7 @@ func (n *Node) openStore(Options) error {
 	}
 	n.store = s
 	n.onClose("record store", func(context.Context) error { return s.Close() })
+	n.startScrubber(s)
 	return nil
 }
 

@@ -93,6 +93,7 @@ type Counts struct {
 type Calls struct {
 	Calls         []Call `json:"calls"`
 	NextPageToken string `json:"next_page_token,omitempty"`
+	Corrupt       int    `json:"corrupt,omitempty"` // calls of this page that are left out: what is stored of them is not what was written
 }
 
 // Search is the body of POST /v1/calls:search: a number never stands in a URL.

@@ -1,10 +1,15 @@
 // Command domicile-dataplane runs one node of one region.
 //
 //	domicile-dataplane --config /etc/domicile/dataplane.yaml
+//	domicile-dataplane scrub --config /etc/domicile/dataplane.yaml
+//
+// scrub reads and checks everything that a stopped node has stored; a running
+// one does so by itself.
 //
 // Exit codes: 0 ended by SIGINT or SIGTERM after requests in flight were
 // answered; 1 failed to start, or to end cleanly; 2 wrong usage or
-// configuration.
+// configuration. scrub: 0 all is as it was written; 1 it is not, or the check
+// did not end.
 package main
 
 import (
@@ -36,6 +41,9 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == "scrub" {
+		return scrub(ctx, args[1:], stderr)
+	}
 	flags := flag.NewFlagSet("domicile-dataplane", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	path := flags.String("config", "", "the node's configuration, a YAML file (required)")

@@ -39,6 +39,8 @@ default_country: IE
 		"absent file":    {[]string{"--config", filepath.Join(dir, "absent.yaml")}, exitUsage, "absent.yaml"},
 		"unknown key":    {[]string{"--config", bad}, exitUsage, "regoin"},
 		"checked":        {[]string{"--config", good, "--check"}, exitOK, ""},
+		"scrub nothing":  {[]string{"scrub"}, exitUsage, "--config"},
+		"scrub empty":    {[]string{"scrub", "--config", good}, exitOK, "0 are not what was written"},
 		"no certificate": {[]string{"--config", good}, exitFailed, "absent.pem"},
 	} {
 		var stderr bytes.Buffer

@@ -146,7 +146,7 @@ func (x *exchange) answerPage(q store.Query) error {
 	if err != nil {
 		return err
 	}
-	out := data.Calls{Calls: make([]data.Call, 0, len(page.Calls)), NextPageToken: page.NextPageToken}
+	out := data.Calls{Calls: make([]data.Call, 0, len(page.Calls)), NextPageToken: page.NextPageToken, Corrupt: page.Corrupt}
 	for i := range page.Calls {
 		out.Calls = append(out.Calls, callForm(&page.Calls[i], string(x.s.o.Region), permit.Revision()))
 	}

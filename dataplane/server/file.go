@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"strconv"
 
 	"github.com/domicile-io/domicile/api/data"
 	"github.com/domicile-io/domicile/dataplane/store"
@@ -12,6 +13,10 @@ import (
 )
 
 const exportBuffer = 64 << 10
+
+// corruptTrailer ends a file from which calls are missing because what is
+// stored of them is not what was written; it says how many.
+const corruptTrailer = "X-Corrupt-Calls"
 
 // callWriter writes calls in one file format.
 type callWriter interface {
@@ -72,13 +77,18 @@ func (x *exchange) page(q store.Query) (store.Page, uint64, error) {
 }
 
 func (x *exchange) writePages(q store.Query, page store.Page, revision uint64, files callWriter, flush *bufio.Writer) error {
+	corrupt := 0
 	for {
+		corrupt += page.Corrupt
 		for i := range page.Calls {
 			if err := files.call(callForm(&page.Calls[i], string(x.s.o.Region), revision)); err != nil {
 				return err
 			}
 		}
 		if page.NextPageToken == "" {
+			if corrupt > 0 {
+				x.w.Header().Set(http.TrailerPrefix+corruptTrailer, strconv.Itoa(corrupt))
+			}
 			return flush.Flush()
 		}
 		q.PageToken = page.NextPageToken

@@ -59,6 +59,7 @@ type Query struct {
 // token: then more calls remain to be looked at.
 type Page struct {
 	Calls         []Call
+	Corrupt       int // calls of this page whose stored bytes are not what was written: left out, and counted here
 	NextPageToken string
 }
 

@@ -19,7 +19,8 @@ type Rewrite struct {
 	Calls []string
 
 	// Fate decides on a call by its current view; nil drops all. It may be asked
-	// more than once about one call, when records arrive meanwhile.
+	// more than once about one call, when records arrive meanwhile, and is not
+	// asked about one that is damaged: that is dropped.
 	Fate func(Call) Fate
 
 	// Redact takes out of a record what must go; needed when Fate answers Redact.
@@ -42,10 +43,11 @@ type Rewritten struct {
 	Versions uint64 // stored versions and events of both, as ingested
 	Chunks   uint64 // sealed anew, or gone as a whole
 	Keys     uint64 // destroyed
+	Damaged  uint64 // chunks of dropped calls of which nothing opens, so that nobody knows which key to destroy
 }
 
 // Add sums up.
 func (r *Rewritten) Add(o Rewritten) {
 	r.Dropped, r.Redacted, r.Versions = r.Dropped+o.Dropped, r.Redacted+o.Redacted, r.Versions+o.Versions
-	r.Chunks, r.Keys = r.Chunks+o.Chunks, r.Keys+o.Keys
+	r.Chunks, r.Keys, r.Damaged = r.Chunks+o.Chunks, r.Keys+o.Keys, r.Damaged+o.Damaged
 }

@@ -3,6 +3,8 @@ package local
 import (
 	"encoding/binary"
 
+	"github.com/cockroachdb/pebble/v2"
+
 	"github.com/domicile-io/domicile/dataplane/record"
 	"github.com/domicile-io/domicile/policy"
 )
@@ -29,5 +31,40 @@ func (s *Store) EachStored(id policy.TenantID, yield func(record.Record)) error 
 			}
 		}
 		return nil
+	})
+}
+
+// Damage flips a byte of each frame of the tenant that pick chooses, by its
+// place in the order of frames; at counts from the value's end when negative.
+func (s *Store) Damage(id policy.TenantID, at int, pick func(n int) bool) error {
+	raw, err := rawTenant(id)
+	if err != nil {
+		return err
+	}
+	n := 0
+	return s.scan(kindFrame, keyOf(nil, kindFrame, raw), func(key, value []byte) error {
+		if n++; !pick(n - 1) {
+			return nil
+		}
+		bad := append([]byte(nil), value...)
+		bad[(at+len(bad))%len(bad)] ^= 0x10
+		s.frames.clear()
+		return s.db.Set(append([]byte(nil), key...), bad, pebble.Sync)
+	})
+}
+
+// Misname writes into the headers of a's frames the key that b's first is sealed under.
+func (s *Store) Misname(a, b policy.TenantID) error {
+	rawA, _ := rawTenant(a)
+	rawB, _ := rawTenant(b)
+	var name []byte
+	err := s.scan(kindFrame, keyOf(nil, kindFrame, rawB), func(_, value []byte) error { name = append(name[:0], value[1:17]...); return nil })
+	if err != nil {
+		return err
+	}
+	return s.scan(kindFrame, keyOf(nil, kindFrame, rawA), func(key, value []byte) error {
+		bad := append([]byte(nil), value...)
+		copy(bad[1:], name)
+		return s.db.Set(append([]byte(nil), key...), bad, pebble.Sync)
 	})
 }

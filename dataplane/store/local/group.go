@@ -161,6 +161,9 @@ func (g *group) close() error {
 // add puts one record into the group and says what became of it.
 func (g *group) add(r *record.Record, tags *recordTags) (store.Appended, error) {
 	st, err := g.fold(tags.fold)
+	if isCorrupt(err) {
+		st, err = nil, nil // see next
+	}
 	if err != nil {
 		return store.Appended{}, err
 	}
@@ -176,6 +179,11 @@ func (g *group) add(r *record.Record, tags *recordTags) (store.Appended, error) 
 	}
 	if same {
 		return store.Appended{ID: g.t.s.callID(g.t.raw, st.row.call), State: store.Duplicate}, nil
+	}
+	if _, err := g.view(st); isCorrupt(err) {
+		// The view does not open. A record is not refused for what a disk did: it
+		// begins a call of its own, and the old one goes on being missed.
+		return g.first(r, tags)
 	}
 	if err := g.next(st, r, tags); err != nil {
 		return store.Appended{}, err

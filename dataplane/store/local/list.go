@@ -22,7 +22,9 @@ const maxScan = 20_000
 // ordered and resumed by: ListedAt 8, ref of the call 12.
 const suffixSize = 8 + refSize
 
-// List implements store.Store. A page may be short, even empty, and still have
+// List implements store.Store. One call that is not what was written does not
+// take the rest of its page along; rows of the index that cannot be read do,
+// because nobody can say how many calls they stood for. A page may be short, even empty, and still have
 // a token: then more is to be looked at.
 func (s *Store) List(ctx context.Context, permit policy.Permit, q store.Query) (store.Page, error) {
 	ops := []policy.Operation{policy.View}
@@ -78,6 +80,10 @@ func (s *Store) page(ctx context.Context, t *tenant, q store.Query, m *merged, s
 		c, err := s.callListed(t.raw, last, value)
 		if errors.Is(err, errNoEntry) {
 			continue // dropped since the rows were read
+		}
+		if isCorrupt(err) {
+			page.Corrupt++
+			continue
 		}
 		if err != nil {
 			return store.Page{}, err

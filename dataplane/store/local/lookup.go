@@ -79,7 +79,9 @@ func (g *group) known(st *foldState, tags *recordTags) (known, same bool, err er
 		}
 	}
 	if err := it.Error(); err != nil {
-		return false, false, g.t.s.readError(kindSpill, err)
+		if err = g.t.s.readError(kindSpill, err); !isCorrupt(err) {
+			return false, false, err
+		}
 	}
 	return known, false, nil
 }
@@ -91,7 +93,7 @@ func (g *group) view(st *foldState) (*entry, error) {
 	}
 	e, err := g.t.s.entryAt(g.t.raw, st.row.view, st.row.call)
 	if errors.Is(err, errNoEntry) {
-		return nil, g.t.s.corrupt(kindFold, err)
+		return nil, g.t.s.corrupt(kindFold, errFrame)
 	}
 	if err != nil {
 		return nil, err
@@ -130,7 +132,7 @@ func (g *group) subject(tag [16]byte, raw bool, instance string, listed int64) (
 	row, ok, err := g.owned[tag], true, error(nil)
 	if row == nil {
 		if ok = !g.t.s.seen.absent(tag); ok {
-			if row, ok, err = g.t.s.findSubject(g.t.raw, tag); err != nil {
+			if row, ok, err = g.t.s.findSubject(g.t.raw, tag); err != nil && !isCorrupt(err) {
 				return "", err
 			}
 		}

@@ -37,7 +37,7 @@ func (t *tenant) locate(call ref) (*located, error) {
 	s := t.s
 	first, err := s.entryAt(t.raw, call, call)
 	if errors.Is(err, errNoEntry) {
-		return nil, nil
+		return nil, t.asideOf(call)
 	}
 	if err != nil {
 		return nil, err
@@ -86,7 +86,7 @@ func (t *tenant) locate(call ref) (*located, error) {
 // indexed turns the absence of what an index leads to into corruption.
 func (s *Store) indexed(err error) error {
 	if errors.Is(err, errNoEntry) {
-		return s.corrupt(kindFold, err)
+		return s.corrupt(kindFold, errFrame)
 	}
 	return err
 }

@@ -23,6 +23,8 @@ type plan struct {
 	edits  map[ref][]byte
 	chunks map[int64]bool
 
+	damaged []ref // calls of which something does not open
+
 	dropped, redacted, versions uint64
 }
 
@@ -43,7 +45,7 @@ type fated struct {
 func (t *tenant) plan(w *store.Rewrite, calls []ref, sealed int64) (p *plan, n int, err error) {
 	p = &plan{w: w, sealed: sealed, edits: map[ref][]byte{}, chunks: map[int64]bool{}}
 	if p.newest, err = t.newestChunk(); err != nil {
-		return nil, 0, err
+		return p, 0, err
 	}
 	essential := map[int64]bool{}
 	for _, call := range calls {
@@ -52,14 +54,18 @@ func (t *tenant) plan(w *store.Rewrite, calls []ref, sealed int64) (p *plan, n i
 		}
 		n++
 		l, err := t.locate(call)
+		if err == nil && l != nil {
+			err = p.decide(t, l)
+		}
+		if isCorrupt(err) {
+			p.damaged = append(p.damaged, call)
+			continue
+		}
 		if err != nil {
-			return nil, n, err
+			return p, n, err
 		}
 		if l == nil {
 			continue
-		}
-		if err := p.decide(t, l); err != nil {
-			return nil, n, err
 		}
 		essential[l.call.chunk], essential[l.row.view.chunk] = true, true
 	}

@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -12,7 +13,7 @@ import (
 
 // tenantKinds are the kinds of keys that a tenant has.
 var tenantKinds = []kind{kindFrame, kindFold, kindSpill, kindTime, kindPosting, kindSubject, kindRollup, kindInstance, kindQuarantine, kindFeed,
-	kindItem, kindItemTime, kindItemCall, kindItemUnique, kindDestroy}
+	kindItem, kindItemTime, kindItemCall, kindItemUnique, kindDestroy, kindAside}
 
 // alive is DESTROYED once the tenant was purged. The caller holds t.life.
 func (t *tenant) alive() error {
@@ -72,21 +73,10 @@ func (s *Store) end(id policy.TenantID) (*tenant, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		return nil, errStopping
+	t, err := s.tenantAt(id, raw)
+	if err != nil {
+		return nil, err
 	}
-	t, ok := s.tenants[id]
-	if !ok {
-		if t, err = s.newTenant(id, raw); err != nil {
-			s.mu.Unlock()
-			return nil, err
-		}
-		s.tenants[id] = t
-	}
-	s.working.Add(1)
-	s.mu.Unlock()
 	t.life.Lock()
 	t.ended = true
 	t.life.Unlock()
@@ -96,15 +86,21 @@ func (s *Store) end(id policy.TenantID) (*tenant, error) {
 // chunkKeys are the keys of every chunk of the tenant, each once.
 func (t *tenant) chunkKeys() (ids []store.KeyID, err error) {
 	seen := map[store.KeyID]bool{}
-	err = t.each(kindFrame, func(value []byte) error {
-		if len(value) < frameHeader {
-			return t.s.corrupt(kindFrame, nil)
+	err = t.s.scan(kindFrame, keyOf(nil, kindFrame, t.raw), func(key, value []byte) error {
+		if len(key) != 27 || len(value) < frameHeader || seen[keyIn(value)] {
+			return nil
 		}
-		id := keyIn(value)
-		if !seen[id] {
-			seen[id] = true
-			ids = append(ids, id)
+		// Only what opens says truly what it is sealed under: a flipped bit would
+		// name the key of somebody else.
+		_, err := t.s.openFrame(t.raw, int64(binary.BigEndian.Uint64(key[17:])), binary.BigEndian.Uint16(key[25:]), value)
+		if isCorrupt(err) {
+			return nil
 		}
+		if err != nil && !isReason(err, policy.Destroyed) {
+			return err
+		}
+		seen[keyIn(value)] = true
+		ids = append(ids, keyIn(value))
 		return nil
 	})
 	return ids, err

@@ -53,7 +53,9 @@ func (s *Store) Call(_ context.Context, permit policy.Permit, id string) (store.
 	f, err := s.frameAt(t.raw, at.chunk, at.frame)
 	if err != nil {
 		if isReason(err, policy.NotFound) {
-			return store.Call{}, absent
+			if err = t.asideOf(at); err == nil {
+				err = absent
+			}
 		}
 		return store.Call{}, err
 	}
@@ -91,12 +93,12 @@ func (s *Store) callListed(t tenantRaw, suffix, value []byte) (store.Call, error
 		if !errors.Is(err, errNoEntry) {
 			return c, err
 		}
-		again, err := s.get(kindTime, append(keyOf(nil, kindTime, t), suffix...))
-		if err != nil {
-			return store.Call{}, err
+		again, getErr := s.get(kindTime, append(keyOf(nil, kindTime, t), suffix...))
+		if getErr != nil {
+			return store.Call{}, getErr
 		}
 		if again != nil && bytes.Equal(again, value) {
-			return store.Call{}, s.corrupt(kindFrame, errNoEntry)
+			return store.Call{}, s.corrupt(kindFrame, errFrame)
 		}
 		known = false
 	}
@@ -174,6 +176,9 @@ var errNoFrame = policy.Errorf(policy.NotFound, "there is no such frame")
 func (s *Store) openCurrent(t tenantRaw, chunk int64, number uint16, value []byte) (*frame, error) {
 	for {
 		f, err := s.openFrame(t, chunk, number, value)
+		if isCorrupt(err) {
+			s.suspect(frameID{t, chunk, number})
+		}
 		if !isReason(err, policy.Destroyed) {
 			return f, err
 		}

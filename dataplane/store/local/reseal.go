@@ -17,7 +17,11 @@ type resealed struct {
 	old    []store.KeyID
 	stored [][]byte // keys of the rows that are there
 	key    store.KeyID
+
+	damaged []aside // frames that do not open
 }
+
+type aside struct{ key, value []byte }
 
 // reseal opens a chunk, puts edits in the places of its entries, and seals it
 // anew. newest: its last frame must stay, because the tenant's clock is read
@@ -70,6 +74,11 @@ func (t *tenant) chunkFrames(id int64, out *resealed) (frames []*frame, err erro
 			return t.s.corrupt(kindFrame, nil)
 		}
 		f, err := t.s.openFrame(t.raw, id, binary.BigEndian.Uint16(key[25:]), value)
+		if isCorrupt(err) {
+			// It cannot be sealed anew. Its bytes go aside, where nothing opens them.
+			out.damaged = append(out.damaged, aside{append([]byte(nil), key...), append([]byte(nil), value...)})
+			return nil
+		}
 		if err != nil {
 			return err
 		}
@@ -98,6 +107,14 @@ func (f *frame) plain() []byte {
 func (c *resealed) write(b *pebble.Batch, t tenantRaw) error {
 	for _, f := range c.frames {
 		if err := b.Set(frameKey(nil, t, c.id, f.number), f.value, nil); err != nil {
+			return err
+		}
+	}
+	for _, d := range c.damaged {
+		if err := b.Set(asideKey(d.key), d.value, nil); err != nil {
+			return err
+		}
+		if err := b.Delete(d.key, nil); err != nil {
 			return err
 		}
 	}

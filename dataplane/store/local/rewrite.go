@@ -39,18 +39,25 @@ func (s *Store) Rewrite(ctx context.Context, permit policy.Permit, w store.Rewri
 		return out, err
 	}
 	calls := t.refsOf(w.Calls)
+	var damaged []ref
 	for len(calls) > 0 {
 		if err := ctx.Err(); err != nil {
 			return out, &policy.Error{Reason: policy.NotReady, Cause: err, Message: "the rewrite was left before it was done; repeat it"}
 		}
-		done, n, err := t.rewriteSome(&w, calls)
+		done, n, bad, err := t.rewriteSome(&w, calls)
+		damaged = append(damaged, bad...)
 		out.Add(done)
 		if err != nil {
 			return out, err
 		}
 		calls = calls[n:]
 	}
-	return out, nil
+	if len(damaged) == 0 {
+		return out, nil
+	}
+	done, err := t.dropDamaged(damaged)
+	out.Add(done)
+	return out, err
 }
 
 // refsOf reads ids, in order of place, each once; those of others are left out.
@@ -76,35 +83,34 @@ func (t *tenant) sealOpen() (sealed int64, err error) {
 }
 
 // rewriteSome rewrites calls from the front of the list, as many as one commit
-// may hold, and says how many.
-func (t *tenant) rewriteSome(w *store.Rewrite, calls []ref) (store.Rewritten, int, error) {
+// may hold, and says how many; damaged are those of them that do not open.
+func (t *tenant) rewriteSome(w *store.Rewrite, calls []ref) (done store.Rewritten, n int, damaged []ref, err error) {
 	t.build.Lock()
 	sealed, err := t.sealOpen()
 	t.build.Unlock()
 	if err != nil {
-		return store.Rewritten{}, 0, err
+		return done, 0, nil, err
 	}
-	var done store.Rewritten
 	p, n, err := t.plan(w, calls, sealed)
 	if err == nil {
 		done, err = t.carryOut(p)
 	}
 	if !errors.Is(err, errOvertaken) {
-		return done, n, err
+		return done, n, p.damaged, err
 	}
 	// An event of one of the calls came meanwhile: look again, and let none come.
 	t.build.Lock()
 	defer t.build.Unlock()
 	if sealed, err = t.sealOpen(); err != nil {
-		return done, 0, err
+		return done, 0, nil, err
 	}
 	if p, n, err = t.plan(w, calls[:n], sealed); err != nil {
-		return done, 0, err
+		return done, 0, nil, err
 	}
 	p.locked = true
 	rest, err := t.carryOut(p)
 	done.Add(rest)
-	return done, n, err
+	return done, n, p.damaged, err
 }
 
 var errOvertaken = errors.New("an event came meanwhile")

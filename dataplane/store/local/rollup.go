@@ -78,7 +78,12 @@ func (g *group) writeCells() error {
 				return err
 			}
 			if old != nil {
-				if _, c, err = t.s.openCell(t.raw, key, old); err != nil {
+				_, c, err = t.s.openCell(t.raw, key, old)
+				if isCorrupt(err) {
+					// Counting begins anew until a recount (see scrub.go); what stood there is kept.
+					c, err = cell{}, g.batch.Set(asideKey(key), old, nil)
+				}
+				if err != nil {
 					return err
 				}
 			}

@@ -23,6 +23,7 @@ import (
 //	i/<tenant>/<HMAC of the instance>           → sealed name of a feed that raw numbers came from
 //	q/<tenant>/<id 16>                          → sealed quarantined payload
 //	e/<tenant>/<HMAC of source,name>            → sealed settings of a feed
+//	y/<tenant>/<kind><rest of the key>          what stood there and was not what had been written (aside.go)
 //	z/<tenant>/<key id 16>                      a key that nothing is sealed under any more, still to be destroyed
 //	o/<tenant>/<item kind 1>/<id 16>            → a sealed item (itemrow.go)
 //	l/<tenant>/<item kind 1>/<created µs 8>/<id 16>: items in order of time
@@ -49,6 +50,7 @@ const (
 	kindItemTime   kind = 'l'
 	kindItemCall   kind = 'c'
 	kindItemUnique kind = 'u'
+	kindAside      kind = 'y'
 	kindTable      kind = 0 // a file of pebble's; in no key
 )
 
@@ -71,6 +73,8 @@ func (k kind) name() string {
 		return "quarantine"
 	case kindFeed:
 		return "feed"
+	case kindAside:
+		return "aside"
 	case kindDestroy:
 		return "destroy"
 	case kindItem, kindItemTime, kindItemCall, kindItemUnique:

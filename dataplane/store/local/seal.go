@@ -4,6 +4,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"encoding/binary"
+	"errors"
 	"sync"
 
 	"github.com/domicile-io/domicile/dataplane/store"
@@ -136,6 +137,11 @@ func (s *Store) corrupt(k kind, cause error) error {
 		s.onCorrupt(k.name())
 	}
 	s.log.Error("stored bytes are not what was written", "kind", k.name(), "cause", cause)
-	return &policy.Error{Reason: policy.Internal, Cause: cause,
+	return &policy.Error{Reason: policy.Internal, Cause: errors.Join(errCorrupt, cause),
 		Message: "a stored " + k.name() + " is not what was written; it is not served; restore this region's records from a backup"}
 }
+
+// errCorrupt is a cause of every error that corrupt made.
+var errCorrupt = errors.New("corrupt")
+
+func isCorrupt(err error) bool { return errors.Is(err, errCorrupt) }

@@ -64,17 +64,19 @@ type Store struct {
 	maxPendingBytes int
 	disk            *diskGauge
 
-	writer    [16]byte // random per process start
-	ids       cipher.Block
-	indexKey  [32]byte
-	tokens    cipher.AEAD
-	rows      rowSealer
-	aeads     *lru.Cache[store.KeyID, cipher.AEAD]
-	frames    *frameCache
-	subjects  tagCache
-	destroyed atomic.Uint64 // counts calls of Keys.Destroy; see aeadOf
-	seen      *seen
-	sealers   chan struct{} // bounds the goroutines that compress and seal
+	writer        [16]byte // random per process start
+	ids           cipher.Block
+	indexKey      [32]byte
+	tokens        cipher.AEAD
+	rows          rowSealer
+	aeads         *lru.Cache[store.KeyID, cipher.AEAD]
+	frames        *frameCache
+	subjects      tagCache
+	suspects      chan frameID
+	stop, watched chan struct{}
+	destroyed     atomic.Uint64 // counts calls of Keys.Destroy; see aeadOf
+	seen          *seen
+	sealers       chan struct{} // bounds the goroutines that compress and seal
 
 	mu      sync.Mutex
 	tenants map[policy.TenantID]*tenant // one that was purged stays, ended
@@ -97,7 +99,7 @@ func Open(o Options) (*Store, error) {
 	}
 	s := &Store{dir: o.Dir, region: o.Region, keys: o.Keys, log: o.Logger, now: o.Now, rand: o.Rand, onCorrupt: o.OnCorrupt,
 		maxPending: o.MaxPending, maxPendingBytes: o.MaxPendingBytes, tenants: map[policy.TenantID]*tenant{},
-		sealers: make(chan struct{}, runtime.GOMAXPROCS(0))}
+		sealers: make(chan struct{}, runtime.GOMAXPROCS(0)), suspects: make(chan frameID, maxSuspects), stop: make(chan struct{}), watched: make(chan struct{})}
 	s.defaults(&o)
 	if err := s.openKeys(); err != nil {
 		return nil, fmt.Errorf("open local store: %w", err)
@@ -121,6 +123,7 @@ func Open(o Options) (*Store, error) {
 	}
 	s.seen = newSeen()
 	go s.seen.fill(db)
+	go s.watchSuspects()
 	return s, nil
 }
 
@@ -228,6 +231,12 @@ func (s *Store) enterFor(permit policy.Permit, op policy.Operation, class policy
 	if err != nil {
 		return nil, err
 	}
+	return s.tenantAt(id, raw)
+}
+
+// tenantAt finds or makes a tenant's committer. The caller holds the store open
+// until it calls s.working.Done.
+func (s *Store) tenantAt(id policy.TenantID, raw tenantRaw) (t *tenant, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -287,6 +296,8 @@ func (s *Store) Close() error {
 	}
 	s.closed = true
 	s.mu.Unlock()
+	close(s.stop)
+	<-s.watched
 	s.working.Wait()
 	s.seen.close()
 	if err := s.usable(); err != nil {

@@ -298,11 +298,16 @@ func (t *tenant) load() error {
 	}
 	defer it.Close()
 	if it.Last() {
+		t.last = int64(binary.BigEndian.Uint64(it.Key()[17:])) + chunkAge.Microseconds() // no frame of it is later
 		value, err := it.ValueAndErr()
-		if err != nil || len(value) < frameHeader {
-			return t.s.readError(kindFrame, err)
+		switch {
+		case err != nil || len(value) < frameHeader:
+			if err := t.s.readError(kindFrame, err); !isCorrupt(err) {
+				return err
+			}
+		case frameIngest(value) < t.last:
+			t.last = frameIngest(value)
 		}
-		t.last = max(frameIngest(value), int64(binary.BigEndian.Uint64(it.Key()[17:])))
 	}
 	if err := it.Error(); err != nil {
 		return t.s.readError(kindFrame, err)

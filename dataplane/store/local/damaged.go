@@ -1,0 +1,170 @@
+package local
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/domicile-io/domicile/dataplane/store"
+)
+
+// dropDamaged drops calls of which an entry does not open. What would lead to
+// their rows cannot be read, so every index row of the tenant is looked at; it
+// is rare. Ingest waits. What they added to the counters is not known any more
+// and stays. The keys of their chunks are known from the frames that still open;
+// when none does, the call counts as Damaged: its key may live.
+func (t *tenant) dropDamaged(calls []ref) (out store.Rewritten, err error) {
+	t.build.Lock()
+	defer t.build.Unlock()
+	if _, err := t.sealOpen(); err != nil {
+		return out, err
+	}
+	p := &plan{w: &store.Rewrite{}, locked: true, edits: map[ref][]byte{}, chunks: map[int64]bool{}}
+	if p.newest, err = t.newestChunk(); err != nil {
+		return out, err
+	}
+	d := &damage{t: t, plan: p, calls: map[ref]bool{}, folds: map[ref][]byte{}}
+	for _, call := range calls {
+		d.calls[call], p.chunks[call.chunk] = true, true
+	}
+	for _, find := range []func() error{d.findFolds, d.findRows} {
+		if err := find(); err != nil {
+			return out, err
+		}
+	}
+	var ids []int64
+	for id := range p.chunks {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	for part := range slices.Chunk(ids, rewriteChunks) {
+		done, err := t.commitDamaged(d, part)
+		out.Add(done)
+		if err != nil {
+			return out, err
+		}
+	}
+	out.Dropped += uint64(len(calls))
+	return out, t.commitRows(d)
+}
+
+// damage is what is known of calls whose entries do not open.
+type damage struct {
+	t     *tenant
+	plan  *plan
+	calls map[ref]bool
+	folds map[ref][]byte // keys of their fold rows
+	rows  [][]byte       // keys of time rows, postings and events past foldInline
+}
+
+// findFolds finds the calls' fold rows, and by them their other entries.
+func (d *damage) findFolds() error {
+	t := d.t
+	return t.s.scan(kindFold, keyOf(nil, kindFold, t.raw), func(key, value []byte) error {
+		row, ok := readFoldRow(value)
+		if !ok || !d.calls[row.call] || row.gone {
+			return nil
+		}
+		d.folds[row.call] = slices.Clone(key)
+		l := &located{call: row.call}
+		add := func(at ref) { l.places = append(l.places, at) }
+		add(row.call)
+		add(row.view)
+		for _, e := range row.events {
+			add(e.at)
+		}
+		err := t.s.scan(kindSpill, append(keyOf(nil, kindSpill, t.raw), key[17:]...), func(key, value []byte) error {
+			d.rows = append(d.rows, slices.Clone(key))
+			if len(value) == refSize {
+				add(readRef(value))
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if err := t.addViews(l, add); err != nil && !isCorrupt(err) {
+			return err
+		}
+		return d.edit(l)
+	})
+}
+
+func (d *damage) edit(l *located) error {
+	for _, at := range l.places {
+		d.plan.chunks[at.chunk] = true
+		e, err := d.t.s.entryAt(d.t.raw, at, l.call)
+		switch {
+		case errors.Is(err, errNoEntry) || isCorrupt(err):
+		case err != nil:
+			return err
+		case e.kind.version():
+			d.plan.edits[at] = []byte{byte(goneVersion)}
+		default:
+			d.plan.edits[at] = []byte{byte(goneView)}
+		}
+	}
+	return nil
+}
+
+// findRows finds what lists the calls; the tail of each such row is a call's ref.
+func (d *damage) findRows() error {
+	for _, k := range []kind{kindTime, kindPosting} {
+		err := d.t.s.scan(k, keyOf(nil, k, d.t.raw), func(key, _ []byte) error {
+			if len(key) > refSize && d.calls[readRef(key[len(key)-refSize:])] {
+				d.rows = append(d.rows, slices.Clone(key))
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tenant) commitDamaged(d *damage, chunks []int64) (out store.Rewritten, err error) {
+	b := t.s.db.NewBatch()
+	gone := map[int64]bool{}
+	for _, id := range chunks {
+		c, err := t.reseal(id, d.plan.edits, id >= d.plan.newest)
+		if err == nil {
+			err = c.write(b, t.raw)
+		}
+		if err != nil {
+			return out, errors.Join(err, b.Close())
+		}
+		if len(c.old) == 0 {
+			out.Damaged++
+		}
+		gone[id] = true
+		out.Chunks, out.Keys = out.Chunks+1, out.Keys+uint64(len(c.old))
+	}
+	if err := t.apply(b); err != nil {
+		return out, errors.Join(err, b.Close())
+	}
+	t.s.frames.drop(t.raw, gone)
+	if err := t.s.sync(b); err != nil {
+		return out, err
+	}
+	return out, t.s.finishDestroying(t)
+}
+
+// commitRows lets nothing list the calls any more; their stones stay.
+func (t *tenant) commitRows(d *damage) error {
+	b := t.s.db.NewBatch()
+	var errs []error
+	for _, key := range d.rows {
+		errs = append(errs, b.Delete(key, nil))
+	}
+	for call, key := range d.folds {
+		stone := foldRow{call: call, gone: true}
+		errs = append(errs, b.Set(key, stone.append(nil), nil))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	if err := t.apply(b); err != nil {
+		return err
+	}
+	return t.s.sync(b)
+}
