@@ -96,6 +96,11 @@ type Items interface {
 	// ETAG_MISMATCH: the item is at another version. NOT_FOUND: it is gone. The
 	// permit must cover Ingest, Store, Process or Erase.
 	PutItem(ctx context.Context, permit policy.Permit, item Item, ifVersion uint64) (Item, error)
+	// ConvertItem creates an item in the place of another of the same class, of
+	// which it deletes the version oldVersion, in one commit: there is never both
+	// or neither. Keys that both name live on. Errors as of PutItem and
+	// DeleteItem; then both are as before. The permit is as for PutItem.
+	ConvertItem(ctx context.Context, permit policy.Permit, old ItemKind, oldID string, oldVersion uint64, item Item) (Item, error)
 	// Item finds one; the permit must cover View, Process or Erase.
 	Item(ctx context.Context, permit policy.Permit, kind ItemKind, id string) (Item, error)
 	// Items lists; the permit must cover View, Process or Erase.

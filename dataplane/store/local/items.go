@@ -39,20 +39,60 @@ func (s *Store) PutItem(_ context.Context, permit policy.Permit, item store.Item
 	if err := checkItem(&item); err != nil {
 		return store.Item{}, err
 	}
-	b := s.db.NewBatch()
-	item, doomed, err := t.putItem(b, item, ifVersion)
+	return t.commitItem(func(b *pebble.Batch) (store.Item, []store.KeyID, error) { return t.putItem(b, item, ifVersion) })
+}
+
+// ConvertItem implements store.Store.
+func (s *Store) ConvertItem(_ context.Context, permit policy.Permit, old store.ItemKind, oldID string, oldVersion uint64, item store.Item) (store.Item, error) {
+	t, err := s.enterItem(permit, item.Kind, policy.Ingest, policy.Store, policy.Process, policy.Erase)
+	if err != nil {
+		return store.Item{}, err
+	}
+	defer s.working.Done()
+	if err := checkItem(&item); err != nil {
+		return store.Item{}, err
+	}
+	oldKey := itemKey(t.raw, old, oldID)
+	if oldKey == nil || old.Class() != item.Kind.Class() {
+		return store.Item{}, errNoItem
+	}
+	return t.commitItem(func(b *pebble.Batch) (store.Item, []store.KeyID, error) {
+		gone, err := t.dropItem(b, oldKey, oldVersion, item.Keys)
+		if err != nil {
+			return item, nil, err
+		}
+		out, doomed, err := t.putItem(b, item, 0)
+		return out, append(gone, doomed...), err
+	})
+}
+
+// commitItem applies what make puts into a batch, makes it durable, and then
+// destroys the keys that make says are to go.
+func (t *tenant) commitItem(make func(*pebble.Batch) (store.Item, []store.KeyID, error)) (store.Item, error) {
+	b := t.s.db.NewBatch()
+	item, doomed, err := t.applyItem(b, make)
 	if err != nil {
 		_ = b.Close()
 		// What the refusal speaks of must be durable too: the caller may acknowledge it.
-		if syncErr := s.db.LogData(nil, pebble.Sync); syncErr != nil {
-			return store.Item{}, s.fail(syncErr)
+		if syncErr := t.s.db.LogData(nil, pebble.Sync); syncErr != nil {
+			return store.Item{}, t.s.fail(syncErr)
 		}
 		return store.Item{}, err
 	}
-	if err := s.sync(b); err != nil {
+	if err := t.s.sync(b); err != nil {
 		return store.Item{}, err
 	}
 	return item, t.destroyNoted(doomed)
+}
+
+func (t *tenant) applyItem(b *pebble.Batch, make func(*pebble.Batch) (store.Item, []store.KeyID, error)) (store.Item, []store.KeyID, error) {
+	t.items.Lock()
+	defer t.items.Unlock()
+	item, doomed, err := make(b)
+	if err != nil {
+		return item, nil, err
+	}
+	return item, doomed, t.apply(b)
 }
 
 func checkItem(item *store.Item) error {
@@ -69,11 +109,9 @@ func checkItem(item *store.Item) error {
 	return nil
 }
 
-// putItem checks, seals and applies one put; the keys it names are to be
-// destroyed once the batch is durable.
+// putItem checks and seals one put; the keys it names are to be destroyed once
+// the batch is durable. The caller holds t.items.
 func (t *tenant) putItem(b *pebble.Batch, item store.Item, ifVersion uint64) (store.Item, []store.KeyID, error) {
-	t.items.Lock()
-	defer t.items.Unlock()
 	key := itemKey(t.raw, item.Kind, item.ID)
 	old, err := t.s.get(kindItem, key)
 	if err != nil {
@@ -104,10 +142,7 @@ func (t *tenant) putItem(b *pebble.Batch, item store.Item, ifVersion uint64) (st
 	if err != nil {
 		return item, nil, err
 	}
-	if err := t.setItemRows(b, &item, key, value, doomed); err != nil {
-		return item, nil, err
-	}
-	return item, doomed, t.apply(b)
+	return item, doomed, t.setItemRows(b, &item, key, value, doomed)
 }
 
 // itemIsNew is nil when neither the id nor the unique tag is taken.
@@ -215,21 +250,16 @@ func (s *Store) DeleteItem(_ context.Context, permit policy.Permit, kind store.I
 	if key == nil {
 		return errNoItem
 	}
-	b := s.db.NewBatch()
-	doomed, err := t.deleteItem(b, key, ifVersion)
-	if err != nil {
-		_ = b.Close()
-		return err
-	}
-	if err := s.sync(b); err != nil {
-		return err
-	}
-	return t.destroyNoted(doomed)
+	_, err = t.commitItem(func(b *pebble.Batch) (store.Item, []store.KeyID, error) {
+		doomed, err := t.dropItem(b, key, ifVersion, nil)
+		return store.Item{}, doomed, err
+	})
+	return err
 }
 
-func (t *tenant) deleteItem(b *pebble.Batch, key []byte, ifVersion uint64) ([]store.KeyID, error) {
-	t.items.Lock()
-	defer t.items.Unlock()
+// dropItem deletes an item and its rows, and notes its keys but those to keep
+// as to be destroyed. The caller holds t.items.
+func (t *tenant) dropItem(b *pebble.Batch, key []byte, ifVersion uint64, keep []store.KeyID) ([]store.KeyID, error) {
 	row, err := t.s.get(kindItem, key)
 	if err != nil {
 		return nil, err
@@ -247,13 +277,18 @@ func (t *tenant) deleteItem(b *pebble.Batch, key []byte, ifVersion uint64) ([]st
 			return nil, err
 		}
 	}
-	doomed := append(r.item.Keys, r.key)
+	doomed := []store.KeyID{r.key}
+	for _, k := range r.item.Keys {
+		if !slices.Contains(keep, k) {
+			doomed = append(doomed, k)
+		}
+	}
 	for _, k := range doomed {
 		if err := b.Set(destroyKey(t.raw, k), nil, nil); err != nil {
 			return nil, err
 		}
 	}
-	return doomed, t.apply(b)
+	return doomed, nil
 }
 
 // destroyNoted destroys keys whose end is durably noted, then strikes them off.

@@ -258,6 +258,63 @@ func testItemKeys(t *testing.T, f *fixture) {
 	}
 }
 
+// testItemConversion: one item becomes another in one step, with the keys that
+// both name; a refusal leaves all as it was.
+func testItemConversion(t *testing.T, f *fixture) {
+	ctx, ingest := context.Background(), PermitOf(t, TenantA, policy.Ingest, policy.Recording)
+	up := store.Item{Kind: store.UploadItem, ID: itemID(store.UploadItem, 1), Call: callX, Body: []byte("half")}
+	into := item(1, callX)
+	into.Unique = []byte("tag")
+	var shared, lost store.KeyID
+	if f.store.Keys != nil {
+		for _, id := range []*store.KeyID{&shared, &lost} {
+			var err error
+			if *id, _, err = f.store.Keys.Draw(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		up.Keys, into.Keys = []store.KeyID{shared, lost}, []store.KeyID{shared}
+	}
+	f.mustPut(TenantA, up, 0)
+	for _, refused := range []struct {
+		id      string
+		version uint64
+		want    policy.Reason
+	}{{up.ID, 2, policy.ETagMismatch}, {itemID(store.UploadItem, 9), 1, policy.NotFound}} {
+		_, err := f.store.ConvertItem(ctx, ingest, store.UploadItem, refused.id, refused.version, into)
+		wantReason(t, err, refused.want)
+	}
+	if _, err := f.item(TenantA, store.RecordingItem, into.ID); !isReason(err, policy.NotFound) {
+		t.Fatalf("a refused conversion left its result: %v", err)
+	}
+	out, err := f.store.ConvertItem(ctx, ingest, store.UploadItem, up.ID, 1, into)
+	if err != nil || out.Version != 1 {
+		t.Fatalf("converted to version %d, %v", out.Version, err)
+	}
+	f.reopen()
+	_, err = f.item(TenantA, store.UploadItem, up.ID)
+	wantReason(t, err, policy.NotFound)
+	if got, err := f.item(TenantA, store.RecordingItem, into.ID); err != nil || string(got.Body) != "body of 1" {
+		t.Fatalf("the result is %q, %v", got.Body, err)
+	}
+	f.mustPut(TenantA, up, 0)
+	same := item(2, callX)
+	same.Unique = into.Unique
+	_, err = f.store.ConvertItem(ctx, ingest, store.UploadItem, up.ID, 1, same)
+	wantReason(t, err, policy.AlreadyExists)
+	if _, err := f.item(TenantA, store.UploadItem, up.ID); err != nil {
+		t.Errorf("a refused conversion took what was to be converted: %v", err)
+	}
+	if f.store.Keys == nil {
+		return
+	}
+	if _, err := f.store.Keys.Open(shared); err != nil {
+		t.Errorf("a key that both name is gone: %v", err)
+	}
+	_, err = f.store.Keys.Open(lost)
+	wantReason(t, err, policy.Destroyed)
+}
+
 // testItemIsolation: a foreign item looks absent, and keeps out of nobody's way.
 func testItemIsolation(t *testing.T, f *fixture) {
 	a := f.mustPut(TenantA, item(1, callX), 0)

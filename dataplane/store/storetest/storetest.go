@@ -60,6 +60,7 @@ func Run(t *testing.T, open Open) {
 		{"TestINV33_Items", testItems},
 		{"ItemLists", testItemLists},
 		{"ItemUnique", testItemUnique},
+		{"ItemConversion", testItemConversion},
 		{"TestINV21_ItemKeys", testItemKeys},
 		{"TestINV10_ItemsAreIsolated", testItemIsolation},
 		{"ItemPermits", testItemPermits},
