@@ -19,6 +19,7 @@ import (
 	"github.com/domicile-io/domicile/dataplane/feed"
 	"github.com/domicile-io/domicile/dataplane/gate"
 	"github.com/domicile-io/domicile/dataplane/local"
+	"github.com/domicile-io/domicile/dataplane/media"
 	"github.com/domicile-io/domicile/dataplane/server"
 	"github.com/domicile-io/domicile/dataplane/store"
 	localstore "github.com/domicile-io/domicile/dataplane/store/local"
@@ -32,6 +33,7 @@ const (
 	keysDir    = "keys"    // root and table of keys; in no backup of records
 	recordsDir = "records" // sealed records and their indexes
 	bundleDir  = "bundle"  // the policy bundle, encrypted
+	mediaDir   = "media"   // sealed recordings and transcripts
 	ledgerDir  = "egress"  // what left
 )
 
@@ -56,6 +58,8 @@ type Node struct {
 	material *mtls.Material
 	keys     store.Keys
 	store    store.Store
+	media    *media.Library
+	corrupt  *prometheus.CounterVec
 	door     *egress.Door
 	feed     *feed.Feed
 	gate     *gate.Gate
@@ -91,7 +95,7 @@ func Open(ctx context.Context, cfg Config, opts Options) (*Node, error) {
 	}
 	n.log = n.log.With("region", cfg.Region)
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, step := range []func(Options) error{n.identify, n.bind, n.lock, n.openKeys, n.openStore, n.openDoor, n.openFeed, n.openServer, n.openOps} {
+	for _, step := range []func(Options) error{n.identify, n.bind, n.lock, n.openKeys, n.openStore, n.openDoor, n.openMedia, n.openFeed, n.openServer, n.openOps} {
 		err := ctx.Err()
 		if err == nil {
 			err = step(opts)
@@ -147,12 +151,12 @@ func (n *Node) openKeys(Options) error {
 }
 
 func (n *Node) openStore(Options) error {
-	corrupt := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "domicile_corrupt_values_total",
+	n.corrupt = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "domicile_corrupt_values_total",
 		Help: "Sealed values that did not open; they are neither served nor dropped."}, []string{"kind"})
-	n.registry.MustRegister(corrupt)
+	n.registry.MustRegister(n.corrupt)
 	n.disk = &disk{path: n.cfg.DataDir, now: time.Now}
 	s, err := localstore.Open(localstore.Options{Dir: filepath.Join(n.cfg.DataDir, recordsDir), Region: n.region(), Keys: n.keys, Logger: n.log, DiskUsed: n.disk.share,
-		OnCorrupt: func(kind string) { corrupt.WithLabelValues(kind).Inc() }})
+		OnCorrupt: func(kind string) { n.corrupt.WithLabelValues(kind).Inc() }})
 	if err != nil {
 		return fmt.Errorf("open record store: %w", err)
 	}
@@ -210,11 +214,12 @@ func (n *Node) openServer(Options) error {
 		return err
 	}
 	n.server, err = server.New(server.Options{Region: n.region(), Hosts: n.cfg.Hosts, DefaultCountry: n.cfg.DefaultCountry,
-		TLS: n.material.PublicServer(), Gate: n.gate, Bundle: n.feed, Store: n.store, Ledger: n.door.Entries, Ready: n.Ready,
+		TLS: n.material.PublicServer(), Gate: n.gate, Bundle: n.feed, Store: n.store, Media: n.media, Ledger: n.door.Entries, Ready: n.Ready,
 		Exports: exports, Logger: n.log, Metrics: n.registry})
 	if err != nil {
 		return err
 	}
+	n.startSweeper()
 	go func() {
 		err := n.server.Serve(n.door.Listener(n.tenants, policy.CustomerAPI))
 		if err != nil {
@@ -242,7 +247,7 @@ func (n *Node) Ready() error {
 	for _, part := range []struct {
 		name    string
 		healthy func() error
-	}{{"keyring", n.keys.Healthy}, {"record store", n.store.Healthy}, {"egress ledger", n.door.Healthy}} {
+	}{{"keyring", n.keys.Healthy}, {"record store", n.store.Healthy}, {"media", n.media.Healthy}, {"egress ledger", n.door.Healthy}} {
 		if err := part.healthy(); err != nil {
 			why = append(why, fmt.Errorf("%s: %w", part.name, err))
 		}

@@ -115,6 +115,9 @@ func (p *purger) destroy(ctx context.Context, tenant policy.TenantID, order *pol
 		return nil, fmt.Errorf("destroy records: %w", err)
 	}
 	r.Calls, r.Quarantined, r.Keys = gone.Calls, gone.Quarantined, gone.Keys
+	if _, err := p.node.media.Purge(ctx, tenant); err != nil {
+		return nil, fmt.Errorf("destroy media: %w", err)
+	}
 	secrets := uint64(0)
 	if r.Transfers, secrets, err = p.exporter.Purge(tenant); err != nil {
 		return nil, fmt.Errorf("destroy exports: %w", err)

@@ -42,7 +42,9 @@ type Call struct {
 	SIPCode       int        `json:"sip_code,omitempty"`
 	Q850Cause     int        `json:"q850_cause,omitempty"`
 	STIR          *STIR      `json:"stir,omitempty"`
-	RecordingRefs []string   `json:"recording_refs,omitempty"`
+	RecordingRefs []string   `json:"recording_refs,omitempty"` // as the source named them
+	RecordingIDs  []string   `json:"recording_ids,omitempty"`  // kept here; on one call, not in lists
+	TranscriptIDs []string   `json:"transcript_ids,omitempty"`
 	ConsentRef    string     `json:"consent_ref,omitempty"`
 	Assumed       []string   `json:"assumed,omitempty"` // "time_zone", "country"
 	Versions      int        `json:"versions"`

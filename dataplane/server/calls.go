@@ -170,7 +170,13 @@ func (x *exchange) call() error {
 	if err != nil {
 		return err
 	}
-	return x.answer(http.StatusOK, callForm(&c, string(x.s.o.Region), permit.Revision()))
+	out := callForm(&c, string(x.s.o.Region), permit.Revision())
+	if x.s.o.Media != nil {
+		if out.RecordingIDs, out.TranscriptIDs, err = x.s.o.Media.OfCall(x.r.Context(), x.permit, id); err != nil {
+			return err
+		}
+	}
+	return x.answer(http.StatusOK, out)
 }
 
 // rollups answers a day's counters; without a day, today's (UTC).

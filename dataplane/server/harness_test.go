@@ -26,6 +26,7 @@ import (
 	"github.com/domicile-io/domicile/dataplane/feed"
 	"github.com/domicile-io/domicile/dataplane/gate"
 	"github.com/domicile-io/domicile/dataplane/local"
+	"github.com/domicile-io/domicile/dataplane/media"
 	"github.com/domicile-io/domicile/dataplane/record"
 	"github.com/domicile-io/domicile/dataplane/store"
 	localstore "github.com/domicile-io/domicile/dataplane/store/local"
@@ -197,10 +198,14 @@ func start(t testing.TB) *region {
 	must(t, err)
 	t.Cleanup(func() { _ = r.door.Close() })
 
+	blobs, err := local.OpenBlobs(filepath.Join(dir, "media"))
+	must(t, err)
+	library, err := media.New(media.Options{Region: r.id, Keys: keys, Store: records, Blobs: blobs, PartSize: 1 << 20})
+	must(t, err)
 	r.server, err = New(Options{Region: r.id, Hosts: []string{"127.0.0.1", "api.ie1.example.test"}, DefaultCountry: "IE",
 		TLS:    material.PublicServer(),
 		Gate:   gate.New(gate.Options{Region: r.id, Feed: r.bundle, BaseURLs: map[string]string{"ie1": ieURL, "us1": usURL}}),
-		Bundle: r.bundle, Store: r.store, Ledger: r.door.Entries, Ready: func() error { return nil }, Logger: logger, Metrics: r.metrics})
+		Bundle: r.bundle, Store: r.store, Media: library, Ledger: r.door.Entries, Ready: func() error { return nil }, Logger: logger, Metrics: r.metrics})
 	must(t, err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)

@@ -86,7 +86,7 @@ func (x *exchange) match() {
 }
 
 // methods are those that some route takes.
-var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut}
+var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
 
 // nothing is the refusal of what has no route. The contract's table has no 405,
 // so that a path under another method is 404 like every other absence; it says

@@ -19,6 +19,7 @@ import (
 	"github.com/domicile-io/domicile/dataplane/egress"
 	"github.com/domicile-io/domicile/dataplane/gate"
 	"github.com/domicile-io/domicile/dataplane/intake"
+	"github.com/domicile-io/domicile/dataplane/media"
 	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/policy"
 )
@@ -30,7 +31,7 @@ type Bundle interface {
 	Wait(ctx context.Context, revision uint64) error
 }
 
-// Options of a server. All but Logger, Metrics, Clock and Exports are required.
+// Options of a server. All but Logger, Metrics, Clock, Media and Exports are required.
 type Options struct {
 	Region         policy.RegionID
 	Hosts          []string // names and IP addresses that this listener serves
@@ -42,6 +43,8 @@ type Options struct {
 	Store  store.Store
 	Ledger func() []egress.Entry // what left the region
 	Ready  func() error          // why the node does not serve, else nil
+
+	Media *media.Library // recordings and transcripts; nil: they answer NOT_YET
 
 	// Exports answers the routes of exports and received rows; those it does not
 	// have answer NOT_YET.

@@ -1,0 +1,76 @@
+package dataplane
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/domicile-io/domicile/dataplane/gate"
+	"github.com/domicile-io/domicile/dataplane/local"
+	"github.com/domicile-io/domicile/dataplane/media"
+	"github.com/domicile-io/domicile/policy"
+)
+
+// sweepEvery is how often expired uploads and blobs that nothing names go.
+const sweepEvery = time.Hour
+
+// openMedia opens the blobs and the library over them.
+func (n *Node) openMedia(Options) error {
+	blobs, err := local.OpenBlobs(filepath.Join(n.cfg.DataDir, mediaDir))
+	if err != nil {
+		return err
+	}
+	n.onClose("blobs", func(context.Context) error { return blobs.Close() })
+	n.media, err = media.New(media.Options{Region: n.region(), Keys: n.keys, Store: n.store, Blobs: blobs, Logger: n.log,
+		OnCorrupt: func(kind string) { n.corrupt.WithLabelValues(kind).Inc() }})
+	if err != nil {
+		return fmt.Errorf("open media: %w", err)
+	}
+	return nil
+}
+
+// startSweeper ends abandoned uploads, at the start and hourly.
+func (n *Node) startSweeper() {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for ctx.Err() == nil {
+			if err := n.feed.Wait(ctx, 1); err == nil { // there are no tenants before the first bundle
+				n.sweep(ctx)
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(sweepEvery):
+			}
+		}
+	}()
+	n.onClose("sweeper", func(context.Context) error { cancel(); <-ended; return nil })
+}
+
+func (n *Node) sweep(ctx context.Context) {
+	view := n.feed.Current()
+	if view == nil {
+		return
+	}
+	for t := range view.Tenants() {
+		if t.Home != n.region() || ctx.Err() != nil {
+			continue
+		}
+		out, err := n.media.Sweep(ctx, n.asker(t.ID))
+		if err != nil && ctx.Err() == nil {
+			n.log.Warn("abandoned uploads of a tenant are not cleared; they are tried again", "tenant", string(t.ID), "cause", err)
+		}
+		if out != (media.Swept{}) {
+			n.log.Info("abandoned uploads are cleared", "tenant", string(t.ID), "uploads", out.Uploads, "blobs", out.Blobs)
+		}
+	}
+}
+
+// asker asks the gate for one tenant.
+func (n *Node) asker(t policy.TenantID) media.Ask {
+	return func(op policy.Operation, class policy.DataClass) (policy.Permit, error) {
+		return n.gate.Check(gate.Question{Tenant: t, Op: op, Class: class})
+	}
+}
