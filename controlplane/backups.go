@@ -37,9 +37,10 @@ func (b *Backup) check(require func(ok bool, key, why string)) {
 }
 
 // scheduleBackups begins to take backups, when the configuration says so.
-func (p *Plane) scheduleBackups(ctx context.Context, b *Backup, metrics prometheus.Registerer) error {
+// It gives what takes them; nil when there is no folder.
+func (p *Plane) scheduleBackups(ctx context.Context, b *Backup, metrics prometheus.Registerer) (*backup.Schedule, error) {
 	if b == nil || b.Folder == "" {
-		return nil
+		return nil, nil
 	}
 	o := backup.ScheduleOptions{Folder: b.Folder, Interval: b.Interval, Keep: b.Keep, Take: p.server.Backup, Logger: p.log, Metrics: metrics}
 	if o.Interval == 0 {
@@ -50,9 +51,9 @@ func (p *Plane) scheduleBackups(ctx context.Context, b *Backup, metrics promethe
 	}
 	s, err := backup.NewSchedule(o)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	p.wait.Add(1)
 	go func() { defer p.wait.Done(); s.Run(ctx) }()
-	return nil
+	return s, nil
 }

@@ -112,9 +112,25 @@ var calls = map[string]matrixCall{
 		return &controlv1.ExcuseNodeRequest{Tenant: f.ref, Node: "ND" + strings.Repeat("0", 32)}
 	},
 	"LifecycleService/ListReceipts": func(_ *world, f fixture) proto.Message { return &controlv1.ListReceiptsRequest{Tenant: f.ref} },
-	"LifecycleService/GetOperation": func(w *world, _ fixture) proto.Message { return &controlv1.GetOperationRequest{Operation: w.operation} },
 	"LifecycleService/ReportPurge": func(*world, fixture) proto.Message {
 		return &controlv1.ReportPurgeRequest{Receipt: &controlv1.PurgeReceipt{Order: "OP" + strings.Repeat("0", 32), Tenant: "TN" + strings.Repeat("0", 32), Region: "ie1", Node: "ND" + strings.Repeat("0", 32), Time: timestamppb.Now()}}
+	},
+
+	"LongRunningService/ListOperations": func(*world, fixture) proto.Message { return &controlv1.ListOperationsRequest{} },
+	"LongRunningService/GetOperation":   func(w *world, _ fixture) proto.Message { return &controlv1.GetOperationRequest{Operation: w.operation} },
+	"LongRunningService/WaitOperation": func(w *world, _ fixture) proto.Message {
+		return &controlv1.WaitOperationRequest{Operation: w.operation, Timeout: 1}
+	},
+	"LongRunningService/CancelOperation": func(w *world, _ fixture) proto.Message {
+		return &controlv1.CancelOperationRequest{Operation: w.operation}
+	},
+	"LongRunningService/TakeBackup":    func(*world, fixture) proto.Message { return &controlv1.TakeBackupRequest{} },
+	"LongRunningService/VerifyBackups": func(*world, fixture) proto.Message { return &controlv1.VerifyBackupsRequest{} },
+	"LongRunningService/ImportTenants": func(w *world, _ fixture) proto.Message {
+		return &controlv1.ImportTenantsRequest{Requests: []*controlv1.CreateTenantRequest{{Slug: w.mine.slug, HomeRegion: "ie1", BillingCountry: "IE"}}}
+	},
+	"LongRunningService/ReportOperation": func(w *world, _ fixture) proto.Message {
+		return &controlv1.ReportOperationRequest{Operation: w.operation, State: "running"}
 	},
 
 	"CatalogueService/GetFeature": func(*world, fixture) proto.Message {

@@ -100,6 +100,18 @@ func (c *cluster) furnished(slug string) fixture {
 	return f
 }
 
+// idle waits until no operation is under way, which would change the state beside
+// the call that is looked at.
+func (w *world) idle() {
+	w.c.t.Helper()
+	eventually(w.c.t, func() error {
+		if under := w.c.do(0, "GET", "/v1/operations?filter=done%3Dfalse+AND+kind!%3Dtenant.delete", nil, nil).Body["operations"].([]any); len(under) > 0 {
+			return fmt.Errorf("%v", under)
+		}
+		return nil
+	}, "no operation is under way")
+}
+
 // principal is one kind of caller.
 type principal struct {
 	name        string

@@ -100,9 +100,11 @@ func Open(ctx context.Context, cfg Config, opts Options) (_ *Plane, err error) {
 	if err := p.serve(cfg, opts, own, registry); err != nil {
 		return nil, err
 	}
-	if err := p.scheduleBackups(background, cfg.Backup, registry); err != nil {
+	stored, err := p.scheduleBackups(background, cfg.Backup, registry)
+	if err != nil {
 		return nil, err
 	}
+	p.wait.Go(func() { p.server.Work(background, stored) })
 	p.wait.Go(func() { p.members.run(background) })
 	if cfg.Bootstrap != nil {
 		once := &oneTime{path: filepath.Join(cfg.DataDir, bootstrapFile), generation: cfg.Bootstrap.Generation}

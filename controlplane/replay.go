@@ -156,7 +156,7 @@ func (a *applier) revocation(leaf verify.Leaf) (p store.Payload, known bool, err
 // passing are records whose effect is void after a restore anyway, or comes
 // about again by itself.
 func passing(a string) bool {
-	return strings.HasPrefix(a, "token.") || strings.HasPrefix(a, "principal.") || strings.HasPrefix(a, "bootstrap.") || strings.HasPrefix(a, "cluster.") || strings.HasPrefix(a, "violation.") || a == "node.register"
+	return strings.HasPrefix(a, "token.") || strings.HasPrefix(a, "principal.") || strings.HasPrefix(a, "bootstrap.") || strings.HasPrefix(a, "cluster.") || strings.HasPrefix(a, "violation.") || strings.HasPrefix(a, "operation.") || a == "node.register"
 }
 
 func absent(err error) bool {

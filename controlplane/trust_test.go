@@ -3,6 +3,7 @@ package controlplane_test
 import (
 	"crypto/ed25519"
 	"encoding/hex"
+	"strings"
 	"testing"
 
 	"github.com/domicile-io/domicile/policy"
@@ -108,6 +109,30 @@ func TestTwoPeopleApproveOverREST(t *testing.T) {
 	if now, _ := c.rules("acme"); now["classes"].(map[string]any)["call_record"].(map[string]any)["mode"] != "restricted" || len(after.Body["signatures"].([]any)) != 2 {
 		t.Errorf("policy: %s", after.Raw)
 	}
-	// Re-contracting would change what was signed.
-	c.want(c.do(0, "PATCH", "/v1/tenants/acme", map[string]any{"billing_country": "US"}, headers{"If-Match": c.do(0, "GET", "/v1/tenants/acme", nil, nil).Header.Get("ETag")}), 501, policy.NotYet)
+	// Re-contracting changes what was signed, so it waits like a loosening.
+	recontract := func() answer {
+		return c.do(c.follower(), "PATCH", "/v1/tenants/acme", map[string]any{"billing_country": "US"}, headers{"If-Match": c.do(0, "GET", "/v1/tenants/acme", nil, nil).Header.Get("ETag")})
+	}
+	waiting := c.want(recontract(), 409, policy.LooseningNeedsApproval)
+	change := waiting.Body["metadata"].(map[string]any)["change"].(string)
+	if again := c.want(recontract(), 409, policy.LooseningNeedsApproval); again.Body["metadata"].(map[string]any)["change"] != change {
+		t.Errorf("the repeat proposed another change: %s", again.Raw)
+	}
+	if a := c.want(c.do(0, "GET", "/v1/tenants/acme", nil, nil), 200, ""); a.str("billing_country") != "IE" {
+		t.Errorf("re-contracted without a signature: %s", a.Raw)
+	}
+	if a := c.want(c.do(0, "GET", "/v1/changes/"+change, nil, nil), 200, ""); a.str("billing_country") != "US" || a.str("contracting_entity") == home.ContractingEntity || !strings.Contains(a.Raw, `"contracting_entity","effect":"loosen"`) {
+		t.Errorf("the change does not show what it would do: %s", a.Raw)
+	}
+	if a := c.want(approve(waiting, tenant), 200, ""); a.str("state") != "pending" {
+		t.Errorf("one signature: %s", a.Raw)
+	}
+	if a := c.want(approve(waiting, person), 200, ""); a.str("state") != "applied" {
+		t.Errorf("two signatures: %s", a.Raw)
+	}
+	moved := c.want(c.do(0, "GET", "/v1/tenants/acme", nil, nil), 200, "")
+	named := c.want(c.do(0, "GET", "/v1/tenants/acme/policy", nil, nil), 200, "")
+	if moved.str("billing_country") != "US" || moved.str("contracting_entity") != named.str("contracting_entity") || moved.str("contracting_entity") == home.ContractingEntity {
+		t.Errorf("re-contracted: %s, %s", moved.Raw, named.Raw)
+	}
 }

@@ -86,12 +86,6 @@ func (c *Control) Receipts(ctx context.Context, tenant string) ([]*controlv1.Pur
 	return all, err
 }
 
-// Operation says how far work is that goes on after its answer.
-func (c *Control) Operation(ctx context.Context, id string) (*controlv1.Operation, error) {
-	out := &controlv1.Operation{}
-	return out, c.get(ctx, "/v1/operations/"+url.PathEscape(id), nil, out)
-}
-
 // CheckPlacement says what would block or differ in a region; it changes nothing.
 func (c *Control) CheckPlacement(ctx context.Context, in *controlv1.CheckPlacementRequest) (*controlv1.CheckPlacementResponse, error) {
 	out := &controlv1.CheckPlacementResponse{}

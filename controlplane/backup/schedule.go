@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -35,6 +36,7 @@ const retry = time.Minute
 // back and renamed, so that a file under its own name is whole.
 type Schedule struct {
 	o        ScheduleOptions
+	taking   sync.Mutex   // one at a time: the schedule's own, or one that was asked for
 	success  atomic.Int64 // Unix seconds of the newest backup; 0 none
 	failing  atomic.Bool  // the latest try failed
 	failures prometheus.Counter
@@ -115,7 +117,7 @@ func (s *Schedule) Run(ctx context.Context) {
 			return
 		case <-timer.C:
 		}
-		if err := s.one(ctx); err != nil && ctx.Err() == nil {
+		if _, err := s.Now(ctx, nil); err != nil && ctx.Err() == nil {
 			s.failing.Store(true)
 			s.failures.Inc()
 			s.o.Logger.Error("a scheduled backup failed", "folder", s.o.Folder, "cause", err, "next", "docs/operations/backup.md")
@@ -123,33 +125,44 @@ func (s *Schedule) Run(ctx context.Context) {
 	}
 }
 
-// one takes a backup and removes what is too old.
-func (s *Schedule) one(ctx context.Context) error {
+// Stored is a backup in the folder.
+type Stored struct {
+	File     string // its name
+	SHA256   string // hex
+	Size     int64
+	Revision uint64 // of the state that it holds
+}
+
+// Now takes a backup and removes what is too old. progress, which may be nil, is
+// told how many bytes are written.
+func (s *Schedule) Now(ctx context.Context, progress func(bytes uint64)) (Stored, error) {
+	s.taking.Lock()
+	defer s.taking.Unlock()
 	now := time.Now().UTC()
 	part := filepath.Join(s.o.Folder, "domicile-"+now.Format(fileTime)+".backup.part")
-	written, err := s.write(ctx, part)
+	written, err := s.write(ctx, part, progress)
 	if err != nil {
-		return errors.Join(err, removed(part))
+		return Stored{}, errors.Join(err, removed(part))
 	}
 	name := fmt.Sprintf("domicile-%s-r%d.backup", now.Format(fileTime), written.Manifest.Revision)
 	if err := os.Rename(part, filepath.Join(s.o.Folder, name)); err != nil {
-		return errors.Join(fmt.Errorf("put the backup in place: %w", err), removed(part))
+		return Stored{}, errors.Join(fmt.Errorf("put the backup in place: %w", err), removed(part))
 	}
 	if err := syncFolder(s.o.Folder); err != nil {
-		return err
+		return Stored{}, err
 	}
 	s.success.Store(now.Unix())
 	s.failing.Store(false)
 	s.o.Logger.Info("a backup was taken", "file", name, "bytes", written.Size, "revision", written.Manifest.Revision)
-	return s.prune()
+	return Stored{File: name, SHA256: written.SHA256, Size: written.Size, Revision: written.Manifest.Revision}, s.prune()
 }
 
-func (s *Schedule) write(ctx context.Context, path string) (Written, error) {
+func (s *Schedule) write(ctx context.Context, path string, progress func(uint64)) (Written, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
 		return Written{}, fmt.Errorf("write the backup: %w", err)
 	}
-	written, err := s.o.Take(ctx, f)
+	written, err := s.o.Take(ctx, &counted{to: f, tell: progress})
 	if err == nil {
 		err = f.Sync()
 	}
@@ -170,6 +183,73 @@ func whole(f *os.File, w Written) error {
 	}
 	if err != nil {
 		return fmt.Errorf("read the backup back: %w", err)
+	}
+	return nil
+}
+
+// counted tells how much went through it.
+type counted struct {
+	to   io.Writer
+	n    uint64
+	tell func(uint64)
+}
+
+func (c *counted) Write(p []byte) (int, error) {
+	n, err := c.to.Write(p)
+	if c.n += uint64(n); c.tell != nil {
+		c.tell(c.n)
+	}
+	return n, err
+}
+
+// ErrDamaged is why a backup in the folder is good for nothing.
+var ErrDamaged = errors.New("a backup is damaged")
+
+// Verify reads every backup in the folder, oldest first, and checks its hashes
+// and its seal; it decrypts nothing. It stops at the first that is damaged. One
+// that is removed meanwhile, because newer ones took its place, is passed over.
+// progress, which may be nil, is told how many files are read.
+func (s *Schedule) Verify(ctx context.Context, progress func(files, of uint64)) (good uint64, err error) {
+	names, err := s.list()
+	if err != nil {
+		return 0, err
+	}
+	for i, name := range names {
+		if err := ctx.Err(); err != nil {
+			return good, err
+		}
+		err := s.check(filepath.Join(s.o.Folder, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			s.o.Logger.Error("a backup is not whole", "file", name, "cause", err, "next", "docs/operations/backup.md")
+			return good, err
+		}
+		good++
+		if progress != nil {
+			progress(uint64(i+1), uint64(len(names)))
+		}
+	}
+	return good, nil
+}
+
+func (s *Schedule) check(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("read a backup: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("read a backup: %w", err)
+	}
+	b, err := Open(f, info.Size())
+	if err == nil {
+		err = b.Check(nil)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	return nil
 }

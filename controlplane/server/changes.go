@@ -109,7 +109,8 @@ func (s changeService) RejectChange(ctx context.Context, req *controlv1.RejectCh
 
 func changeOf(ch store.Change) *controlv1.Change {
 	out := &controlv1.Change{Id: ch.ID, Tenant: string(ch.Tenant), State: string(ch.State), Hash: ch.Hash,
-		CreateTime: timestamppb.New(ch.CreatedAt), Proposed: control.RulesOf(&ch.Proposed), Etag: ch.ETag, Sequence: ch.Sequence}
+		CreateTime: timestamppb.New(ch.CreatedAt), Proposed: control.RulesOf(&ch.Proposed), Etag: ch.ETag, Sequence: ch.Sequence,
+		BillingCountry: ch.BillingCountry, ContractingEntity: ch.Proposed.ContractingEntity}
 	for _, sig := range ch.Signatures {
 		out.Signatures = append(out.Signatures, &controlv1.Signature{KeyId: sig.KeyID, Value: sig.Value})
 	}

@@ -72,7 +72,7 @@ func (s *Server) gateway() (http.Handler, error) {
 		controlv1.RegisterTenantServiceHandler, controlv1.RegisterBatchServiceHandler, controlv1.RegisterKeyServiceHandler, controlv1.RegisterPolicyServiceHandler,
 		controlv1.RegisterChangeServiceHandler, controlv1.RegisterSigningKeyServiceHandler, controlv1.RegisterRecipientServiceHandler, controlv1.RegisterRegionServiceHandler,
 		controlv1.RegisterOperationsServiceHandler, controlv1.RegisterAuditServiceHandler,
-		controlv1.RegisterLifecycleServiceHandler, controlv1.RegisterNodeServiceHandler, controlv1.RegisterViolationServiceHandler,
+		controlv1.RegisterLifecycleServiceHandler, controlv1.RegisterLongRunningServiceHandler, controlv1.RegisterNodeServiceHandler, controlv1.RegisterViolationServiceHandler,
 		controlv1.RegisterBasisServiceHandler, controlv1.RegisterCatalogueServiceHandler,
 		controlv1.RegisterTokenServiceHandler, controlv1.RegisterPrincipalServiceHandler, controlv1.RegisterLoginServiceHandler, controlv1.RegisterMemberServiceHandler,
 	} {

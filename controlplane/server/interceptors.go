@@ -38,12 +38,12 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	default:
 		return nil, policy.Errorf(policy.Overloaded, "more than %d calls are in flight; retry after a moment", maxInFlight)
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
 	p, ok := permissions[info.FullMethod]
 	if !ok {
 		return nil, denied()
 	}
+	ctx, cancel := context.WithTimeout(ctx, max(callTimeout, p.patience))
+	defer cancel()
 	if c.node, err = connection(ctx); err != nil {
 		return nil, err
 	}

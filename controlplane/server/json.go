@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 )
@@ -47,10 +48,7 @@ func newRESTJSON() *restJSON {
 		UnmarshalOptions: protojson.UnmarshalOptions{DiscardUnknown: false}},
 		inPath: map[protoreflect.Name]bool{}}
 	long := map[string]bool{}
-	for _, file := range []protoreflect.FileDescriptor{
-		controlv1.File_control_v1_tenants_proto, controlv1.File_control_v1_policies_proto, controlv1.File_control_v1_regions_proto,
-		controlv1.File_control_v1_audit_proto, controlv1.File_control_v1_identity_proto,
-	} {
+	protoregistry.GlobalFiles.RangeFilesByPackage(controlv1.File_control_v1_tenants_proto.Package(), func(file protoreflect.FileDescriptor) bool {
 		for i := range file.Messages().Len() {
 			longFields(file.Messages().Get(i), long)
 		}
@@ -60,7 +58,8 @@ func newRESTJSON() *restJSON {
 				j.pathFields(methods.Get(k))
 			}
 		}
-	}
+		return true
+	})
 	names := make([]string, 0, len(long))
 	for name := range long {
 		names = append(names, name)

@@ -94,7 +94,7 @@ func (c *core) ending(ctx context.Context, req proto.Message, plan func() (store
 	if err := res.Decode(&t); err != nil {
 		return nil, err
 	}
-	return operationOf(t), tagged(ctx, t.ETag)
+	return endOf(t), tagged(ctx, t.ETag)
 }
 
 // planPurge names whose receipts are waited for: every admitted node of the
@@ -157,18 +157,6 @@ func (s lifecycleService) ListReceipts(ctx context.Context, req *controlv1.ListR
 	}
 	out.Receipts, out.NextPageToken, err = cut(out.Receipts, (*controlv1.PurgeReceipt).GetSha256, req)
 	return out, err
-}
-
-// GetOperation implements controlv1.LifecycleServiceServer.
-func (s lifecycleService) GetOperation(ctx context.Context, req *controlv1.GetOperationRequest) (*controlv1.Operation, error) {
-	t, err := s.store.TenantOf(req.GetOperation())
-	if isReason(err, policy.NotFound) || (err == nil && !callOf(ctx).sees(t.ID, t.Home)) {
-		return nil, notFound("operation")
-	}
-	if err != nil {
-		return nil, err
-	}
-	return operationOf(t), nil
 }
 
 // ReportPurge implements controlv1.LifecycleServiceServer. Region and node are

@@ -51,7 +51,7 @@ func (s memberService) memberList(v members.View) []*controlv1.Member {
 func (s memberService) memberOf(v members.View, m store.Member) *controlv1.Member {
 	name := string(m.Name)
 	out := &controlv1.Member{Name: name, Node: string(m.Node), RaftAddress: m.RaftAddress, GrpcAddress: m.GRPCAddress, Region: string(m.Region),
-		Boundary: s.boundaryOf(m.Region), Suffrage: "joining", Wants: string(m.Wants), Leader: name == v.Self, Version: uint32(m.Version), Health: string(v.Health(name))}
+		Boundary: s.boundaryOf(m.Region), Suffrage: "joining", Wants: string(m.Wants), Leader: name == v.Self, Version: uint32(m.Version), Health: string(v.Health(name)), Operation: m.Operation}
 	if m.JoinedAt.Unix() > 0 {
 		out.JoinedAt = timestamppb.New(m.JoinedAt)
 	}
@@ -97,7 +97,11 @@ func (s memberService) InviteMember(ctx context.Context, req *controlv1.InviteMe
 			return nil, err
 		}
 		whole = "dj_" + drawn
-		x := store.Invitation{SHA256: tokenHash(whole), Name: store.MemberName(req.GetName()), Wants: store.Voter,
+		operation, err := draw(policy.KindOperation)
+		if err != nil {
+			return nil, err
+		}
+		x := store.Invitation{SHA256: tokenHash(whole), Operation: operation, Name: store.MemberName(req.GetName()), Wants: store.Voter,
 			Region: policy.RegionID(req.GetRegion()), ExpiresAt: time.Now().UTC().Add(invitationLifetime)}
 		if req.GetSuffrage() != "" {
 			x.Wants = store.Suffrage(req.GetSuffrage())
@@ -117,7 +121,7 @@ func (s memberService) InviteMember(ctx context.Context, req *controlv1.InviteMe
 	if err := res.Decode(&x); err != nil {
 		return nil, err
 	}
-	out := &controlv1.Invitation{Name: string(x.Name), Suffrage: string(x.Wants), Region: string(x.Region), ExpiresAt: timestamppb.New(x.ExpiresAt)}
+	out := &controlv1.Invitation{Name: string(x.Name), Suffrage: string(x.Wants), Region: string(x.Region), ExpiresAt: timestamppb.New(x.ExpiresAt), Operation: x.Operation}
 	if !res.Replayed {
 		out.Token = whole
 	}
@@ -138,7 +142,8 @@ func (s memberService) RemoveMember(ctx context.Context, req *controlv1.RemoveMe
 		if err := s.standDown(ctx, v, req.GetMember()); err != nil {
 			return nil, err
 		}
-		return store.RemoveMember{ClusterID: s.cluster, Name: m.Name, Node: m.Node}, nil
+		id, err := draw(policy.KindOperation)
+		return store.RemoveMember{ClusterID: s.cluster, Name: m.Name, Node: m.Node, Operation: id}, err
 	}, func() bool { _, in := s.replica.Configuration().Has(req.GetMember()); return !in })
 }
 
@@ -150,7 +155,12 @@ func (s memberService) PromoteMember(ctx context.Context, req *controlv1.Promote
 		}
 		p := m.Put()
 		p.Wants = store.Voter
-		return p, nil
+		if m.Wants == store.Voter { // it has its vote, or is about to
+			return p, nil
+		}
+		var err error
+		p.Operation, err = draw(policy.KindOperation)
+		return p, err
 	}, func() bool { return true })
 }
 
@@ -168,7 +178,12 @@ func (s memberService) DemoteMember(ctx context.Context, req *controlv1.DemoteMe
 		}
 		p := m.Put()
 		p.Wants, p.Votes = store.NonVoter, false
-		return p, nil
+		if m.Wants == store.NonVoter {
+			return p, nil
+		}
+		var err error
+		p.Operation, err = draw(policy.KindOperation)
+		return p, err
 	}, func() bool { x, _ := s.replica.Configuration().Has(req.GetMember()); return !x.Votes })
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"slices"
+	"time"
 
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/internal/mtls"
@@ -16,6 +17,8 @@ type permission struct {
 	write bool
 	local bool // answered by the voter that was asked, leader or not
 	open  bool // anybody may call it, without a credential
+
+	patience time.Duration // the longest that it may take; 0: callTimeout
 }
 
 var (
@@ -83,8 +86,16 @@ var permissions = map[string]permission{
 	controlv1.LifecycleService_PurgeTenant_FullMethodName:   {roles: placers, write: true},
 	controlv1.LifecycleService_ExcuseNode_FullMethodName:    {roles: []role{operator}, write: true},
 	controlv1.LifecycleService_ListReceipts_FullMethodName:  {roles: everybody},
-	controlv1.LifecycleService_GetOperation_FullMethodName:  {roles: []role{operator, auditor, terraform, securityOfficer}},
 	controlv1.LifecycleService_ReportPurge_FullMethodName:   {nodes: []mtls.Role{mtls.DataPlane}, write: true, local: true},
+
+	controlv1.LongRunningService_ListOperations_FullMethodName:  {roles: overseers},
+	controlv1.LongRunningService_GetOperation_FullMethodName:    {roles: overseers},
+	controlv1.LongRunningService_WaitOperation_FullMethodName:   {roles: overseers, patience: waitCall},
+	controlv1.LongRunningService_CancelOperation_FullMethodName: {roles: placers, write: true},
+	controlv1.LongRunningService_TakeBackup_FullMethodName:      {roles: granters, write: true},
+	controlv1.LongRunningService_VerifyBackups_FullMethodName:   {roles: granters, write: true},
+	controlv1.LongRunningService_ImportTenants_FullMethodName:   {roles: placers, write: true},
+	controlv1.LongRunningService_ReportOperation_FullMethodName: {nodes: []mtls.Role{mtls.ControlPlane}, write: true},
 
 	controlv1.CatalogueService_GetFeature_FullMethodName: {roles: everybody},
 	controlv1.CatalogueService_PutFeature_FullMethodName: {roles: placers, write: true},

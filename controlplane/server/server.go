@@ -62,6 +62,7 @@ type Server struct {
 	valid    *validation
 	peers    *peers
 	backups  *backups
+	work     *work
 	inFlight chan struct{}
 	grpc     *grpc.Server
 	rest     *http.Server
@@ -98,6 +99,7 @@ func New(o Options) (*Server, error) {
 		instances: o.Instances, hub: newHub(o), log: o.Logger, metrics: m, auth: auth}
 	s.peers = &peers{own: o.GatewayTLS, directory: o.Directory}
 	s.backups = &backups{core: s.core, signer: o.Signer, leader: &peers{own: o.TLS, directory: o.Directory}, recipients: o.BackupRecipients, busy: make(chan struct{}, 1)}
+	s.work = newWork(s.core, o.TLS.Identity, s.backups.leader)
 	s.on.grpc, s.on.rest = guarded(o)
 	s.grpc = grpc.NewServer(grpc.Creds(lobby.Credentials()),
 		grpc.ForceServerCodecV2(newWireCodec()), grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream),
@@ -160,6 +162,7 @@ func (s *Server) register(o Options) error {
 	controlv1.RegisterNodeServiceServer(s.grpc, nodeService{core: s.core})
 	controlv1.RegisterViolationServiceServer(s.grpc, violationService{core: s.core})
 	controlv1.RegisterLifecycleServiceServer(s.grpc, lifecycleService{core: s.core})
+	controlv1.RegisterLongRunningServiceServer(s.grpc, longRunningService{work: s.work})
 	controlv1.RegisterOperationsServiceServer(s.grpc, operationsService{core: s.core})
 	controlv1.RegisterBackupServiceServer(s.grpc, backupService{backups: s.backups})
 	controlv1.RegisterTokenServiceServer(s.grpc, tokenService{core: s.core})
@@ -195,6 +198,7 @@ func (s *Server) Serve(fatal func(error)) {
 // Close takes no more requests, waits for those in flight until ctx ends, and
 // then ends them.
 func (s *Server) Close(ctx context.Context) error {
+	close(s.work.closing) // calls that wait for an operation answer now
 	err := s.rest.Shutdown(ctx)
 	if s.stop != nil {
 		s.stop() // streams end, or a graceful stop would wait for them forever

@@ -167,12 +167,35 @@ func (s tenantService) UpdateTenant(ctx context.Context, req *controlv1.UpdateTe
 		if req.BillingCountry == nil {
 			return nil, fieldError("billing_country", "is required: it is the only field that an update changes")
 		}
-		return store.UpdateTenant{ID: t.ID, IfMatch: tag, BillingCountry: req.GetBillingCountry()}, nil
+		if !t.Signed {
+			return store.UpdateTenant{ID: t.ID, IfMatch: tag, BillingCountry: req.GetBillingCountry()}, nil
+		}
+		id, err := draw(policy.KindChange) // its policy names its entity, and only its signatories change that
+		return store.Recontract{ID: id, Tenant: t.ID, IfMatch: tag, BillingCountry: req.GetBillingCountry()}, err
 	})
 	if err != nil {
 		return nil, err
 	}
+	if err := waits(res); err != nil {
+		return nil, err
+	}
 	return s.written(ctx, res)
+}
+
+// waits is the refusal that names the pending change of a tenant that signs.
+func waits(res store.Result) error {
+	if res.Kind != store.KindRecontract {
+		return nil
+	}
+	var ch store.Change
+	if err := res.Decode(&ch); err != nil {
+		return err
+	}
+	if ch.Hash == "" { // the entity stays: it was changed at once, and the body is the tenant
+		return nil
+	}
+	return policy.Errorf(policy.LooseningNeedsApproval,
+		"the tenant signs its policy, which names its contracting entity, so re-contracting it waits for its signature and an approver's as %s; look at it and sign with domicile changes approve %s", ch.ID, ch.ID).With("change", ch.ID)
 }
 
 func (s tenantService) written(ctx context.Context, res store.Result) (*controlv1.Tenant, error) {

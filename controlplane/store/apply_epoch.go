@@ -33,6 +33,9 @@ func (e *entry) raiseEpoch(p RaiseEpoch) (any, error) {
 	if err := e.dropMembers(); err != nil {
 		return nil, err
 	}
+	if err := e.interruptOperations(); err != nil {
+		return nil, err
+	}
 	for _, given := range [][]byte{bucketTokens, bucketTokenIDs, bucketTokenExpiry, bucketPrincipals} {
 		e.dropAll(given)
 	}

@@ -63,6 +63,11 @@ func (e *entry) invite(p Invite) (any, error) {
 		return nil, policy.Errorf(policy.Overloaded, "%d invitations wait: use them, or wait until some expire", open)
 	}
 	e.changed = true
+	if x.Operation != "" {
+		if err := e.ofMember(x.Operation, OperationJoin, x.Name); err != nil {
+			return nil, err
+		}
+	}
 	return x, e.put(bucketInvitations, []byte(x.SHA256), x)
 }
 
@@ -99,7 +104,7 @@ func (e *entry) join(p Join) (any, error) {
 		// One answer for all: who guesses learns nothing.
 		return nil, policy.Errorf(policy.PermissionDenied, "the join token does not work: it is used, expired, or for another name: invite again with `domicile members invite`")
 	}
-	m.Wants, m.Region, m.Invitation = x.Wants, x.Region, x.SHA256
+	m.Wants, m.Region, m.Invitation, m.Operation = x.Wants, x.Region, x.SHA256, x.Operation
 	m.JoinedAt, m.ETag = e.stamp.Now, etagOf(e.revision())
 	e.changed = true
 	e.drop(bucketInvitations, []byte(x.SHA256))
@@ -163,12 +168,22 @@ func (e *entry) putMember(p PutMember) (any, error) {
 		if err := match(p.IfMatch, old.ETag); err != nil {
 			return nil, err
 		}
-		m.JoinedAt, m.Invitation, m.ETag = old.JoinedAt, old.Invitation, old.ETag
+		m.JoinedAt, m.Invitation, m.Operation, m.ETag = old.JoinedAt, old.Invitation, old.Operation, old.ETag
 		if m == old {
 			return old, nil
 		}
 	}
 	e.changed, m.ETag = true, etagOf(e.revision())
+	if p.Operation != "" {
+		m.Operation = p.Operation
+		kind := OperationPromote
+		if m.Wants == NonVoter {
+			kind = OperationDemote
+		}
+		if err := e.ofMember(p.Operation, kind, m.Name); err != nil {
+			return nil, err
+		}
+	}
 	return m, e.put(bucketMembers, []byte(m.Name), m)
 }
 
@@ -191,6 +206,12 @@ func (e *entry) removeMember(p RemoveMember) (any, error) {
 	}
 	at := e.stamp.Now
 	e.changed, m.RemovedAt, m.ETag = true, &at, etagOf(e.revision())
+	if p.Operation != "" {
+		m.Operation = p.Operation
+	}
+	if err := e.ofMember(p.Operation, OperationRemove, m.Name); err != nil {
+		return nil, err
+	}
 	e.forgetOldest(members)
 	return m, e.put(bucketMembers, []byte(m.Name), m)
 }

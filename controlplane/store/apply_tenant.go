@@ -90,22 +90,22 @@ func (e *entry) updateTenant(p UpdateTenant) (any, error) {
 	t.BillingCountry, t.Entity, t.SuggestedRegion = p.BillingCountry, entity.Code, entity.SuggestedRegion
 	e.changed, t.ETag = true, etagOf(e.revision())
 	if recontracted {
-		if err := e.recontract(t); err != nil {
+		if err := e.renameEntity(t); err != nil {
 			return nil, err
 		}
 	}
 	return t, e.put(bucketTenants, []byte(t.ID), t)
 }
 
-// recontract carries a new entity into the policy, which names it. A signed
+// renameEntity carries a new entity into the policy, which names it. A signed
 // policy would lose its signature, so its signatories must write it.
-func (e *entry) recontract(t Tenant) error {
+func (e *entry) renameEntity(t Tenant) error {
 	old, err := need[Policy](e.tx, bucketPolicies, []byte(t.ID), "policy")
 	if err != nil {
 		return err
 	}
 	if len(old.Signatures) > 0 {
-		return policy.Errorf(policy.NotYet, "the tenant's policy is signed and names its contracting entity: re-contracting it needs a new signature, which is not built yet")
+		return policy.Errorf(policy.ApprovalRequired, "the tenant's policy is signed and names its contracting entity: re-contracting it must become a pending change")
 	}
 	_, err = e.writePolicy(t, &old, old.ResidencyPolicy)
 	return err

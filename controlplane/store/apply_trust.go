@@ -197,6 +197,10 @@ func missing(c Change, s *policy.Signers) (who []policy.KeyPurpose) {
 
 // applyChange puts a fully signed change into force.
 func (e *entry) applyChange(t Tenant, old Policy, c *Change) error {
+	t, err := e.recontracted(t, *c)
+	if err != nil {
+		return err
+	}
 	doc := place(t, c.Proposed)
 	hash, err := policy.PolicyHash(&doc)
 	if err != nil {

@@ -98,6 +98,7 @@ func TestINV27_NoEffectNoLeaf(t *testing.T) {
 // Each kind's leaf names the object that a reader would look for.
 func TestEveryKindHasItsActionAndResource(t *testing.T) {
 	tn, ch, sk, pr := id[policy.TenantID](policy.KindTenant, 1), id[string](policy.KindChange, 2), id[policy.KeyID](policy.KindKey, 3), id[string](policy.KindPrincipal, 4)
+	op := id[string](policy.KindOperation, 7)
 	nd, vi := id[string](policy.KindNode, 5), id[string](policy.KindViolation, 6)
 	want := map[string]Payload{
 		"cluster.init " + clusterID:          InitCluster{ClusterID: clusterID},
@@ -120,6 +121,10 @@ func TestEveryKindHasItsActionAndResource(t *testing.T) {
 		"tenant.receipt " + string(tn):       RecordPurge{Receipt: policy.PurgeReceipt{Tenant: tn}},
 		"tenant.delete " + string(tn):        DeleteTenant{ID: tn},
 		"tenant.excuse " + nd:                ExcuseNode{Tenant: tn, Node: policy.NodeID(nd)},
+		"operation.begin " + op:              BeginOperation{ID: op, Kind: OperationBackup},
+		"operation.report " + op:             ReportOperation{ID: op, State: OperationRunning},
+		"operation.cancel " + op:             CancelOperation{ID: op},
+		"change.recontract " + ch:            Recontract{ID: ch, Tenant: tn},
 		"feature.put ie1":                    PutFeature{Feature: Feature{Region: "ie1", Name: "voice"}},
 		"entity.put IE":                      PutEntity{Entity: Entity{Country: "IE"}},
 		"node.register " + nd:                RegisterNode{ID: policy.NodeID(nd), Region: "ie1"},

@@ -1,8 +1,6 @@
 package store
 
 import (
-	"fmt"
-
 	"github.com/domicile-io/domicile/audit"
 	"github.com/domicile-io/domicile/policy"
 )
@@ -59,6 +57,7 @@ type PutMember struct {
 	Votes       bool            `json:"votes,omitempty"`
 	Version     int             `json:"version"`
 	IfMatch     string          `json:"if_match,omitempty"`
+	Operation   string          `json:"operation,omitempty"` // OP…, that a person's promotion or demotion begins
 }
 
 // RemoveMember marks a member as removed, before Raft's configuration loses it:
@@ -68,7 +67,8 @@ type PutMember struct {
 type RemoveMember struct {
 	ClusterID string        `json:"cluster_id"`
 	Name      MemberName    `json:"name"`
-	Node      policy.NodeID `json:"node,omitempty"` // "" of one that was never heard of
+	Node      policy.NodeID `json:"node,omitempty"`      // "" of one that was never heard of
+	Operation string        `json:"operation,omitempty"` // OP…, that it begins when a person asked
 }
 
 // RaiseVersion opens the gate to a protocol version that every member speaks.
@@ -111,7 +111,7 @@ func memberDecoder(k Kind) func([]byte) (Command, error) {
 	case KindRaiseVersion:
 		return command[RaiseVersion]
 	}
-	return nil
+	return operationDecoder(k)
 }
 
 // handleMember dispatches the commands above.
@@ -128,5 +128,5 @@ func (e *entry) handleMember(p Payload) (any, error) {
 	case RaiseVersion:
 		return e.raiseVersion(p)
 	}
-	return nil, fmt.Errorf("no handler for %T", p)
+	return e.handleOperation(p)
 }

@@ -40,6 +40,7 @@ type Member struct {
 	Version     int             `json:"version"`          // of the protocol, that its program speaks
 	JoinedAt    time.Time       `json:"joined_at"`        // stamped
 	Invitation  string          `json:"invitation,omitempty"`
+	Operation   string          `json:"operation,omitempty"`  // OP…, of its latest join, removal, promotion or demotion
 	RemovedAt   *time.Time      `json:"removed_at,omitempty"` // stamped; nil: present
 	ETag        string          `json:"etag"`
 }
@@ -52,6 +53,7 @@ type Invitation struct {
 	Wants     Suffrage        `json:"wants"`
 	Region    policy.RegionID `json:"region,omitempty"`
 	ExpiresAt time.Time       `json:"expires_at"`
+	Operation string          `json:"operation,omitempty"` // OP…, of the join
 }
 
 // Members is the membership as of one commit. It is immutable.

@@ -70,6 +70,7 @@ var (
 	bucketInvitations  = []byte("invitations")       // hex SHA-256 → Invitation
 	bucketOperations   = []byte("operations")        // OP… → tenant id whose end it is
 	bucketReceipts     = []byte("receipts")          // TN… / ND… / hash → PurgeReceipt
+	bucketWork         = []byte("work")              // OP… → Operation: long-running ones beside the ends of tenants
 )
 
 // The meta keys.
@@ -92,7 +93,7 @@ var buckets = [][]byte{
 	bucketNodes, bucketNodeRows, bucketInstances, bucketAdmission, bucketViolations, bucketUnresolved, bucketViolationAge,
 	bucketTokenIDs, bucketTokenExpiry, bucketPrincipals,
 	bucketMembers, bucketInvitations,
-	bucketOperations, bucketReceipts,
+	bucketOperations, bucketReceipts, bucketWork,
 }
 
 // position is where in the Raft log the state stands.

@@ -114,8 +114,11 @@ func prepare(db *bolt.DB) error {
 		}
 		return checkFormat(format)
 	})
-	if err != nil || !empty {
+	if err != nil {
 		return err
+	}
+	if !empty {
+		return complete(db)
 	}
 	return db.Update(func(tx *bolt.Tx) error {
 		for _, name := range buckets {
@@ -128,6 +131,30 @@ func prepare(db *bolt.DB) error {
 			return err
 		}
 		return e.commit()
+	})
+}
+
+// complete makes buckets that the format gained after the file was made.
+func complete(db *bolt.DB) error {
+	var lacks [][]byte
+	err := db.View(func(tx *bolt.Tx) error {
+		for _, name := range buckets {
+			if tx.Bucket(name) == nil {
+				lacks = append(lacks, name)
+			}
+		}
+		return nil
+	})
+	if err != nil || len(lacks) == 0 {
+		return err
+	}
+	return db.Update(func(tx *bolt.Tx) error {
+		for _, name := range lacks {
+			if _, err := tx.CreateBucket(name); err != nil {
+				return fmt.Errorf("create bucket %s: %w", name, err)
+			}
+		}
+		return nil
 	})
 }
 

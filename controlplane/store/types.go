@@ -132,6 +132,8 @@ type Change struct {
 	Base       string             `json:"base,omitempty"`       // etag of the policy that it changes; it applies to no other
 	Sequence   uint64             `json:"sequence,omitempty"`   // that signatures name; 0: the tenant had no signing key
 	Signatures []policy.Signature `json:"signatures,omitempty"` // given so far
+
+	BillingCountry string `json:"billing_country,omitempty"` // that the tenant gets, with the entity in Proposed; since format 3
 }
 
 // Loosens reports whether the change needs a second person.

@@ -135,6 +135,9 @@ func (a *app) reviewed(ctx context.Context, cp *client.Control, ch *controlv1.Ch
 	if err != nil {
 		return nil, err
 	}
+	if ch.GetBillingCountry() != "" { // re-contracting: the one thing beside its rules that a change may change
+		proposed.ContractingEntity = ch.GetContractingEntity()
+	}
 	hash, err := policy.PolicyHash(&proposed)
 	if err != nil {
 		return nil, err
@@ -147,6 +150,9 @@ func (a *app) reviewed(ctx context.Context, cp *client.Control, ch *controlv1.Ch
 	a.err.Line("")
 	for _, f := range fields {
 		a.err.Line("  %s", a.plainly(f))
+	}
+	if c := ch.GetBillingCountry(); c != "" {
+		a.err.Line("  The tenant is then billed in %s, and its contract is with %s instead of %s.", a.err.Bold(c), a.err.Bold(proposed.ContractingEntity), inForce.ContractingEntity)
 	}
 	a.err.Line("")
 	return policy.PolicyStatement(keys.GetCluster(), proposed.Tenant, ch.GetSequence(), hash), nil
@@ -178,6 +184,18 @@ func orNothing(s string) string {
 func meaning(field string) string {
 	p := strings.SplitN(field, ".", 3)
 	last := p[len(p)-1]
+	switch field {
+	case "contracting_entity":
+		return "who the tenant's contract is with, and so whose people may approve"
+	case "on_region_unavailable":
+		return "what happens while its region is away"
+	case "max_policy_staleness":
+		return "for how many seconds a node may act on a policy that it cannot refresh"
+	case "min_attestation":
+		return "how a node must have proved where it stands (declared, operator_signed, cloud_signed)"
+	case "allow_region_change":
+		return "whether the tenant may move to another home"
+	}
 	if len(p) > 1 {
 		switch p[0] + "." + last {
 		case "classes.mode":

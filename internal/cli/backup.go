@@ -12,13 +12,17 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
+	"github.com/domicile-io/domicile/api/client"
+	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/controlplane/backup"
 	"github.com/domicile-io/domicile/internal/screen"
 )
 
 func (a *app) backupCommand() *cobra.Command {
 	return group("backup", "Back up the control plane's state, check backups, restore one",
-		a.backupKey(), a.backupCreate(), a.backupInspect(), a.backupVerify(), a.backupRestore())
+		a.backupKey(), a.backupCreate(), a.backupStored("take", "Let a voter take a backup into its own folder, now", "takes a backup into the folder of its configuration (backup.folder), reads it back, and removes what is too old, as the schedule does", (*client.Control).TakeBackup),
+		a.backupStored("check", "Let a voter read every backup in its folder, and check that each is whole", "reads every backup in its folder and checks hashes and seal; it needs no key and decrypts nothing", (*client.Control).VerifyBackups),
+		a.backupInspect(), a.backupVerify(), a.backupRestore())
 }
 
 func (a *app) backupKey() *cobra.Command {
@@ -46,6 +50,28 @@ copy in a safe. Whoever has lost it has no backup.`,
 			})
 		})}
 	c.Flags().StringVar(&out, "out", "", "`name` of the new files, without an ending")
+	return c
+}
+
+// backupStored begins work of a voter on the backups in its folder.
+func (a *app) backupStored(use, short, long string, begin func(*client.Control, context.Context, string) (*controlv1.Operation, error)) *cobra.Command {
+	var voter string
+	var wait time.Duration
+	c := &cobra.Command{Use: use + " [--voter NAME]", Short: short, Args: cobra.NoArgs,
+		Long: "The voter " + long + ". It goes on when this command is interrupted: domicile operations list.",
+		RunE: a.run(func(ctx context.Context, _ []string) error {
+			cp, err := a.control()
+			if err != nil {
+				return err
+			}
+			op, err := begin(cp, ctx, voter)
+			if err != nil {
+				return err
+			}
+			return a.outcome(ctx, cp, op, wait)
+		})}
+	c.Flags().StringVar(&voter, "voter", "", "`name` of the voter; \"\": the leader")
+	c.Flags().DurationVar(&wait, "wait", 10*time.Minute, "how long to wait for its end; 0 does not wait")
 	return c
 }
 

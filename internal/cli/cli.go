@@ -120,7 +120,7 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong command line, 3 not available n
 	add("start", a.devCommand(), a.statusCommand(), a.explainCommand())
 	add("control", a.tenantsCommand(), a.policiesCommand(), a.regionsCommand(), a.keysCommand(),
 		a.changesCommand(), a.tokensCommand(), a.principalsCommand(), a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.bootstrapCommand(), a.recipientsCommand(), a.nodesCommand(), a.membersCommand(), a.violationsCommand(), a.pkiCommand(), a.trustCommand())
-	add("control", a.auditCommand(), a.backupCommand(), a.recoveryCommand())
+	add("control", a.auditCommand(), a.operationsCommand(), a.backupCommand(), a.recoveryCommand())
 	add("control", a.basesCommand(), a.entitiesCommand())
 	add("region", a.recordsCommand(), a.feedsCommand(), a.quarantineCommand(), a.rollupsCommand(),
 		a.egressCommand(), a.transfersCommand(), a.receivedCommand(), a.simulateCommand())

@@ -79,7 +79,10 @@ func (a *app) membersInvite() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.result(x, func() { a.out.Line("%s", x.GetToken()) })
+			return a.result(x, func() {
+				a.out.Line("%s", x.GetToken())
+				a.err.Line("next: start it with this token; domicile operations wait %s says when it has joined, and cancel takes the invitation back", x.GetOperation())
+			})
 		})}
 	c.Flags().StringVar(&in.Suffrage, "suffrage", "voter", "what it is to be: voter or nonvoter")
 	c.Flags().StringVar(&in.Region, "region", "", "the `region` in which it stands")
@@ -88,7 +91,8 @@ func (a *app) membersInvite() *cobra.Command {
 }
 
 func (a *app) memberChange(name, short string, change func(context.Context, *client.Control, string) (*controlv1.Member, error)) *cobra.Command {
-	return &cobra.Command{Use: name + " NAME", Short: short, Args: cobra.ExactArgs(1),
+	var wait time.Duration
+	c := &cobra.Command{Use: name + " NAME", Short: short, Args: cobra.ExactArgs(1),
 		RunE: a.run(func(ctx context.Context, args []string) error {
 			cp, err := a.control()
 			if err != nil {
@@ -98,10 +102,21 @@ func (a *app) memberChange(name, short string, change func(context.Context, *cli
 			if err != nil {
 				return err
 			}
+			if wait > 0 && m.GetOperation() != "" {
+				op, err := a.await(ctx, cp, m.GetOperation(), wait)
+				if err != nil {
+					return err
+				}
+				return a.ended(op)
+			}
 			return a.result(m, func() {
-				a.out.Fields([2]string{"member", m.GetName()}, [2]string{"suffrage", m.GetSuffrage()}, [2]string{"wants", m.GetWants()}, [2]string{"health", m.GetHealth()})
+				a.out.Fields([2]string{"member", m.GetName()}, [2]string{"suffrage", m.GetSuffrage()}, [2]string{"wants", m.GetWants()}, [2]string{"health", m.GetHealth()}, [2]string{"operation", m.GetOperation()})
 			})
 		})}
+	if name != "transfer-leadership" {
+		c.Flags().DurationVar(&wait, "wait", 0, "how long to wait until it is so; 0 answers as soon as it is decided")
+	}
+	return c
 }
 
 // members judges what the leader hears of the members.

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -53,7 +54,7 @@ func TestScripts(t *testing.T) {
 				env.Setenv("DEV_ENV_FILE", e.EnvFile())
 				return nil
 			},
-			Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "keyvar": keyvar, "await": await, "recipient": recipient},
+			Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "keyvar": keyvar, "await": await, "recipient": recipient, "operation": operation},
 		})
 	})
 }
@@ -84,6 +85,12 @@ func keyvar(ts *testscript.TestScript, _ bool, args []string) {
 // recipient FILE: put the public key of a backup key pair in $RECIPIENT.
 func recipient(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("RECIPIENT", strings.TrimSpace(ts.ReadFile(args[0])))
+}
+
+// operation KIND: put the id of the newest operation of a kind in $OPERATION.
+func operation(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(ts.Exec("domicile", "operations", "list", "--all", "--filter", "kind = "+args[0]))
+	ts.Setenv("OPERATION", regexp.MustCompile("OP[0-9a-f]{32}").FindString(ts.ReadFile("stdout")))
 }
 
 // await FILE: wait until a file is there, at most 30 s.

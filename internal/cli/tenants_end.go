@@ -13,9 +13,6 @@ import (
 	"github.com/domicile-io/domicile/policy"
 )
 
-// operationPoll is between two looks at an operation.
-const operationPoll = 500 * time.Millisecond
-
 func (a *app) tenantsSuspend() *cobra.Command {
 	return a.tenantsSwitch("suspend", "Stop everything of a tenant, and delete nothing",
 		"Its keys answer 403, nothing is taken in or sent, its exports wait. domicile tenants resume undoes it.", (*client.Control).SuspendTenant)
@@ -63,7 +60,7 @@ their own machine, and both files are given with --signature.`,
 	f.BoolVar(&o.keep, "keep-tenant", false, "with --purge: destroy the data, and leave the tenant to be deleted later")
 	f.BoolVar(&o.yes, "yes", false, "do not ask")
 	f.StringSliceVar(&o.signatures, "signature", nil, "`file` of domicile tenants sign-purge; may be repeated")
-	f.DurationVar(&o.wait, "wait", 30*time.Second, "how long to wait for every node's receipt")
+	f.DurationVar(&o.wait, "wait", 30*time.Second, "how long to wait for every node's receipt; 0 does not wait")
 	return c
 }
 
@@ -99,35 +96,10 @@ func (a *app) endTenant(ctx context.Context, ref string, o endFlags) error {
 	if err != nil {
 		return err
 	}
-	if op, err = a.awaitOperation(ctx, cp, op, o.wait); err != nil {
-		return err
+	if op.GetDone() {
+		return a.ended(op)
 	}
-	return a.result(op, func() { a.showOperation(op) })
-}
-
-// awaitOperation looks until it is done, or the time is over.
-func (a *app) awaitOperation(ctx context.Context, cp *client.Control, op *controlv1.Operation, wait time.Duration) (*controlv1.Operation, error) {
-	end := time.Now().Add(wait)
-	for !op.GetDone() && time.Now().Before(end) {
-		select {
-		case <-ctx.Done():
-			return op, ctx.Err()
-		case <-time.After(operationPoll):
-		}
-		var err error
-		if op, err = cp.Operation(ctx, op.GetId()); err != nil {
-			return op, err
-		}
-	}
-	return op, nil
-}
-
-func (a *app) showOperation(op *controlv1.Operation) {
-	a.out.Fields([2]string{"operation", op.GetId()}, [2]string{"kind", op.GetKind()}, [2]string{"tenant", op.GetTenant()}, [2]string{"state", op.GetState()},
-		[2]string{"nodes answered", number(op.GetAnswered())}, [2]string{"nodes missing", number(len(op.GetMissing()))}, [2]string{"begun", stamp(op.GetCreateTime())}, [2]string{"ended", dash(stamp(op.GetEndTime()))})
-	for _, n := range op.GetMissing() {
-		a.err.Line("not answered yet: node %s of %s; gone with its disk? domicile tenants excuse %s --node %s", n.GetNode(), n.GetRegion(), op.GetTenant(), n.GetNode())
-	}
+	return a.outcome(ctx, cp, op, o.wait)
 }
 
 func (a *app) tenantsExcuse() *cobra.Command {

@@ -23,7 +23,7 @@ import (
 const maxTenantFile = 256 << 20
 
 func (a *app) tenantsImport() *cobra.Command {
-	var check bool
+	var check, background bool
 	c := &cobra.Command{Use: "import FILE", Short: "Place many tenants from a CSV or NDJSON file", Args: cobra.ExactArgs(1),
 		Long: `Places the tenants of a file, 250 in a call. A CSV file begins with the line slug,home_region,billing_country;
 an NDJSON file holds one tenant a line as the API takes it, with a policy if it has one. - reads standard input.
@@ -44,10 +44,26 @@ what was placed is then refused with ALREADY_EXISTS.`,
 			if err != nil {
 				return err
 			}
+			if background {
+				return a.importBehind(ctx, cp, all)
+			}
 			return a.placeAll(ctx, cp, all)
 		})}
+	c.Flags().BoolVar(&background, "background", false, "hand the whole file to the control plane, which goes on when this command has ended; at most 5,000 tenants and 1 MiB")
 	c.Flags().BoolVar(&check, "check", false, "read the file only, and place nothing")
 	return c
+}
+
+// importBehind lets the control plane place them by itself.
+func (a *app) importBehind(ctx context.Context, cp *client.Control, all []*controlv1.CreateTenantRequest) error {
+	if len(all) > client.MaxImport {
+		return usagef("the file holds %d tenants, and --background takes %d: leave it out, or split the file", len(all), client.MaxImport)
+	}
+	op, err := cp.ImportTenants(ctx, all)
+	if err != nil {
+		return err
+	}
+	return a.outcome(ctx, cp, op, 0)
 }
 
 // placeAll places tenants batch by batch and shows what was refused.

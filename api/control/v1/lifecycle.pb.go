@@ -474,50 +474,6 @@ func (x *PurgeReceipt) GetSignatureValue() string {
 	return ""
 }
 
-type GetOperationRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Operation     string                 `protobuf:"bytes,1,opt,name=operation,proto3" json:"operation,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetOperationRequest) Reset() {
-	*x = GetOperationRequest{}
-	mi := &file_control_v1_lifecycle_proto_msgTypes[7]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetOperationRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetOperationRequest) ProtoMessage() {}
-
-func (x *GetOperationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_lifecycle_proto_msgTypes[7]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetOperationRequest.ProtoReflect.Descriptor instead.
-func (*GetOperationRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_lifecycle_proto_rawDescGZIP(), []int{7}
-}
-
-func (x *GetOperationRequest) GetOperation() string {
-	if x != nil {
-		return x.Operation
-	}
-	return ""
-}
-
 type ReportPurgeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Receipt       *PurgeReceipt          `protobuf:"bytes,1,opt,name=receipt,proto3" json:"receipt,omitempty"`
@@ -527,7 +483,7 @@ type ReportPurgeRequest struct {
 
 func (x *ReportPurgeRequest) Reset() {
 	*x = ReportPurgeRequest{}
-	mi := &file_control_v1_lifecycle_proto_msgTypes[8]
+	mi := &file_control_v1_lifecycle_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -539,7 +495,7 @@ func (x *ReportPurgeRequest) String() string {
 func (*ReportPurgeRequest) ProtoMessage() {}
 
 func (x *ReportPurgeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_lifecycle_proto_msgTypes[8]
+	mi := &file_control_v1_lifecycle_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -552,7 +508,7 @@ func (x *ReportPurgeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportPurgeRequest.ProtoReflect.Descriptor instead.
 func (*ReportPurgeRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_lifecycle_proto_rawDescGZIP(), []int{8}
+	return file_control_v1_lifecycle_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ReportPurgeRequest) GetReceipt() *PurgeReceipt {
@@ -570,7 +526,7 @@ type ReportPurgeResponse struct {
 
 func (x *ReportPurgeResponse) Reset() {
 	*x = ReportPurgeResponse{}
-	mi := &file_control_v1_lifecycle_proto_msgTypes[9]
+	mi := &file_control_v1_lifecycle_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -582,7 +538,7 @@ func (x *ReportPurgeResponse) String() string {
 func (*ReportPurgeResponse) ProtoMessage() {}
 
 func (x *ReportPurgeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_lifecycle_proto_msgTypes[9]
+	mi := &file_control_v1_lifecycle_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -595,14 +551,14 @@ func (x *ReportPurgeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportPurgeResponse.ProtoReflect.Descriptor instead.
 func (*ReportPurgeResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_lifecycle_proto_rawDescGZIP(), []int{9}
+	return file_control_v1_lifecycle_proto_rawDescGZIP(), []int{8}
 }
 
 var File_control_v1_lifecycle_proto protoreflect.FileDescriptor
 
 const file_control_v1_lifecycle_proto_rawDesc = "" +
 	"\n" +
-	"\x1acontrol/v1/lifecycle.proto\x12\x13domicile.control.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19control/v1/policies.proto\x1a\x18control/v1/tenants.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a.protoc-gen-openapiv2/options/annotations.proto\"^\n" +
+	"\x1acontrol/v1/lifecycle.proto\x12\x13domicile.control.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1acontrol/v1/operation.proto\x1a\x19control/v1/policies.proto\x1a\x18control/v1/tenants.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a.protoc-gen-openapiv2/options/annotations.proto\"^\n" +
 	"\x14SuspendTenantRequest\x12F\n" +
 	"\x06tenant\x18\x01 \x01(\tB.\xbaH+r)2'^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})$R\x06tenant\"]\n" +
 	"\x13ResumeTenantRequest\x12F\n" +
@@ -638,12 +594,10 @@ const file_control_v1_lifecycle_proto_rawDesc = "" +
 	"\x04time\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01R\x04time\x120\n" +
 	"\x06sha256\x18\v \x01(\tB\x18\xbaH\x15r\x132\x11^([0-9a-f]{64})?$R\x06sha256\x12H\n" +
-	"\x0fsignature_value\x18\f \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^[A-Za-z0-9+/=]{0,1000}$R\x0esignatureValue\"L\n" +
-	"\x13GetOperationRequest\x125\n" +
-	"\toperation\x18\x01 \x01(\tB\x17\xbaH\x14r\x122\x10^OP[0-9a-f]{32}$R\toperation\"Y\n" +
+	"\x0fsignature_value\x18\f \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^[A-Za-z0-9+/=]{0,1000}$R\x0esignatureValue\"Y\n" +
 	"\x12ReportPurgeRequest\x12C\n" +
 	"\areceipt\x18\x01 \x01(\v2!.domicile.control.v1.PurgeReceiptB\x06\xbaH\x03\xc8\x01\x01R\areceipt\"\x15\n" +
-	"\x13ReportPurgeResponse2\x8b\t\n" +
+	"\x13ReportPurgeResponse2\x8d\b\n" +
 	"\x10LifecycleService\x12\xdf\x01\n" +
 	"\rSuspendTenant\x12).domicile.control.v1.SuspendTenantRequest\x1a\x1b.domicile.control.v1.Tenant\"\x85\x01\x92A[rY\n" +
 	"W\n" +
@@ -656,8 +610,7 @@ const file_control_v1_lifecycle_proto_rawDesc = "" +
 	"\bIf-Match\x121The etag that was read, or the change is refused.\x18\x01(\x01\x82\xd3\xe4\x93\x02\x1f:\x01*\"\x1a/v1/tenants/{tenant}:purge\x12\x80\x01\n" +
 	"\n" +
 	"ExcuseNode\x12&.domicile.control.v1.ExcuseNodeRequest\x1a\x1e.domicile.control.v1.Operation\"*\x82\xd3\xe4\x93\x02$:\x01*\"\x1f/v1/tenants/{tenant}:excuseNode\x12\x8a\x01\n" +
-	"\fListReceipts\x12(.domicile.control.v1.ListReceiptsRequest\x1a).domicile.control.v1.ListReceiptsResponse\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/tenants/{tenant}/receipts\x12|\n" +
-	"\fGetOperation\x12(.domicile.control.v1.GetOperationRequest\x1a\x1e.domicile.control.v1.Operation\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/operations/{operation}\x12`\n" +
+	"\fListReceipts\x12(.domicile.control.v1.ListReceiptsRequest\x1a).domicile.control.v1.ListReceiptsResponse\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/tenants/{tenant}/receipts\x12`\n" +
 	"\vReportPurge\x12'.domicile.control.v1.ReportPurgeRequest\x1a(.domicile.control.v1.ReportPurgeResponseB:Z8github.com/domicile-io/domicile/api/control/v1;controlv1b\x06proto3"
 
 var (
@@ -672,7 +625,7 @@ func file_control_v1_lifecycle_proto_rawDescGZIP() []byte {
 	return file_control_v1_lifecycle_proto_rawDescData
 }
 
-var file_control_v1_lifecycle_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_control_v1_lifecycle_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_control_v1_lifecycle_proto_goTypes = []any{
 	(*SuspendTenantRequest)(nil),  // 0: domicile.control.v1.SuspendTenantRequest
 	(*ResumeTenantRequest)(nil),   // 1: domicile.control.v1.ResumeTenantRequest
@@ -681,35 +634,32 @@ var file_control_v1_lifecycle_proto_goTypes = []any{
 	(*ListReceiptsRequest)(nil),   // 4: domicile.control.v1.ListReceiptsRequest
 	(*ListReceiptsResponse)(nil),  // 5: domicile.control.v1.ListReceiptsResponse
 	(*PurgeReceipt)(nil),          // 6: domicile.control.v1.PurgeReceipt
-	(*GetOperationRequest)(nil),   // 7: domicile.control.v1.GetOperationRequest
-	(*ReportPurgeRequest)(nil),    // 8: domicile.control.v1.ReportPurgeRequest
-	(*ReportPurgeResponse)(nil),   // 9: domicile.control.v1.ReportPurgeResponse
-	(*Signature)(nil),             // 10: domicile.control.v1.Signature
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
-	(*Tenant)(nil),                // 12: domicile.control.v1.Tenant
-	(*Operation)(nil),             // 13: domicile.control.v1.Operation
+	(*ReportPurgeRequest)(nil),    // 7: domicile.control.v1.ReportPurgeRequest
+	(*ReportPurgeResponse)(nil),   // 8: domicile.control.v1.ReportPurgeResponse
+	(*Signature)(nil),             // 9: domicile.control.v1.Signature
+	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
+	(*Tenant)(nil),                // 11: domicile.control.v1.Tenant
+	(*Operation)(nil),             // 12: domicile.control.v1.Operation
 }
 var file_control_v1_lifecycle_proto_depIdxs = []int32{
-	10, // 0: domicile.control.v1.PurgeTenantRequest.signatures:type_name -> domicile.control.v1.Signature
+	9,  // 0: domicile.control.v1.PurgeTenantRequest.signatures:type_name -> domicile.control.v1.Signature
 	6,  // 1: domicile.control.v1.ListReceiptsResponse.receipts:type_name -> domicile.control.v1.PurgeReceipt
-	11, // 2: domicile.control.v1.PurgeReceipt.time:type_name -> google.protobuf.Timestamp
+	10, // 2: domicile.control.v1.PurgeReceipt.time:type_name -> google.protobuf.Timestamp
 	6,  // 3: domicile.control.v1.ReportPurgeRequest.receipt:type_name -> domicile.control.v1.PurgeReceipt
 	0,  // 4: domicile.control.v1.LifecycleService.SuspendTenant:input_type -> domicile.control.v1.SuspendTenantRequest
 	1,  // 5: domicile.control.v1.LifecycleService.ResumeTenant:input_type -> domicile.control.v1.ResumeTenantRequest
 	2,  // 6: domicile.control.v1.LifecycleService.PurgeTenant:input_type -> domicile.control.v1.PurgeTenantRequest
 	3,  // 7: domicile.control.v1.LifecycleService.ExcuseNode:input_type -> domicile.control.v1.ExcuseNodeRequest
 	4,  // 8: domicile.control.v1.LifecycleService.ListReceipts:input_type -> domicile.control.v1.ListReceiptsRequest
-	7,  // 9: domicile.control.v1.LifecycleService.GetOperation:input_type -> domicile.control.v1.GetOperationRequest
-	8,  // 10: domicile.control.v1.LifecycleService.ReportPurge:input_type -> domicile.control.v1.ReportPurgeRequest
-	12, // 11: domicile.control.v1.LifecycleService.SuspendTenant:output_type -> domicile.control.v1.Tenant
-	12, // 12: domicile.control.v1.LifecycleService.ResumeTenant:output_type -> domicile.control.v1.Tenant
-	13, // 13: domicile.control.v1.LifecycleService.PurgeTenant:output_type -> domicile.control.v1.Operation
-	13, // 14: domicile.control.v1.LifecycleService.ExcuseNode:output_type -> domicile.control.v1.Operation
-	5,  // 15: domicile.control.v1.LifecycleService.ListReceipts:output_type -> domicile.control.v1.ListReceiptsResponse
-	13, // 16: domicile.control.v1.LifecycleService.GetOperation:output_type -> domicile.control.v1.Operation
-	9,  // 17: domicile.control.v1.LifecycleService.ReportPurge:output_type -> domicile.control.v1.ReportPurgeResponse
-	11, // [11:18] is the sub-list for method output_type
-	4,  // [4:11] is the sub-list for method input_type
+	7,  // 9: domicile.control.v1.LifecycleService.ReportPurge:input_type -> domicile.control.v1.ReportPurgeRequest
+	11, // 10: domicile.control.v1.LifecycleService.SuspendTenant:output_type -> domicile.control.v1.Tenant
+	11, // 11: domicile.control.v1.LifecycleService.ResumeTenant:output_type -> domicile.control.v1.Tenant
+	12, // 12: domicile.control.v1.LifecycleService.PurgeTenant:output_type -> domicile.control.v1.Operation
+	12, // 13: domicile.control.v1.LifecycleService.ExcuseNode:output_type -> domicile.control.v1.Operation
+	5,  // 14: domicile.control.v1.LifecycleService.ListReceipts:output_type -> domicile.control.v1.ListReceiptsResponse
+	8,  // 15: domicile.control.v1.LifecycleService.ReportPurge:output_type -> domicile.control.v1.ReportPurgeResponse
+	10, // [10:16] is the sub-list for method output_type
+	4,  // [4:10] is the sub-list for method input_type
 	4,  // [4:4] is the sub-list for extension type_name
 	4,  // [4:4] is the sub-list for extension extendee
 	0,  // [0:4] is the sub-list for field type_name
@@ -720,6 +670,7 @@ func file_control_v1_lifecycle_proto_init() {
 	if File_control_v1_lifecycle_proto != nil {
 		return
 	}
+	file_control_v1_operation_proto_init()
 	file_control_v1_policies_proto_init()
 	file_control_v1_tenants_proto_init()
 	type x struct{}
@@ -728,7 +679,7 @@ func file_control_v1_lifecycle_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_lifecycle_proto_rawDesc), len(file_control_v1_lifecycle_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -24,7 +24,6 @@ const (
 	LifecycleService_PurgeTenant_FullMethodName   = "/domicile.control.v1.LifecycleService/PurgeTenant"
 	LifecycleService_ExcuseNode_FullMethodName    = "/domicile.control.v1.LifecycleService/ExcuseNode"
 	LifecycleService_ListReceipts_FullMethodName  = "/domicile.control.v1.LifecycleService/ListReceipts"
-	LifecycleService_GetOperation_FullMethodName  = "/domicile.control.v1.LifecycleService/GetOperation"
 	LifecycleService_ReportPurge_FullMethodName   = "/domicile.control.v1.LifecycleService/ReportPurge"
 )
 
@@ -54,10 +53,6 @@ type LifecycleServiceClient interface {
 	//
 	// A receipt is a node's signed word that everything of the tenant is destroyed on it. A page token belongs to its query.
 	ListReceipts(ctx context.Context, in *ListReceiptsRequest, opts ...grpc.CallOption) (*ListReceiptsResponse, error)
-	// GetOperation shows how far something is that takes longer than a call.
-	//
-	// Poll it with the id that the call answered with until it is done.
-	GetOperation(ctx context.Context, in *GetOperationRequest, opts ...grpc.CallOption) (*Operation, error)
 	// ReportPurge takes a node's receipt; only data-plane certificates reach it. It has no REST form.
 	ReportPurge(ctx context.Context, in *ReportPurgeRequest, opts ...grpc.CallOption) (*ReportPurgeResponse, error)
 }
@@ -120,16 +115,6 @@ func (c *lifecycleServiceClient) ListReceipts(ctx context.Context, in *ListRecei
 	return out, nil
 }
 
-func (c *lifecycleServiceClient) GetOperation(ctx context.Context, in *GetOperationRequest, opts ...grpc.CallOption) (*Operation, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(Operation)
-	err := c.cc.Invoke(ctx, LifecycleService_GetOperation_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
 func (c *lifecycleServiceClient) ReportPurge(ctx context.Context, in *ReportPurgeRequest, opts ...grpc.CallOption) (*ReportPurgeResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ReportPurgeResponse)
@@ -166,10 +151,6 @@ type LifecycleServiceServer interface {
 	//
 	// A receipt is a node's signed word that everything of the tenant is destroyed on it. A page token belongs to its query.
 	ListReceipts(context.Context, *ListReceiptsRequest) (*ListReceiptsResponse, error)
-	// GetOperation shows how far something is that takes longer than a call.
-	//
-	// Poll it with the id that the call answered with until it is done.
-	GetOperation(context.Context, *GetOperationRequest) (*Operation, error)
 	// ReportPurge takes a node's receipt; only data-plane certificates reach it. It has no REST form.
 	ReportPurge(context.Context, *ReportPurgeRequest) (*ReportPurgeResponse, error)
 	mustEmbedUnimplementedLifecycleServiceServer()
@@ -196,9 +177,6 @@ func (UnimplementedLifecycleServiceServer) ExcuseNode(context.Context, *ExcuseNo
 }
 func (UnimplementedLifecycleServiceServer) ListReceipts(context.Context, *ListReceiptsRequest) (*ListReceiptsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListReceipts not implemented")
-}
-func (UnimplementedLifecycleServiceServer) GetOperation(context.Context, *GetOperationRequest) (*Operation, error) {
-	return nil, status.Error(codes.Unimplemented, "method GetOperation not implemented")
 }
 func (UnimplementedLifecycleServiceServer) ReportPurge(context.Context, *ReportPurgeRequest) (*ReportPurgeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReportPurge not implemented")
@@ -314,24 +292,6 @@ func _LifecycleService_ListReceipts_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
-func _LifecycleService_GetOperation_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(GetOperationRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(LifecycleServiceServer).GetOperation(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: LifecycleService_GetOperation_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(LifecycleServiceServer).GetOperation(ctx, req.(*GetOperationRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
 func _LifecycleService_ReportPurge_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ReportPurgeRequest)
 	if err := dec(in); err != nil {
@@ -376,10 +336,6 @@ var LifecycleService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListReceipts",
 			Handler:    _LifecycleService_ListReceipts_Handler,
-		},
-		{
-			MethodName: "GetOperation",
-			Handler:    _LifecycleService_GetOperation_Handler,
 		},
 		{
 			MethodName: "ReportPurge",

@@ -236,7 +236,9 @@ type Member struct {
 	DiskSize             uint64                 `protobuf:"varint,18,opt,name=disk_size,json=diskSize,proto3" json:"disk_size,omitempty"`
 	CertificateExpiresAt *timestamppb.Timestamp `protobuf:"bytes,19,opt,name=certificate_expires_at,json=certificateExpiresAt,proto3" json:"certificate_expires_at,omitempty"`
 	// What it cannot do: certificate, or empty.
-	Trouble       string `protobuf:"bytes,20,opt,name=trouble,proto3" json:"trouble,omitempty"`
+	Trouble string `protobuf:"bytes,20,opt,name=trouble,proto3" json:"trouble,omitempty"`
+	// Of its latest join, removal, promotion or demotion: GET /v1/operations/{operation} says how far it is.
+	Operation     string `protobuf:"bytes,21,opt,name=operation,proto3" json:"operation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -411,6 +413,13 @@ func (x *Member) GetTrouble() string {
 	return ""
 }
 
+func (x *Member) GetOperation() string {
+	if x != nil {
+		return x.Operation
+	}
+	return ""
+}
+
 type InviteMemberRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -488,8 +497,10 @@ type Invitation struct {
 	Suffrage string                 `protobuf:"bytes,2,opt,name=suffrage,proto3" json:"suffrage,omitempty"`
 	Region   string                 `protobuf:"bytes,3,opt,name=region,proto3" json:"region,omitempty"`
 	// Returned once; empty in the answer to a repeated request.
-	Token         string                 `protobuf:"bytes,4,opt,name=token,proto3" json:"token,omitempty"`
-	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	Token     string                 `protobuf:"bytes,4,opt,name=token,proto3" json:"token,omitempty"`
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// Of the join, from the invitation until the member has what it is to have. To cancel it takes the invitation back.
+	Operation     string `protobuf:"bytes,6,opt,name=operation,proto3" json:"operation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -557,6 +568,13 @@ func (x *Invitation) GetExpiresAt() *timestamppb.Timestamp {
 		return x.ExpiresAt
 	}
 	return nil
+}
+
+func (x *Invitation) GetOperation() string {
+	if x != nil {
+		return x.Operation
+	}
+	return ""
 }
 
 type RemoveMemberRequest struct {
@@ -1080,7 +1098,7 @@ const file_control_v1_members_proto_rawDesc = "" +
 	"\amembers\x18\x01 \x03(\v2\x1b.domicile.control.v1.MemberR\amembers\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\rR\aversion\x12\x14\n" +
-	"\x05floor\x18\x04 \x01(\rR\x05floor\"\xb6\x05\n" +
+	"\x05floor\x18\x04 \x01(\rR\x05floor\"\xd4\x05\n" +
 	"\x06Member\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12!\n" +
@@ -1102,12 +1120,13 @@ const file_control_v1_members_proto_rawDesc = "" +
 	"\tdisk_free\x18\x11 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\bdiskFree\x12$\n" +
 	"\tdisk_size\x18\x12 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\bdiskSize\x12P\n" +
 	"\x16certificate_expires_at\x18\x13 \x01(\v2\x1a.google.protobuf.TimestampR\x14certificateExpiresAt\x12\x18\n" +
-	"\atrouble\x18\x14 \x01(\tR\atrouble\"\xdd\x01\n" +
+	"\atrouble\x18\x14 \x01(\tR\atrouble\x12\x1c\n" +
+	"\toperation\x18\x15 \x01(\tR\toperation\"\xdd\x01\n" +
 	"\x13InviteMemberRequest\x121\n" +
 	"\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9-]{0,31}$R\x04name\x124\n" +
 	"\bsuffrage\x18\x02 \x01(\tB\x18\xbaH\x15r\x13R\x00R\x05voterR\bnonvoterR\bsuffrage\x126\n" +
 	"\x06region\x18\x03 \x01(\tB\x1e\xbaH\x1br\x192\x17^([a-z]{2}[0-9]{1,2})?$R\x06region\x12%\n" +
-	"\blifetime\x18\x04 \x01(\rB\t\xbaH\x06*\x04\x18\x80\xa3\x05R\blifetime\"\xa5\x01\n" +
+	"\blifetime\x18\x04 \x01(\rB\t\xbaH\x06*\x04\x18\x80\xa3\x05R\blifetime\"\xc3\x01\n" +
 	"\n" +
 	"Invitation\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
@@ -1115,7 +1134,8 @@ const file_control_v1_members_proto_rawDesc = "" +
 	"\x06region\x18\x03 \x01(\tR\x06region\x12\x14\n" +
 	"\x05token\x18\x04 \x01(\tR\x05token\x129\n" +
 	"\n" +
-	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"L\n" +
+	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x1c\n" +
+	"\toperation\x18\x06 \x01(\tR\toperation\"L\n" +
 	"\x13RemoveMemberRequest\x125\n" +
 	"\x06member\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9-]{0,31}$R\x06member\"M\n" +
 	"\x14PromoteMemberRequest\x125\n" +

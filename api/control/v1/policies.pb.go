@@ -1065,9 +1065,13 @@ type Change struct {
 	// What signatures name beside the hash; 0: the tenant has no signing key. Below 2^53; a number in JSON.
 	Sequence uint64 `protobuf:"varint,9,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// Given so far.
-	Signatures    []*Signature `protobuf:"bytes,10,rep,name=signatures,proto3" json:"signatures,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Signatures []*Signature `protobuf:"bytes,10,rep,name=signatures,proto3" json:"signatures,omitempty"`
+	// The billing country that the tenant gets when this applies; "" when it changes rules only.
+	BillingCountry string `protobuf:"bytes,11,opt,name=billing_country,json=billingCountry,proto3" json:"billing_country,omitempty"`
+	// The contracting entity that the proposed policy names.
+	ContractingEntity string `protobuf:"bytes,12,opt,name=contracting_entity,json=contractingEntity,proto3" json:"contracting_entity,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Change) Reset() {
@@ -1168,6 +1172,20 @@ func (x *Change) GetSignatures() []*Signature {
 		return x.Signatures
 	}
 	return nil
+}
+
+func (x *Change) GetBillingCountry() string {
+	if x != nil {
+		return x.BillingCountry
+	}
+	return ""
+}
+
+func (x *Change) GetContractingEntity() string {
+	if x != nil {
+		return x.ContractingEntity
+	}
+	return ""
 }
 
 // SigningKey is an enrolled public key.
@@ -2351,7 +2369,7 @@ const file_control_v1_policies_proto_rawDesc = "" +
 	"\x0eDecisionReason\x12\x12\n" +
 	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x16\n" +
 	"\x06denies\x18\x02 \x01(\bR\x06denies\x12 \n" +
-	"\vexplanation\x18\x03 \x01(\tR\vexplanation\"\x88\x03\n" +
+	"\vexplanation\x18\x03 \x01(\tR\vexplanation\"\xe0\x03\n" +
 	"\x06Change\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x14\n" +
@@ -2366,7 +2384,9 @@ const file_control_v1_policies_proto_rawDesc = "" +
 	"\n" +
 	"signatures\x18\n" +
 	" \x03(\v2\x1e.domicile.control.v1.SignatureR\n" +
-	"signatures\"\x99\x02\n" +
+	"signatures\x12'\n" +
+	"\x0fbilling_country\x18\v \x01(\tR\x0ebillingCountry\x12-\n" +
+	"\x12contracting_entity\x18\f \x01(\tR\x11contractingEntity\"\x99\x02\n" +
 	"\n" +
 	"SigningKey\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +

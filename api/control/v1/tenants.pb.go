@@ -544,180 +544,6 @@ func (x *DeleteTenantRequest) GetPurge() bool {
 	return false
 }
 
-// Operation is work that goes on after the answer; GET /v1/operations/{operation} says how far it is.
-type Operation struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// tenant.purge or tenant.delete.
-	Kind   string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
-	Tenant string `protobuf:"bytes,3,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	// Whether nothing is left to do.
-	Done bool `protobuf:"varint,4,opt,name=done,proto3" json:"done,omitempty"`
-	// The tenant's: purging, purged, deleted.
-	State      string                 `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"`
-	CreateTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	EndTime    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
-	// Nodes whose receipt is waited for.
-	Missing []*OperationNode `protobuf:"bytes,8,rep,name=missing,proto3" json:"missing,omitempty"`
-	// Nodes that have answered, or were excused. Below 2^31.
-	Answered      int32            `protobuf:"varint,9,opt,name=answered,proto3" json:"answered,omitempty"`
-	Excused       []*OperationNode `protobuf:"bytes,10,rep,name=excused,proto3" json:"excused,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Operation) Reset() {
-	*x = Operation{}
-	mi := &file_control_v1_tenants_proto_msgTypes[7]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Operation) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Operation) ProtoMessage() {}
-
-func (x *Operation) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_tenants_proto_msgTypes[7]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Operation.ProtoReflect.Descriptor instead.
-func (*Operation) Descriptor() ([]byte, []int) {
-	return file_control_v1_tenants_proto_rawDescGZIP(), []int{7}
-}
-
-func (x *Operation) GetId() string {
-	if x != nil {
-		return x.Id
-	}
-	return ""
-}
-
-func (x *Operation) GetKind() string {
-	if x != nil {
-		return x.Kind
-	}
-	return ""
-}
-
-func (x *Operation) GetTenant() string {
-	if x != nil {
-		return x.Tenant
-	}
-	return ""
-}
-
-func (x *Operation) GetDone() bool {
-	if x != nil {
-		return x.Done
-	}
-	return false
-}
-
-func (x *Operation) GetState() string {
-	if x != nil {
-		return x.State
-	}
-	return ""
-}
-
-func (x *Operation) GetCreateTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.CreateTime
-	}
-	return nil
-}
-
-func (x *Operation) GetEndTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.EndTime
-	}
-	return nil
-}
-
-func (x *Operation) GetMissing() []*OperationNode {
-	if x != nil {
-		return x.Missing
-	}
-	return nil
-}
-
-func (x *Operation) GetAnswered() int32 {
-	if x != nil {
-		return x.Answered
-	}
-	return 0
-}
-
-func (x *Operation) GetExcused() []*OperationNode {
-	if x != nil {
-		return x.Excused
-	}
-	return nil
-}
-
-type OperationNode struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Region        string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
-	Node          string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *OperationNode) Reset() {
-	*x = OperationNode{}
-	mi := &file_control_v1_tenants_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *OperationNode) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*OperationNode) ProtoMessage() {}
-
-func (x *OperationNode) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_tenants_proto_msgTypes[8]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use OperationNode.ProtoReflect.Descriptor instead.
-func (*OperationNode) Descriptor() ([]byte, []int) {
-	return file_control_v1_tenants_proto_rawDescGZIP(), []int{8}
-}
-
-func (x *OperationNode) GetRegion() string {
-	if x != nil {
-		return x.Region
-	}
-	return ""
-}
-
-func (x *OperationNode) GetNode() string {
-	if x != nil {
-		return x.Node
-	}
-	return ""
-}
-
 type CheckPlacementRequest struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Tenant   string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
@@ -731,7 +557,7 @@ type CheckPlacementRequest struct {
 
 func (x *CheckPlacementRequest) Reset() {
 	*x = CheckPlacementRequest{}
-	mi := &file_control_v1_tenants_proto_msgTypes[9]
+	mi := &file_control_v1_tenants_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -743,7 +569,7 @@ func (x *CheckPlacementRequest) String() string {
 func (*CheckPlacementRequest) ProtoMessage() {}
 
 func (x *CheckPlacementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_tenants_proto_msgTypes[9]
+	mi := &file_control_v1_tenants_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -756,7 +582,7 @@ func (x *CheckPlacementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckPlacementRequest.ProtoReflect.Descriptor instead.
 func (*CheckPlacementRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_tenants_proto_rawDescGZIP(), []int{9}
+	return file_control_v1_tenants_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *CheckPlacementRequest) GetTenant() string {
@@ -797,7 +623,7 @@ type CheckPlacementResponse struct {
 
 func (x *CheckPlacementResponse) Reset() {
 	*x = CheckPlacementResponse{}
-	mi := &file_control_v1_tenants_proto_msgTypes[10]
+	mi := &file_control_v1_tenants_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -809,7 +635,7 @@ func (x *CheckPlacementResponse) String() string {
 func (*CheckPlacementResponse) ProtoMessage() {}
 
 func (x *CheckPlacementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_tenants_proto_msgTypes[10]
+	mi := &file_control_v1_tenants_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -822,7 +648,7 @@ func (x *CheckPlacementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckPlacementResponse.ProtoReflect.Descriptor instead.
 func (*CheckPlacementResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_tenants_proto_rawDescGZIP(), []int{10}
+	return file_control_v1_tenants_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CheckPlacementResponse) GetFindings() []*PlacementFinding {
@@ -853,7 +679,7 @@ type PlacementFinding struct {
 
 func (x *PlacementFinding) Reset() {
 	*x = PlacementFinding{}
-	mi := &file_control_v1_tenants_proto_msgTypes[11]
+	mi := &file_control_v1_tenants_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -865,7 +691,7 @@ func (x *PlacementFinding) String() string {
 func (*PlacementFinding) ProtoMessage() {}
 
 func (x *PlacementFinding) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_tenants_proto_msgTypes[11]
+	mi := &file_control_v1_tenants_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -878,7 +704,7 @@ func (x *PlacementFinding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlacementFinding.ProtoReflect.Descriptor instead.
 func (*PlacementFinding) Descriptor() ([]byte, []int) {
-	return file_control_v1_tenants_proto_rawDescGZIP(), []int{11}
+	return file_control_v1_tenants_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PlacementFinding) GetSeverity() string {
@@ -921,7 +747,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_control_v1_tenants_proto_msgTypes[12]
+	mi := &file_control_v1_tenants_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -933,7 +759,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_tenants_proto_msgTypes[12]
+	mi := &file_control_v1_tenants_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -946,7 +772,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_control_v1_tenants_proto_rawDescGZIP(), []int{12}
+	return file_control_v1_tenants_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Key) GetId() string {
@@ -1027,7 +853,7 @@ type CreateKeyRequest struct {
 
 func (x *CreateKeyRequest) Reset() {
 	*x = CreateKeyRequest{}
-	mi := &file_control_v1_tenants_proto_msgTypes[13]
+	mi := &file_control_v1_tenants_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1039,7 +865,7 @@ func (x *CreateKeyRequest) String() string {
 func (*CreateKeyRequest) ProtoMessage() {}
 
 func (x *CreateKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_tenants_proto_msgTypes[13]
+	mi := &file_control_v1_tenants_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1052,7 +878,7 @@ func (x *CreateKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateKeyRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_tenants_proto_rawDescGZIP(), []int{13}
+	return file_control_v1_tenants_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CreateKeyRequest) GetTenant() string {
@@ -1102,7 +928,7 @@ type GetKeyRequest struct {
 
 func (x *GetKeyRequest) Reset() {
 	*x = GetKeyRequest{}
-	mi := &file_control_v1_tenants_proto_msgTypes[14]
+	mi := &file_control_v1_tenants_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1114,7 +940,7 @@ func (x *GetKeyRequest) String() string {
 func (*GetKeyRequest) ProtoMessage() {}
 
 func (x *GetKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_tenants_proto_msgTypes[14]
+	mi := &file_control_v1_tenants_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1127,7 +953,7 @@ func (x *GetKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKeyRequest.ProtoReflect.Descriptor instead.
 func (*GetKeyRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_tenants_proto_rawDescGZIP(), []int{14}
+	return file_control_v1_tenants_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetKeyRequest) GetTenant() string {
@@ -1166,7 +992,7 @@ type ListKeysRequest struct {
 
 func (x *ListKeysRequest) Reset() {
 	*x = ListKeysRequest{}
-	mi := &file_control_v1_tenants_proto_msgTypes[15]
+	mi := &file_control_v1_tenants_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1178,7 +1004,7 @@ func (x *ListKeysRequest) String() string {
 func (*ListKeysRequest) ProtoMessage() {}
 
 func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_tenants_proto_msgTypes[15]
+	mi := &file_control_v1_tenants_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1191,7 +1017,7 @@ func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListKeysRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_tenants_proto_rawDescGZIP(), []int{15}
+	return file_control_v1_tenants_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListKeysRequest) GetTenant() string {
@@ -1239,7 +1065,7 @@ type ListKeysResponse struct {
 
 func (x *ListKeysResponse) Reset() {
 	*x = ListKeysResponse{}
-	mi := &file_control_v1_tenants_proto_msgTypes[16]
+	mi := &file_control_v1_tenants_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1251,7 +1077,7 @@ func (x *ListKeysResponse) String() string {
 func (*ListKeysResponse) ProtoMessage() {}
 
 func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_tenants_proto_msgTypes[16]
+	mi := &file_control_v1_tenants_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1264,7 +1090,7 @@ func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListKeysResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_tenants_proto_rawDescGZIP(), []int{16}
+	return file_control_v1_tenants_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListKeysResponse) GetKeys() []*Key {
@@ -1291,7 +1117,7 @@ type DeleteKeyRequest struct {
 
 func (x *DeleteKeyRequest) Reset() {
 	*x = DeleteKeyRequest{}
-	mi := &file_control_v1_tenants_proto_msgTypes[17]
+	mi := &file_control_v1_tenants_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1303,7 +1129,7 @@ func (x *DeleteKeyRequest) String() string {
 func (*DeleteKeyRequest) ProtoMessage() {}
 
 func (x *DeleteKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_tenants_proto_msgTypes[17]
+	mi := &file_control_v1_tenants_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1316,7 +1142,7 @@ func (x *DeleteKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteKeyRequest.ProtoReflect.Descriptor instead.
 func (*DeleteKeyRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_tenants_proto_rawDescGZIP(), []int{17}
+	return file_control_v1_tenants_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DeleteKeyRequest) GetTenant() string {
@@ -1341,7 +1167,7 @@ type DeleteKeyResponse struct {
 
 func (x *DeleteKeyResponse) Reset() {
 	*x = DeleteKeyResponse{}
-	mi := &file_control_v1_tenants_proto_msgTypes[18]
+	mi := &file_control_v1_tenants_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1353,7 +1179,7 @@ func (x *DeleteKeyResponse) String() string {
 func (*DeleteKeyResponse) ProtoMessage() {}
 
 func (x *DeleteKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_tenants_proto_msgTypes[18]
+	mi := &file_control_v1_tenants_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1366,14 +1192,14 @@ func (x *DeleteKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteKeyResponse.ProtoReflect.Descriptor instead.
 func (*DeleteKeyResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_tenants_proto_rawDescGZIP(), []int{18}
+	return file_control_v1_tenants_proto_rawDescGZIP(), []int{16}
 }
 
 var File_control_v1_tenants_proto protoreflect.FileDescriptor
 
 const file_control_v1_tenants_proto_rawDesc = "" +
 	"\n" +
-	"\x18control/v1/tenants.proto\x12\x13domicile.control.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a.protoc-gen-openapiv2/options/annotations.proto\x1a\x19control/v1/policies.proto\"\xae\x03\n" +
+	"\x18control/v1/tenants.proto\x12\x13domicile.control.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1acontrol/v1/operation.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a.protoc-gen-openapiv2/options/annotations.proto\x1a\x19control/v1/policies.proto\"\xae\x03\n" +
 	"\x06Tenant\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04slug\x18\x02 \x01(\tR\x04slug\x12\x1f\n" +
@@ -1426,23 +1252,7 @@ const file_control_v1_tenants_proto_rawDesc = "" +
 	"\f_home_region\"s\n" +
 	"\x13DeleteTenantRequest\x12F\n" +
 	"\x06tenant\x18\x01 \x01(\tB.\xbaH+r)2'^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})$R\x06tenant\x12\x14\n" +
-	"\x05purge\x18\x02 \x01(\bR\x05purge\"\xfd\x02\n" +
-	"\tOperation\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
-	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x16\n" +
-	"\x06tenant\x18\x03 \x01(\tR\x06tenant\x12\x12\n" +
-	"\x04done\x18\x04 \x01(\bR\x04done\x12\x14\n" +
-	"\x05state\x18\x05 \x01(\tR\x05state\x12;\n" +
-	"\vcreate_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\x125\n" +
-	"\bend_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12<\n" +
-	"\amissing\x18\b \x03(\v2\".domicile.control.v1.OperationNodeR\amissing\x12\x1a\n" +
-	"\banswered\x18\t \x01(\x05R\banswered\x12<\n" +
-	"\aexcused\x18\n" +
-	" \x03(\v2\".domicile.control.v1.OperationNodeR\aexcused\";\n" +
-	"\rOperationNode\x12\x16\n" +
-	"\x06region\x18\x01 \x01(\tR\x06region\x12\x12\n" +
-	"\x04node\x18\x02 \x01(\tR\x04node\"\x9c\x02\n" +
+	"\x05purge\x18\x02 \x01(\bR\x05purge\"\x9c\x02\n" +
 	"\x15CheckPlacementRequest\x12F\n" +
 	"\x06tenant\x18\x01 \x01(\tB.\xbaH+r)2'^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})$R\x06tenant\x123\n" +
 	"\x06region\x18\x02 \x01(\tB\x1b\xbaH\x18r\x162\x14^[a-z]{2}[0-9]{1,2}$R\x06region\x128\n" +
@@ -1523,7 +1333,7 @@ func file_control_v1_tenants_proto_rawDescGZIP() []byte {
 	return file_control_v1_tenants_proto_rawDescData
 }
 
-var file_control_v1_tenants_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_control_v1_tenants_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_control_v1_tenants_proto_goTypes = []any{
 	(*Tenant)(nil),                 // 0: domicile.control.v1.Tenant
 	(*CreateTenantRequest)(nil),    // 1: domicile.control.v1.CreateTenantRequest
@@ -1532,57 +1342,52 @@ var file_control_v1_tenants_proto_goTypes = []any{
 	(*ListTenantsResponse)(nil),    // 4: domicile.control.v1.ListTenantsResponse
 	(*UpdateTenantRequest)(nil),    // 5: domicile.control.v1.UpdateTenantRequest
 	(*DeleteTenantRequest)(nil),    // 6: domicile.control.v1.DeleteTenantRequest
-	(*Operation)(nil),              // 7: domicile.control.v1.Operation
-	(*OperationNode)(nil),          // 8: domicile.control.v1.OperationNode
-	(*CheckPlacementRequest)(nil),  // 9: domicile.control.v1.CheckPlacementRequest
-	(*CheckPlacementResponse)(nil), // 10: domicile.control.v1.CheckPlacementResponse
-	(*PlacementFinding)(nil),       // 11: domicile.control.v1.PlacementFinding
-	(*Key)(nil),                    // 12: domicile.control.v1.Key
-	(*CreateKeyRequest)(nil),       // 13: domicile.control.v1.CreateKeyRequest
-	(*GetKeyRequest)(nil),          // 14: domicile.control.v1.GetKeyRequest
-	(*ListKeysRequest)(nil),        // 15: domicile.control.v1.ListKeysRequest
-	(*ListKeysResponse)(nil),       // 16: domicile.control.v1.ListKeysResponse
-	(*DeleteKeyRequest)(nil),       // 17: domicile.control.v1.DeleteKeyRequest
-	(*DeleteKeyResponse)(nil),      // 18: domicile.control.v1.DeleteKeyResponse
-	(*timestamppb.Timestamp)(nil),  // 19: google.protobuf.Timestamp
-	(*PolicyRules)(nil),            // 20: domicile.control.v1.PolicyRules
+	(*CheckPlacementRequest)(nil),  // 7: domicile.control.v1.CheckPlacementRequest
+	(*CheckPlacementResponse)(nil), // 8: domicile.control.v1.CheckPlacementResponse
+	(*PlacementFinding)(nil),       // 9: domicile.control.v1.PlacementFinding
+	(*Key)(nil),                    // 10: domicile.control.v1.Key
+	(*CreateKeyRequest)(nil),       // 11: domicile.control.v1.CreateKeyRequest
+	(*GetKeyRequest)(nil),          // 12: domicile.control.v1.GetKeyRequest
+	(*ListKeysRequest)(nil),        // 13: domicile.control.v1.ListKeysRequest
+	(*ListKeysResponse)(nil),       // 14: domicile.control.v1.ListKeysResponse
+	(*DeleteKeyRequest)(nil),       // 15: domicile.control.v1.DeleteKeyRequest
+	(*DeleteKeyResponse)(nil),      // 16: domicile.control.v1.DeleteKeyResponse
+	(*timestamppb.Timestamp)(nil),  // 17: google.protobuf.Timestamp
+	(*PolicyRules)(nil),            // 18: domicile.control.v1.PolicyRules
+	(*Operation)(nil),              // 19: domicile.control.v1.Operation
 }
 var file_control_v1_tenants_proto_depIdxs = []int32{
-	19, // 0: domicile.control.v1.Tenant.create_time:type_name -> google.protobuf.Timestamp
-	20, // 1: domicile.control.v1.CreateTenantRequest.policy:type_name -> domicile.control.v1.PolicyRules
+	17, // 0: domicile.control.v1.Tenant.create_time:type_name -> google.protobuf.Timestamp
+	18, // 1: domicile.control.v1.CreateTenantRequest.policy:type_name -> domicile.control.v1.PolicyRules
 	0,  // 2: domicile.control.v1.ListTenantsResponse.tenants:type_name -> domicile.control.v1.Tenant
-	19, // 3: domicile.control.v1.Operation.create_time:type_name -> google.protobuf.Timestamp
-	19, // 4: domicile.control.v1.Operation.end_time:type_name -> google.protobuf.Timestamp
-	8,  // 5: domicile.control.v1.Operation.missing:type_name -> domicile.control.v1.OperationNode
-	8,  // 6: domicile.control.v1.Operation.excused:type_name -> domicile.control.v1.OperationNode
-	11, // 7: domicile.control.v1.CheckPlacementResponse.findings:type_name -> domicile.control.v1.PlacementFinding
-	19, // 8: domicile.control.v1.Key.create_time:type_name -> google.protobuf.Timestamp
-	12, // 9: domicile.control.v1.ListKeysResponse.keys:type_name -> domicile.control.v1.Key
-	1,  // 10: domicile.control.v1.TenantService.CreateTenant:input_type -> domicile.control.v1.CreateTenantRequest
-	2,  // 11: domicile.control.v1.TenantService.GetTenant:input_type -> domicile.control.v1.GetTenantRequest
-	3,  // 12: domicile.control.v1.TenantService.ListTenants:input_type -> domicile.control.v1.ListTenantsRequest
-	5,  // 13: domicile.control.v1.TenantService.UpdateTenant:input_type -> domicile.control.v1.UpdateTenantRequest
-	6,  // 14: domicile.control.v1.TenantService.DeleteTenant:input_type -> domicile.control.v1.DeleteTenantRequest
-	9,  // 15: domicile.control.v1.TenantService.CheckPlacement:input_type -> domicile.control.v1.CheckPlacementRequest
-	13, // 16: domicile.control.v1.KeyService.CreateKey:input_type -> domicile.control.v1.CreateKeyRequest
-	14, // 17: domicile.control.v1.KeyService.GetKey:input_type -> domicile.control.v1.GetKeyRequest
-	15, // 18: domicile.control.v1.KeyService.ListKeys:input_type -> domicile.control.v1.ListKeysRequest
-	17, // 19: domicile.control.v1.KeyService.DeleteKey:input_type -> domicile.control.v1.DeleteKeyRequest
-	0,  // 20: domicile.control.v1.TenantService.CreateTenant:output_type -> domicile.control.v1.Tenant
-	0,  // 21: domicile.control.v1.TenantService.GetTenant:output_type -> domicile.control.v1.Tenant
-	4,  // 22: domicile.control.v1.TenantService.ListTenants:output_type -> domicile.control.v1.ListTenantsResponse
-	0,  // 23: domicile.control.v1.TenantService.UpdateTenant:output_type -> domicile.control.v1.Tenant
-	7,  // 24: domicile.control.v1.TenantService.DeleteTenant:output_type -> domicile.control.v1.Operation
-	10, // 25: domicile.control.v1.TenantService.CheckPlacement:output_type -> domicile.control.v1.CheckPlacementResponse
-	12, // 26: domicile.control.v1.KeyService.CreateKey:output_type -> domicile.control.v1.Key
-	12, // 27: domicile.control.v1.KeyService.GetKey:output_type -> domicile.control.v1.Key
-	16, // 28: domicile.control.v1.KeyService.ListKeys:output_type -> domicile.control.v1.ListKeysResponse
-	18, // 29: domicile.control.v1.KeyService.DeleteKey:output_type -> domicile.control.v1.DeleteKeyResponse
-	20, // [20:30] is the sub-list for method output_type
-	10, // [10:20] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	9,  // 3: domicile.control.v1.CheckPlacementResponse.findings:type_name -> domicile.control.v1.PlacementFinding
+	17, // 4: domicile.control.v1.Key.create_time:type_name -> google.protobuf.Timestamp
+	10, // 5: domicile.control.v1.ListKeysResponse.keys:type_name -> domicile.control.v1.Key
+	1,  // 6: domicile.control.v1.TenantService.CreateTenant:input_type -> domicile.control.v1.CreateTenantRequest
+	2,  // 7: domicile.control.v1.TenantService.GetTenant:input_type -> domicile.control.v1.GetTenantRequest
+	3,  // 8: domicile.control.v1.TenantService.ListTenants:input_type -> domicile.control.v1.ListTenantsRequest
+	5,  // 9: domicile.control.v1.TenantService.UpdateTenant:input_type -> domicile.control.v1.UpdateTenantRequest
+	6,  // 10: domicile.control.v1.TenantService.DeleteTenant:input_type -> domicile.control.v1.DeleteTenantRequest
+	7,  // 11: domicile.control.v1.TenantService.CheckPlacement:input_type -> domicile.control.v1.CheckPlacementRequest
+	11, // 12: domicile.control.v1.KeyService.CreateKey:input_type -> domicile.control.v1.CreateKeyRequest
+	12, // 13: domicile.control.v1.KeyService.GetKey:input_type -> domicile.control.v1.GetKeyRequest
+	13, // 14: domicile.control.v1.KeyService.ListKeys:input_type -> domicile.control.v1.ListKeysRequest
+	15, // 15: domicile.control.v1.KeyService.DeleteKey:input_type -> domicile.control.v1.DeleteKeyRequest
+	0,  // 16: domicile.control.v1.TenantService.CreateTenant:output_type -> domicile.control.v1.Tenant
+	0,  // 17: domicile.control.v1.TenantService.GetTenant:output_type -> domicile.control.v1.Tenant
+	4,  // 18: domicile.control.v1.TenantService.ListTenants:output_type -> domicile.control.v1.ListTenantsResponse
+	0,  // 19: domicile.control.v1.TenantService.UpdateTenant:output_type -> domicile.control.v1.Tenant
+	19, // 20: domicile.control.v1.TenantService.DeleteTenant:output_type -> domicile.control.v1.Operation
+	8,  // 21: domicile.control.v1.TenantService.CheckPlacement:output_type -> domicile.control.v1.CheckPlacementResponse
+	10, // 22: domicile.control.v1.KeyService.CreateKey:output_type -> domicile.control.v1.Key
+	10, // 23: domicile.control.v1.KeyService.GetKey:output_type -> domicile.control.v1.Key
+	14, // 24: domicile.control.v1.KeyService.ListKeys:output_type -> domicile.control.v1.ListKeysResponse
+	16, // 25: domicile.control.v1.KeyService.DeleteKey:output_type -> domicile.control.v1.DeleteKeyResponse
+	16, // [16:26] is the sub-list for method output_type
+	6,  // [6:16] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_tenants_proto_init() }
@@ -1590,6 +1395,7 @@ func file_control_v1_tenants_proto_init() {
 	if File_control_v1_tenants_proto != nil {
 		return
 	}
+	file_control_v1_operation_proto_init()
 	file_control_v1_policies_proto_init()
 	file_control_v1_tenants_proto_msgTypes[5].OneofWrappers = []any{}
 	type x struct{}
@@ -1598,7 +1404,7 @@ func file_control_v1_tenants_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_tenants_proto_rawDesc), len(file_control_v1_tenants_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
