@@ -32,7 +32,9 @@ type Config struct {
 	BaseURLs map[string]string `yaml:"base_urls"` // region → https base URL; so that 421 works before the first bundle
 	Peers    map[string]Peer   `yaml:"peers"`     // region → where its peer listener is
 
-	DefaultCountry string        `yaml:"default_country"` // ISO 3166-1 alpha-2 of the region, for numbers without a prefix
+	DefaultCountry string     `yaml:"default_country"` // ISO 3166-1 alpha-2 of the region, for numbers without a prefix
+	Keys           KeysConfig `yaml:"keys"`            // the key table: rotation, copy, who keeps the root
+
 	ExportInterval time.Duration `yaml:"export_interval"` // default 5m
 	ExportWindow   time.Duration `yaml:"export_window"`   // default 1h; windows tumble over acknowledgement time
 

@@ -57,6 +57,7 @@ type Node struct {
 	registry *prometheus.Registry
 	material *mtls.Material
 	keys     store.Keys
+	keyring  *local.Keyring // keys, as its operator sees it
 	store    store.Store
 	media    *media.Library
 	corrupt  *prometheus.CounterVec
@@ -82,7 +83,7 @@ type closer struct {
 	close func(ctx context.Context) error
 }
 
-// Open starts a node: keyring, store, egress door, policy feed, gate, tenant
+// Open starts a node: egress door, keyring, store, policy feed, gate, tenant
 // listener, operations listener. It returns when the node listens, which is
 // before it has a bundle: Ready says when it serves. It refuses to start when
 // the certificate's region is not the configured one (invariant 6).
@@ -95,7 +96,7 @@ func Open(ctx context.Context, cfg Config, opts Options) (*Node, error) {
 	}
 	n.log = n.log.With("region", cfg.Region)
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, step := range []func(Options) error{n.identify, n.bind, n.lock, n.openKeys, n.openStore, n.openDoor, n.openMedia, n.openFeed, n.openServer, n.openOps} {
+	for _, step := range []func(Options) error{n.identify, n.bind, n.lock, n.openDoor, n.openKeys, n.openStore, n.openMedia, n.openFeed, n.openServer, n.openOps, n.openAdmin} {
 		err := ctx.Err()
 		if err == nil {
 			err = step(opts)
@@ -138,16 +139,6 @@ func (n *Node) identify(opts Options) error {
 	}
 	n.material = m
 	return watchCertificate(n.registry, n.log, "node", m)
-}
-
-func (n *Node) openKeys(Options) error {
-	keys, err := local.OpenKeyring(local.Options{Dir: filepath.Join(n.cfg.DataDir, keysDir), Region: n.region()})
-	if err != nil {
-		return fmt.Errorf("open keyring: %w", err)
-	}
-	n.keys = keys
-	n.onClose("keyring", func(context.Context) error { return keys.Close() })
-	return nil
 }
 
 func (n *Node) openStore(Options) error {

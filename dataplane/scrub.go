@@ -32,7 +32,12 @@ type ScrubReport struct {
 // it goes. progress is told the share that is done, 0 to 1. It fails when the
 // node runs: that scrubs by itself.
 func Scrub(ctx context.Context, cfg Config, log *slog.Logger, progress func(share float64)) (ScrubReport, error) {
-	keys, err := local.OpenKeyring(local.Options{Dir: filepath.Join(cfg.DataDir, keysDir), Region: policy.RegionID(cfg.Region)})
+	o, err := cfg.keyring()
+	if err != nil {
+		return ScrubReport{}, err
+	}
+	o.RotateEvery = 0 // nothing is changed here
+	keys, err := local.OpenKeyring(o)
 	if err != nil {
 		return ScrubReport{}, fmt.Errorf("open keyring: %w", err)
 	}

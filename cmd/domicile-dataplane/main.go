@@ -1,6 +1,7 @@
 // Command domicile-dataplane runs one node of one region.
 //
 //	domicile-dataplane --config /etc/domicile/dataplane.yaml
+//	domicile-dataplane keys status|rotate --config /etc/domicile/dataplane.yaml
 //	domicile-dataplane scrub --config /etc/domicile/dataplane.yaml
 //
 // scrub reads and checks everything that a stopped node has stored; a running
@@ -37,6 +38,9 @@ const (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	if len(os.Args) > 1 && os.Args[1] == "keys" {
+		os.Exit(keys(ctx, os.Args[2:], os.Stdout, os.Stderr))
+	}
 	os.Exit(run(ctx, os.Args[1:], os.Stderr))
 }
 

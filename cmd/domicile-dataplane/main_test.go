@@ -49,3 +49,29 @@ default_country: IE
 		}
 	}
 }
+
+func TestKeysNeedsAVerbAndANode(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "node.yaml")
+	config := "region: ie1\ndata_dir: " + dir + "/data\ntls: {certificate: a, key: a, ca: a}\nlisten_address: 127.0.0.1:0\nhosts: [127.0.0.1]\ncontrol_plane: [127.0.0.1:1]\nroot_public_key: \"" +
+		strings.Repeat("00", 32) + "\"\nbase_urls: {ie1: \"https://127.0.0.1:1\"}\ndefault_country: IE\n"
+	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		args []string
+		code int
+		says string
+	}{
+		"nothing":      {nil, exitUsage, "keys rotate"},
+		"another verb": {[]string{"show", "--config", path}, exitUsage, "keys rotate"},
+		"no config":    {[]string{"status"}, exitUsage, "--config"},
+		"no node":      {[]string{"status", "--config", path}, exitFailed, "is it running"},
+		"bad format":   {[]string{"status", "--config", path, "-o", "xml"}, exitUsage, "json"},
+	} {
+		var out, stderr bytes.Buffer
+		if code := keys(t.Context(), c.args, &out, &stderr); code != c.code || !strings.Contains(stderr.String(), c.says) {
+			t.Errorf("%s: exit %d, %q; want %d and %q", name, code, stderr.String(), c.code, c.says)
+		}
+	}
+}

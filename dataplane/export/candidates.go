@@ -47,7 +47,7 @@ func (e *Exporter) candidates(ctx context.Context, permit policy.Permit, from, u
 // never leaves the region's key service (invariants 13 and 14).
 func (e *Exporter) pseudonymKey(permit policy.Permit, at time.Time) (*record.PseudonymKey, error) {
 	scope := record.Scope{Tenant: permit.Tenant(), Recipient: permit.Recipient(), Purpose: permit.Purpose(), Period: at.UTC().Format(periodFormat)}
-	secret, err := e.o.Keys.Named(fmt.Sprintf("pseudonym/%s/%s/%s/%s", scope.Tenant, scope.Recipient, scope.Purpose, scope.Period))
+	secret, err := e.o.Keys.For(store.UseExport).Named(fmt.Sprintf("pseudonym/%s/%s/%s/%s", scope.Tenant, scope.Recipient, scope.Purpose, scope.Period))
 	if err != nil {
 		return nil, fmt.Errorf("pseudonym secret: %w", err)
 	}

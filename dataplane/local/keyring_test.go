@@ -9,14 +9,16 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/policy"
 )
 
+// open opens a keyring that does nothing by itself.
 func open(t *testing.T, dir string) *Keyring {
 	t.Helper()
-	k, err := OpenKeyring(Options{Dir: dir, Region: "ie1"})
+	k, err := OpenKeyring(Options{Dir: dir, Region: "ie1", Refresh: time.Hour, RotateSpacing: 1000 * time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +101,7 @@ func TestNamedKeysSurvive(t *testing.T) {
 	}
 	k.Close()
 	// A crash may leave a longer file behind: part of an entry, or zeros.
-	f, err := os.OpenFile(namesPath(dir, 1), os.O_APPEND|os.O_WRONLY, 0)
+	f, err := os.OpenFile(filepath.Join(dir, namesName(1)), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,6 +123,25 @@ func TestNamedKeysSurvive(t *testing.T) {
 	}
 }
 
+// flips are the offsets at which a byte is flipped: all that hold something.
+func flips(file string, size int) map[int]bool {
+	out := map[int]bool{}
+	for at := range min(size, wrapped+20) {
+		out[at] = true
+	}
+	if strings.HasPrefix(file, "table-") {
+		for at := range wrapped + 4 {
+			out[tableHead+at] = true
+		}
+	}
+	if strings.HasPrefix(file, "sheet-") {
+		for at := range size {
+			out[at] = true
+		}
+	}
+	return out
+}
+
 // TestINV34_ChangedBytesAreRefused flips bytes all over the keyring; what was
 // handed out is then the same, or an error.
 func TestINV34_ChangedBytesAreRefused(t *testing.T) {
@@ -130,13 +151,13 @@ func TestINV34_ChangedBytesAreRefused(t *testing.T) {
 	named, _ := k.Named("index")
 	k.Close()
 	refused := 0
-	for _, file := range []string{rootFile, generationsFile, "table-00000001", "names-00000001"} {
+	for _, file := range []string{rootFile, generationsFile, "table-00000001-00000001", "names-00000001", "sheet-00000001"} {
 		path := filepath.Join(dir, file)
 		good, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for at := range min(len(good), wrapped+20) {
+		for at := range flips(file, len(good)) {
 			bad := bytes.Clone(good)
 			bad[at] ^= 1
 			if err := os.WriteFile(path, bad, 0o600); err != nil {
@@ -163,53 +184,6 @@ func TestINV34_ChangedBytesAreRefused(t *testing.T) {
 	}
 	if refused < 200 {
 		t.Fatalf("only %d flips were refused", refused)
-	}
-}
-
-func TestDestroyedGeneration(t *testing.T) {
-	dir := t.TempDir()
-	k := open(t, dir)
-	old, _ := draw(t, k)
-	named, _ := k.Named("index")
-	slot, err := os.ReadFile(filepath.Join(dir, generationsFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := k.DestroyGeneration(1); !isReason(err, policy.InvalidArgument) {
-		t.Fatalf("the current generation: %v, want INVALID_ARGUMENT", err)
-	}
-	gen, err := k.NextGeneration()
-	if err != nil || gen != 2 {
-		t.Fatalf("generation %d, error %v", gen, err)
-	}
-	if err := k.DestroyGeneration(1); err != nil {
-		t.Fatal(err)
-	}
-	next, key := draw(t, k)
-	if next.Generation != 2 {
-		t.Fatalf("drew of generation %d", next.Generation)
-	}
-	check := func(k *Keyring) {
-		t.Helper()
-		if _, err := k.Open(old); !isReason(err, policy.Destroyed) {
-			t.Fatalf("a destroyed key: %v, want DESTROYED", err)
-		}
-		if got, err := k.Open(next); err != nil || got != key {
-			t.Fatalf("a key of the new generation: %v", err)
-		}
-		if got, err := k.Named("index"); err != nil || got != named {
-			t.Fatalf("a named key did not survive its generation: %v", err)
-		}
-	}
-	check(k)
-	k.Close()
-	check(open(t, dir))
-	now, err := os.ReadFile(filepath.Join(dir, generationsFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if bytes.Contains(now, slot[17+12:17+wrapped]) {
-		t.Fatal("the wrapped key of the destroyed generation is still in the file")
 	}
 }
 
@@ -252,9 +226,9 @@ func TestStolenDisk(t *testing.T) {
 	}
 	named, _ := k.Named("pseudonym/TN1")
 	secrets = append(secrets, named[:], []byte("pseudonym"))
-	for _, key := range k.gens.keys {
-		secrets = append(secrets, bytes.Clone(key[:]))
-	}
+	generation, err := k.custodian.Unwrap(t.Context(), 1, nil, store.UseNode)
+	check(t, err)
+	secrets = append(secrets, generation[:], bytes.Clone(k.sheet.tag[:]), bytes.Clone(k.sheet.names[:]), bytes.Clone(k.sheet.tables[0].key[:]))
 	files, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -320,9 +294,7 @@ func TestDestroyedKeysNeverOpenAgain(t *testing.T) {
 		k, err = OpenKeyring(Options{Dir: dir, Region: "ie1"})
 		check(t, err)
 	}
-	if gen, err := k.NextGeneration(); err != nil || gen != 2 {
-		t.Fatalf("generation %d, %v", gen, err)
-	}
+	check(t, k.Rotate(t.Context()))
 	if again, err := k.Named("store/index"); err != nil || again != other {
 		t.Errorf("another name under the next generation: %v", err)
 	}

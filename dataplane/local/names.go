@@ -1,15 +1,12 @@
 package local
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"io"
-	"maps"
 	"os"
-	"path/filepath"
 
 	"github.com/domicile-io/domicile/policy"
 )
@@ -17,7 +14,7 @@ import (
 // A names file, one per generation, is a run of entries of nameEntry bytes,
 // which a disk sector holds whole, so that a write is never torn inside:
 //
-//	0   tag: HMAC-SHA256 of the name under a key of the root, which outlives generations
+//	0   tag: HMAC-SHA256 of the name, under a key of the sheet that outlives generations
 //	32  wrapped key
 //	92  zeros
 //	124 CRC-32C of what is before
@@ -30,10 +27,12 @@ const (
 	maxName   = 256
 )
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// nobodyTag begins the tag of an entry that nobody's name leads to. A name's own
+// tag begins so by chance once in 2^64.
+var nobodyTag = bytes.Repeat([]byte{0xFF}, 8)
 
 type names struct {
-	file  *os.File
+	file  *file
 	gen   uint64
 	wrap  wrapper
 	tag   [32]byte // key of the tags
@@ -41,41 +40,75 @@ type names struct {
 	count int64
 }
 
-func openNames(dir string, region policy.RegionID, gen uint64, key, tag [32]byte) (*names, error) {
-	w, err := newWrapper(derive(key, "name"), region, nameKind)
+func namesName(gen uint64) string { return fmt.Sprintf("names-%08d", gen) }
+
+// createNames makes a names file that holds keys; it is durable when its folder
+// is synced.
+func createNames(p *places, region policy.RegionID, gen uint64, key, tag [32]byte, keys map[[32]byte][32]byte, random io.Reader) (*names, error) {
+	n, err := namesOf(p, region, gen, key, tag, os.O_CREATE|os.O_TRUNC)
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(namesPath(dir, gen), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
+	var all []byte
+	for tag, key := range keys {
+		e, err := n.entry(tag, key, random)
+		if err != nil {
+			n.drop()
+			return nil, err
+		}
+		all = append(all, e...)
+		n.keys[tag] = key
 	}
-	n := &names{file: f, gen: gen, wrap: w, tag: tag, keys: map[[32]byte][32]byte{}}
-	if err := n.read(); err != nil {
-		f.Close()
-		return nil, err
+	n.count = int64(len(keys))
+	if err := n.file.write(all, 0); err != nil {
+		n.drop()
+		return nil, fmt.Errorf("wrap the named keys anew: %w", err)
 	}
-	return n, syncDir(dir)
+	return n, nil
 }
 
-func namesPath(dir string, gen uint64) string {
-	return filepath.Join(dir, fmt.Sprintf("names-%08d", gen))
+func openNames(p *places, region policy.RegionID, gen uint64, key, tag [32]byte) (*names, error) {
+	n, err := namesOf(p, region, gen, key, tag, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.read(); err != nil {
+		n.drop()
+		return nil, err
+	}
+	return n, nil
+}
+
+func namesOf(p *places, region policy.RegionID, gen uint64, key, tag [32]byte, flag int) (*names, error) {
+	w, err := newWrapper(key, region, nameKind)
+	if err != nil {
+		return nil, err
+	}
+	f, err := p.open(namesName(gen), flag)
+	if err != nil {
+		return nil, fmt.Errorf("open the name table: %w", err)
+	}
+	return &names{file: f, gen: gen, wrap: w, tag: tag, keys: map[[32]byte][32]byte{}}, nil
 }
 
 func (n *names) read() error {
-	data, err := io.ReadAll(n.file)
+	size, err := n.file.size()
 	if err != nil {
 		return err
 	}
-	whole := data[:len(data)/nameEntry*nameEntry]
+	data, err := io.ReadAll(io.NewSectionReader(n.file.f, 0, size))
+	if err != nil {
+		return err
+	}
+	full := data[:len(data)/nameEntry*nameEntry]
 	// A file system may have grown the file before a crash and not written the
 	// entry: zeros at the end were never acknowledged.
-	for len(whole) > 0 && allZero(whole[len(whole)-nameEntry:]) {
-		whole = whole[:len(whole)-nameEntry]
+	for len(full) > 0 && allZero(full[len(full)-nameEntry:]) {
+		full = full[:len(full)-nameEntry]
 	}
-	for at := 0; at < len(whole); at += nameEntry {
-		e := whole[at : at+nameEntry]
-		if crc32.Checksum(e[:124], castagnoli) != binary.BigEndian.Uint32(e[124:]) {
+	for at := 0; at < len(full); at += nameEntry {
+		e := full[at : at+nameEntry]
+		if !whole(e) {
 			return fmt.Errorf("entry %d of the name table: %w", at/nameEntry, errChanged)
 		}
 		key, err := n.wrap.open(e[32:32+wrapped], n.gen, e[:32])
@@ -84,11 +117,11 @@ func (n *names) read() error {
 		}
 		n.keys[[32]byte(e[:32])] = key
 	}
-	n.count = int64(len(whole) / nameEntry)
-	if len(whole) == len(data) {
+	n.count = int64(len(full) / nameEntry)
+	if len(full) == len(data) {
 		return nil
 	}
-	return n.file.Truncate(int64(len(whole)))
+	return n.file.f.Truncate(int64(len(full)))
 }
 
 func (n *names) find(name string) ([32]byte, bool) {
@@ -98,7 +131,7 @@ func (n *names) find(name string) ([32]byte, bool) {
 
 // add makes a new key for name durable.
 func (n *names) add(name string, random io.Reader) (key [32]byte, err error) {
-	if _, err := io.ReadFull(random, key[:]); err != nil {
+	if key, err = randomKey(random); err != nil {
 		return key, err
 	}
 	tag := n.tagOf(name)
@@ -106,29 +139,12 @@ func (n *names) add(name string, random io.Reader) (key [32]byte, err error) {
 	if err != nil {
 		return key, err
 	}
-	if err := writeAt(n.file, e, n.count*nameEntry); err != nil {
+	if err := n.file.write(e, n.count*nameEntry); err != nil {
 		return key, fmt.Errorf("extend the name table: %w", err)
 	}
 	n.keys[tag] = key
 	n.count++
 	return key, nil
-}
-
-// takeOver wraps all names of an older generation under this one.
-func (n *names) takeOver(old *names, random io.Reader) error {
-	var all []byte
-	for tag, key := range old.keys {
-		e, err := n.entry(tag, key, random)
-		if err != nil {
-			return err
-		}
-		all = append(all, e...)
-	}
-	if err := writeAt(n.file, all, 0); err != nil {
-		return fmt.Errorf("wrap the named keys anew: %w", err)
-	}
-	n.keys, n.count = maps.Clone(old.keys), old.count
-	return nil
 }
 
 // forget overwrites the entries of names in place and syncs.
@@ -144,39 +160,54 @@ func (n *names) forget(list []string, random io.Reader) (int, error) {
 	}
 	at := make([]byte, 32)
 	for i := int64(0); i < n.count; i++ {
-		if _, err := n.file.ReadAt(at, i*nameEntry); err != nil {
+		if _, err := n.file.f.ReadAt(at, i*nameEntry); err != nil {
 			return 0, fmt.Errorf("read the name table: %w", err)
 		}
 		if !gone[[32]byte(at)] {
 			continue
 		}
-		var nobody, nothing [32]byte
-		if _, err := io.ReadFull(random, nobody[:]); err != nil {
+		nobody, err := randomKey(random)
+		if err != nil {
 			return 0, err
 		}
-		if _, err := io.ReadFull(random, nothing[:]); err != nil {
+		copy(nobody[:], nobodyTag)
+		nothing, err := randomKey(random)
+		if err != nil {
 			return 0, err
 		}
 		e, err := n.entry(nobody, nothing, random)
 		if err != nil {
 			return 0, err
 		}
-		if err := writeAt(n.file, e, i*nameEntry); err != nil {
+		if err := n.file.put(e, i*nameEntry); err != nil {
 			return 0, fmt.Errorf("forget a name: %w", err)
 		}
 		delete(n.keys, [32]byte(at))
 		n.keys[nobody] = nothing
 	}
+	if err := n.file.sync(); err != nil {
+		return 0, fmt.Errorf("forget names: %w", err)
+	}
 	return len(gone), nil
 }
 
 func (n *names) entry(tag, key [32]byte, random io.Reader) ([]byte, error) {
-	e, err := n.wrap.seal(append([]byte(nil), tag[:]...), key, n.gen, tag[:], random)
+	e, err := n.wrap.seal(bytes.Clone(tag[:]), key, n.gen, tag[:], random)
 	if err != nil {
 		return nil, err
 	}
-	e = append(e, make([]byte, 124-len(e))...)
-	return binary.BigEndian.AppendUint32(e, crc32.Checksum(e, castagnoli)), nil
+	return summed(append(e, make([]byte, nameEntry-4-len(e))...)), nil
+}
+
+// living are the keys that a name leads to.
+func (n *names) living() map[[32]byte][32]byte {
+	out := make(map[[32]byte][32]byte, len(n.keys))
+	for tag, key := range n.keys {
+		if !bytes.HasPrefix(tag[:], nobodyTag) {
+			out[tag] = key
+		}
+	}
+	return out
 }
 
 func (n *names) tagOf(name string) [32]byte {
@@ -185,11 +216,10 @@ func (n *names) tagOf(name string) [32]byte {
 	return [32]byte(mac.Sum(nil))
 }
 
-func allZero(b []byte) bool {
-	for _, c := range b {
-		if c != 0 {
-			return false
-		}
-	}
-	return true
+// drop wipes what it holds, as far as the language lets it.
+func (n *names) drop() {
+	clear(n.keys)
+	clear(n.tag[:])
+	n.wrap = wrapper{}
+	_ = n.file.close()
 }

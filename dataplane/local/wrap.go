@@ -3,21 +3,22 @@ package local
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 
 	"github.com/domicile-io/domicile/policy"
 )
 
 // format is the number of every layout in this package; it stands in each
-// file's name or header and in every AAD.
-const format = 1
+// file's head and in every AAD. Format 1 had no custodian and no sheets, and was
+// never in a release.
+const format = 2
 
 // wrapped is the size of a wrapped key: 12 bytes of random nonce, 32 of
-// ciphertext, 16 of tag. Random nonces are safe far beyond what one generation
+// ciphertext, 16 of tag. Random nonces are safe far beyond what one table
 // holds (2^32 keys for a chance of 2^-32).
 const wrapped = 12 + 32 + 16
 
@@ -25,9 +26,9 @@ const wrapped = 12 + 32 + 16
 type kind string
 
 const (
-	generationKind kind = "generation"
-	chunkKind      kind = "chunk"
-	nameKind       kind = "name"
+	slotKind  kind = "generation"
+	chunkKind kind = "chunk"
+	nameKind  kind = "name"
 )
 
 // wrapper wraps keys under one key.
@@ -77,14 +78,40 @@ func (w wrapper) open(b []byte, gen uint64, place []byte) (key [32]byte, err err
 	if err != nil {
 		return key, errChanged
 	}
-	return [32]byte(plain), nil
+	key = [32]byte(plain)
+	clear(plain)
+	return key, nil
 }
 
 var errChanged = policy.Errorf(policy.Internal, "a wrapped key does not open: its bytes, its place or the root key are not what they were; restore the keyring from its copy")
 
-// derive makes a key for one use from another.
-func derive(key [32]byte, use string) [32]byte {
-	mac := hmac.New(sha256.New, key[:])
-	mac.Write([]byte("domicile derive\x00" + use))
-	return [32]byte(mac.Sum(nil))
+func randomKey(random io.Reader) (key [32]byte, err error) {
+	if _, err := io.ReadFull(random, key[:]); err != nil {
+		return key, fmt.Errorf("draw a key: %w", err)
+	}
+	return key, nil
 }
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// summed appends the CRC-32C of b, which says without a key whether it is whole.
+func summed(b []byte) []byte {
+	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+}
+
+// whole reports whether summed made b.
+func whole(b []byte) bool {
+	n := len(b) - 4
+	return n >= 0 && crc32.Checksum(b[:n], castagnoli) == binary.BigEndian.Uint32(b[n:])
+}
+
+func allZero(b []byte) bool {
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func isDestroyed(err error) bool { return errors.Is(err, &policy.Error{Reason: policy.Destroyed}) }

@@ -321,7 +321,7 @@ func (g *group) place() (ref, error) {
 // newChunk draws a key; the chunk is named by a time that no chunk had before.
 func (g *group) newChunk() error {
 	t := g.t
-	id, key, err := t.s.keys.Draw()
+	id, key, err := t.s.keys.For(store.UseIngest).Draw()
 	if err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ func readMicro(b []byte) time.Time { return time.UnixMicro(int64(binary.BigEndia
 
 // sealItem draws a key and seals one version of an item for its place.
 func (s *Store) sealItem(t tenantRaw, place []byte, item *store.Item) ([]byte, error) {
-	id, key, err := s.keys.Draw()
+	id, key, err := s.keys.For(store.UseIngest).Draw()
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +119,7 @@ func (s *Store) openItemRow(t tenantRaw, key, value []byte) (store.Item, error) 
 	if err != nil {
 		return store.Item{}, err
 	}
-	raw, err := s.keys.Open(r.key)
+	raw, err := s.keys.For(store.UseRead).Open(r.key)
 	if err != nil {
 		if isReason(err, policy.Internal) {
 			return store.Item{}, s.corrupt(kindItem, err)

@@ -45,7 +45,7 @@ func (t *tenant) reseal(id int64, edits map[ref][]byte, newest bool) (*resealed,
 	if !left && !newest {
 		return out, nil
 	}
-	keyID, key, err := s.keys.Draw()
+	keyID, key, err := s.keys.For(store.UseErase).Draw()
 	if err != nil {
 		return nil, err
 	}

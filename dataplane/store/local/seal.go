@@ -59,7 +59,7 @@ func (r *rowSealer) next(keys store.Keys) (store.KeyID, cipher.AEAD, [12]byte, e
 	defer r.mu.Unlock()
 	var nonce [12]byte
 	if r.aead == nil || r.count >= rowsPerKey {
-		id, key, err := keys.Draw()
+		id, key, err := keys.For(store.UseIngest).Draw()
 		if err != nil {
 			return id, nil, nonce, err
 		}
@@ -112,7 +112,7 @@ func (s *Store) aeadOf(k kind, id store.KeyID) (cipher.AEAD, error) {
 		return aead, nil
 	}
 	destroyed := s.destroyed.Load()
-	key, err := s.keys.Open(id)
+	key, err := s.keys.For(store.UseRead).Open(id)
 	if err != nil {
 		if isReason(err, policy.Internal) {
 			return nil, s.corrupt(k, err)

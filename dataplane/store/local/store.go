@@ -18,7 +18,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
-	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/domicile-io/domicile/dataplane/record"
 	"github.com/domicile-io/domicile/dataplane/store"
@@ -69,7 +68,7 @@ type Store struct {
 	indexKey      [32]byte
 	tokens        cipher.AEAD
 	rows          rowSealer
-	aeads         *lru.Cache[store.KeyID, cipher.AEAD]
+	aeads         *aeadCache
 	frames        *frameCache
 	subjects      tagCache
 	suspects      chan frameID
@@ -87,9 +86,6 @@ type Store struct {
 }
 
 var _ store.Store = (*Store)(nil)
-
-// cachedAEADs bounds the expanded chunk keys kept for reads (about 1 KiB each).
-const cachedAEADs = 4096
 
 // Open opens or makes the store in o.Dir. It refuses a folder of another region
 // or newer schema, and one whose keyring is not the one it was made with.
@@ -152,9 +148,7 @@ func (s *Store) defaults(o *Options) {
 
 // openKeys fetches the named keys and draws this start's writer id.
 func (s *Store) openKeys() (err error) {
-	if s.aeads, err = lru.New[store.KeyID, cipher.AEAD](cachedAEADs); err != nil {
-		return err
-	}
+	s.aeads = newAEADCache(s.now)
 	if _, err := io.ReadFull(s.rand, s.writer[:]); err != nil {
 		return err
 	}
