@@ -65,6 +65,7 @@ type Node struct {
 	feed     *feed.Feed
 	gate     *gate.Gate
 	disk     *disk
+	held     held // what legal holds keep; nil: nothing is held
 	server   *server.Server
 
 	tenants net.Listener // bound, below TLS and the count
@@ -106,6 +107,7 @@ func Open(ctx context.Context, cfg Config, opts Options) (*Node, error) {
 		}
 	}
 	n.feed.Start()
+	n.startRetention()
 	n.log.Info("node listens", "address", n.tenants.Addr().String(), "node", string(n.material.Identity.Node))
 	return n, nil
 }

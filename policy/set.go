@@ -21,6 +21,7 @@ type Terms struct {
 	MaxStaleness time.Duration
 	MinAttest    Attestation
 	modes        [numDataClasses]Mode // 0: no rule
+	retention    [numDataClasses]Seconds
 	egress       [numEgressClasses]EgressRule
 	consent      [numDataClasses]bool // some purpose needs consent
 	recipients   []Recipient
@@ -35,7 +36,7 @@ func Compile(p *ResidencyPolicy, state TenantState) *Rules {
 	}
 	for c, rule := range p.Classes {
 		if c.Valid() {
-			t.modes[c] = rule.Mode
+			t.modes[c], t.retention[c] = rule.Mode, rule.Retention
 		}
 	}
 	for e, rule := range p.Egress {
@@ -63,6 +64,15 @@ func Withheld(t *TenantRow) *Rules {
 
 // Recipients lists who may receive exports.
 func (r *Terms) Recipients() []Recipient { return r.recipients }
+
+// Retention is how long data of a class is kept; 0 until it is erased, which is
+// also the answer for a class without a rule and for a policy that is withheld.
+func (r *Terms) Retention(c DataClass) time.Duration {
+	if !c.Valid() {
+		return 0
+	}
+	return r.retention[c].Duration()
+}
 
 // Egress gives the rule of one egress class.
 func (r *Terms) Egress(c EgressClass) EgressRule {

@@ -145,6 +145,10 @@ type Store interface {
 	// An error leaves calls of which nothing has changed, and perhaps some that
 	// are done; repeating it finishes. The permit must cover Erase of CallRecord.
 	Rewrite(ctx context.Context, permit policy.Permit, w Rewrite) (Rewritten, error)
+	// Aged lists the ids of calls whose place in lists is before a time, oldest
+	// first, without opening them: for the end of a retention. The permit must
+	// cover Erase of CallRecord.
+	Aged(ctx context.Context, permit policy.Permit, before time.Time, pageSize int, pageToken string) (ids []string, next string, err error)
 	// Owners finds who a number stood for and when: as E.164 and as a raw value at
 	// every instance, or ("instance" given) as a raw value there. The permit must
 	// cover View, Process or Erase.

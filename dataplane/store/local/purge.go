@@ -25,8 +25,8 @@ func (t *tenant) alive() error {
 
 // Purge implements store.Store. The keys of the chunks go first: from then on no
 // copy of a frame opens. Rows that several tenants' writes were sealed under one
-// key for (quarantined payloads, counters, feeds' settings) go by deletion, and
-// the files that held them by compaction.
+// key for (counters, feeds' settings) go by deletion, and the files that held
+// them by compaction.
 func (s *Store) Purge(ctx context.Context, id policy.TenantID) (store.Purged, error) {
 	t, err := s.end(id)
 	if err != nil {
@@ -83,7 +83,7 @@ func (s *Store) end(id policy.TenantID) (*tenant, error) {
 	return t, nil
 }
 
-// chunkKeys are the keys of every chunk of the tenant, each once.
+// chunkKeys are the keys of every chunk and quarantined item of the tenant, each once.
 func (t *tenant) chunkKeys() (ids []store.KeyID, err error) {
 	seen := map[store.KeyID]bool{}
 	err = t.s.scan(kindFrame, keyOf(nil, kindFrame, t.raw), func(key, value []byte) error {
@@ -102,6 +102,19 @@ func (t *tenant) chunkKeys() (ids []store.KeyID, err error) {
 		seen[keyIn(value)] = true
 		ids = append(ids, keyIn(value))
 		return nil
+	})
+	if err != nil {
+		return ids, err
+	}
+	err = t.s.scan(kindQuarantine, keyOf(nil, kindQuarantine, t.raw), func(key, value []byte) error {
+		_, err := t.s.openRow(kindQuarantine, t.raw, key, value)
+		if err == nil && ownKey(value) {
+			ids = append(ids, keyIn(value))
+		}
+		if isCorrupt(err) || isReason(err, policy.Destroyed) {
+			return nil
+		}
+		return err
 	})
 	return ids, err
 }

@@ -111,7 +111,7 @@ func (t *tenant) quarantine(b *pebble.Batch, item *store.Quarantined) (string, e
 	}
 	plain := append(binary.AppendUvarint(nil, uint64(len(meta))), meta...)
 	key, _ := quarantineKey(t.raw, id)
-	value, err := t.s.sealRow(kindQuarantine, t.raw, key, append(plain, item.Payload...))
+	value, err := t.s.sealOwn(kindQuarantine, t.raw, key, append(plain, item.Payload...))
 	if err != nil {
 		return "", err
 	}
@@ -196,8 +196,8 @@ func (s *Store) openItem(t tenantRaw, key, value []byte) (store.Quarantined, err
 	return head.Item, nil
 }
 
-// Unquarantine implements store.Store. The item's number is not given out
-// again; its salt goes with it.
+// Unquarantine implements store.Store. Its key is destroyed before it returns.
+// The item's number is not given out again; its salt goes with it.
 func (s *Store) Unquarantine(_ context.Context, permit policy.Permit, id string) error {
 	t, err := s.enterAny(permit, policy.Process, policy.Erase)
 	if err != nil {
@@ -220,8 +220,17 @@ func (s *Store) Unquarantine(_ context.Context, permit policy.Permit, id string)
 	if err := b.Delete(key, nil); err != nil {
 		return err
 	}
+	// Only a value that opens is believed about its key.
+	if _, err := s.openRow(kindQuarantine, t.raw, key, old); err == nil && ownKey(old) {
+		if err := b.Set(destroyKey(t.raw, keyIn(old)), nil, nil); err != nil {
+			return err
+		}
+	}
 	if err := t.apply(b); err != nil {
 		return err
 	}
-	return s.sync(b)
+	if err := s.sync(b); err != nil {
+		return err
+	}
+	return s.finishDestroying(t)
 }

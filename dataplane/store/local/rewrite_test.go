@@ -192,3 +192,29 @@ func TestINV21_RewriteLeavesNothingButTheRest(t *testing.T) {
 		}
 	})
 }
+
+// A payload that is let go leaves no key for a copy of the folder.
+func TestINV21_UnquarantinedLeavesNoKeyForACopy(t *testing.T) {
+	dir, ctx := t.TempDir(), context.Background()
+	s, stop := openAt(t, dir, nil)
+	var ids []string
+	for range 2 {
+		out, err := s.Quarantine(ctx, storetest.Permit(t, storetest.TenantA, policy.Ingest), []store.Quarantined{{Source: record.Asterisk, Payload: []byte("broken")}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, out...)
+	}
+	stop()
+	if err := os.CopyFS(filepath.Join(dir, "copy"), os.DirFS(filepath.Join(dir, "records"))); err != nil {
+		t.Fatal(err)
+	}
+	s, stop = openAt(t, dir, nil)
+	if err := s.Unquarantine(ctx, storetest.Permit(t, storetest.TenantA, policy.Erase), ids[0]); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	s, _ = openAt(t, dir, func(o *local.Options) { o.Dir = filepath.Join(dir, "copy") })
+	_, _, err := s.Quarantines(ctx, storetest.Permit(t, storetest.TenantA, policy.View), 10, "")
+	wantReason(t, err, policy.Destroyed)
+}

@@ -38,7 +38,7 @@ func (s *Store) aad(k kind, t tenantRaw, id store.KeyID, place []byte) []byte {
 }
 
 // rowSealer seals the small rows that are rewritten in place (rollups, feeds,
-// quarantine, instances). Its key is drawn for this process start alone and the
+// instances). Its key is drawn for this process start alone and the
 // nonce counts, so no pair repeats, however often a row is rewritten.
 type rowSealer struct {
 	mu    sync.Mutex
@@ -88,7 +88,29 @@ func (s *Store) sealRow(k kind, t tenantRaw, key, plain []byte) ([]byte, error) 
 	return aead.Seal(out, nonce[:], plain, s.aad(k, t, id, key)), nil
 }
 
-// openRow opens what sealRow sealed for the same key.
+// ownNonce is the nonce under a key that seals one value alone; the counting
+// nonces of shared keys begin with zeros.
+var ownNonce = [12]byte{0: 0xff}
+
+// sealOwn seals a row that must be forgotten one day, under a key of its own.
+func (s *Store) sealOwn(k kind, t tenantRaw, place, plain []byte) ([]byte, error) {
+	id, key, err := s.keys.Draw()
+	if err != nil {
+		return nil, err
+	}
+	aead, err := newAEAD(key)
+	if err != nil {
+		return nil, err
+	}
+	out := append(make([]byte, 0, rowHeader+len(plain)+16), format)
+	out = append(appendKeyID(out, id), ownNonce[:]...)
+	return aead.Seal(out, ownNonce[:], plain, s.aad(k, t, id, place)), nil
+}
+
+// ownKey reports whether a row was sealed by sealOwn.
+func ownKey(value []byte) bool { return len(value) >= rowHeader && [12]byte(value[17:29]) == ownNonce }
+
+// openRow opens what sealRow or sealOwn sealed for the same key.
 func (s *Store) openRow(k kind, t tenantRaw, key, value []byte) ([]byte, error) {
 	if len(value) < rowHeader+16 || value[0] != format {
 		return nil, s.corrupt(k, nil)

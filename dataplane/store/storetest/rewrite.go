@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -318,4 +319,32 @@ func testUnlink(t *testing.T, f *fixture) {
 	wantReason(t, err, policy.InvalidArgument)
 	_, err = f.store.List(ctx, view, store.Query{Subject: "SU"})
 	wantReason(t, err, policy.InvalidArgument)
+}
+
+// testAged: the oldest come first, in pages, and not those at the border.
+func testAged(t *testing.T, f *fixture) {
+	var want []string
+	for n := range 5 {
+		want = append(want, f.append(TenantA, Native(n))[0].ID)
+	}
+	f.append(TenantB, Native(0))
+	erase := Permit(t, TenantA, policy.Erase)
+	var got []string
+	for token := ""; ; {
+		ids, next, err := f.store.Aged(context.Background(), erase, Epoch.Add(3*time.Second), 2, token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, ids...)
+		if token = next; token == "" {
+			break
+		}
+	}
+	if !slices.Equal(got, want[:3]) {
+		t.Fatalf("aged %v, want %v", got, want[:3])
+	}
+	f.rewrite(TenantA, store.Rewrite{Calls: got, KeepCounts: true})
+	if ids, next, err := f.store.Aged(context.Background(), erase, Epoch.Add(3*time.Second), 2, ""); err != nil || len(ids) > 0 || next != "" {
+		t.Fatalf("%d are left, %v", len(ids), err)
+	}
 }

@@ -54,6 +54,7 @@ func Run(t *testing.T, open Open) {
 		{"Purge", testPurge},
 		{"TestINV21_Drop", testDrop},
 		{"DropAll", testDropAll},
+		{"Aged", testAged},
 		{"TestINV21_Redact", testRedact},
 		{"TestINV21_RewriteAgainstIngest", testRewriteRaces},
 		{"Unlink", testUnlink},
@@ -85,6 +86,9 @@ type Clock struct {
 	mu  sync.Mutex
 	now time.Time
 }
+
+// NewClock stands at Epoch.
+func NewClock() *Clock { return &Clock{now: Epoch} }
 
 // Now tells the time.
 func (c *Clock) Now() time.Time {

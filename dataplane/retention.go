@@ -1,0 +1,191 @@
+package dataplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/domicile-io/domicile/dataplane/gate"
+	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/policy"
+)
+
+// What is kept longer than the policy says is dropped within a day (INV24), so
+// a round every hour has many tries.
+const (
+	retentionInterval = time.Hour
+	retentionRetry    = 5 * time.Minute
+	retentionPage     = store.MaxPageSize
+	// retentionFresh: what was decided on an older bundle could be a retention
+	// that has been lengthened since, and what is dropped does not come back.
+	retentionFresh = 24 * time.Hour
+)
+
+// held tells which of a tenant's calls a legal hold keeps. It is asked before
+// each page of calls is dropped.
+type held func(ctx context.Context, permit policy.Permit, calls []string) (map[string]bool, error)
+
+// retention drops what has been kept as long as its tenant's policy says.
+type retention struct {
+	store   store.Store
+	check   func(gate.Question) (policy.Permit, error)
+	tenants func() (iter.Seq2[policy.TenantID, time.Duration], error) // whose call records end, and after how long
+	held    held                                                      // nil: nothing is held
+	now     func() time.Time
+	log     *slog.Logger
+
+	dropped *prometheus.CounterVec
+	kept    prometheus.Counter
+	ended   prometheus.Gauge
+}
+
+func newRetention(r retention) *retention {
+	r.dropped = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "domicile_retention_dropped_total", Help: "What was dropped because its retention was over."}, []string{"what"})
+	r.kept = prometheus.NewCounter(prometheus.CounterOpts{Name: "domicile_retention_held_total", Help: "Calls whose retention is over and that a legal hold keeps, counted in each round."})
+	r.ended = prometheus.NewGauge(prometheus.GaugeOpts{Name: "domicile_retention_last_end_timestamp_seconds", Help: "When a round over all tenants last ended without an error."})
+	return &r
+}
+
+// startRetention begins the rounds. Without a bundle that is known to be recent,
+// and while the clock is in doubt, nothing is dropped.
+func (n *Node) startRetention() {
+	r := newRetention(retention{store: n.store, check: n.gate.Check, tenants: n.endingTenants, held: n.held, now: time.Now, log: n.log})
+	n.registry.MustRegister(r.dropped, r.kept, r.ended)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := n.feed.Wait(ctx, 1); err != nil {
+			return
+		}
+		for ctx.Err() == nil {
+			next := retentionInterval
+			if err := r.round(ctx); err != nil && ctx.Err() == nil {
+				n.log.Warn("the end of a retention could not be carried out; it is tried again", "cause", err)
+				next = retentionRetry
+			}
+			wait(ctx, next)
+		}
+	}()
+	n.onClose("retention", func(context.Context) error { cancel(); <-done; return nil })
+}
+
+// endingTenants are the tenants at home here whose policy ends call records.
+func (n *Node) endingTenants() (iter.Seq2[policy.TenantID, time.Duration], error) {
+	v := n.feed.Current()
+	if age := n.feed.Age(); v == nil || age < 0 || age >= retentionFresh {
+		return nil, errors.New("the policy was not confirmed for a day, so it may keep longer by now; restore contact with the control plane")
+	}
+	if n.feed.ClockSuspect() {
+		return nil, errors.New("the node's clock jumped, so nobody knows how old anything is; synchronise it")
+	}
+	return func(yield func(policy.TenantID, time.Duration) bool) {
+		for t := range v.Tenants() {
+			rules, ok := v.Set.Rules(t.ID)
+			if !ok || rules.Home != n.region() {
+				continue
+			}
+			if keep := rules.Retention(policy.CallRecord); keep > 0 && !yield(t.ID, keep) {
+				return
+			}
+		}
+	}, nil
+}
+
+// round looks at every tenant once. One that fails does not keep the others waiting.
+func (r *retention) round(ctx context.Context) error {
+	tenants, err := r.tenants()
+	if err != nil {
+		return err
+	}
+	var all error
+	for tenant, keep := range tenants {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := r.tenant(ctx, tenant, r.now().Add(-keep)); err != nil {
+			all = errors.Join(all, fmt.Errorf("tenant %s: %w", tenant, err))
+		}
+	}
+	if all == nil {
+		r.ended.Set(float64(r.now().Unix()))
+	}
+	return all
+}
+
+// tenant drops what a tenant has kept since before a time.
+func (r *retention) tenant(ctx context.Context, tenant policy.TenantID, before time.Time) error {
+	permit, err := r.check(gate.Question{Tenant: tenant, Op: policy.Erase, Class: policy.CallRecord})
+	if err != nil {
+		return err
+	}
+	if err := r.calls(ctx, permit, before); err != nil {
+		return fmt.Errorf("end the retention of calls: %w", err)
+	}
+	if err := r.quarantined(ctx, permit, before); err != nil {
+		return fmt.Errorf("end the retention of quarantined payloads: %w", err)
+	}
+	return nil
+}
+
+func (r *retention) calls(ctx context.Context, permit policy.Permit, before time.Time) error {
+	for token := ""; ; {
+		ids, next, err := r.store.Aged(ctx, permit, before, retentionPage, token)
+		if err != nil {
+			return err
+		}
+		if r.held != nil && len(ids) > 0 {
+			kept, err := r.held(ctx, permit, ids)
+			if err != nil {
+				return fmt.Errorf("look for legal holds: %w", err)
+			}
+			rest := ids[:0:0]
+			for _, id := range ids {
+				if !kept[id] {
+					rest = append(rest, id)
+				}
+			}
+			r.kept.Add(float64(len(ids) - len(rest)))
+			ids = rest
+		}
+		if len(ids) > 0 {
+			done, err := r.store.Rewrite(ctx, permit, store.Rewrite{Calls: ids, KeepCounts: true})
+			r.dropped.WithLabelValues("call").Add(float64(done.Dropped))
+			if err != nil {
+				return err
+			}
+			r.log.Info("calls were dropped because their retention was over", "tenant", string(permit.Tenant()), "calls", done.Dropped, "keys", done.Keys)
+		}
+		if token = next; token == "" {
+			return nil
+		}
+	}
+}
+
+// quarantined drops payloads that nobody has fixed for as long as a call is
+// kept. No hold covers one: whose it is, nobody could read out of it.
+func (r *retention) quarantined(ctx context.Context, permit policy.Permit, before time.Time) error {
+	for token := ""; ; {
+		items, next, err := r.store.Quarantines(ctx, permit, retentionPage, token)
+		if err != nil {
+			return err
+		}
+		for _, q := range items {
+			if !q.ReceivedAt.Before(before) {
+				continue
+			}
+			if err := r.store.Unquarantine(ctx, permit, q.ID); err != nil && !errors.Is(err, &policy.Error{Reason: policy.NotFound}) {
+				return err
+			}
+			r.dropped.WithLabelValues("quarantined").Inc()
+		}
+		if token = next; token == "" {
+			return nil
+		}
+	}
+}
