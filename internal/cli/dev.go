@@ -109,6 +109,23 @@ func (a *app) showParts(env *dev.Environment, took time.Duration) {
 	a.out.Table([]string{"PART", "HOLDS", "WHERE"}, rows)
 	a.out.Line("")
 	a.out.Fields([2]string{"data and logs", relative(env.Dir())}, [2]string{"addresses, authority, token", relative(env.EnvFile())})
+	a.sayCredentials(env)
+}
+
+// sayCredentials says how the tokens came about: a real cluster's first ones do
+// in the same way, with domicile bootstrap.
+func (a *app) sayCredentials(env *dev.Environment) {
+	c := env.Credentials()
+	until := "without an end"
+	if !c.Until.IsZero() {
+		until = "until " + when(c.Until)
+	}
+	if c.Redeemed == "" {
+		a.out.Note("the tokens of an earlier start work %s", until)
+		return
+	}
+	a.out.Note("voter %s wrote a one-time token into %s, mode 0600. It was used up for a security officer's token, and that one made an operator's, both %s; the file goes. A cluster of your own starts in the same way: domicile bootstrap --token-file FILE",
+		c.Voter, relative(c.Redeemed), until)
 }
 
 // showFirstSteps gives a newcomer three things to try, as commands that work.

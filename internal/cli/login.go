@@ -113,13 +113,22 @@ func (a *app) deviceFlow(ctx context.Context, hc *http.Client, l *savedLogin) er
 	}
 	a.err.Line("or     %s", screen.Clean(began.VerificationURI))
 	a.err.Line("code   %s", a.err.Bold(screen.Clean(began.UserCode)))
-	a.err.Line("waiting until you have confirmed it there …")
+	stop := a.spin("waiting until you have confirmed it there" + before(began.Expiry))
 	t, err := conf.DeviceAccessToken(ctx, began, resource)
+	stop()
 	if err != nil {
 		return fmt.Errorf("the login was not confirmed: %w", err)
 	}
 	l.keep(t)
 	return nil
+}
+
+// before says until when a code works, if the issuer says so.
+func before(end time.Time) string {
+	if end.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf(", for %v at most", time.Until(end).Round(time.Minute))
 }
 
 // oauthConfig discovers the issuer's endpoints.

@@ -81,6 +81,9 @@ type Environment struct {
 	ports  ports
 	pki    *pki
 	places []policy.Region // active regions, by id
+	seeds  bool            // the voters' configuration holds the hashes of both tokens, for who starts them as processes
+
+	credentials Credentials
 
 	mu     sync.Mutex
 	voters map[string]*voter
@@ -95,6 +98,7 @@ func Start(ctx context.Context, o Options) (*Environment, error) {
 	if err != nil {
 		return nil, err
 	}
+	e.seeds = false
 	if err := e.start(ctx); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
@@ -118,6 +122,9 @@ func (e *Environment) start(ctx context.Context) error {
 		return err
 	}
 	if err := e.waitReady(ctx); err != nil {
+		return err
+	}
+	if err := e.obtain(ctx); err != nil {
 		return err
 	}
 	if err := e.waitConnected(ctx); err != nil {

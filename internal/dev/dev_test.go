@@ -169,3 +169,52 @@ func TestStoppedVotersAreMissedAndComeBack(t *testing.T) {
 	default:
 	}
 }
+
+// The first credentials come from the one-time file, which is spent and gone
+// afterwards; when both tokens are void, as after a restore, a start asks for
+// another one-time token.
+func TestTokensComeFromTheOneTimeFile(t *testing.T) {
+	dir := t.TempDir()
+	e := start(t, dir)
+	c := e.Credentials()
+	if c.Redeemed == "" || time.Until(c.Until) < 6*24*time.Hour {
+		t.Errorf("%+v", c)
+	}
+	await(t, "the spent file is removed", func() bool { _, err := os.Stat(c.Redeemed); return errors.Is(err, os.ErrNotExist) })
+	first := e.Token()
+	officer := control(t, e)
+	officer.Token = e.OfficerToken()
+	list, err := officer.Tokens(context.Background())
+	if err != nil || len(list) != 2 {
+		t.Fatalf("%v, %v", list, err)
+	}
+	for _, k := range list {
+		if k.GetExpiresAt() == nil {
+			t.Errorf("a token without an end: %v", k)
+		}
+		if err := officer.DeleteToken(context.Background(), k.GetPrincipal(), k.GetEtag()); k.GetRole() == "operator" && err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	e = start(t, dir)
+	defer e.Close()
+	if again := e.Credentials(); again.Redeemed == "" || e.Token() == first {
+		t.Errorf("void tokens were kept: %+v", again)
+	}
+	if _, err := control(t, e).WhoAmI(context.Background()); err != nil {
+		t.Error(err)
+	}
+}
+
+func await(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !f(); {
+		if time.Now().After(deadline) {
+			t.Fatal(what)
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+}

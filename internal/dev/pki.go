@@ -25,6 +25,8 @@ type pki struct {
 	token    string // operator's bearer token
 	officer  string // security officer's
 
+	generation uint64 // of the one-time token that the voters are to write; 0 the first
+
 	rootPublic ed25519.PublicKey
 	bundleKey  string // file
 	bundleCert string // file
@@ -51,15 +53,9 @@ func openPKI(dir string, voters, regions []string) (*pki, error) {
 	if err := p.openIdentities(voters, regions); err != nil {
 		return nil, err
 	}
-	token, err := secretFile(filepath.Join(dir, "operator.token"))
-	if err != nil {
+	if err := p.openTokens(); err != nil {
 		return nil, err
 	}
-	p.token = "dt_" + token
-	if token, err = secretFile(filepath.Join(dir, "officer.token")); err != nil {
-		return nil, err
-	}
-	p.officer = "dt_" + token
 	if err := p.openKeys(); err != nil {
 		return nil, err
 	}
@@ -147,12 +143,20 @@ func secretFile(path string) (string, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("read secret: %w", err)
 	}
+	text, err := drawSecret()
+	if err != nil {
+		return "", err
+	}
+	return text, writeAtomically(path, []byte(text+"\n"))
+}
+
+// drawSecret draws 32 random bytes, in hex.
+func drawSecret() (string, error) {
 	var secret [32]byte
 	if _, err := io.ReadFull(rand.Reader, secret[:]); err != nil {
 		return "", fmt.Errorf("draw a secret: %w", err)
 	}
-	text := hex.EncodeToString(secret[:])
-	return text, writeAtomically(path, []byte(text+"\n"))
+	return hex.EncodeToString(secret[:]), nil
 }
 
 func (p *pki) issue(voters, regions []string) error {

@@ -14,7 +14,8 @@ import (
 
 // Prepare locks the folder and makes or loads ports, keys and certificates, but
 // runs nothing: for whoever starts the parts as processes of their own, with
-// VoterConfig and RegionConfig. Close lets go of the folder.
+// VoterConfig and RegionConfig. Those configurations seed both tokens; [Start]
+// obtains them by the one-time token. Close lets go of the folder.
 func Prepare(o Options) (*Environment, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -23,7 +24,7 @@ func Prepare(o Options) (*Environment, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data folder: %w", err)
 	}
-	e := &Environment{opts: o, voters: map[string]*voter{}, nodes: map[string]*regionNode{}, failed: make(chan error, 16)}
+	e := &Environment{opts: o, seeds: true, voters: map[string]*voter{}, nodes: map[string]*regionNode{}, failed: make(chan error, 16)}
 	if e.lock, err = lockDir(o.Dir); err != nil {
 		return nil, err
 	}

@@ -21,11 +21,7 @@ func (e *Environment) waitReady(ctx context.Context) error {
 
 // operator is a client for the first voter, with the operator's token.
 func (e *Environment) operator() (cp *client.Control, done func(), err error) {
-	hc, err := client.NewHTTP(client.HTTPOptions{CAFile: e.CAFile()})
-	if err != nil {
-		return nil, nil, err
-	}
-	return &client.Control{BaseURL: e.ControlURL(), Token: e.Token(), HTTP: hc, Patience: startLimit}, hc.CloseIdleConnections, nil
+	return e.as(e.Token())
 }
 
 // publishURLs corrects where the control plane says that regions are, after

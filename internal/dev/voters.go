@@ -53,7 +53,10 @@ func (e *Environment) voterConfig(name string) controlplane.Config {
 		RESTAddress: e.ports.address(name + "-rest"), GRPCAddress: e.ports.address(name + "-grpc"),
 		RaftAddress: e.ports.address(name + "-raft"), OpsAddress: e.ports.address(name + "-ops"),
 		BundleKey: e.pki.bundleKey, BundleKeyCertificate: e.pki.bundleCert, RootPublicKey: hex.EncodeToString(e.pki.rootPublic),
-		Bootstrap: &controlplane.Bootstrap{OperatorTokenSHA256: hashOf(e.pki.token), OfficerTokenSHA256: hashOf(e.pki.officer), BaseURLs: e.baseURLs()},
+		Bootstrap: &controlplane.Bootstrap{BaseURLs: e.baseURLs(), Generation: e.pki.generation},
+	}
+	if e.seeds {
+		c.Bootstrap.OperatorTokenSHA256, c.Bootstrap.OfficerTokenSHA256, c.Bootstrap.Generation = hashOf(e.pki.token), hashOf(e.pki.officer), 0
 	}
 	for _, v := range voterNames {
 		c.Voters = append(c.Voters, controlplane.Voter{Name: v, RaftAddress: e.ports.address(v + "-raft"), GRPCAddress: e.ports.address(v + "-grpc")})
@@ -103,6 +106,14 @@ func (e *Environment) StopControlPlane(ctx context.Context) error {
 // StartControlPlane starts every voter that does not run and waits until they are
 // ready and hear of a node in each region.
 func (e *Environment) StartControlPlane(ctx context.Context) error {
+	if err := e.startVoters(ctx); err != nil {
+		return err
+	}
+	return e.waitConnected(ctx)
+}
+
+// startVoters starts every voter that does not run and waits until all are ready.
+func (e *Environment) startVoters(ctx context.Context) error {
 	runs := map[string]bool{}
 	for _, name := range e.running() {
 		runs[name] = true
@@ -116,10 +127,7 @@ func (e *Environment) StartControlPlane(ctx context.Context) error {
 	if err := all.Wait(); err != nil {
 		return err
 	}
-	if err := e.waitReady(ctx); err != nil {
-		return err
-	}
-	return e.waitConnected(ctx)
+	return e.waitReady(ctx)
 }
 
 func (e *Environment) running() []string {
