@@ -192,7 +192,7 @@ func (l *Library) Recordings(ctx context.Context, ask Ask, q Query) ([]Recording
 	if err != nil {
 		return nil, "", err
 	}
-	page, err := l.o.Store.Items(ctx, permit, store.ItemQuery{Kind: store.RecordingItem, Call: q.Call, Start: q.Start, End: q.End, PageSize: q.PageSize, PageToken: q.PageToken})
+	page, err := l.o.Store.Items(ctx, permit, q.of(store.RecordingItem))
 	if err != nil {
 		return nil, "", err
 	}
@@ -227,17 +227,13 @@ func (l *Library) Open(ctx context.Context, ask Ask, id string) (Recording, *Rea
 // Delete destroys a recording: first its key, from when on no copy of it opens,
 // then its blobs. It wants a permit to erase.
 func (l *Library) Delete(ctx context.Context, ask Ask, id string) error {
-	return l.delete(ctx, ask, store.RecordingItem, id, errNoRecording)
-}
-
-func (l *Library) delete(ctx context.Context, ask Ask, kind store.ItemKind, id string, absent error) error {
-	permit, err := ask(policy.Erase, kind.Class())
+	permit, err := ask(policy.Erase, policy.Recording)
 	if err != nil {
 		return err
 	}
-	err = l.o.Store.DeleteItem(ctx, permit, kind, id, 0)
+	err = l.o.Store.DeleteItem(ctx, permit, store.RecordingItem, id, 0)
 	if isReason(err, policy.NotFound) {
-		return absent
+		return errNoRecording
 	}
 	if err != nil {
 		return err

@@ -97,13 +97,11 @@ func owner(name string) string {
 // named reports whether an item names a folder of blobs. A kind of folder that
 // this version does not know is left alone.
 func (l *Library) named(ctx context.Context, ask Ask, id string) (bool, error) {
-	kinds := []store.ItemKind{store.TranscriptItem}
-	if policy.ValidID(policy.KindRecording, id) {
-		kinds = []store.ItemKind{store.UploadItem, store.RecordingItem} // an upload becomes a recording, never the reverse
-	} else if !policy.ValidID(store.TranscriptItem.IDKind(), id) {
+	if !policy.ValidID(policy.KindRecording, id) {
 		return true, nil
 	}
-	for _, k := range kinds {
+	// An upload becomes a recording, never the reverse: asked in this order, one is seen.
+	for _, k := range []store.ItemKind{store.UploadItem, store.RecordingItem} {
 		permit, err := ask(policy.Erase, k.Class())
 		if err != nil {
 			return false, err

@@ -32,7 +32,7 @@ func TestAbsentFeatureIs501OnEachOfItsPaths(t *testing.T) {
 		seen := 0
 		r.eachRoute(func(row route, method, at, key string) {
 			status, h, raw := r.ask(method, at, key, nil)
-			absent := stage != "" && (row.feature == policy.RecordingFeature || row.feature == policy.Voice && stage == policy.StageNone)
+			absent := stage != "" && (row.feature == policy.RecordingFeature || row.feature == policy.TranscriptFeature || row.feature == policy.Voice && stage == policy.StageNone)
 			if got := status == http.StatusNotImplemented && strings.Contains(string(raw), string(policy.FeatureNotInRegion)); got != absent {
 				t.Errorf("voice at %q: %s answers %d %s", stage, row.pattern, status, raw)
 			}

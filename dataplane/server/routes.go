@@ -60,6 +60,11 @@ var routes = []route{
 	{pattern: "GET /v1/uploads/{id}", action: gate.WriteRecords, feature: policy.RecordingFeature, serve: (*exchange).upload},
 	{pattern: "PATCH /v1/uploads/{id}", action: gate.WriteRecords, feature: policy.RecordingFeature, serve: (*exchange).patchUpload},
 	{pattern: "DELETE /v1/uploads/{id}", action: gate.WriteRecords, feature: policy.RecordingFeature, serve: (*exchange).deleteUpload},
+	{pattern: "POST /v1/transcripts", action: gate.WriteRecords, feature: policy.TranscriptFeature, serve: (*exchange).createTranscript},
+	{pattern: "GET /v1/transcripts", action: gate.ReadRecords, feature: policy.TranscriptFeature, serve: (*exchange).listTranscripts},
+	{pattern: "POST /v1/transcripts:search", action: gate.ReadRecords, feature: policy.TranscriptFeature, serve: (*exchange).searchTranscripts},
+	{pattern: "GET /v1/transcripts/{id}", action: gate.ReadRecords, feature: policy.TranscriptFeature, serve: (*exchange).transcript},
+	{pattern: "DELETE /v1/transcripts/{id}", action: gate.WriteSettings, feature: policy.TranscriptFeature, serve: (*exchange).deleteTranscript},
 
 	{pattern: "POST /v1/subjects:find", action: gate.ReadRecords, feature: everyRegion, serve: (*exchange).notYet},
 	{pattern: "POST /v1/subjects:export", action: gate.ReadRecords, feature: everyRegion, serve: (*exchange).notYet},

@@ -12,12 +12,13 @@ type ItemKind string
 
 // The kinds of items.
 const (
-	RecordingItem   ItemKind = "recording"   // what is known of a recording; its sound is a blob
-	TranscriptItem  ItemKind = "transcript"  // what is known of a transcript; its words are a blob
-	UploadItem      ItemKind = "upload"      // the state of an upload that goes on later
-	HoldItem        ItemKind = "hold"        // a legal hold
-	CertificateItem ItemKind = "certificate" // what an erasure did
-	OwnershipItem   ItemKind = "ownership"   // from when until when a number was whose
+	RecordingItem      ItemKind = "recording"       // what is known of a recording; its sound is a blob
+	TranscriptItem     ItemKind = "transcript"      // what is known of a transcript, and hashes of its words
+	TranscriptTextItem ItemKind = "transcript_text" // its words
+	UploadItem         ItemKind = "upload"          // the state of an upload that goes on later
+	HoldItem           ItemKind = "hold"            // a legal hold
+	CertificateItem    ItemKind = "certificate"     // what an erasure did
+	OwnershipItem      ItemKind = "ownership"       // from when until when a number was whose
 )
 
 // itemKind is the row of one kind: what ids it has, and which class of data a
@@ -28,12 +29,13 @@ type itemKind struct {
 }
 
 var itemKinds = map[ItemKind]itemKind{
-	RecordingItem:   {policy.KindRecording, policy.Recording},
-	TranscriptItem:  {"TR", policy.Transcript},
-	UploadItem:      {"UP", policy.Recording},
-	HoldItem:        {"LH", policy.AccountConfig},
-	CertificateItem: {"EC", policy.AccountConfig},
-	OwnershipItem:   {"OW", policy.AccountConfig},
+	RecordingItem:      {policy.KindRecording, policy.Recording},
+	TranscriptItem:     {"TR", policy.Transcript},
+	TranscriptTextItem: {"TT", policy.Transcript},
+	UploadItem:         {"UP", policy.Recording},
+	HoldItem:           {"LH", policy.AccountConfig},
+	CertificateItem:    {"EC", policy.AccountConfig},
+	OwnershipItem:      {"OW", policy.AccountConfig},
 }
 
 // IDKind is how ids of the kind begin; "" for no kind of the list.

@@ -52,6 +52,7 @@ var doors = []door{
 	{"golang.org/x/mod/sumdb/...", []string{"audit"}, "Merkle trees and signed notes are written in one place; the verifier must not know this library"},
 	{"filippo.io/age", []string{"controlplane/backup"}, "one package encrypts and decrypts backups"},
 	{"github.com/cockroachdb/pebble/v2/...", []string{"dataplane/store/local"}, "the embedded engine sits behind the store's contract"},
+	{"golang.org/x/text/...", []string{"dataplane/media"}, "words are compared without case and accents, as Unicode says"},
 	{"github.com/nyaruka/phonenumbers", []string{"dataplane/intake"}, "numbers become E.164 once, where they come in"},
 	{"github.com/grpc-ecosystem/grpc-gateway/v2/runtime", []string{"api/control/v1", "controlplane/server"}, "one gateway, before one listener"},
 	{"buf.build/go/protovalidate", []string{"controlplane/server"}, "wire validation happens in the one interceptor chain"},
