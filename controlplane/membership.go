@@ -253,7 +253,10 @@ func (m *membership) announce(ctx context.Context, to string) (next string, err 
 	if st.State != "Leader" && !st.LastContact.IsZero() {
 		req.ContactAge = uint64(max(0, time.Since(st.LastContact).Milliseconds()))
 	}
-	if m.own.Problem() != nil {
+	switch {
+	case m.p.writing() > slowDisk:
+		req.Trouble = "disk"
+	case m.own.Problem() != nil:
 		req.Trouble = "certificate"
 	}
 	out, err := c.Announce(ctx, req)

@@ -185,7 +185,7 @@ func (p *Plane) openState(cfg Config, opts Options, own *mtls.Material) error {
 		return fmt.Errorf("data_dir: %w", err)
 	}
 	var err error
-	if p.store, err = store.Open(store.Options{Path: filepath.Join(cfg.DataDir, stateFile), Logger: p.log}); err != nil {
+	if p.store, err = store.Open(store.Options{Path: filepath.Join(cfg.DataDir, stateFile), Logger: p.log, Hung: p.fail}); err != nil {
 		return fmt.Errorf("open the state: %w", err)
 	}
 	if c, err := p.store.Cluster(); err == nil && c.ID != own.Identity.Cluster {
@@ -281,7 +281,19 @@ func (p *Plane) OpsURL() string {
 
 // Ready reports whether the plane can answer: a leader is known, and the
 // cluster is initialised. The error says what is missing.
-func (p *Plane) Ready() error { return p.server.Ready() }
+func (p *Plane) Ready() error {
+	if d := p.writing(); d > slowDisk {
+		return fmt.Errorf("a write to the disk has taken %v so far", d.Round(time.Second))
+	}
+	return p.server.Ready()
+}
+
+// slowDisk is how long one write may take before others are told; the voter stops
+// when it has taken ten seconds.
+const slowDisk = 2 * time.Second
+
+// writing is for how long the longest write that is under way has taken.
+func (p *Plane) writing() time.Duration { return max(p.store.Writing(), p.replica.Writing()) }
 
 // Done is closed when the plane can not go on by itself; Err then says why.
 func (p *Plane) Done() <-chan struct{} { return p.done }

@@ -31,6 +31,7 @@ import (
 	"time"
 
 	"github.com/domicile-io/domicile/controlplane"
+	"github.com/domicile-io/domicile/internal/watchdog"
 )
 
 const (
@@ -39,6 +40,7 @@ const (
 	exitRemoved = 4
 	exitOld     = 5
 
+	hungLimit = 2 * time.Second  // for handing leadership over when the disk does not answer
 	stopLimit = 20 * time.Second // for requests in flight and handing leadership over
 )
 
@@ -96,13 +98,30 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 	case <-plane.Done():
 		code = codeOf(plane.Err()) // why is in the log already
 	}
-	closing, cancel := context.WithTimeout(context.Background(), stopLimit)
-	defer cancel()
-	if err := plane.Close(closing); err != nil {
+	limit := stopLimit
+	if errors.Is(plane.Err(), watchdog.ErrHung) {
+		limit = hungLimit
+	}
+	if err := closeWithin(plane, limit); err != nil {
 		log.Error("voter did not stop cleanly", "cause", err)
 		return exitFailed
 	}
 	return code
+}
+
+// closeWithin gives up after half the limit more: on a disk that does not answer,
+// what waits for it never ends, and the process must.
+func closeWithin(plane *controlplane.Plane, limit time.Duration) error {
+	closing, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- plane.Close(closing) }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(limit + limit/2):
+		return errors.New("something does not end")
+	}
 }
 
 // codeOf tells what a restart may mend from what it does not.

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/domicile-io/domicile/controlplane/journal"
+	"github.com/domicile-io/domicile/internal/watchdog"
 )
 
 // disk is the Raft log and vote. The first write that fails, or hangs, ends
@@ -20,7 +21,7 @@ import (
 type disk struct {
 	*votes
 	log   *journal.Journal
-	limit time.Duration
+	watch watchdog.Watchdog
 	fatal func(error)
 
 	held           *holds        // nil: the log is held for nobody
@@ -34,7 +35,7 @@ const rejoin = "restore this voter from its peers: remove its data folder and le
 // openDisk opens log and vote in a folder. It reads all of the log, so that damage
 // is found before any entry is applied or sent on.
 func openDisk(dir string, limit time.Duration, fatal func(error)) (*disk, error) {
-	d := &disk{limit: limit, fatal: fatal}
+	d := &disk{watch: watchdog.Watchdog{Limit: limit, Hung: fatal}, fatal: fatal}
 	var err error
 	if d.log, err = journal.Open(journal.Options{Dir: filepath.Join(dir, "log")}); err != nil {
 		if errors.Is(err, journal.ErrDamaged) {
@@ -50,11 +51,7 @@ func openDisk(dir string, limit time.Duration, fatal func(error)) (*disk, error)
 
 // guard runs one write under the watchdog.
 func (d *disk) guard(what string, write func() error) error {
-	watchdog := time.AfterFunc(d.limit, func() {
-		d.fatal(fmt.Errorf("raft log: %s has hung for %v: the disk does not answer", what, d.limit))
-	})
-	defer watchdog.Stop()
-	err := write()
+	err := d.watch.Do("raft log: "+what, write)
 	if err != nil {
 		err = fmt.Errorf("raft log: %s: %w", what, err)
 		d.fatal(err)

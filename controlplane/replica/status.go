@@ -32,3 +32,7 @@ func (r *Replica) Status() Status {
 	s.LastContact, s.Members = r.raft.LastContact(), r.Configuration().Servers
 	return s
 }
+
+// Writing is for how long the write of the Raft log that is under way has taken;
+// 0 when none is.
+func (r *Replica) Writing() time.Duration { return r.disk.watch.Longest() }

@@ -163,7 +163,7 @@ func (s *Server) register(o Options) error {
 	controlv1.RegisterViolationServiceServer(s.grpc, violationService{core: s.core})
 	controlv1.RegisterLifecycleServiceServer(s.grpc, lifecycleService{core: s.core})
 	controlv1.RegisterLongRunningServiceServer(s.grpc, longRunningService{work: s.work})
-	controlv1.RegisterOperationsServiceServer(s.grpc, operationsService{core: s.core})
+	controlv1.RegisterOperationsServiceServer(s.grpc, operationsService{core: s.core, peers: s.peers})
 	controlv1.RegisterBackupServiceServer(s.grpc, backupService{backups: s.backups})
 	controlv1.RegisterTokenServiceServer(s.grpc, tokenService{core: s.core})
 	controlv1.RegisterPrincipalServiceServer(s.grpc, principalService{core: s.core})

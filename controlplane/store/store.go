@@ -12,15 +12,18 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/domicile-io/domicile/internal/watchdog"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -28,7 +31,16 @@ import (
 type Options struct {
 	Path   string       // of the bbolt file; its folder must exist
 	Logger *slog.Logger // nil: slog.Default()
+
+	// Hung is told of a write to the file that has not come back within HangLimit.
+	// The node must stop: what is committed elsewhere is not applied here, so that a
+	// leader would take writes and answer none. nil: nobody.
+	Hung      func(error)
+	HangLimit time.Duration // 0: 10 s
 }
+
+// hangLimit is far above what the largest batch takes.
+const hangLimit = 10 * time.Second
 
 // Store is the state of one node. Methods are safe for concurrent use, but
 // Apply and Restore have one caller.
@@ -43,6 +55,7 @@ type Store struct {
 	mu sync.RWMutex // held for reading while db is used, for writing while it is swapped
 	db *bolt.DB
 
+	watch   watchdog.Watchdog     // of writes to the file
 	broken  atomic.Pointer[error] // set once: nothing is served afterwards
 	current atomic.Pointer[cursor]
 }
@@ -67,7 +80,7 @@ func Open(o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	s := &Store{path: o.Path, log: o.Logger}
+	s := &Store{path: o.Path, log: o.Logger, watch: watchdog.Watchdog{Limit: cmp.Or(o.HangLimit, hangLimit), Hung: o.Hung}}
 	if err := s.discardTorn(); err != nil {
 		return nil, err
 	}
@@ -183,6 +196,7 @@ func (s *Store) Apply(entries []Entry) ([]Result, error) {
 	if err := s.usable(); err != nil {
 		return nil, err
 	}
+	defer s.watch.Watch("the state: apply")()
 	results := make([]Result, len(entries))
 	var next *cursor
 	err := s.db.Update(func(tx *bolt.Tx) (err error) {
@@ -247,6 +261,10 @@ func (s *Store) applyAll(tx *bolt.Tx, entries []Entry, results []Result) (*curso
 	}
 	return &next, e.commit()
 }
+
+// Writing is for how long the write to the file that is under way has taken; 0
+// when none is.
+func (s *Store) Writing() time.Duration { return s.watch.Longest() }
 
 // breakDown makes the store refuse everything: after a failed commit it is not
 // known what is on disk, and the descriptor must not be used again.

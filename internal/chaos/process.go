@@ -35,6 +35,7 @@ type Injection string
 // Syscalls is strace at work on a running process.
 type Syscalls struct {
 	cmd *exec.Cmd
+	by  syscall.Signal // ends it
 	out string
 	end chan error
 }
@@ -51,14 +52,36 @@ const attachLimit = 5 * time.Second
 // Inject attaches to a process and meets its fsync and fdatasync calls, until
 // End. The record goes to the file out.
 func Inject(ctx context.Context, pid int, what Injection, out string) (*Syscalls, error) {
-	cmd := exec.Command("strace", "-f", "-q", "-p", strconv.Itoa(pid), "-o", out,
-		"-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:"+string(what))
+	return inject(ctx, pid, out, "fsync,fdatasync", what)
+}
+
+// forever is longer than any test, in µs: strace takes no more than 32 bits.
+const forever = "delay_enter=2000000000"
+
+// Hang attaches to a process and lets no write to these files, and no sync of
+// them, come back until End: a disk that has stopped answering. As there, a process
+// that exits meanwhile stays a zombie, with its sockets, until End.
+func Hang(ctx context.Context, pid int, out string, paths ...string) (*Syscalls, error) {
+	var only []string
+	for _, p := range paths {
+		only = append(only, "-P", p)
+	}
+	s, err := inject(ctx, pid, out, "pwrite64,write,fsync,fdatasync", forever, only...)
+	if err == nil {
+		s.by = syscall.SIGKILL // it waits for what it delays, otherwise
+	}
+	return s, err
+}
+
+func inject(ctx context.Context, pid int, out, calls string, what Injection, more ...string) (*Syscalls, error) {
+	cmd := exec.Command("strace", append([]string{"-f", "-q", "-p", strconv.Itoa(pid), "-o", out,
+		"-e", "trace=" + calls, "-e", "inject=" + calls + ":" + string(what)}, more...)...)
 	var says bytes.Buffer
 	cmd.Stderr = &says
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start strace: %w", err)
 	}
-	s := &Syscalls{cmd: cmd, out: out, end: make(chan error, 1)}
+	s := &Syscalls{cmd: cmd, by: syscall.SIGTERM, out: out, end: make(chan error, 1)}
 	go func() { s.end <- cmd.Wait() }()
 	ctx, cancel := context.WithTimeout(ctx, attachLimit)
 	defer cancel()
@@ -97,7 +120,7 @@ func (s *Syscalls) Count() (int, error) {
 
 // End lets go of the process. One that has ended meanwhile is no error.
 func (s *Syscalls) End() error {
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := s.cmd.Process.Signal(s.by); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("end strace: %w", err)
 	}
 	<-s.end // its exit code is that of the signal or of the process

@@ -147,8 +147,12 @@ func (h *health) member(m *controlv1.Member) {
 	name := m.GetName()
 	switch {
 	case m.GetHealth() == "silent":
-		h.add(true, "member "+name+" is silent since "+stamp(m.GetLastContact()), "one more loss may cost the majority",
-			"start it at "+m.GetGrpcAddress()+"; if it is gone for good: domicile members invite NAME for a new one, then domicile members remove "+name)
+		since := stamp(m.GetLastContact())
+		if m.GetLastContact() == nil {
+			since = "this leader leads"
+		}
+		h.add(true, "member "+name+" is silent since "+since, "one more loss may cost the majority",
+			"start it ("+dash(m.GetGrpcAddress())+"; its log says why it ended); if it is gone for good: domicile members invite NAME for a new one, then domicile members remove "+name)
 	case m.GetHealth() == "behind":
 		h.add(false, "member "+name+" is "+number(m.GetBehind())+" entries behind", "it cannot take over until it has caught up", "look at its disk and its network; its log says more")
 	}
@@ -157,6 +161,9 @@ func (h *health) member(m *controlv1.Member) {
 	}
 	if at := m.GetCertificateExpiresAt(); at != nil && time.Until(at.AsTime()) < lastCertificate {
 		h.add(true, "the certificate of member "+name+" ends "+stamp(at), "then nobody talks to it", "domicile pki rotate, with the files of "+name)
+	}
+	if m.GetTrouble() == "disk" {
+		h.add(true, "the disk of member "+name+" does not answer", "it stops by itself after ten seconds, so that another can lead", "look at the disk of "+name+" (dmesg); when it is well, start the voter, or replace it: domicile members invite NAME, then domicile members remove "+name)
 	}
 	if m.GetTrouble() == "certificate" {
 		h.add(true, "the certificate files of member "+name+" are not usable", "it goes on with the last good ones", "look at its log, then issue them again: domicile pki issue")

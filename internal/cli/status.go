@@ -49,7 +49,7 @@ func (a *app) statusCommand() *cobra.Command {
 			cp.Patience = 0
 			h, err := examine(ctx, cp)
 			if errors.Is(err, &policy.Error{Reason: policy.NotReady}) {
-				h, err = unavailable(cp, err), nil
+				h, err = unavailable(ctx, cp, err), nil
 			}
 			if err != nil {
 				return err
@@ -65,18 +65,42 @@ func (a *app) statusCommand() *cobra.Command {
 }
 
 // unavailable is what status says when the control plane cannot be asked.
-func unavailable(cp *client.Control, err error) *health {
-	h := &health{}
+func unavailable(ctx context.Context, cp *client.Control, err error) *health {
+	h := &health{Findings: []finding{}}
 	const meanwhile = "policies cannot change; regions go on taking in and showing their own tenants' calls, and their exports stop after 60 s"
 	var e *policy.Error
 	if errors.As(err, &e) && e.Metadata["request_id"] != "" {
 		h.add(true, "the control plane answers at "+cp.BaseURL+" but has no leader", meanwhile,
 			"start the voters that are down: a majority must run; this one said: "+e.Message)
+		h.unreached(ctx, cp)
 		return h
 	}
 	h.add(true, "the control plane does not answer at "+cp.BaseURL, meanwhile,
 		"check the address (--control-url, DOMICILE_CONTROL_URL), then start its voters; on this machine: domicile dev")
 	return h
+}
+
+// unreached names the voters that the one we ask does not reach. It answers that
+// by itself, so that it works while nobody leads.
+func (h *health) unreached(ctx context.Context, cp *client.Control) {
+	st, err := cp.Status(ctx)
+	if err != nil {
+		return // what is wrong has been said
+	}
+	h.Revision, h.Voters, h.Leader = st.GetRevision(), len(st.GetVoters()), st.GetLeader()
+	reached := 0
+	for _, v := range st.GetVoters() {
+		if v.GetReached() != "no" {
+			reached++
+			continue
+		}
+		h.add(true, "voter "+v.GetId()+" does not answer "+st.GetAnsweredBy()+" (Raft at "+v.GetRaftAddress()+")", "it is down, hangs, or the network between the two is cut",
+			"on its machine: is domicile-controlplane running? The last line of its log says why it ended; if it runs, look at the network from "+st.GetAnsweredBy())
+	}
+	if h.Leader == "" && reached > h.Voters/2 {
+		h.add(true, "a majority of voters answers, and elects nobody", "an election takes a second or two; if this stays, they do not reach each other's Raft ports",
+			"look for raft in the voters' logs, and at the way between their Raft addresses: domicile members list")
+	}
 }
 
 // examine asks everything that a status needs. What may not be asked is left out.
@@ -86,9 +110,6 @@ func examine(ctx context.Context, cp *client.Control) (*health, error) {
 		return nil, err
 	}
 	h := &health{Leader: st.GetLeader(), Revision: st.GetRevision(), Voters: len(st.GetVoters()), Findings: []finding{}}
-	if st.GetLeader() == "" {
-		h.add(true, "the control plane has no leader", "policies cannot change; calls go on at home and exports queue", "start the voters that are down: a majority must run")
-	}
 	ms, err := cp.Members(ctx)
 	if err != nil {
 		return nil, err
@@ -160,8 +181,10 @@ func (a *app) showHealth(h *health) {
 		a.out.Fields([2]string{"leader", dash(h.Leader)}, [2]string{"voters", number(h.Voters)}, [2]string{"policy revision", number(h.Revision)},
 			[2]string{"nodes", number(h.Nodes)}, [2]string{"pending changes", number(h.Pending)})
 		a.out.Line("")
-		a.showMembers(h.Members)
-		a.out.Line("")
+		if len(h.Members) > 0 { // else the leader could not be asked
+			a.showMembers(h.Members)
+			a.out.Line("")
+		}
 	}
 	for _, f := range h.Findings {
 		if f.Bad {

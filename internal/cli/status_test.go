@@ -46,7 +46,8 @@ func TestStatusSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	expect("a minority is left", 1, "has no leader", "a majority must run")
+	expect("a minority is left", 1, "has no leader", "a majority must run", "voters           3",
+		"voter cp2 does not answer cp1", "voter cp3 does not answer cp1")
 	if err := e.StopVoter(ctx, "cp1"); err != nil {
 		t.Fatal(err)
 	}

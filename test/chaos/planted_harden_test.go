@@ -36,6 +36,15 @@ var hardenBugs = []bug{
 	{"the first failure of its kind is no increase", []plant{{"controlplane/server/authenticate.go",
 		"for _, why := range failures {", "for _, why := range failures[:0] {"}},
 		"./internal/dev", "TestEveryAlarmHasARunbookAndAMetric"},
+	{"nobody watches the writes of the state", []plant{{"controlplane/open.go",
+		"Logger: p.log, Hung: p.fail}", "Logger: p.log}"}},
+		"./test/chaos", "TestAHungDiskEndsTheVoter"},
+	{"a voter waits for its hung disk before it ends", []plant{{"cmd/domicile-controlplane/main.go",
+		"case <-time.After(limit + limit/2):", "case <-time.After(1000 * limit):"}},
+		"./test/chaos", "TestAHungDiskEndsTheVoter"},
+	{"without a leader nobody is named", []plant{{"controlplane/server/operations.go",
+		"v.Reached = isNotReach", "v.Reached = isReached"}},
+		"./internal/cli", "TestStatusSaysWhatIsWrongAndWhatToDo"},
 }
 
 func init() { bugs = append(bugs, hardenBugs...) }

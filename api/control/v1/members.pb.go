@@ -1152,7 +1152,7 @@ const file_control_v1_members_proto_rawDesc = "" +
 	"\aversion\x18\x05 \x01(\rB\v\xbaH\b*\x06\x18\x80\x80@(\x01R\aversion\"M\n" +
 	"\fJoinResponse\x12%\n" +
 	"\x0eleader_address\x18\x01 \x01(\tR\rleaderAddress\x12\x16\n" +
-	"\x06joined\x18\x02 \x01(\bR\x06joined\"\x9b\x05\n" +
+	"\x06joined\x18\x02 \x01(\bR\x06joined\"\xa1\x05\n" +
 	"\x0fAnnounceRequest\x121\n" +
 	"\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9-]{0,31}$R\x04name\x12_\n" +
 	"\fraft_address\x18\x02 \x01(\tB<\xbaH9r725^([a-z0-9.-]{1,100}|\\[[0-9a-f:.]{2,45}\\]):[0-9]{1,5}$R\vraftAddress\x12_\n" +
@@ -1167,8 +1167,8 @@ const file_control_v1_members_proto_rawDesc = "" +
 	"\tdisk_free\x18\n" +
 	" \x01(\x04R\bdiskFree\x12\x1b\n" +
 	"\tdisk_size\x18\v \x01(\x04R\bdiskSize\x12/\n" +
-	"\x13certificate_expires\x18\f \x01(\x03R\x12certificateExpires\x12.\n" +
-	"\atrouble\x18\r \x01(\tB\x14\xbaH\x11r\x0fR\x00R\vcertificateR\atrouble\"\x82\x02\n" +
+	"\x13certificate_expires\x18\f \x01(\x03R\x12certificateExpires\x124\n" +
+	"\atrouble\x18\r \x01(\tB\x1a\xbaH\x17r\x15R\x00R\vcertificateR\x04diskR\atrouble\"\x82\x02\n" +
 	"\x10AnnounceResponse\x12A\n" +
 	"\x05state\x18\x01 \x01(\x0e2+.domicile.control.v1.AnnounceResponse.StateR\x05state\x12\x16\n" +
 	"\x06leader\x18\x02 \x01(\tR\x06leader\x12%\n" +

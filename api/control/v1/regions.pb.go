@@ -1272,7 +1272,7 @@ type Voter struct {
 	Id          string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	RaftAddress string                 `protobuf:"bytes,2,opt,name=raft_address,json=raftAddress,proto3" json:"raft_address,omitempty"`
 	Leader      bool                   `protobuf:"varint,3,opt,name=leader,proto3" json:"leader,omitempty"`
-	// Only while nobody leads: whether the voter that answers reaches this one.
+	// Only while nobody leads: whether the voter that answers reaches this one; self, yes or no.
 	Reached       string `protobuf:"bytes,4,opt,name=reached,proto3" json:"reached,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
