@@ -56,6 +56,7 @@ var table = map[policy.Reason]Mapping{
 	policy.UnsupportedMediaType:   {codes.InvalidArgument, 415, "Unsupported media type", 0},
 	policy.SnapshotGone:           {codes.OutOfRange, 410, "Compacted", 0},
 	policy.Destroyed:              {codes.NotFound, 410, "Destroyed", 0},
+	policy.LegalHold:              {codes.FailedPrecondition, 409, "Legal hold", 0},
 	policy.Overloaded:             {codes.ResourceExhausted, 429, "Overloaded", 1},
 	policy.StorageFull:            {codes.ResourceExhausted, 507, "Storage full", 0},
 	policy.NotReady:               {codes.Unavailable, 503, "Not ready", 1},

@@ -10,6 +10,7 @@ import (
 	"net"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,11 +19,13 @@ import (
 	"github.com/domicile-io/domicile/dataplane/egress"
 	"github.com/domicile-io/domicile/dataplane/feed"
 	"github.com/domicile-io/domicile/dataplane/gate"
+	"github.com/domicile-io/domicile/dataplane/intake"
 	"github.com/domicile-io/domicile/dataplane/local"
 	"github.com/domicile-io/domicile/dataplane/media"
 	"github.com/domicile-io/domicile/dataplane/server"
 	"github.com/domicile-io/domicile/dataplane/store"
 	localstore "github.com/domicile-io/domicile/dataplane/store/local"
+	"github.com/domicile-io/domicile/dataplane/subject"
 	"github.com/domicile-io/domicile/internal/instance"
 	"github.com/domicile-io/domicile/internal/mtls"
 	"github.com/domicile-io/domicile/policy"
@@ -65,7 +68,8 @@ type Node struct {
 	feed     *feed.Feed
 	gate     *gate.Gate
 	disk     *disk
-	held     held // what legal holds keep; nil: nothing is held
+	held     held                            // what legal holds keep; nil: nothing is held
+	subjects atomic.Pointer[subject.Service] // nil until it is open
 	server   *server.Server
 
 	tenants net.Listener // bound, below TLS and the count
@@ -197,7 +201,7 @@ func (n *Node) openFeed(Options) error {
 	n.feed = f
 	n.onClose("policy feed", func(context.Context) error { return f.Close() })
 	n.gate = gate.New(gate.Options{Region: n.region(), Feed: f, Attestation: f.Attestation, BaseURLs: n.cfg.BaseURLs,
-		Keys: n.keys.Healthy, Ledger: n.door.Healthy, Disk: n.disk.full, Metrics: n.registry})
+		Keys: n.keys.Healthy, Ledger: n.door.Healthy, Disk: n.disk.full, Serves: n.serves, Metrics: n.registry})
 	return nil
 }
 
@@ -206,9 +210,14 @@ func (n *Node) openServer(Options) error {
 	if err != nil {
 		return err
 	}
+	numbers := intake.NewNumbers(0)
+	subjects, err := n.openSubjects(exports, numbers)
+	if err != nil {
+		return err
+	}
 	n.server, err = server.New(server.Options{Region: n.region(), Hosts: n.cfg.Hosts, DefaultCountry: n.cfg.DefaultCountry,
 		TLS: n.material.PublicServer(), Gate: n.gate, Bundle: n.feed, Store: n.store, Media: n.media, Ledger: n.door.Entries, Ready: n.Ready,
-		Exports: exports, Logger: n.log, Metrics: n.registry})
+		Exports: exports, Subjects: subjects, Numbers: numbers, Logger: n.log, Metrics: n.registry})
 	if err != nil {
 		return err
 	}

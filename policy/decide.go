@@ -158,6 +158,7 @@ func (d *Decision) conditions(r *Rules, q Request) {
 		d.noteIf(q.KeysDown && !q.KeysLost, RuleKeysDown)
 		d.noteIf(q.FieldsUnknown, RuleUnclassifiedField)
 	}
+	d.noteIf(q.Op == Erase && q.AuditDown, RuleAuditDown) // a certificate that could not be witnessed
 	d.noteIf(q.KeysLost, RuleKeysDown)
 	reads := q.Op == View || (q.Op == Process && q.Region != r.Home)
 	d.noteIf(reads && (unknown || q.BundleAge >= ReadFor), RuleStaleRead)

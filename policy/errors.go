@@ -36,6 +36,7 @@ const (
 	UnsupportedMediaType   Reason = "UNSUPPORTED_MEDIA_TYPE"
 	SnapshotGone           Reason = "SNAPSHOT_GONE"
 	Destroyed              Reason = "DESTROYED"
+	LegalHold              Reason = "LEGAL_HOLD" // a hold stands against destroying
 	Overloaded             Reason = "OVERLOADED"
 	StorageFull            Reason = "STORAGE_FULL"
 	NotReady               Reason = "UNAVAILABLE" // no leader, or no bundle yet: a definite "not done", retry

@@ -49,6 +49,7 @@ func naive(p *ResidencyPolicy, state TenantState, regions []Region, bases []Tran
 	deny(!erase && (q.Attestation == 0 || q.Attestation < p.MinAttestation), RuleAttestation)
 	deny(q.DiskFull && (q.Op == Ingest || q.Op == Store || export), RuleStorageFull)
 
+	deny(erase && q.AuditDown, RuleAuditDown)
 	deny(q.KeysLost, RuleKeysDown)
 	dayOld := q.BundleAge < 0 || q.BundleAge.Hours() >= 24
 	deny(dayOld && q.Op == View, RuleStaleRead)

@@ -90,7 +90,7 @@ var ruleInfos = map[RuleCode]ruleInfo{
 	RuleClockSuspect: {"CLOCK_SUSPECT", PolicyStale,
 		"the node's wall clock jumped, so expiries cannot be judged; nothing leaves until the clock is synchronised again"},
 	RuleAuditDown: {"AUDIT_DOWN", NotReady,
-		"the ledger cannot be written, and nothing leaves unrecorded; restore the ledger's disk"},
+		"the ledger cannot be written, and nothing leaves or is erased unrecorded; restore the ledger's disk"},
 	RuleKeysDown: {"KEYS_DOWN", NotReady,
 		"the key service cannot be reached; restore it and the export goes on"},
 	RuleUnclassifiedField: {"UNCLASSIFIED_FIELD", EgressDenied,

@@ -28,6 +28,11 @@ type Options struct {
 	Keys   func() error // why keys cannot be had, else nil; nil: always fine
 	Ledger func() error // why the egress ledger or audit cannot be written, else nil; nil: always fine
 
+	// Serves is why a tenant's data may not be shown or sent although its policy
+	// allows it, else nil: a store that was put back from a backup still holds what
+	// was erased since (INV22). nil: always fine.
+	Serves func(policy.TenantID) error
+
 	Disk func() error // why the node's disk can take no more (less than 5 % free), else nil; asked for each ingest, so cheap; nil: always fine
 
 	Clock   func() time.Time      // nil: time.Now
@@ -77,6 +82,9 @@ func New(o Options) *Gate {
 	if o.Disk == nil {
 		o.Disk = fine
 	}
+	if o.Serves == nil {
+		o.Serves = func(policy.TenantID) error { return nil }
+	}
 	g := &Gate{o: o}
 	if o.Metrics != nil {
 		o.Metrics.MustRegister(collector{g})
@@ -99,7 +107,18 @@ func (g *Gate) Check(q Question) (policy.Permit, error) {
 	if err := d.Err(); err != nil {
 		return policy.Permit{}, g.direct(v, q.Tenant, err)
 	}
+	if shows(q) {
+		if err := g.o.Serves(q.Tenant); err != nil {
+			return policy.Permit{}, err
+		}
+	}
 	return d.Permit(), nil
+}
+
+// shows reports whether a permit would let records be looked at. Settings are
+// read to take records in, and erasing makes good what Serves waits for.
+func shows(q Question) bool {
+	return (q.Op == policy.View || q.Op == policy.Process || q.Op == policy.Export) && q.Class != policy.AccountConfig
 }
 
 // Explain gives the whole decision without its permit's use: it is neither
@@ -127,6 +146,8 @@ func (g *Gate) decide(v *feed.View, q Question) (policy.Decision, policy.Request
 		r.AuditDown, r.DiskFull = g.o.Ledger() != nil, g.o.Disk() != nil
 	case policy.Ingest, policy.Store:
 		r.DiskFull = g.o.Disk() != nil
+	case policy.Erase:
+		r.AuditDown = g.o.Ledger() != nil
 	}
 	return policy.Decide(v.Set, v.Topology, r), r
 }

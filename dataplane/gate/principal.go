@@ -25,6 +25,7 @@ const (
 	WriteSettings                   // feeds' settings, quarantine replay
 	RunExports                      // exports:run
 	ReadReceived                    // /v1/received
+	Erase                           // erasing persons, legal holds, numbers that change hands
 	numActions    = iota + 1
 )
 
@@ -32,7 +33,7 @@ const (
 var may = map[policy.KeyRole][numActions]bool{
 	policy.RoleIngest:    {WriteRecords: true},
 	policy.RoleReader:    {ReadRecords: true, ReadLedger: true, ReadSettings: true},
-	policy.RoleAdmin:     {WriteRecords: true, ReadRecords: true, ReadLedger: true, ReadSettings: true, WriteSettings: true, RunExports: true},
+	policy.RoleAdmin:     {WriteRecords: true, ReadRecords: true, ReadLedger: true, ReadSettings: true, WriteSettings: true, RunExports: true, Erase: true},
 	policy.RoleRecipient: {ReadReceived: true},
 }
 

@@ -195,3 +195,13 @@ func geographic(region string) string {
 	}
 	return region
 }
+
+// CallingCode is the country calling code of a number in E.164 ("353"), or "".
+func CallingCode(e164 string) string {
+	for n := 1; n <= 3 && n < len(e164); n++ {
+		if code, err := strconv.Atoi(e164[1 : 1+n]); err == nil && phonenumbers.GetRegionCodeForCountryCode(code) != "ZZ" {
+			return e164[1 : 1+n] // calling codes are prefix-free
+		}
+	}
+	return ""
+}

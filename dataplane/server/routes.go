@@ -66,9 +66,15 @@ var routes = []route{
 	{pattern: "GET /v1/transcripts/{id}", action: gate.ReadRecords, feature: policy.TranscriptFeature, serve: (*exchange).transcript},
 	{pattern: "DELETE /v1/transcripts/{id}", action: gate.WriteSettings, feature: policy.TranscriptFeature, serve: (*exchange).deleteTranscript},
 
-	{pattern: "POST /v1/subjects:find", action: gate.ReadRecords, feature: everyRegion, serve: (*exchange).notYet},
-	{pattern: "POST /v1/subjects:export", action: gate.ReadRecords, feature: everyRegion, serve: (*exchange).notYet},
-	{pattern: "POST /v1/subjects:erase", action: gate.WriteSettings, feature: everyRegion, serve: (*exchange).notYet},
+	{pattern: "POST /v1/subjects:find", action: gate.ReadRecords, feature: everyRegion, serve: (*exchange).findSubjects},
+	{pattern: "POST /v1/subjects:reassign", action: gate.Erase, feature: everyRegion, serve: (*exchange).reassignSubject},
+	{pattern: "POST /v1/subjects:export", action: gate.ReadRecords, feature: everyRegion, serve: (*exchange).exportSubject},
+	{pattern: "POST /v1/subjects:erase", action: gate.Erase, feature: everyRegion, serve: (*exchange).eraseSubject},
+	{pattern: "GET /v1/certificates", action: gate.ReadLedger, feature: everyRegion, serve: (*exchange).certificates},
+	{pattern: "GET /v1/certificates/{id}", action: gate.ReadLedger, feature: everyRegion, serve: (*exchange).certificate},
+	{pattern: "GET /v1/holds", action: gate.ReadLedger, feature: everyRegion, serve: (*exchange).holds},
+	{pattern: "POST /v1/holds", action: gate.Erase, feature: everyRegion, serve: (*exchange).putHold},
+	{pattern: "POST /v1/holds:release", action: gate.Erase, feature: everyRegion, serve: (*exchange).releaseHold},
 	{pattern: "POST /v1/access/requests", action: gate.WriteSettings, feature: everyRegion, serve: (*exchange).notYet},
 	{pattern: "GET /v1/audit/checkpoint", action: gate.ReadLedger, feature: everyRegion, serve: (*exchange).notYet},
 

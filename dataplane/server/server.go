@@ -21,6 +21,7 @@ import (
 	"github.com/domicile-io/domicile/dataplane/intake"
 	"github.com/domicile-io/domicile/dataplane/media"
 	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/dataplane/subject"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -31,7 +32,8 @@ type Bundle interface {
 	Wait(ctx context.Context, revision uint64) error
 }
 
-// Options of a server. All but Logger, Metrics, Clock, Media and Exports are required.
+// Options of a server. All but Logger, Metrics, Clock, Media, Exports, Numbers
+// and Subjects are required.
 type Options struct {
 	Region         policy.RegionID
 	Hosts          []string // names and IP addresses that this listener serves
@@ -49,6 +51,13 @@ type Options struct {
 	// Exports answers the routes of exports and received rows; those it does not
 	// have answer NOT_YET.
 	Exports Exports
+
+	// Numbers reads telephone numbers and remembers the last ones; nil: the server
+	// makes its own. Whoever gives it makes it forget.
+	Numbers *intake.Numbers
+
+	// Subjects answers the routes about persons; nil: they answer NOT_YET.
+	Subjects *subject.Service
 
 	Logger  *slog.Logger          // nil: slog.Default()
 	Metrics prometheus.Registerer // nil: none
@@ -97,6 +106,9 @@ func New(o Options) (*Server, error) {
 		numbers: intake.NewNumbers(numbersCached),
 
 		lingering: make(chan struct{}, lingerMax), stopping: make(chan struct{})}
+	if o.Numbers != nil {
+		s.numbers = o.Numbers
+	}
 	if s.log == nil {
 		s.log = slog.Default()
 	}

@@ -123,7 +123,7 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong command line, 3 not available n
 	add("control", a.auditCommand(), a.operationsCommand(), a.backupCommand(), a.recoveryCommand())
 	add("control", a.basesCommand(), a.entitiesCommand())
 	add("region", a.recordsCommand(), a.feedsCommand(), a.quarantineCommand(), a.rollupsCommand(),
-		a.egressCommand(), a.transfersCommand(), a.receivedCommand(), a.simulateCommand())
+		a.subjectsCommand(), a.egressCommand(), a.transfersCommand(), a.receivedCommand(), a.simulateCommand())
 	root.AddCommand(a.versionCommand())
 	root.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true}) // --help says it all
 	return root

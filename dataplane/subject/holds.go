@@ -1,0 +1,279 @@
+package subject
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/policy"
+)
+
+// Reasons of holds, a closed list.
+var holdReasons = []string{"LITIGATION", "REGULATOR", "INVESTIGATION", "CONTRACT"}
+
+// reference is what a hold may be filed under: no room for a name's spaces, and
+// no run of digits that a telephone number fits into.
+var (
+	referenceForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$`)
+	digitRun      = regexp.MustCompile(`[0-9]{7,}`)
+)
+
+// Hold stands against erasing: of one person, or of everybody of a tenant.
+type Hold struct {
+	ID        string        `json:"-"`
+	Everybody bool          `json:"everybody,omitempty"`
+	Owners    []store.Owner `json:"owners,omitempty"`
+	Reason    string        `json:"reason"`
+	Reference string        `json:"reference,omitempty"`
+	Until     time.Time     `json:"until,omitzero"`
+	By        policy.KeyID  `json:"by"`
+	Created   time.Time     `json:"-"`
+	Released  time.Time     `json:"released,omitzero"`
+}
+
+// stands reports whether the hold is in force.
+func (h *Hold) stands(now time.Time) bool {
+	return h.Released.IsZero() && (h.Until.IsZero() || now.Before(h.Until))
+}
+
+// covers reports whether a call that an owner took part in is held.
+func (h *Hold) covers(c *store.Call) bool {
+	if h.Everybody {
+		return true
+	}
+	for _, o := range h.Owners {
+		if within(c.ListedAt, o.Since, o.Until) && (names(o, c.Record.From.Subject) || names(o, c.Record.To.Subject)) {
+			return true
+		}
+	}
+	return false
+}
+
+// meets reports whether the hold is about one of the owners.
+func (h *Hold) meets(owners []store.Owner) bool {
+	if h.Everybody {
+		return true
+	}
+	for _, a := range h.Owners {
+		for _, b := range owners {
+			if names(a, b.Subject) && (a.Until.IsZero() || b.Since.IsZero() || b.Since.Before(a.Until)) &&
+				(b.Until.IsZero() || a.Since.IsZero() || a.Since.Before(b.Until)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func names(o store.Owner, subject string) bool {
+	return subject != "" && slices.Contains(o.Subjects(), subject)
+}
+
+// PutHold places a hold. What is being erased already cannot be held any more.
+func (s *Service) PutHold(ctx context.Context, t policy.TenantID, w *Who, h Hold) (Hold, error) {
+	if err := h.check(s.now()); err != nil {
+		return h, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h.Everybody = w == nil; w != nil {
+		var err error
+		if h.Owners, err = s.owners(ctx, t, *w); err != nil {
+			return h, err
+		}
+		if err := one(h.Owners, *w); err != nil {
+			return h, err
+		}
+		if len(h.Owners) == 0 {
+			return h, policy.Errorf(policy.NotFound, "nothing is kept of this number, so that there is nothing to hold")
+		}
+	}
+	h, err := s.createHold(ctx, t, h)
+	if err != nil {
+		return h, err
+	}
+	// Whoever writes second sees the other: an erasure lists the holds after its
+	// own document is durable, and before it writes its intent.
+	running, err := s.erasing(ctx, t, func(owners []store.Owner) bool { return h.meets(owners) })
+	if err == nil && running == "" {
+		return h, nil
+	}
+	if err == nil {
+		err = policy.Errorf(policy.AlreadyExists, "an erasure of this person has begun and is not stopped any more").With("certificate", running)
+	}
+	_, undo := s.releaseHold(ctx, t, h.ID)
+	return h, errors.Join(err, undo)
+}
+
+func (h *Hold) check(now time.Time) error {
+	var bad []policy.FieldError
+	if !slices.Contains(holdReasons, h.Reason) {
+		bad = append(bad, policy.FieldError{Field: "reason", Message: "is not one of " + strings.Join(holdReasons, ", ")})
+	}
+	if h.Reference != "" && (!referenceForm.MatchString(h.Reference) || digitRun.MatchString(strings.NewReplacer("-", "", ".", "", "/", "").Replace(h.Reference))) {
+		bad = append(bad, policy.FieldError{Field: "reference", Message: "must be 1 to 64 letters, digits and . _ / - without seven digits in a row: a telephone number must not fit"})
+	}
+	if !h.Until.IsZero() && !h.Until.After(now) {
+		bad = append(bad, policy.FieldError{Field: "until", Message: "is in the past"})
+	}
+	if len(bad) == 0 {
+		return nil
+	}
+	return &policy.Error{Reason: policy.InvalidArgument, Message: "the hold is not usable; correct the fields and send it again", Fields: bad}
+}
+
+func (s *Service) createHold(ctx context.Context, t policy.TenantID, h Hold) (Hold, error) {
+	permit, err := s.permit(t, policy.Erase, store.HoldItem.Class())
+	if err != nil {
+		return h, err
+	}
+	body, err := json.Marshal(h)
+	if err != nil {
+		return h, fmt.Errorf("encode a hold: %w", err)
+	}
+	if h.ID, err = policy.NewID(store.HoldItem.IDKind(), rand.Reader); err != nil {
+		return h, err
+	}
+	item, err := s.o.Store.PutItem(ctx, permit, store.Item{Kind: store.HoldItem, ID: h.ID, Body: body}, 0)
+	h.Created = item.Created
+	return h, err
+}
+
+// ReleaseHold ends a hold; it stays listed. Released again, it answers the same.
+func (s *Service) ReleaseHold(ctx context.Context, t policy.TenantID, id string) (Hold, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.releaseHold(ctx, t, id)
+}
+
+func (s *Service) releaseHold(ctx context.Context, t policy.TenantID, id string) (Hold, error) {
+	if !policy.ValidID(store.HoldItem.IDKind(), id) {
+		return Hold{}, policy.Errorf(policy.NotFound, "there is no such hold")
+	}
+	permit, err := s.permit(t, policy.Erase, store.HoldItem.Class())
+	if err != nil {
+		return Hold{}, err
+	}
+	item, err := s.o.Store.Item(ctx, permit, store.HoldItem, id)
+	if err != nil {
+		return Hold{}, err
+	}
+	h, err := holdOf(item)
+	if err != nil || !h.Released.IsZero() {
+		return h, err
+	}
+	h.Released = s.now().UTC()
+	if item.Body, err = json.Marshal(h); err != nil {
+		return h, fmt.Errorf("encode a hold: %w", err)
+	}
+	_, err = s.o.Store.PutItem(ctx, permit, item, item.Version)
+	return h, err
+}
+
+func holdOf(item store.Item) (h Hold, err error) {
+	if err := json.Unmarshal(item.Body, &h); err != nil {
+		return h, fmt.Errorf("a hold does not parse: %w", err)
+	}
+	h.ID, h.Created = item.ID, item.Created
+	return h, nil
+}
+
+// Holds lists a tenant's holds, released ones included.
+func (s *Service) Holds(ctx context.Context, t policy.TenantID, size int, token string) ([]Hold, string, error) {
+	permit, err := s.reads(t, store.HoldItem)
+	if err != nil {
+		return nil, "", err
+	}
+	page, err := s.o.Store.Items(ctx, permit, store.ItemQuery{Kind: store.HoldItem, PageSize: size, PageToken: token})
+	if err != nil {
+		return nil, "", err
+	}
+	out := make([]Hold, 0, len(page.Items))
+	for _, item := range page.Items {
+		h, err := holdOf(item)
+		if err != nil {
+			return nil, "", err
+		}
+		out = append(out, h)
+	}
+	return out, page.NextPageToken, nil
+}
+
+// standing lists the holds that are in force.
+func (s *Service) standing(ctx context.Context, t policy.TenantID) (out []Hold, err error) {
+	for token := ""; ; {
+		page, next, err := s.Holds(ctx, t, store.MaxPageSize, token)
+		if err != nil {
+			return nil, err
+		}
+		for _, h := range page {
+			if h.stands(s.now()) {
+				out = append(out, h)
+			}
+		}
+		if token = next; token == "" {
+			return out, nil
+		}
+	}
+}
+
+// Held is for whoever else destroys, retention first: it reports whether a call
+// is held. An error means that nothing may be destroyed.
+func (s *Service) Held(ctx context.Context, t policy.TenantID) (func(*store.Call) bool, error) {
+	holds, err := s.standing(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	return func(c *store.Call) bool {
+		return slices.ContainsFunc(holds, func(h Hold) bool { return h.covers(c) })
+	}, nil
+}
+
+// refusedBy finds the holds that stand against erasing these owners: their own,
+// and those of people whose held calls they took part in.
+func (s *Service) refusedBy(ctx context.Context, t policy.TenantID, permit policy.Permit, owners []store.Owner) error {
+	holds, err := s.standing(ctx, t)
+	if err != nil || len(holds) == 0 {
+		return err
+	}
+	against := map[string]Hold{}
+	for _, h := range holds {
+		if h.meets(owners) {
+			against[h.ID] = h
+		}
+	}
+	for _, o := range owners {
+		err := s.each(ctx, permit, o, func(c store.Call) error {
+			for _, h := range holds {
+				if h.covers(&c) {
+					against[h.ID] = h
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if len(against) == 0 {
+		return nil
+	}
+	var ids, reasons []string
+	for _, h := range holds { // in order of creation
+		if _, ok := against[h.ID]; ok {
+			ids = append(ids, h.ID)
+			if !slices.Contains(reasons, h.Reason) {
+				reasons = append(reasons, h.Reason)
+			}
+		}
+	}
+	return policy.Errorf(policy.LegalHold, "a legal hold stands against the erasure (%s); it is possible when every hold on the person, and on those the person spoke with, is released or over", strings.Join(reasons, ", ")).
+		With("holds", strings.Join(ids, ",")).With("hold_reasons", strings.Join(reasons, ","))
+}

@@ -1,0 +1,69 @@
+package dataplane
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/domicile-io/domicile/dataplane/intake"
+	"github.com/domicile-io/domicile/dataplane/server"
+	"github.com/domicile-io/domicile/dataplane/subject"
+	"github.com/domicile-io/domicile/policy"
+)
+
+// erasuresDir holds the erasure ledger. It is put back from its own copy, never
+// from a backup of the records.
+const erasuresDir = "erasures"
+
+// openSubjects is where finding, exporting and erasing persons is wired. It runs
+// after what it erases from is open, and before the tenants' listener is; numbers
+// is what the listener remembers of telephone numbers.
+func (n *Node) openSubjects(out server.Exports, numbers *intake.Numbers) (*subject.Service, error) {
+	ledger, err := subject.OpenLedger(filepath.Join(n.cfg.DataDir, erasuresDir), n.keys, n.region())
+	if err != nil {
+		return nil, err
+	}
+	n.onClose("erasure ledger", func(context.Context) error { return ledger.Close() })
+	o := subject.Options{Region: n.region(), Node: n.material.Identity.Node, Store: n.store, Ledger: ledger, Gate: n.gate, Sign: n.material.SignStatement,
+		CallingCode: intake.CallingCode, Audit: n.door.Healthy, Forget: []func(){numbers.Forget}, Logger: n.log}
+	if n.media != nil {
+		o.Media = subjectMedia{n}
+	}
+	if e, ok := out.(*exports); ok {
+		o.Exports = e.exporter
+	}
+	service, err := subject.New(o)
+	if err != nil {
+		return nil, fmt.Errorf("open subjects: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { defer close(ended); service.Run(ctx, n.atHome) }()
+	n.onClose("erasures", func(context.Context) error { cancel(); <-ended; return nil })
+	n.subjects.Store(service)
+	return service, nil
+}
+
+// serves is why a tenant's records may not be shown: see subject.Service.Serves.
+// It is asked for every permit, and answers from memory once a tenant is clear.
+func (n *Node) serves(t policy.TenantID) error {
+	service := n.subjects.Load()
+	if service == nil {
+		return policy.Errorf(policy.NotReady, "the node is starting; try again in a moment")
+	}
+	return service.Serves(context.Background(), t)
+}
+
+// atHome lists the tenants whose records are here.
+func (n *Node) atHome() (out []policy.TenantID) {
+	view := n.feed.Current()
+	if view == nil {
+		return nil
+	}
+	for t := range view.Tenants() {
+		if t.Home == n.region() {
+			out = append(out, t.ID)
+		}
+	}
+	return out
+}
