@@ -28,7 +28,7 @@ type job struct {
 	Tenant      policy.TenantID  `json:"tenant"`
 	Certificate data.Certificate `json:"certificate"`
 	Owners      []store.Owner    `json:"owners"`
-	Who         *person          `json:"who,omitempty"` // nil once executed, and when a restore is made good
+	Who         *target          `json:"who,omitempty"` // nil once executed, and when a restore is made good
 	Token       [32]byte         `json:"token,omitzero"`
 	Step        step             `json:"step"`
 	Page        []export.Gone    `json:"page,omitempty"` // calls being worked on, and what is to become of them
@@ -39,14 +39,14 @@ type job struct {
 	item store.Item // as last written
 }
 
-// person is what an erasure must search for in text, and let go of in the index.
-type person struct {
+// target is what an erasure must search for in text, and let go of in the index.
+type target struct {
 	E164     string `json:"e164,omitempty"`
 	Raw      string `json:"raw,omitempty"`
 	Instance string `json:"instance,omitempty"`
 }
 
-func (p *person) who() Who {
+func (p *target) who() Who {
 	return Who{Party: record.Party{E164: p.E164, Raw: p.Raw}, Instance: p.Instance}
 }
 
@@ -120,7 +120,7 @@ func (s *Service) erasing(ctx context.Context, t policy.TenantID, match func([]s
 func (s *Service) newJob(t policy.TenantID, w *Who, owners []store.Owner) (*job, error) {
 	j := &job{Tenant: t, Owners: owners, Step: stepIntent}
 	if w != nil {
-		j.Who = &person{E164: w.Party.E164, Raw: w.Party.Raw, Instance: w.Instance}
+		j.Who = &target{E164: w.Party.E164, Raw: w.Party.Raw, Instance: w.Instance}
 	}
 	if _, err := rand.Read(j.Token[:]); err != nil {
 		return nil, err

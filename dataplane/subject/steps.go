@@ -205,7 +205,7 @@ func (s *Service) redaction(j *job) *Redaction {
 	return x
 }
 
-func (s *Service) mentionsOf(p *person) (out []mentions) {
+func (s *Service) mentionsOf(p *target) (out []mentions) {
 	if p == nil {
 		return nil
 	}
