@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"github.com/domicile-io/domicile/dataplane/intake"
 	"github.com/domicile-io/domicile/dataplane/server"
@@ -26,6 +27,11 @@ func (n *Node) openSubjects(out server.Exports, numbers *intake.Numbers) (*subje
 	n.onClose("erasure ledger", func(context.Context) error { return ledger.Close() })
 	o := subject.Options{Region: n.region(), Node: n.material.Identity.Node, Store: n.store, Ledger: ledger, Gate: n.gate, Sign: n.material.SignStatement,
 		CallingCode: intake.CallingCode, Audit: n.door.Healthy, Forget: []func(){numbers.Forget}, Logger: n.log}
+	o.Retire = n.keys.Retire
+	o.Beyond = func(generation uint64, now time.Time) (bool, error) {
+		fate, err := n.keys.Fate(generation)
+		return fate.IsFinal(now), err
+	}
 	if n.media != nil {
 		o.Media = subjectMedia{n}
 	}
@@ -42,6 +48,15 @@ func (n *Node) openSubjects(out server.Exports, numbers *intake.Numbers) (*subje
 	n.onClose("erasures", func(context.Context) error { cancel(); <-ended; return nil })
 	n.subjects.Store(service)
 	return service, nil
+}
+
+// heldCalls is what retention asks before it drops a page of calls.
+func (n *Node) heldCalls(ctx context.Context, permit policy.Permit, calls []string) (map[string]bool, error) {
+	service := n.subjects.Load()
+	if service == nil {
+		return nil, policy.Errorf(policy.NotReady, "the node is starting; legal holds are not known yet")
+	}
+	return service.HeldCalls(ctx, permit, calls)
 }
 
 // serves is why a tenant's records may not be shown: see subject.Service.Serves.

@@ -122,7 +122,7 @@ type Store interface {
 	Unquarantine(ctx context.Context, permit policy.Permit, id string) error
 
 	// List, Call and Rollups read; the permit must cover View of CallRecord. For a
-	// list of one subject, Process or Erase will do.
+	// list of one subject, Process or Erase will do; for a call, Erase.
 	List(ctx context.Context, permit policy.Permit, q Query) (Page, error)
 	Call(ctx context.Context, permit policy.Permit, id string) (Call, error)
 	Rollups(ctx context.Context, permit policy.Permit, firstDay, lastDay string) ([]Rollup, error)

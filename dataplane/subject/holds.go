@@ -224,16 +224,26 @@ func (s *Service) standing(ctx context.Context, t policy.TenantID) (out []Hold, 
 	}
 }
 
-// Held is for whoever else destroys, retention first: it reports whether a call
-// is held. An error means that nothing may be destroyed.
-func (s *Service) Held(ctx context.Context, t policy.TenantID) (func(*store.Call) bool, error) {
-	holds, err := s.standing(ctx, t)
-	if err != nil {
+// HeldCalls is for whoever else destroys, retention first: it reports which of
+// some calls a hold keeps. An error means that none may be destroyed. A call that
+// cannot be read while holds stand is kept.
+func (s *Service) HeldCalls(ctx context.Context, permit policy.Permit, calls []string) (map[string]bool, error) {
+	holds, err := s.standing(ctx, permit.Tenant())
+	if err != nil || len(holds) == 0 {
 		return nil, err
 	}
-	return func(c *store.Call) bool {
-		return slices.ContainsFunc(holds, func(h Hold) bool { return h.covers(c) })
-	}, nil
+	held := map[string]bool{}
+	for _, id := range calls {
+		c, err := s.o.Store.Call(ctx, permit, id)
+		switch {
+		case errors.Is(err, &policy.Error{Reason: policy.NotFound}):
+		case err != nil:
+			held[id] = true
+		default:
+			held[id] = slices.ContainsFunc(holds, func(h Hold) bool { return h.covers(&c) })
+		}
+	}
+	return held, nil
 }
 
 // refusedBy finds the holds that stand against erasing these owners: their own,

@@ -127,7 +127,7 @@ func testPermits(t *testing.T, f *fixture) {
 			return err
 		}, []policy.Operation{policy.Erase}},
 		{"List", policy.View, policy.CallRecord, func(p policy.Permit) error { _, err := s.List(ctx, p, store.Query{}); return err }, nil},
-		{"Call", policy.View, policy.CallRecord, func(p policy.Permit) error { _, err := s.Call(ctx, p, id); return err }, nil},
+		{"Call", policy.View, policy.CallRecord, func(p policy.Permit) error { _, err := s.Call(ctx, p, id); return err }, []policy.Operation{policy.Erase}},
 		{"Rollups", policy.View, policy.CallRecord, func(p policy.Permit) error { _, err := s.Rollups(ctx, p, "2026-01-01", "2026-01-01"); return err }, nil},
 		{"PutFeed", policy.Store, policy.AccountConfig, func(p policy.Permit) error {
 			return s.PutFeed(ctx, p, store.Feed{Source: record.Asterisk, Name: "x"})
