@@ -1,7 +1,9 @@
 package dataplane
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"time"
 
@@ -33,15 +35,17 @@ func (m subjectMedia) Forget(ctx context.Context, t policy.TenantID, call string
 
 // mediaLine is a line of media.jsonl.
 type mediaLine struct {
-	ID       string    `json:"id"`
-	Call     string    `json:"call_id"`
-	Kind     string    `json:"kind"`
-	File     string    `json:"file"`
-	Bytes    int64     `json:"bytes"`
-	SHA256   string    `json:"sha256"`
-	Millis   int64     `json:"duration_ms,omitempty"`
-	Created  time.Time `json:"create_time"`
-	Channels int       `json:"channels,omitempty"`
+	ID        string    `json:"id"`
+	Call      string    `json:"call_id"`
+	Kind      string    `json:"kind"`
+	File      string    `json:"file"`
+	Bytes     int64     `json:"bytes,omitempty"`
+	SHA256    string    `json:"sha256,omitempty"`
+	Recording string    `json:"recording_id,omitempty"`
+	Language  string    `json:"language,omitempty"`
+	Millis    int64     `json:"duration_ms,omitempty"`
+	Created   time.Time `json:"create_time"`
+	Channels  int       `json:"channels,omitempty"`
 }
 
 // Each implements subject.Media.
@@ -53,14 +57,21 @@ func (m subjectMedia) Each(ctx context.Context, t policy.TenantID, call string, 
 			return err
 		}
 		for _, r := range list {
-			name := "recordings/" + r.ID + "." + r.Format.Extension()
-			err := yield(subject.Medium{Name: name, Kind: "recordings",
-				Meta: mediaLine{ID: r.ID, Call: r.Call, Kind: "recording", File: name, Bytes: r.Size, SHA256: r.SHA256, Millis: r.Duration.Milliseconds(), Created: r.Created.UTC(), Channels: r.Channels},
-				Open: func() (io.ReadCloser, error) {
-					_, body, err := m.node.media.Open(ctx, ask, r.ID)
-					return body, err
-				}})
-			if err != nil {
+			if err := yield(m.recording(ctx, ask, r)); err != nil {
+				return err
+			}
+		}
+		if token = next; token == "" {
+			break
+		}
+	}
+	for token := ""; ; {
+		list, next, err := m.node.media.Transcripts(ctx, ask, media.Query{Call: call, PageToken: token})
+		if err != nil {
+			return err
+		}
+		for _, tr := range list {
+			if err := yield(m.transcript(ctx, ask, tr)); err != nil {
 				return err
 			}
 		}
@@ -68,4 +79,28 @@ func (m subjectMedia) Each(ctx context.Context, t policy.TenantID, call string, 
 			return nil
 		}
 	}
+}
+
+func (m subjectMedia) recording(ctx context.Context, ask media.Ask, r media.Recording) subject.Medium {
+	name := "recordings/" + r.ID + "." + r.Format.Extension()
+	return subject.Medium{Name: name, Kind: "recordings",
+		Meta: mediaLine{ID: r.ID, Call: r.Call, Kind: "recording", File: name, Bytes: r.Size, SHA256: r.SHA256, Millis: r.Duration.Milliseconds(), Created: r.Created.UTC(), Channels: r.Channels},
+		Open: func() (io.ReadCloser, error) {
+			_, body, err := m.node.media.Open(ctx, ask, r.ID)
+			return body, err
+		}}
+}
+
+func (m subjectMedia) transcript(ctx context.Context, ask media.Ask, tr media.Transcript) subject.Medium {
+	name := "transcripts/" + tr.ID + ".json"
+	return subject.Medium{Name: name, Kind: "transcripts",
+		Meta: mediaLine{ID: tr.ID, Call: tr.Call, Kind: "transcript", File: name, Created: tr.Created.UTC(), Recording: tr.Recording, Language: tr.Language},
+		Open: func() (io.ReadCloser, error) {
+			_, segments, err := m.node.media.Transcript(ctx, ask, tr.ID)
+			if err != nil {
+				return nil, err
+			}
+			raw, err := json.MarshalIndent(segments, "", "  ")
+			return io.NopCloser(bytes.NewReader(raw)), err
+		}}
 }

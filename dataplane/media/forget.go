@@ -12,26 +12,27 @@ import (
 // wants permits to erase.
 func (l *Library) ForgetCall(ctx context.Context, ask Ask, call string) (recordings, transcripts uint64, err error) {
 	for _, k := range []struct {
-		kind store.ItemKind
-		n    *uint64
-	}{{store.UploadItem, new(uint64)}, {store.RecordingItem, &recordings}, {store.TranscriptItem, &transcripts}} {
-		for {
+		kind    store.ItemKind
+		destroy func(ctx context.Context, ask Ask, id string) error
+		n       *uint64
+	}{{store.UploadItem, l.Abort, new(uint64)}, {store.RecordingItem, l.Delete, &recordings}, {store.TranscriptItem, l.DeleteTranscript, &transcripts}} {
+		for token := ""; ; {
 			permit, err := ask(policy.Erase, k.kind.Class())
 			if err != nil {
 				return recordings, transcripts, err
 			}
-			page, err := l.o.Store.Items(ctx, permit, store.ItemQuery{Kind: k.kind, Call: call, PageSize: store.MaxPageSize})
+			page, err := l.o.Store.Items(ctx, permit, store.ItemQuery{Kind: k.kind, Call: call, PageSize: store.MaxPageSize, PageToken: token})
 			if err != nil {
 				return recordings, transcripts, err
 			}
 			for i := range page.Items {
-				err := l.delete(ctx, ask, k.kind, page.Items[i].ID, nil)
-				if err != nil {
+				err := k.destroy(ctx, ask, page.Items[i].ID)
+				if err != nil && !isReason(err, policy.NotFound) {
 					return recordings, transcripts, err
 				}
 				*k.n++
 			}
-			if page.NextPageToken == "" {
+			if token = page.NextPageToken; token == "" {
 				break
 			}
 		}
