@@ -3,7 +3,6 @@ package subject
 import (
 	"context"
 	"crypto/ed25519"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -305,11 +304,4 @@ func copyTree(t testing.TB, from, to string) {
 		}
 		return os.WriteFile(filepath.Join(to, rel), raw, 0o600)
 	}))
-}
-
-func asJSON(t testing.TB, v any) string {
-	t.Helper()
-	raw, err := json.Marshal(v)
-	must(t, err)
-	return string(raw)
 }

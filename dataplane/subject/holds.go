@@ -22,7 +22,7 @@ var holdReasons = []string{"LITIGATION", "REGULATOR", "INVESTIGATION", "CONTRACT
 // no run of digits that a telephone number fits into.
 var (
 	referenceForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$`)
-	digitRun      = regexp.MustCompile(`[0-9]{7,}`)
+	digitRun      = regexp.MustCompile(`[0-9]{8,}`)
 )
 
 // Hold stands against erasing: of one person, or of everybody of a tenant.
@@ -118,7 +118,7 @@ func (h *Hold) check(now time.Time) error {
 		bad = append(bad, policy.FieldError{Field: "reason", Message: "is not one of " + strings.Join(holdReasons, ", ")})
 	}
 	if h.Reference != "" && (!referenceForm.MatchString(h.Reference) || digitRun.MatchString(strings.NewReplacer("-", "", ".", "", "/", "").Replace(h.Reference))) {
-		bad = append(bad, policy.FieldError{Field: "reference", Message: "must be 1 to 64 letters, digits and . _ / - without seven digits in a row: a telephone number must not fit"})
+		bad = append(bad, policy.FieldError{Field: "reference", Message: "must be 1 to 64 letters, digits and . _ / - without eight digits in a row, separators left out: a telephone number must not fit"})
 	}
 	if !h.Until.IsZero() && !h.Until.After(now) {
 		bad = append(bad, policy.FieldError{Field: "until", Message: "is in the past"})

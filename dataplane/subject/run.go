@@ -217,6 +217,17 @@ func (g *guard) Apply(ctx context.Context, t policy.TenantID) error {
 // reapply carries out a job without writing it down before it is executed: cut
 // short, the whole is done again.
 func (s *Service) reapply(ctx context.Context, j *job) error {
+	permit, err := s.permit(j.Tenant, policy.Erase, policy.CallRecord)
+	if err != nil {
+		return err
+	}
+	lost, err := s.o.Store.Mend(ctx, permit, j.Owners)
+	if err != nil {
+		return fmt.Errorf("let go of what stands under destroyed keys: %w", err)
+	}
+	if lost > 0 {
+		s.log.Warn("calls of the backup stood under keys that an erasure destroyed since; bring those of others in again from their sources", "tenant", string(j.Tenant), "calls", lost)
+	}
 	if err := s.unlink(ctx, j); err != nil {
 		return err
 	}

@@ -1,0 +1,190 @@
+package local
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/domicile-io/domicile/dataplane/record"
+	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/policy"
+)
+
+// ruins are what a store that was put back from a backup still leads to,
+// although the keys of it were destroyed since.
+type ruins struct {
+	t      *tenant
+	chunks map[int64]bool // nothing of them opens
+	calls  map[ref]bool   // that begin, or have their view, there
+	stones map[ref]bool   // of these, those that an erased subject took part in
+	batch  *pebble.Batch
+}
+
+// Mend implements store.Store. Ingest waits while it works: it is for the start
+// after a restore.
+func (s *Store) Mend(ctx context.Context, permit policy.Permit, owners []store.Owner) (uint64, error) {
+	t, err := s.enter(permit, policy.Erase)
+	if err != nil {
+		return 0, err
+	}
+	defer s.working.Done()
+	t.rewriting.Lock()
+	defer t.rewriting.Unlock()
+	if err := s.finishDestroying(t); err != nil {
+		return 0, err
+	}
+	t.build.Lock()
+	defer t.build.Unlock()
+	r := &ruins{t: t, chunks: map[int64]bool{}, calls: map[ref]bool{}, stones: map[ref]bool{}, batch: s.db.NewBatch()}
+	for _, step := range []func() error{r.findChunks, r.findCalls, func() error { return r.findPostings(owners) }, r.findFolds} {
+		if err := errors.Join(ctx.Err(), step()); err != nil {
+			return 0, errors.Join(err, r.batch.Close())
+		}
+	}
+	if err := t.apply(r.batch); err != nil {
+		return 0, err
+	}
+	s.frames.drop(t.raw, r.chunks)
+	if err := s.sync(r.batch); err != nil {
+		return 0, err
+	}
+	return uint64(len(r.calls)), t.recountCells(ctx)
+}
+
+// findChunks finds the chunks whose keys are destroyed, and lets their frames go.
+func (r *ruins) findChunks() error {
+	t, states := r.t, map[store.KeyID]bool{}
+	return t.s.scan(kindFrame, keyOf(nil, kindFrame, t.raw), func(key, value []byte) error {
+		if len(key) != 27 || len(value) < frameHeader {
+			return nil // damage is another's work
+		}
+		id := keyIn(value)
+		dead, known := states[id]
+		if !known {
+			_, err := t.s.keys.For(store.UseErase).Open(id)
+			if dead = isReason(err, policy.Destroyed); err != nil && !dead && !isReason(err, policy.Internal) {
+				return err
+			}
+			states[id] = dead
+		}
+		if !dead {
+			return nil
+		}
+		r.chunks[int64(binary.BigEndian.Uint64(key[17:]))] = true
+		return r.batch.Delete(slices.Clone(key), nil)
+	})
+}
+
+func (r *ruins) findCalls() error {
+	t := r.t
+	return t.s.scan(kindTime, keyOf(nil, kindTime, t.raw), func(key, value []byte) error {
+		if len(key) != 17+suffixSize {
+			return nil
+		}
+		call := readRef(key[len(key)-refSize:])
+		if !r.chunks[call.chunk] && !(len(value) == refSize && r.chunks[readRef(value).chunk]) {
+			return nil
+		}
+		r.calls[call] = true
+		return r.batch.Delete(slices.Clone(key), nil)
+	})
+}
+
+func (r *ruins) findPostings(owners []store.Owner) error {
+	t, erased := r.t, map[[8]byte]bool{}
+	for _, o := range owners {
+		for _, id := range o.Subjects() {
+			if raw, ok := rawSubject(id); ok {
+				erased[[8]byte(raw[:8])] = true
+			}
+		}
+	}
+	return t.s.scan(kindPosting, keyOf(nil, kindPosting, t.raw), func(key, _ []byte) error {
+		if len(key) != 17+8+suffixSize || !r.calls[readRef(key[len(key)-refSize:])] {
+			return nil
+		}
+		if erased[[8]byte(key[17:25])] {
+			r.stones[readRef(key[len(key)-refSize:])] = true
+		}
+		return r.batch.Delete(slices.Clone(key), nil)
+	})
+}
+
+// findFolds leaves a stone of each call of an erased subject, so that a feed's
+// retry does not bring it back, and lets go of the others', so that what their
+// sources still have can be brought in again.
+func (r *ruins) findFolds() error {
+	t := r.t
+	return t.s.scan(kindFold, keyOf(nil, kindFold, t.raw), func(key, value []byte) error {
+		row, ok := readFoldRow(value)
+		if !ok || row.gone || !r.calls[row.call] {
+			return nil
+		}
+		key = slices.Clone(key)
+		spills := append(keyOf(nil, kindSpill, t.raw), key[17:]...)
+		if err := r.batch.DeleteRange(spills, after(spills), nil); err != nil {
+			return err
+		}
+		if r.stones[row.call] {
+			stone := foldRow{call: row.call, gone: true}
+			return r.batch.Set(key, stone.append(nil), nil)
+		}
+		return r.batch.Delete(key, nil)
+	})
+}
+
+// recountCells makes the counters what the calls that are there add up to. The
+// caller holds t.build.
+func (t *tenant) recountCells(ctx context.Context) error {
+	s, sums := t.s, map[cellKey]counts{}
+	err := s.scan(kindTime, keyOf(nil, kindTime, t.raw), func(key, value []byte) error {
+		c, err := s.callListed(t.raw, key[17:], slices.Concat([]byte{}, value))
+		if errors.Is(err, errNoEntry) || isCorrupt(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if a := record.ContributionOf(&c.Record, time.UnixMicro(unorderedTime(binary.BigEndian.Uint64(key[17:])))); a.Calls > 0 {
+			k := cellKey{a.Day, a.Direction, a.Country}
+			sums[k] = sums[k].plus(counts{a.Calls, a.Answered, a.Billsec})
+		}
+		return ctx.Err()
+	})
+	if err != nil {
+		return err
+	}
+	g := &group{t: t, batch: s.db.NewBatch(), deltas: map[cellKey]cell{}}
+	clear(t.cells)
+	err = s.scan(kindRollup, keyOf(nil, kindRollup, t.raw), func(key, value []byte) error {
+		k, c, err := s.openCell(t.raw, key, value)
+		if err != nil {
+			return err
+		}
+		want := sums[k]
+		g.deltas[k] = cell{live: counts{want.calls - c.live.calls, want.answered - c.live.answered, want.billsec - c.live.billsec}}
+		delete(sums, k)
+		return nil
+	})
+	for k, c := range sums {
+		g.deltas[k] = cell{live: c}
+	}
+	if err == nil {
+		err = g.writeCells()
+	}
+	if err == nil {
+		err = g.rows.moveTo(g.batch)
+	}
+	if err == nil {
+		err = t.apply(g.batch)
+	}
+	if err != nil {
+		clear(t.cells)
+		return err
+	}
+	return s.sync(g.batch)
+}
