@@ -4,6 +4,9 @@ package journal
 func (j *Journal) TruncateAfter(last uint64) error {
 	j.write.Lock()
 	defer j.write.Unlock()
+	if err := j.Sync(); err != nil { // what stays counts as synced afterwards
+		return err
+	}
 	return j.cut(last + 1)
 }
 
@@ -16,6 +19,8 @@ func (j *Journal) DropBefore(first uint64) error {
 	if first > j.Last() {
 		return j.cut(1)
 	}
+	j.flush.Lock()
+	defer j.flush.Unlock()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.dropped = max(j.dropped, first)
@@ -32,6 +37,8 @@ func (j *Journal) DropBefore(first uint64) error {
 // first, so that Open takes what a crash leaves of it neither for records nor for
 // damage, and does it again. write is held, or the journal is being opened.
 func (j *Journal) cut(from uint64) error {
+	j.flush.Lock()
+	defer j.flush.Unlock()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	last := uint64(0)
@@ -62,5 +69,6 @@ func (j *Journal) cut(from uint64) error {
 			return err
 		}
 	}
+	j.retreat(last)
 	return j.mark.removing(last, 0)
 }

@@ -7,8 +7,9 @@
 // and a sync is one write to the disk. Each record carries its number, that of
 // its batch, and a checksum over all of it.
 //
-// A crash may leave the last batch in pieces, and nothing else: a batch is begun
-// only when the one before it is synced. So Open can tell what a crash cut short
+// A record's batch is the first number that was not synced when the record was
+// written. A crash may leave the last batches in pieces, but nothing that a later
+// record's batch says to have been synced. So Open can tell what a crash cut short
 // from what the disk lost, which decides whether a voter may go on: see scan.go
 // and mark.go.
 package journal
@@ -41,14 +42,17 @@ var ErrNotFound = errors.New("no such record in the journal")
 var ErrDamaged = errors.New("the journal is damaged")
 
 // Journal is an open journal. Methods are safe for concurrent use. After an error
-// of Append, TruncateAfter or DropBefore nobody knows what is on disk: stop.
+// of Write, Append, Sync, TruncateAfter or DropBefore nobody knows what is on disk:
+// stop.
 type Journal struct {
 	dir  string
 	size int
 
-	write sync.Mutex // held by whoever changes the files
+	write sync.Mutex // held by whoever changes the files; taken before flush
+	flush sync.Mutex // held while the last file is synced, and while files are removed; taken before mu
 	mark  *mark
 	spare *spare
+	durable
 
 	mu       sync.RWMutex // guards what follows, not the files' content
 	segments []*segment   // in order; the last one is appended to
@@ -68,11 +72,16 @@ func Open(o Options) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &Journal{dir: o.Dir, size: o.SegmentSize}
+	j := &Journal{dir: o.Dir, size: o.SegmentSize, durable: newDurable()}
 	if j.mark, err = openMark(filepath.Join(o.Dir, "synced"), len(names) == 0); err != nil {
 		return nil, err
 	}
 	if err := j.load(names); err != nil {
+		return nil, errors.Join(err, j.closeFiles())
+	}
+	// A process that was killed may have left records that it had written and not
+	// synced. From now on they count.
+	if err := j.Sync(); err != nil {
 		return nil, errors.Join(err, j.closeFiles())
 	}
 	j.spare = newSpare(o.Dir, o.SegmentSize)
@@ -110,6 +119,15 @@ func (j *Journal) tail() *segment { return j.segments[len(j.segments)-1] }
 // when they are synced. Numbers follow the last record; when they skip some,
 // everything before them is dropped, because a snapshot stands in its place.
 func (j *Journal) Append(first uint64, records [][]byte) error {
+	if err := j.Write(first, records); err != nil {
+		return err
+	}
+	return j.Sync()
+}
+
+// Write is Append, but returns before the records are synced. They can be read at
+// once. Until Synced has reached them a crash may remove them.
+func (j *Journal) Write(first uint64, records [][]byte) error {
 	j.write.Lock()
 	defer j.write.Unlock()
 	last := j.Last()
@@ -128,16 +146,23 @@ func (j *Journal) Append(first uint64, records [][]byte) error {
 			return err
 		}
 	}
-	return j.append(first, records)
+	if j.Last() == 0 {
+		j.reach(first - 1) // nothing is before it
+	}
+	return j.put(first, records)
 }
 
-// append writes records, synced, into as many files as they need.
-func (j *Journal) append(first uint64, records [][]byte) error {
-	batch := first
+// put writes records into as many files as they need. A file is synced before the
+// next is begun, so that only the last one may end in pieces.
+func (j *Journal) put(first uint64, records [][]byte) error {
+	batch := j.Synced() + 1
 	for len(records) > 0 {
 		s := j.tail()
 		n, frames, offsets := s.fit(first, batch, records)
 		if n == 0 {
+			if err := j.Sync(); err != nil {
+				return err
+			}
 			if err := j.begin(first); err != nil {
 				return err
 			}
@@ -153,9 +178,6 @@ func (j *Journal) append(first uint64, records [][]byte) error {
 		s.extend(offsets, len(frames))
 		j.mu.Unlock()
 		first, records = first+uint64(n), records[n:]
-		if err := j.mark.raise(first - 1); err != nil {
-			return err
-		}
 	}
 	return nil
 }
@@ -196,7 +218,9 @@ func (j *Journal) Close() error {
 	j.write.Lock()
 	defer j.write.Unlock()
 	j.spare.stop()
-	return j.closeFiles()
+	err := j.Sync()
+	j.end(errClosed)
+	return errors.Join(err, j.closeFiles())
 }
 
 func (j *Journal) closeFiles() error {

@@ -20,11 +20,11 @@ var powerCuts = flag.Int("journal.cuts", 40, "how often the power is cut")
 type load struct {
 	j    *Journal
 	draw *rand.Rand
-	kept map[uint64][]byte // what Append has returned for, and nothing has removed since
+	kept map[uint64][]byte // what was promised to be synced, and nothing has removed since
 	last uint64
 	life byte // of the content, so that a record written anew differs from the one before
 
-	pending   map[uint64][]byte // of the append that was under way
+	pending   map[uint64][]byte // written, or being written, and not promised
 	truncated uint64            // 0, or where the truncation that was under way begins
 	promised  int
 }
@@ -47,9 +47,29 @@ func (l *load) run() error {
 	}
 }
 
+// append appends at once, or writes a few times before it waits for the sync, as a
+// leader does.
 func (l *load) append(n int) error {
-	first := l.last + 1
 	l.pending = map[uint64][]byte{}
+	writes := 1 + l.draw.IntN(4)
+	next := l.last + 1
+	for range writes - 1 {
+		if err := l.write(next, n, l.j.Write); err != nil {
+			return err
+		}
+		next += uint64(n)
+	}
+	if err := l.write(next, n, l.j.Append); err != nil {
+		return err
+	}
+	for i, data := range l.pending {
+		l.kept[i] = data
+	}
+	l.last, l.promised, l.pending = l.last+uint64(n*writes), l.promised+n*writes, nil
+	return nil
+}
+
+func (l *load) write(first uint64, n int, how func(uint64, [][]byte) error) error {
 	var all [][]byte
 	l.life++
 	for i := range n {
@@ -57,14 +77,26 @@ func (l *load) append(n int) error {
 		all = append(all, data)
 		l.pending[first+uint64(i)] = data
 	}
-	if err := l.j.Append(first, all); err != nil {
-		return err
-	}
-	for i, data := range l.pending {
-		l.kept[i] = data
-	}
-	l.last, l.promised, l.pending = l.last+uint64(n), l.promised+n, nil
-	return nil
+	return how(first, all)
+}
+
+// syncs syncs again and again beside the writes, as a leader's disk does.
+func (l *load) syncs() (stop func()) {
+	j, done, over := l.j, make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(over)
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				if j.Sync() != nil {
+					return
+				}
+			}
+		}
+	}()
+	return func() { close(done); <-over }
 }
 
 func (l *load) truncate(after uint64) error {
@@ -154,8 +186,10 @@ func TestINV33_PowerCutsLoseNothing(t *testing.T) {
 		extra += int(l.last - min(before, l.last))
 		ended := make(chan error, 1)
 		go func() { ended <- l.run() }()
+		stop := l.syncs()
 		<-time.After(time.Duration(1+n*7%60) * time.Millisecond) // the moment of the cut is what the test varies
 		check(t, v.CutPower())
+		stop()
 		if err := <-ended; errors.Is(err, ErrDamaged) {
 			t.Fatalf("seed %d, cut %d: %v", seed, n, err)
 		}

@@ -72,13 +72,10 @@ func (s *segment) fit(first, batch uint64, records [][]byte) (n int, frames []by
 	return n, frames, offsets
 }
 
-// write puts frames behind the last record and syncs them.
+// write puts frames behind the last record.
 func (s *segment) write(frames []byte) error {
 	if _, err := s.file.WriteAt(frames, int64(s.next)); err != nil {
 		return fmt.Errorf("write the journal: %w", err)
-	}
-	if err := syncData(s.file); err != nil {
-		return fmt.Errorf("sync the journal: %w", err)
 	}
 	return nil
 }

@@ -26,6 +26,8 @@ type disk struct {
 
 	held           *holds        // nil: the log is held for nobody
 	entries, bytes atomic.Uint64 // appended since it was opened
+	ahead          ahead
+	syncLog        func() error // the journal's; tests hold it up
 }
 
 var _ raft.MonotonicLogStore = (*disk)(nil)
@@ -46,6 +48,8 @@ func openDisk(dir string, limit time.Duration, fatal func(error)) (*disk, error)
 	if d.votes, err = openVotes(filepath.Join(dir, "vote"), d.log.Last() == 0, d.guard); err != nil {
 		return nil, errors.Join(err, d.log.Close())
 	}
+	d.votes.before, d.syncLog = d.sync, d.log.Sync
+	d.ahead.start(d.sync)
 	return d, nil
 }
 
@@ -85,7 +89,7 @@ func (d *disk) StoreLogs(logs []*raft.Log) error {
 		records[i] = encodeEntry(l)
 		size += uint64(len(records[i]))
 	}
-	if err := d.guard("append", func() error { return d.log.Append(logs[0].Index, records) }); err != nil {
+	if err := d.store(logs, records, size); err != nil {
 		return err
 	}
 	d.entries.Add(uint64(len(logs)))
@@ -136,8 +140,11 @@ func (d *disk) DeleteRange(from, to uint64) error {
 	})
 }
 
-// Close closes the log. Nobody may write any more.
-func (d *disk) Close() error { return d.log.Close() }
+// Close syncs and closes the log. Nobody may write any more.
+func (d *disk) Close() error {
+	d.ahead.stop()
+	return d.log.Close()
+}
 
 // An entry's record: its term (8 bytes), type (1), when the leader appended it (8,
 // Unix ns; 0: unknown), and its data.

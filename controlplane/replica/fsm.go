@@ -39,6 +39,13 @@ func (f fsm) ApplyBatch(logs []*raft.Log) []any {
 }
 
 func (f fsm) apply(logs []*raft.Log) ([]store.Result, error) {
+	// A leader's own copy counts once it is durable, so nothing is applied, and
+	// nobody is answered, before (ahead.go).
+	if last := logs[len(logs)-1].Index; f.r.disk != nil {
+		if err := f.r.disk.log.Await(last); err != nil {
+			return nil, fmt.Errorf("entry %d is not durable here: %w", last, err)
+		}
+	}
 	entries := make([]store.Entry, len(logs))
 	for i, l := range logs {
 		entries[i] = store.Entry{Index: l.Index, Term: l.Term}

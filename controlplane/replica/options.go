@@ -41,7 +41,8 @@ type Options struct {
 	// removed members. nil admits every voter's certificate.
 	Admit func(mtls.Identity) error
 
-	since func(store.Kind) int // nil: store.Since; tests have kinds of tomorrow
+	since   func(store.Kind) int          // nil: store.Since; tests have kinds of tomorrow
+	syncing func(sync func() error) error // nil: sync is called; tests hold up a leader's disk
 
 	Heartbeat         time.Duration // election and heartbeat timeout; 0: 1 s
 	SnapshotThreshold uint64        // entries between snapshots; more while the state is large: snapshots.go; 0: 8192

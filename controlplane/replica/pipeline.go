@@ -18,6 +18,10 @@ import (
 type transport struct {
 	*raft.NetworkTransport
 	held *holds // hold.go
+
+	// durable is the last entry that our own disk holds for good. No other voter is
+	// told of a commit beyond it (ahead.go).
+	durable func() uint64
 }
 
 // AppendEntriesPipeline implements raft.Transport.
@@ -26,7 +30,7 @@ func (t *transport) AppendEntriesPipeline(id raft.ServerID, target raft.ServerAd
 	if err != nil {
 		return nil, err
 	}
-	p := &pipeline{AppendPipeline: inner, id: id, held: t.held, answers: make(chan raft.AppendFuture), closed: make(chan struct{})}
+	p := &pipeline{AppendPipeline: inner, id: id, held: t.held, durable: t.durable, answers: make(chan raft.AppendFuture), closed: make(chan struct{})}
 	go p.carry()
 	return p, nil
 }
@@ -38,9 +42,16 @@ type pipeline struct {
 	raft.AppendPipeline
 	id      raft.ServerID
 	held    *holds
+	durable func() uint64
 	answers chan raft.AppendFuture
 	closed  chan struct{}
 	once    sync.Once
+}
+
+// AppendEntries implements raft.AppendPipeline.
+func (p *pipeline) AppendEntries(args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
+	capCommit(args, p.durable)
+	return p.AppendPipeline.AppendEntries(args, resp)
 }
 
 // Consumer implements raft.AppendPipeline.

@@ -58,6 +58,9 @@ func Open(o Options) (*Replica, error) {
 		return nil, err
 	}
 	r.disk = d
+	if o.syncing != nil {
+		d.syncLog = func() error { return o.syncing(d.log.Sync) }
+	}
 	if err := r.start(); err != nil {
 		if r.transport != nil {
 			err = errors.Join(err, r.transport.Close())
@@ -86,7 +89,7 @@ func (r *Replica) start() error {
 	r.disk.held = newHolds(r.o.Logger)
 	r.transport = &transport{NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		ServerAddressProvider: addresses{&r.o}, Logger: conf.Logger, Stream: stream,
-		MaxPool: connectionPool, Timeout: rpcTimeout, MsgpackUseNewTimeFormat: true}), held: r.disk.held}
+		MaxPool: connectionPool, Timeout: rpcTimeout, MsgpackUseNewTimeFormat: true}), held: r.disk.held, durable: r.disk.log.Synced}
 	log, err := raft.NewLogCache(logCache, r.disk)
 	if err != nil {
 		return fmt.Errorf("make log cache: %w", err)
@@ -104,6 +107,7 @@ func (r *Replica) start() error {
 	if r.raft, err = raft.NewRaft(conf, fsm{r}, log, r.disk, snaps, r.transport); err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
+	r.disk.ahead.of(r.raft)
 	r.watching.Add(2)
 	go r.watchLeadership(notify)
 	go r.snapshots(snaps)

@@ -19,6 +19,10 @@ import (
 type votes struct {
 	path  string
 	guard func(what string, write func() error) error
+	// before makes the log durable before a term or a vote is: a leader that has
+	// sent what it had not synced must not answer in a newer term before it has
+	// (ahead.go). nil: it is.
+	before func() error
 
 	mu  sync.Mutex
 	all map[string][]byte
@@ -49,6 +53,11 @@ func openVotes(path string, fresh bool, guard func(string, func() error) error) 
 
 // Set implements raft.StableStore.
 func (v *votes) Set(key, value []byte) error {
+	if v.before != nil {
+		if err := v.before(); err != nil {
+			return err
+		}
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	next := map[string][]byte{string(key): bytes.Clone(value)}
