@@ -29,6 +29,12 @@ test: ## run every test (units, architecture, system, residency scan), then cove
 	$(GO) test ./...
 	@$(MAKE) --no-print-directory cover
 
+.PHONY: hsm
+hsm: ## test the custodian that is a hardware module, on SoftHSM (needs softhsm2 and a C compiler)
+	$(GO) vet -tags pkcs11 ./dataplane/... ./cmd/domicile-dataplane
+	CGO_ENABLED=1 $(GO) test -count=1 -tags pkcs11 ./dataplane/hsm
+	CGO_ENABLED=1 $(GO) test -count=1 -tags pkcs11 -run Keys ./dataplane ./cmd/domicile-dataplane
+
 .PHONY: issuer
 issuer: $(BUILD)/issuer/node_modules ## install the OpenID provider that tests log in with (needs node and npm)
 

@@ -2,13 +2,19 @@ package dataplane
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
 
+	"github.com/domicile-io/domicile/dataplane/aws"
+	"github.com/domicile-io/domicile/dataplane/egress"
+	"github.com/domicile-io/domicile/dataplane/hsm"
 	"github.com/domicile-io/domicile/dataplane/local"
+	"github.com/domicile-io/domicile/internal/mtls"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -17,7 +23,12 @@ type KeysConfig struct {
 	RotateEvery   time.Duration `yaml:"rotate_every"`   // age at which a key generation is replaced and destroyed; default 12h, at most 20h
 	RotateSpacing time.Duration `yaml:"rotate_spacing"` // at least between two rotations that erasures ask for; default 1h
 	Copy          string        `yaml:"copy"`           // folder on another disk of the region: the key table's copy; "" none
-	RootFile      string        `yaml:"root_file"`      // the root key; default root.key in the folder keys of data_dir
+	RootFile      string        `yaml:"root_file"`      // without a key service: the root key; default root.key in the folder keys of data_dir
+
+	// Who keeps the generations' keys: one of these, else a file. It cannot be
+	// changed for a key table that exists.
+	AWSKMS *aws.KMSConfig `yaml:"aws_kms"`
+	PKCS11 *hsm.Config    `yaml:"pkcs11"`
 }
 
 const (
@@ -38,6 +49,18 @@ func (c KeysConfig) Check() error {
 	if c.RotateSpacing < 0 || c.RotateSpacing > maxRotateEvery {
 		bad = append(bad, fmt.Errorf("keys.rotate_spacing: give a duration up to %s", maxRotateEvery))
 	}
+	services := 0
+	if c.AWSKMS != nil {
+		services++
+		bad = append(bad, c.AWSKMS.Check())
+	}
+	if c.PKCS11 != nil {
+		services++
+		bad = append(bad, c.PKCS11.Check())
+	}
+	if services > 1 || services == 1 && c.RootFile != "" {
+		bad = append(bad, errors.New("keys: give one of root_file, aws_kms and pkcs11"))
+	}
 	return errors.Join(bad...)
 }
 
@@ -52,7 +75,7 @@ func (c KeysConfig) withDefaults() KeysConfig {
 }
 
 func (n *Node) openKeys(Options) error {
-	o, err := n.cfg.keyring()
+	o, err := n.cfg.keyring(n.door, n.material.Identity.Cluster)
 	if err != nil {
 		return err
 	}
@@ -67,8 +90,9 @@ func (n *Node) openKeys(Options) error {
 	return nil
 }
 
-// keyring says how the node's key table is opened.
-func (c Config) keyring() (local.Options, error) {
+// keyring says how the node's key table is opened. A key service is reached
+// through the door.
+func (c Config) keyring(door *egress.Door, cluster string) (local.Options, error) {
 	k := c.Keys.withDefaults()
 	o := local.Options{Dir: filepath.Join(c.DataDir, keysDir), Region: policy.RegionID(c.Region), Copy: k.Copy, RootFile: k.RootFile,
 		RotateEvery: k.RotateEvery, RotateSpacing: k.RotateSpacing}
@@ -78,5 +102,58 @@ func (c Config) keyring() (local.Options, error) {
 		return o, fmt.Errorf("open keyring: %w", err)
 	}
 	o.Existing = err == nil
-	return o, nil
+	if k.AWSKMS == nil && k.PKCS11 == nil {
+		return o, nil
+	}
+	if k.PKCS11 != nil {
+		o.Custodian, err = hsm.Open(hsm.Options{Config: *k.PKCS11, Cluster: cluster, Region: o.Region})
+	} else {
+		o.Custodian, err = openKMS(*k.AWSKMS, door, cluster, o.Region)
+	}
+	return o, err
+}
+
+// offlineKeyring is keyring for a node that does not run; end is called after the
+// keyring is closed.
+func (c Config) offlineKeyring(log *slog.Logger) (o local.Options, end func(), err error) {
+	if c.Keys.AWSKMS == nil && c.Keys.PKCS11 == nil {
+		o, err = c.keyring(nil, "")
+		return o, func() {}, err
+	}
+	material, err := mtls.Load(c.TLS)
+	if err != nil {
+		return o, nil, err
+	}
+	door, err := egress.New(egress.Options{Region: policy.RegionID(c.Region), Dir: filepath.Join(c.DataDir, ledgerDir), Logger: log})
+	if err != nil {
+		return o, nil, fmt.Errorf("open egress ledger: %w", err)
+	}
+	o, err = c.keyring(door, material.Identity.Cluster)
+	if err != nil {
+		return o, nil, errors.Join(err, door.Close())
+	}
+	return o, func() { _ = door.Close() }, nil
+}
+
+// openKMS declares where the key service is and makes its client. The class is
+// LOCAL_KEY: it is in the region, and what goes there are wrapped keys.
+func openKMS(c aws.KMSConfig, door *egress.Door, cluster string, region policy.RegionID) (*aws.KMS, error) {
+	for _, d := range c.Destinations() {
+		if err := door.Allow(policy.LocalKey, egress.HostPort(d)); err != nil {
+			return nil, err
+		}
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if c.CA != "" {
+		roots, err := mtls.LoadRoots(c.CA)
+		if err != nil {
+			return nil, fmt.Errorf("read keys.aws_kms.ca: %w", err)
+		}
+		config.RootCAs = roots
+	}
+	client, err := door.HTTP(egress.Route{Class: policy.LocalKey, Region: region}, config)
+	if err != nil {
+		return nil, err
+	}
+	return aws.NewKMS(aws.KMSOptions{Config: c, Cluster: cluster, Region: region, Client: client})
 }

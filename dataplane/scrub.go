@@ -32,10 +32,11 @@ type ScrubReport struct {
 // it goes. progress is told the share that is done, 0 to 1. It fails when the
 // node runs: that scrubs by itself.
 func Scrub(ctx context.Context, cfg Config, log *slog.Logger, progress func(share float64)) (ScrubReport, error) {
-	o, err := cfg.keyring()
+	o, end, err := cfg.offlineKeyring(log)
 	if err != nil {
 		return ScrubReport{}, err
 	}
+	defer end()
 	o.RotateEvery = 0 // nothing is changed here
 	keys, err := local.OpenKeyring(o)
 	if err != nil {

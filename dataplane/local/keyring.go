@@ -25,7 +25,7 @@ type Options struct {
 	Region policy.RegionID // bound into every wrapped key; another region's keyring does not open
 
 	Copy      string    // folder of the table's copy, on another disk of the region; "" none
-	Custodian Custodian // keeps the generations' keys; closed with the keyring; nil: a file
+	Custodian Custodian // keeps the generations' keys; closed with the keyring, and when that does not open; nil: a file
 	RootFile  string    // of the file custodian: the root key; "" root.key in Dir
 	Existing  bool      // refuse to make a new keyring: records exist that need the old one
 
@@ -104,7 +104,7 @@ func OpenKeyring(o Options) (*Keyring, error) {
 	k.views = viewsOf(k)
 	if err := k.load(); err != nil {
 		k.drop()
-		k.unlock()
+		_ = errors.Join(k.custodian.Close(), k.unlock())
 		return nil, fmt.Errorf("open keyring %s: %w", o.Dir, err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

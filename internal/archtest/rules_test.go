@@ -25,6 +25,7 @@ var imports = []importRule{
 	{From: "dataplane/store", Never: []string{"dataplane/store/local", "dataplane/server"}, Reason: "the contract knows none of its implementations"},
 	{From: "dataplane/intake", Never: []string{"dataplane/store/...", "dataplane/egress", "dataplane/peer"}, Reason: "parsers read bytes and return records; they can neither keep nor send them"},
 	{From: "...", Never: []string{"dataplane/store/storetest"}, Reason: "a test helper that makes permits belongs in no program"},
+	{From: "...", Never: []string{"dataplane/aws/awstest"}, Reason: "a key service of tests belongs in no program"},
 	{From: "...", Never: []string{"internal/instance/instancetest"}, Reason: "a cloud of tests belongs in no program"},
 	{From: "...", Never: []string{"controlplane/login/logintest"}, Reason: "an issuer that signs anything belongs in no program"},
 	{From: "controlplane/login", Never: []string{"api/...", "controlplane/server", "controlplane/store", "controlplane/replica"}, Reason: "how people are believed is small enough to audit, and knows neither state nor wire"},
@@ -50,7 +51,9 @@ var doors = []door{
 	{"github.com/go-jose/go-jose/v4", []string{"controlplane/login", "controlplane/login/logintest"}, "signatures of issuers are checked in one place, with one list of algorithms"},
 	{"golang.org/x/time/rate", []string{"controlplane/login", "controlplane/server"}, "limits on guesses and on questions to issuers"},
 	{"golang.org/x/mod/sumdb/...", []string{"audit"}, "Merkle trees and signed notes are written in one place; the verifier must not know this library"},
-	{"filippo.io/age", []string{"controlplane/backup"}, "one package encrypts and decrypts backups"},
+	{"filippo.io/age", []string{"controlplane/backup", "dataplane/local"}, "one package encrypts and decrypts backups; another the escrow of a region's root key"},
+	{"github.com/aws/aws-sdk-go-v2/...", []string{"dataplane/aws"}, "one package speaks to AWS, and through the region's door"},
+	{"github.com/miekg/pkcs11", []string{"dataplane/hsm"}, "one package loads a vendor's library, in programs that are built for it"},
 	{"github.com/cockroachdb/pebble/v2/...", []string{"dataplane/store/local"}, "the embedded engine sits behind the store's contract"},
 	{"golang.org/x/text/...", []string{"dataplane/media"}, "words are compared without case and accents, as Unicode says"},
 	{"github.com/nyaruka/phonenumbers", []string{"dataplane/intake"}, "numbers become E.164 once, where they come in"},
@@ -66,7 +69,6 @@ var doors = []door{
 // absentDoors are dependencies without a door: importing one anywhere fails
 // until a package is named here in [doors], in the commit that needs it.
 var absentDoors = []string{
-	"github.com/aws/aws-sdk-go-v2/...",    // dataplane/aws, with the cold tier
 	"github.com/jackc/pgx/v5/...",         // dataplane/store/sql
 	"github.com/hashicorp/raft-boltdb/v2", // the Raft log is controlplane/journal: docs/adr/0012
 	"github.com/hashicorp/raft-wal/...",
