@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -94,8 +95,8 @@ func (n *Node) openKeys(Options) error {
 // through the door.
 func (c Config) keyring(door *egress.Door, cluster string) (local.Options, error) {
 	k := c.Keys.withDefaults()
-	o := local.Options{Dir: filepath.Join(c.DataDir, keysDir), Region: policy.RegionID(c.Region), Copy: k.Copy, RootFile: k.RootFile,
-		RotateEvery: k.RotateEvery, RotateSpacing: k.RotateSpacing}
+	o := c.places()
+	o.RotateEvery, o.RotateSpacing = k.RotateEvery, k.RotateSpacing
 	// Records without their key table open nothing: then a new table is not made.
 	_, err := os.Stat(filepath.Join(c.DataDir, recordsDir))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -133,6 +134,25 @@ func (c Config) offlineKeyring(log *slog.Logger) (o local.Options, end func(), e
 		return o, nil, errors.Join(err, door.Close())
 	}
 	return o, func() { _ = door.Close() }, nil
+}
+
+// EscrowKeys writes the node's root key, encrypted to recipients (age1…).
+func EscrowKeys(c Config, w io.Writer, recipients []string) error {
+	return local.Escrow(w, c.places(), recipients)
+}
+
+// RecoverKeys puts the node's root key back from what EscrowKeys wrote. The node
+// must be stopped.
+func RecoverKeys(c Config, escrow, identity io.Reader) error {
+	if c.Keys.AWSKMS != nil || c.Keys.PKCS11 != nil {
+		return errors.New("this region's root is in its key service, which has no escrow here")
+	}
+	return local.Recover(escrow, c.places(), identity)
+}
+
+// places are where the key table lies.
+func (c Config) places() local.Options {
+	return local.Options{Dir: filepath.Join(c.DataDir, keysDir), Region: policy.RegionID(c.Region), Copy: c.Keys.Copy, RootFile: c.Keys.RootFile}
 }
 
 // openKMS declares where the key service is and makes its client. The class is

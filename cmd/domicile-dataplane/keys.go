@@ -22,10 +22,18 @@ const keysUsage = `domicile-dataplane keys: the key table of a region's node
   keys status   what generation it is of, who keeps it, its copy, what waits to be final
   keys rotate   begin the next generation now and destroy the one before it
 
-Both ask the running node over its socket in data_dir, as the node's own user.
+  keys escrow   write the root key, encrypted to its keepers, for the safe
+  keys recover  put the root key back from there; the node must be stopped
 
-  --config FILE   the node's configuration (required)
-  -o json         for machines
+status and rotate ask the running node over its socket in data_dir, as the node's
+own user. escrow and recover are for the custodian that is a file.
+
+  --config FILE      the node's configuration (required)
+  -o json            status, rotate: for machines
+  --recipient AGE1…  escrow: a keeper's public key; may be repeated, each alone can recover
+  --out FILE         escrow: where to write; must not exist
+  --escrow FILE      recover: the file of escrow
+  --identity FILE    recover: a keeper's age identity
 `
 
 // keysAnswer is what the node's socket answers.
@@ -44,6 +52,8 @@ func keys(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	flags.Usage = func() { fmt.Fprint(stderr, keysUsage) }
 	path := flags.String("config", "", "the node's configuration")
+	var e escrowFlags
+	e.add(flags)
 	format := flags.String("o", "table", "table or json")
 	if err := flags.Parse(args[1:]); err != nil {
 		return exitUsage
@@ -63,6 +73,12 @@ func keys(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		answer, err = askNode(ctx, cfg, http.MethodGet, "/keys")
 	case "rotate":
 		answer, err = rotate(ctx, cfg, stderr)
+	case "escrow", "recover":
+		if err := e.run(args[0], cfg); err != nil {
+			fmt.Fprintln(stderr, "domicile-dataplane:", err)
+			return exitFailed
+		}
+		return exitOK
 	default:
 		fmt.Fprint(stderr, keysUsage)
 		return exitUsage

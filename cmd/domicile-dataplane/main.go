@@ -1,7 +1,7 @@
 // Command domicile-dataplane runs one node of one region.
 //
 //	domicile-dataplane --config /etc/domicile/dataplane.yaml
-//	domicile-dataplane keys status|rotate --config /etc/domicile/dataplane.yaml
+//	domicile-dataplane keys status|rotate|escrow|recover --config /etc/domicile/dataplane.yaml
 //	domicile-dataplane scrub --config /etc/domicile/dataplane.yaml
 //
 // scrub reads and checks everything that a stopped node has stored; a running

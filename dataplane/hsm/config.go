@@ -10,10 +10,7 @@ package hsm
 
 import (
 	"errors"
-	"fmt"
-	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/domicile-io/domicile/policy"
 )
@@ -48,19 +45,4 @@ type Options struct {
 	Config  Config
 	Cluster string          // id of the cluster, CL…
 	Region  policy.RegionID // of Domicile
-}
-
-func readPIN(path string) (string, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return "", fmt.Errorf("read the module's PIN: %w", err)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return "", fmt.Errorf("%s may be read by others (mode %04o): chmod 600 it", path, info.Mode().Perm())
-	}
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return "", fmt.Errorf("read the module's PIN: %w", err)
-	}
-	return strings.TrimSpace(string(raw)), nil
 }

@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -295,4 +297,19 @@ func (m *Module) Close() error {
 	m.lib.Destroy()
 	m.lib, m.open = nil, false
 	return err
+}
+
+func readPIN(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", fmt.Errorf("read the module's PIN: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return "", fmt.Errorf("%s may be read by others (mode %04o): chmod 600 it", path, info.Mode().Perm())
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("read the module's PIN: %w", err)
+	}
+	return strings.TrimSpace(string(raw)), nil
 }
