@@ -40,7 +40,9 @@ func (n *Node) openExports() (server.Exports, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.startPurger(exporter, receiver.Inbox())
+	if err := n.startPurger(exporter, receiver.Inbox()); err != nil {
+		return nil, err
+	}
 	return &exports{exporter: exporter, inbox: receiver.Inbox()}, nil
 }
 
@@ -70,7 +72,11 @@ func (n *Node) pair(t policy.TenantID, r policy.RecipientID) (policy.InboundPair
 	if !ok {
 		return policy.InboundPair{}, false
 	}
-	return *pair, true
+	out := *pair
+	if out.Weak(n.feed.Attestation()) { // what this node has verified of itself, whatever it was given
+		out.Demands = max(out.Demands, out.MinAttestation)
+	}
+	return out, true
 }
 
 // basis says by which rule nothing may come under a transfer basis now.

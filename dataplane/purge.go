@@ -3,10 +3,12 @@ package dataplane
 import (
 	"context"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +19,7 @@ import (
 	"github.com/domicile-io/domicile/api"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/dataplane/export"
+	"github.com/domicile-io/domicile/dataplane/feed"
 	"github.com/domicile-io/domicile/dataplane/peer"
 	"github.com/domicile-io/domicile/policy"
 )
@@ -34,6 +37,7 @@ type purger struct {
 	exporter *export.Exporter
 	inbox    *peer.Inbox
 	dir      string
+	senders  *senders
 }
 
 // kept is a receipt as it lies in purgesDir.
@@ -43,12 +47,20 @@ type kept struct {
 	Reported  bool                `json:"reported"`
 }
 
-func (n *Node) startPurger(exporter *export.Exporter, inbox *peer.Inbox) {
+func (n *Node) startPurger(exporter *export.Exporter, inbox *peer.Inbox) error {
 	p := &purger{node: n, exporter: exporter, inbox: inbox, dir: filepath.Join(n.cfg.DataDir, purgesDir)}
+	root, err := hex.DecodeString(n.cfg.RootPublicKey)
+	if err != nil {
+		return fmt.Errorf("read root_public_key: %w", err)
+	}
+	if p.senders, err = openSenders(p.dir, n.material.Identity.Cluster, root, n.cfg.SigningTenants); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() { defer close(ended); p.run(ctx) }()
 	n.onClose("purger", func(context.Context) error { cancel(); <-ended; return nil })
+	return nil
 }
 
 // run looks at the orders with each bundle, and again after a while when one
@@ -59,7 +71,7 @@ func (p *purger) run(ctx context.Context) {
 		var err error
 		if view := p.node.feed.Current(); view != nil {
 			seen = view.Revision
-			err = p.round(ctx, view.Orders())
+			err = p.look(ctx, view)
 		}
 		if err != nil && ctx.Err() == nil {
 			p.node.log.Warn("a tenant's end is not finished here; it is tried again", "cause", err)
@@ -71,6 +83,34 @@ func (p *purger) run(ctx context.Context) {
 		_ = p.node.feed.Wait(wait, seen+1) // a new bundle, or the time to try again
 		cancel()
 	}
+}
+
+// look learns which senders sign, and carries out the orders that are believed:
+// those of senders are verified here, by keys that outlive their pairs, and those
+// of tenants at home here were verified as their rows came, too.
+func (p *purger) look(ctx context.Context, view *feed.View) error {
+	if err := p.senders.learn(view.Pairs()); err != nil {
+		return err
+	}
+	var all error
+	believed := maps.Clone(view.Orders())
+	keys := map[policy.TenantID]*policy.Signers{}
+	for pair := range view.Pairs() {
+		if pair.Signers != nil {
+			keys[pair.Tenant] = pair.Signers
+		}
+	}
+	for tenant, order := range view.Orders() {
+		shown := keys[tenant]
+		if shown == nil {
+			shown = view.Signers(tenant)
+		}
+		if err := p.senders.believe(tenant, order, shown); err != nil {
+			all = errors.Join(all, fmt.Errorf("order %s: %w", order.ID, err))
+			delete(believed, tenant)
+		}
+	}
+	return errors.Join(all, p.round(ctx, believed))
 }
 
 func (p *purger) round(ctx context.Context, orders map[policy.TenantID]*policy.PurgeOrder) error {
@@ -196,22 +236,7 @@ func (p *purger) save(k *kept) error {
 	if err != nil {
 		return fmt.Errorf("encode a receipt: %w", err)
 	}
-	if err := os.MkdirAll(p.dir, 0o700); err != nil {
-		return fmt.Errorf("keep a receipt: %w", err)
-	}
-	next := p.path(k.Receipt.Order) + ".next"
-	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return fmt.Errorf("keep a receipt: %w", err)
-	}
-	_, err = f.Write(slices.Concat(raw, []byte("\n")))
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(next, p.path(k.Receipt.Order))
-	}
-	if err == nil {
-		err = syncFolder(p.dir)
-	}
-	if err != nil {
+	if err := replaceDurably(p.path(k.Receipt.Order), slices.Concat(raw, []byte("\n"))); err != nil {
 		return fmt.Errorf("keep a receipt: %w", err)
 	}
 	return nil

@@ -79,9 +79,13 @@ type InboundPair struct {
 	AllowListHash string      `json:"allow_list_hash"` // hex SHA-256 of the export schema
 	Basis         string      `json:"basis"`
 	Revision      uint64      `json:"revision"`
-	Keys          []APIKey    `json:"keys,omitempty"`  // role recipient
-	State         TenantState `json:"state,omitempty"` // the sender's; "" is active
-	Purge         *PurgeOrder `json:"purge,omitempty"` // set: destroy what was received
+	Keys          []APIKey    `json:"keys,omitempty"`    // role recipient
+	State         TenantState `json:"state,omitempty"`   // the sender's; "" is active
+	Purge         *PurgeOrder `json:"purge,omitempty"`   // set: destroy what was received
+	Signers       *Signers    `json:"signers,omitempty"` // of the sender, by which the order is verified; nil: it does not sign
+
+	MinAttestation Attestation `json:"min_attestation,omitempty"` // that the sender's policy demands of every node; 0: declared
+	Demands        Attestation `json:"demands,omitempty"`         // the terms are left out because it demands this level, which the node has not
 }
 
 // Row is one row of a bundle: exactly one field is set.

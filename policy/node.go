@@ -109,10 +109,22 @@ func (n *NodeRow) Proved(cluster string, root ed25519.PublicKey, h Holder, cloud
 	return Declared, time.Time{}
 }
 
+// Weak reports whether a node of a level has nothing to do with a pair: the
+// sender's policy demands more of whoever holds its data, pseudonyms included.
+func (p *InboundPair) Weak(level Attestation) bool {
+	return max(p.MinAttestation, p.Demands) > max(level, Declared)
+}
+
 // For is the row as a node of a level may have it. Of a tenant whose policy
 // demands more, there is left what a refusal needs: which tenant, whose key,
 // and what would be enough. It carries no policy, so that nothing can be done.
 func (r Row) For(level Attestation) Row {
+	if p := r.Pair; p != nil && p.Weak(level) {
+		bare := *p
+		bare.Demands, bare.Purpose, bare.Transforms, bare.AllowListHash, bare.Basis = p.MinAttestation, "", "", "", ""
+		r.Pair = &bare
+		return r
+	}
 	if r.Tenant == nil || r.Tenant.Policy == nil || r.Tenant.Policy.MinAttestation <= max(level, Declared) {
 		return r
 	}

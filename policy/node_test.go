@@ -140,6 +140,17 @@ func TestRowsForALevel(t *testing.T) {
 			}
 		}
 	}
+	for _, demanded := range levels {
+		row := Row{Pair: &InboundPair{Tenant: "TN000000000000000000000000000000a1", Recipient: "RP1", From: "ie1", Purpose: "analytics", Transforms: "t", AllowListHash: "h", Basis: "SCC",
+			MinAttestation: demanded, Keys: []APIKey{{ID: "SK1"}}}}
+		for _, have := range append(levels, 0) {
+			got := row.For(have).Pair
+			weak := demanded > max(have, Declared)
+			if got.Weak(have) != weak || (got.Purpose+got.Transforms+got.AllowListHash+got.Basis == "") != weak || (got.Demands == demanded) != weak || len(got.Keys) != 1 || row.Pair.Purpose == "" {
+				t.Errorf("a pair that demands %s for %s: %+v", demanded, have, got)
+			}
+		}
+	}
 	if r := (Row{Region: &home}); r.For(Declared).Region != &home {
 		t.Error("a region's row changed")
 	}

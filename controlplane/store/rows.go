@@ -164,7 +164,8 @@ func pairRowAt(tx *bolt.Tx, region policy.RegionID, tenant policy.TenantID, id p
 		return nil, dangling(err)
 	}
 	if t.Purge != nil {
-		return &policy.Row{Format: policy.FormatVersion, Pair: &policy.InboundPair{Tenant: tenant, Recipient: id, From: t.Home, State: t.State, Purge: &t.Purge.PurgeOrder}}, nil
+		return &policy.Row{Format: policy.FormatVersion, Pair: &policy.InboundPair{Tenant: tenant, Recipient: id, From: t.Home, State: t.State,
+			Purge: &t.Purge.PurgeOrder, Signers: t.Purge.Signers}}, nil
 	}
 	p, err := need[Policy](tx, bucketPolicies, []byte(tenant), "policy")
 	if err != nil {
@@ -183,7 +184,7 @@ func pairRowAt(tx *bolt.Tx, region policy.RegionID, tenant policy.TenantID, id p
 	return &policy.Row{Format: policy.FormatVersion, Pair: &policy.InboundPair{
 		Tenant: tenant, Recipient: id, From: p.HomeRegion, Purpose: r.Purpose, Transforms: r.Transforms,
 		AllowListHash: policy.ExportSchemaHash(r.Transforms), Basis: p.Egress[policy.PseudonymisedExport].Basis,
-		Revision: p.Revision, State: suspendedOnly(t.State), Keys: keys}}, nil
+		Revision: p.Revision, State: suspendedOnly(t.State), Keys: keys, Signers: p.Signers, MinAttestation: aboveDeclared(p.MinAttestation)}}, nil
 }
 
 // suspendedOnly leaves the usual state out of a row.
@@ -192,6 +193,14 @@ func suspendedOnly(s policy.TenantState) policy.TenantState {
 		return ""
 	}
 	return s
+}
+
+// aboveDeclared leaves out the level that every node has.
+func aboveDeclared(a policy.Attestation) policy.Attestation {
+	if a <= policy.Declared {
+		return 0
+	}
+	return a
 }
 
 // apiKeys lists a tenant's keys as nodes need them.

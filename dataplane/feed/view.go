@@ -112,6 +112,16 @@ func (v *View) Tenants() iter.Seq[Tenant] {
 	}
 }
 
+// Signers are the keys of a tenant whose row is here and that signs; nil else.
+func (v *View) Signers(id policy.TenantID) *policy.Signers {
+	if b, ok := policy.KindTenant.Bits(string(id)); ok {
+		if row := v.signed.Get(b); row != nil {
+			return (*row).Signers
+		}
+	}
+	return nil
+}
+
 // Pairs yields every inbound pair, in no order.
 func (v *View) Pairs() iter.Seq[*policy.InboundPair] {
 	return func(yield func(*policy.InboundPair) bool) {

@@ -75,7 +75,13 @@ func (g *Gate) recipient(v *feed.View, p Principal, user string) (Principal, err
 	if user != "" && user != string(p.Recipient) && user != string(p.Key) {
 		return Principal{}, unauthenticated()
 	}
-	return p, alive(pair.State)
+	if err := alive(pair.State); err != nil {
+		return p, err
+	}
+	if pair.Weak(g.o.Attestation()) {
+		return p, policy.Errorf(policy.PermissionDenied, "%s", policy.RuleAttestation.Explanation()).With("rules", policy.RuleAttestation.String())
+	}
+	return p, nil
 }
 
 // alive is nil for an active tenant, whose state pairs leave out; else the

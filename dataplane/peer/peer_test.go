@@ -173,6 +173,23 @@ func TestINV06ReceiverTrustsItsBundleNotTheSender(t *testing.T) {
 	}
 }
 
+// A node that is attested too weakly for the sender's policy takes nothing, and
+// takes it once it is not.
+func TestReceiverOfTooWeakANodeRefuses(t *testing.T) {
+	r := newRoad(t)
+	s := r.sender("ie1", mtls.DataPlane, cluster)
+	r.pair.Demands = policy.CloudSigned
+	_, err := s.Send(context.Background(), permit(t), outgoing(t, 1, 3))
+	var e *policy.Error
+	if !errors.As(err, &e) || e.Reason != policy.PermissionDenied || e.Metadata["rules"] != "ATTESTATION_TOO_WEAK" {
+		t.Errorf("got %v", err)
+	}
+	r.pair.Demands = 0
+	if mark, err := s.Send(context.Background(), permit(t), outgoing(t, 1, 3)); err != nil || mark != 1 {
+		t.Errorf("%d, %v", mark, err)
+	}
+}
+
 func TestINV39OnlyDataPlanesOfTheClusterConnect(t *testing.T) {
 	r := newRoad(t)
 	for name, s := range map[string]*Sender{

@@ -132,6 +132,8 @@ func (r *Receiver) check(from policy.RegionID, q *peerv1.DeliverRequest) error {
 		return denied("no inbound pair for this tenant and recipient")
 	case pair.State != "" && pair.State != policy.TenantActive: // the sender keeps its queue
 		return policy.Errorf(policy.PermissionDenied, "transfer refused: the tenant is not active").With("state", string(pair.State))
+	case pair.Demands != 0: // the sender keeps its queue
+		return policy.Errorf(policy.PermissionDenied, "transfer refused: %s", policy.RuleAttestation.Explanation()).With("rules", policy.RuleAttestation.String())
 	case pair.From != from:
 		return denied("the sender's region is not the tenant's home")
 	case pair.Purpose != q.Purpose:

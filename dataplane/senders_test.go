@@ -1,0 +1,115 @@
+package dataplane
+
+import (
+	"crypto/ed25519"
+	"encoding/hex"
+	"slices"
+	"testing"
+
+	"github.com/domicile-io/domicile/policy"
+)
+
+const (
+	sendersCluster = "CL0000000000000000000000000000000a"
+	sender         = policy.TenantID("TN000000000000000000000000000000a1")
+)
+
+// A region that only receives carries out the end of a sender that signs when its
+// keys have signed it, and never on the word of the control plane alone: not after
+// a restart, not when the pair is gone, not at first sight of a tenant that the
+// configuration names.
+func TestOrdersToEndASenderThatSignsAreVerified(t *testing.T) {
+	root, rootKey := pair(t)
+	tenant, approver := signingKey(t, policy.TenantKey, rootKey), signingKey(t, policy.ApproverKey, rootKey)
+	keys := &policy.Signers{Sequence: 3, Tenant: []policy.SigningKey{tenant.SigningKey}, Approvers: []policy.SigningKey{approver.SigningKey}}
+	order := func(sequence uint64, by ...ed25519.PrivateKey) *policy.PurgeOrder {
+		o := &policy.PurgeOrder{ID: "OP000000000000000000000000000000a1"}
+		for _, k := range by {
+			o.Signatures = append(o.Signatures, policy.Sign(k, policy.PurgeStatement(sendersCluster, sender, sequence)))
+		}
+		return o
+	}
+	both := order(3, tenant.key, approver.key)
+	dir := t.TempDir()
+	open := func(demanded ...string) *senders {
+		s, err := openSenders(dir, sendersCluster, root, demanded)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	s := open()
+	if err := s.believe(sender, order(0), nil); err != nil {
+		t.Errorf("a tenant that does not sign trusts the control plane: %v", err)
+	}
+	if open(string(sender)).believe(sender, order(0), nil) == nil {
+		t.Error("the configuration says that it signs, and the order was believed without keys")
+	}
+	_, strangersKey := pair(t)
+	forged := signingKey(t, policy.TenantKey, strangersKey)
+	pairs := func(list ...*policy.Signers) []*policy.InboundPair {
+		var out []*policy.InboundPair
+		for _, k := range list {
+			out = append(out, &policy.InboundPair{Tenant: sender, Signers: k})
+		}
+		return out
+	}
+	learn := func(list ...*policy.Signers) {
+		t.Helper()
+		if err := s.learn(slices.Values(pairs(list...))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	learn(&policy.Signers{Sequence: 9, Tenant: []policy.SigningKey{forged.SigningKey}}) // not the root's: no key of it counts
+	learn(keys, nil)
+	learn(&policy.Signers{Sequence: 1, Tenant: keys.Tenant, Approvers: keys.Approvers}) // takes something back
+	for restarted, s := range map[bool]*senders{false: s, true: open()} {
+		for name, c := range map[string]struct {
+			keys  *policy.Signers
+			order *policy.PurgeOrder
+			want  bool
+		}{
+			"both signed":             {keys, both, true},
+			"no signature":            {keys, order(3), false},
+			"the tenant alone":        {keys, order(3, tenant.key), false},
+			"a stranger":              {keys, order(3, forged.key, approver.key), false},
+			"under a former policy":   {keys, order(2, tenant.key, approver.key), false},
+			"the keys are left out":   {nil, both, false},
+			"keys that take one back": {&policy.Signers{Sequence: 3, Tenant: keys.Tenant}, both, false},
+			"a sequence that was":     {&policy.Signers{Sequence: 2, Tenant: keys.Tenant, Approvers: keys.Approvers}, order(2, tenant.key, approver.key), false},
+			"keys of somebody else's": {&policy.Signers{Sequence: 3, Tenant: []policy.SigningKey{forged.SigningKey}}, order(3, forged.key), false},
+		} {
+			if err := s.believe(sender, c.order, c.keys); (err == nil) != c.want {
+				t.Errorf("%s (restarted: %v): %v", name, restarted, err)
+			}
+		}
+	}
+}
+
+type testKey struct {
+	policy.SigningKey
+	key ed25519.PrivateKey
+}
+
+func pair(t *testing.T) (ed25519.PublicKey, ed25519.PrivateKey) {
+	t.Helper()
+	public, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return public, key
+}
+
+func signingKey(t *testing.T, purpose policy.KeyPurpose, by ed25519.PrivateKey) testKey {
+	t.Helper()
+	public, key := pair(t)
+	k, err := policy.NewSigningKey(purpose, hex.EncodeToString(public))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if purpose == policy.ApproverKey {
+		k.Principal, k.Entity, k.Boundary = "PR000000000000000000000000000000aa", "DOM-IE", "eu"
+	}
+	k.Certificate = policy.Sign(by, k.Statement(sendersCluster, sender))
+	return testKey{k, key}
+}
