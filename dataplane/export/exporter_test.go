@@ -57,6 +57,7 @@ type road struct {
 	rows     int
 	refused  int
 	payloads map[string]string // by transfer id
+	held     map[string]bool   // rows that are there, by pseudonym
 	cutAfter bool
 	down     bool
 }
@@ -64,10 +65,19 @@ type road struct {
 var errCut = errors.New("the road is cut")
 
 func (r *road) Invoke(_ context.Context, _ string, args, reply any, _ ...grpc.CallOption) error {
-	q := args.(*peerv1.DeliverRequest)
 	if r.down {
 		return errCut
 	}
+	if q, ok := args.(*peerv1.ForgetRequest); ok {
+		for _, row := range q.Rows {
+			if r.held[row] {
+				delete(r.held, row)
+				reply.(*peerv1.ForgetResponse).Deleted++
+			}
+		}
+		return nil
+	}
+	q := args.(*peerv1.DeliverRequest)
 	if old, again := r.payloads[q.Transfer]; again && old != string(q.Payload) {
 		return fmt.Errorf("transfer %s came with other bytes", q.Transfer)
 	}
@@ -82,6 +92,13 @@ func (r *road) Invoke(_ context.Context, _ string, args, reply any, _ ...grpc.Ca
 		r.payloads[q.Transfer] = string(q.Payload)
 		r.mark++
 		r.rows += int(q.Rows)
+		rows, err := peer.Thawed(q.Payload, int(q.Rows))
+		if err != nil {
+			return err
+		}
+		for i := range rows {
+			r.held[rows[i].Row] = true
+		}
 	case q.Sequence <= r.mark:
 		return r.elsewhere(policy.AlreadyExists)
 	default:
@@ -108,7 +125,7 @@ func (r *region) ClockSuspect() bool  { return false }
 
 func newRegion(t *testing.T) *region {
 	t.Helper()
-	r := &region{t: t, basis: policy.BasisActive, state: policy.TenantActive, dir: t.TempDir(), now: time.Date(2026, 11, 2, 10, 0, 0, 0, time.UTC), road: road{payloads: map[string]string{}}}
+	r := &region{t: t, basis: policy.BasisActive, state: policy.TenantActive, dir: t.TempDir(), now: time.Date(2026, 11, 2, 10, 0, 0, 0, time.UTC), road: road{payloads: map[string]string{}, held: map[string]bool{}}}
 	r.policy(1, policy.EgressRule{Effect: policy.Allow, Basis: "PSEUDONYMISED-UC2"})
 	clock := func() time.Time { return r.now }
 	r.gate = gate.New(gate.Options{Region: "ie1", Feed: r, Clock: clock})
@@ -131,7 +148,8 @@ func (r *region) open() {
 	check(r.t, err)
 	r.registry = prometheus.NewRegistry()
 	r.exporter, err = New(Options{Store: r.store, Keys: r.keys, Outbox: outbox, Gate: r.gate, Region: "ie1", View: r.Current,
-		Sender:  &peer.Sender{Dial: func(policy.Permit) (grpc.ClientConnInterface, error) { return &r.road, nil }},
+		Sender: &peer.Sender{Dial: func(policy.Permit) (grpc.ClientConnInterface, error) { return &r.road, nil },
+			Reach: func(policy.TenantID, policy.RegionID, string) (grpc.ClientConnInterface, error) { return &r.road, nil }},
 		Metrics: r.registry, Interval: time.Second, Window: window, Now: func() time.Time { return r.now }, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	check(r.t, err)
 }

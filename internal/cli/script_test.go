@@ -54,7 +54,7 @@ func TestScripts(t *testing.T) {
 				env.Setenv("DEV_ENV_FILE", e.EnvFile())
 				return nil
 			},
-			Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "keyvar": keyvar, "await": await, "recipient": recipient, "operation": operation},
+			Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "keyvar": keyvar, "await": await, "recipient": recipient, "operation": operation, "hold": hold},
 		})
 	})
 }
@@ -91,6 +91,12 @@ func recipient(ts *testscript.TestScript, _ bool, args []string) {
 func operation(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(ts.Exec("domicile", "operations", "list", "--all", "--filter", "kind = "+args[0]))
 	ts.Setenv("OPERATION", regexp.MustCompile("OP[0-9a-f]{32}").FindString(ts.ReadFile("stdout")))
+}
+
+// hold: put the id of the only legal hold in $HOLD.
+func hold(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Check(ts.Exec("domicile", "subjects", "holds", "list"))
+	ts.Setenv("HOLD", regexp.MustCompile("LH[0-9a-f]{32}").FindString(ts.ReadFile("stdout")))
 }
 
 // await FILE: wait until a file is there, at most 30 s.

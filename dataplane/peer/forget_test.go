@@ -1,0 +1,93 @@
+package peer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/domicile-io/domicile/api/data"
+	"github.com/domicile-io/domicile/internal/mtls"
+	"github.com/domicile-io/domicile/policy"
+)
+
+func erasePermit(t *testing.T) policy.Permit {
+	t.Helper()
+	region := policy.Region{ID: "ie1", Boundary: "eu", Country: "IE", BackupRegion: "none", Lifecycle: policy.Active}
+	top, err := policy.NewTopology([]policy.Region{region})
+	check(t, err)
+	p := policy.DefaultPolicy(tenant, region, "DOM-IE")
+	set := (&policy.Set{}).With(1, []*policy.Rules{policy.Compile(&p, policy.TenantActive)}, nil)
+	d := policy.Decide(set, top, policy.Request{Tenant: tenant, Op: policy.Erase, Class: policy.CallRecord, Region: "ie1", Now: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), Attestation: policy.Declared})
+	return d.Permit()
+}
+
+// reaching is a sender that needs no export permit.
+func (r *road) reaching(region policy.RegionID) *Sender {
+	s := r.sender(region, mtls.DataPlane, cluster)
+	conn, err := s.Dial(policy.Permit{})
+	check(r.t, err)
+	s.Reach = func(policy.TenantID, policy.RegionID, string) (grpc.ClientConnInterface, error) { return conn, nil }
+	return s
+}
+
+func (r *road) rows() (out []string) {
+	r.t.Helper()
+	got, _, err := r.receiver.Inbox().Page(tenant, recipient, "", MaxPage)
+	check(r.t, err)
+	for _, row := range got {
+		var p data.PseudonymRow
+		check(r.t, json.Unmarshal(row.JSON, &p))
+		out = append(out, p.Row)
+	}
+	return out
+}
+
+func TestRowsOfErasedCallsAreDeletedByTheRegionTheyCameFrom(t *testing.T) {
+	ctx := context.Background()
+	r := newRoad(t)
+	s := r.reaching("ie1")
+	_, err := s.Send(ctx, permit(t), outgoing(t, 1, 5))
+	check(t, err)
+	before := r.rows()
+	gone := []string{before[1], before[3], fmt.Sprintf("%032x", 7)}
+
+	// Another region, another tenant's data plane, and whoever may not erase, get nothing deleted.
+	if _, err := r.reaching("au1").Forget(ctx, erasePermit(t), "us1", "", recipient, gone); !errors.Is(err, &policy.Error{Reason: policy.EgressDenied}) {
+		t.Errorf("another region: %v", err)
+	}
+	if _, err := s.Forget(ctx, permit(t), "us1", "", recipient, gone); !errors.Is(err, &policy.Error{Reason: policy.PermissionDenied}) {
+		t.Errorf("with an export permit: %v", err)
+	}
+	if _, err := s.Forget(ctx, erasePermit(t), "us1", "", recipient, []string{"+353861234567"}); !errors.Is(err, &policy.Error{Reason: policy.InvalidArgument}) {
+		t.Errorf("what is no pseudonym: %v", err)
+	}
+	if n := len(r.rows()); n != 5 {
+		t.Fatalf("%d rows are left", n)
+	}
+	r.pair.From = "au1" // the recipient has lost its pair with ie1 since; the rows still came from there
+	for _, want := range []uint64{2, 0} {
+		n, err := s.Forget(ctx, erasePermit(t), "us1", "", recipient, gone)
+		if err != nil || n != want {
+			t.Fatalf("%d deleted, %v; want %d", n, err, want)
+		}
+	}
+	if got := r.rows(); len(got) != 3 || got[0] != before[0] || got[1] != before[2] || got[2] != before[4] {
+		t.Errorf("left: %v of %v", got, before)
+	}
+	// A stream of which nothing is here needs nobody's word.
+	if n, err := r.reaching("au1").Forget(ctx, erasePermit(t), "us1", "", "RP00000000000000000000000000000009", gone); err != nil || n != 0 {
+		t.Errorf("nothing to delete: %d, %v", n, err)
+	}
+	// The same transfer again does not bring them back.
+	r.pair.From = "ie1"
+	_, err = s.Send(ctx, permit(t), outgoing(t, 1, 5))
+	check(t, err)
+	if n := len(r.rows()); n != 3 {
+		t.Errorf("%d rows after the transfer came again", n)
+	}
+}
