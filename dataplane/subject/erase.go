@@ -59,6 +59,7 @@ func (s *Service) Erase(ctx context.Context, t policy.TenantID, w Who) (data.Cer
 	if err := s.advance(ctx, j); err != nil { // the ledger's entry
 		return data.Certificate{}, err
 	}
+	s.lookAgain(t, 0)
 	s.nudge()
 	return j.Certificate, nil
 }
