@@ -59,7 +59,6 @@ func (s *Service) Erase(ctx context.Context, t policy.TenantID, w Who) (data.Cer
 	if err := s.advance(ctx, j); err != nil { // the ledger's entry
 		return data.Certificate{}, err
 	}
-	s.lookAgain(t, 0)
 	s.nudge()
 	return j.Certificate, nil
 }
@@ -189,21 +188,18 @@ func (s *Service) conclude(ctx context.Context, j *job) error {
 	var waits []string
 	now := s.now().UTC()
 	c := &j.Certificate
+	if err := s.rekeyed(ctx, j); err != nil {
+		return err
+	}
+	if !j.Rekeyed {
+		waits = append(waits, "INDEX_KEY")
+	}
 	beyond, err := s.beyond(j.Generation, now)
 	if err != nil {
 		return err
 	}
 	if !beyond {
 		waits = append(waits, "KEY_GENERATION")
-	}
-	rekeyed := false
-	if s.o.Rekeyed != nil {
-		if rekeyed, err = s.o.Rekeyed(ctx, j.Tenant, *c.Executed); err != nil {
-			return fmt.Errorf("ask whether the indexes were keyed anew: %w", err)
-		}
-	}
-	if !rekeyed {
-		waits = append(waits, "INDEX_KEY")
 	}
 	deleted := c.Counts.Deleted
 	if s.o.Exports != nil {
@@ -225,6 +221,26 @@ func (s *Service) conclude(ctx context.Context, j *job) error {
 	c.State, c.Final, c.Waits, c.Counts.Deleted, j.Step = Final, &now, nil, deleted, stepFinal
 	if err := s.sign(c); err != nil {
 		return err
+	}
+	return s.save(ctx, j)
+}
+
+// rekeyed notes that the indexes were keyed anew since the execution. Copies of
+// the key table still have the old index key then, so that their generation has
+// to end as well.
+func (s *Service) rekeyed(ctx context.Context, j *job) error {
+	if j.Rekeyed || s.o.Rekeyed == nil {
+		return nil
+	}
+	done, err := s.o.Rekeyed(ctx, j.Tenant, *j.Certificate.Executed)
+	if err != nil {
+		return fmt.Errorf("ask whether the indexes were keyed anew: %w", err)
+	}
+	if !done {
+		return nil
+	}
+	if j.Rekeyed = true; s.o.Retire != nil {
+		j.Generation = s.o.Retire()
 	}
 	return s.save(ctx, j)
 }

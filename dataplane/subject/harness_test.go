@@ -45,6 +45,7 @@ type region struct {
 	view    *feed.View
 	audit   error
 	between func(step string) error
+	rekeyed bool // the indexes were keyed anew
 
 	keys    *local.Keyring
 	store   *localstore.Store
@@ -96,7 +97,7 @@ func (r *region) open() {
 	r.t.Helper()
 	var err error
 	r.closed = false
-	r.keys, err = local.OpenKeyring(local.Options{Dir: filepath.Join(r.dir, "keys"), Region: "ie1"})
+	r.keys, err = local.OpenKeyring(local.Options{Dir: filepath.Join(r.dir, "keys"), Region: "ie1", Now: r.clock})
 	must(r.t, err)
 	r.store, err = localstore.Open(localstore.Options{Dir: filepath.Join(r.dir, "records"), Region: "ie1", Keys: r.keys, Now: r.clock, DiskUsed: func() (float64, error) { return 0.1, nil }})
 	must(r.t, err)
@@ -112,6 +113,10 @@ func (r *region) open() {
 	service, err = New(Options{Region: "ie1", Node: "ND00000000000000000000000000000001", Store: r.store, Ledger: r.ledger, Gate: r.gate, Media: regionMedia{r},
 		Sign:        func(b []byte) ([]byte, error) { return ed25519.Sign(r.signer, b), nil },
 		CallingCode: intake.CallingCode, Audit: func() error { return r.audit }, Forget: []func(){r.numbers.Forget},
+		Retire: r.keys.Retire, Beyond: func(generation uint64, now time.Time) (bool, error) {
+			fate, err := r.keys.Fate(generation)
+			return fate.IsFinal(now), err
+		}, Rekeyed: func(context.Context, policy.TenantID, time.Time) (bool, error) { return r.rekeyed, nil },
 		Retry: time.Millisecond, Now: r.clock, Between: func(step string) error {
 			if r.between == nil {
 				return nil

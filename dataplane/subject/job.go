@@ -33,8 +33,9 @@ type job struct {
 	Step        step             `json:"step"`
 	Page        []export.Gone    `json:"page,omitempty"` // calls being worked on, and what is to become of them
 	Dropped     uint64           `json:"dropped,omitempty"`
-	Items       []string         `json:"items,omitempty"` // ids of quarantined payloads that go
-	Generation  uint64           `json:"generation,omitempty"`
+	Items       []string         `json:"items,omitempty"`      // ids of quarantined payloads that go
+	Generation  uint64           `json:"generation,omitempty"` // whose end takes what was destroyed out of every copy of the key table
+	Rekeyed     bool             `json:"rekeyed,omitempty"`    // the indexes were keyed anew, and Generation is one of after that
 
 	item store.Item // as last written
 }

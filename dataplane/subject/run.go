@@ -14,7 +14,7 @@ import (
 // then what is pending, then what waits to become final.
 func (s *Service) Run(ctx context.Context, tenants func() []policy.TenantID) {
 	for ctx.Err() == nil {
-		if err := s.Round(ctx, s.due(tenants())); err != nil && ctx.Err() == nil {
+		if err := s.Round(ctx, tenants()); err != nil && ctx.Err() == nil {
 			s.log.Warn("erasures are not finished here; they are tried again", "cause", err)
 		}
 		wait, cancel := context.WithTimeout(ctx, s.o.Retry)
@@ -23,47 +23,6 @@ func (s *Service) Run(ctx context.Context, tenants func() []policy.TenantID) {
 		case <-s.wake:
 		}
 		cancel()
-	}
-}
-
-// How long a tenant is left alone: one whose certificates wait to become final,
-// and one that has nothing to do, of which another node may know more.
-const (
-	finalEvery = time.Minute
-	idleEvery  = 10 * time.Minute
-)
-
-// due leaves out tenants that were looked at lately and had nothing to do.
-func (s *Service) due(all []policy.TenantID) (out []policy.TenantID) {
-	s.plan.Lock()
-	defer s.plan.Unlock()
-	now := s.now()
-	for _, t := range all {
-		if next, ok := s.next[t]; !ok || !now.Before(next) {
-			out = append(out, t)
-		}
-	}
-	return out
-}
-
-// lookAgain says when a tenant is looked at again; 0 is at once.
-func (s *Service) lookAgain(t policy.TenantID, in time.Duration) {
-	s.plan.Lock()
-	defer s.plan.Unlock()
-	if s.next == nil {
-		s.next = map[policy.TenantID]time.Time{}
-	}
-	if s.next[t] = s.now().Add(in); in == 0 {
-		delete(s.next, t)
-	}
-}
-
-// lookSooner is lookAgain, unless it is to be sooner already.
-func (s *Service) lookSooner(t policy.TenantID, in time.Duration) {
-	s.plan.Lock()
-	defer s.plan.Unlock()
-	if next, ok := s.next[t]; ok && next.After(s.now().Add(in)) {
-		s.next[t] = s.now().Add(in)
 	}
 }
 
@@ -84,9 +43,7 @@ func (s *Service) Round(ctx context.Context, tenants []policy.TenantID) error {
 func (s *Service) tenant(ctx context.Context, t policy.TenantID) error {
 	s.working.Lock()
 	defer s.working.Unlock()
-	s.lookAgain(t, idleEvery) // before what is looked at, so that what comes meanwhile is not forgotten
 	if err := s.guard.Apply(ctx, t); err != nil {
-		s.lookAgain(t, 0)
 		return err
 	}
 	var open []*job
@@ -100,13 +57,9 @@ func (s *Service) tenant(ctx context.Context, t policy.TenantID) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		s.lookSooner(t, finalEvery)
 		if jobErr := s.work(ctx, j); jobErr != nil {
 			err = errors.Join(err, fmt.Errorf("certificate %s: %w", j.Certificate.ID, jobErr))
 		}
-	}
-	if err != nil {
-		s.lookAgain(t, 0)
 	}
 	return err
 }
@@ -167,7 +120,6 @@ func (s *Service) Serves(ctx context.Context, t policy.TenantID) error {
 		return err
 	}
 	if len(missing) > 0 {
-		s.lookAgain(t, 0)
 		s.nudge()
 		return policy.Errorf(policy.NotReady, "the record store was put back from a backup and lacks %d erasures, which are applied again before anything is shown; try again in a moment", len(missing))
 	}
@@ -181,9 +133,6 @@ func (s *Service) Restored() {
 	s.guard.mu.Lock()
 	clear(s.guard.clear)
 	s.guard.mu.Unlock()
-	s.plan.Lock()
-	clear(s.next)
-	s.plan.Unlock()
 	s.nudge()
 }
 

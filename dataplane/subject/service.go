@@ -76,9 +76,6 @@ type Service struct {
 
 	mu      sync.Mutex // one decision between holds and erasures at a time
 	working sync.Mutex // one job at a time
-
-	plan sync.Mutex
-	next map[policy.TenantID]time.Time // when Run looks at a tenant again; absent: at once
 }
 
 // New makes a service; Run does its work.
