@@ -42,12 +42,14 @@ type retention struct {
 	dropped *prometheus.CounterVec
 	kept    prometheus.Counter
 	ended   prometheus.Gauge
+	waiting prometheus.Gauge
 }
 
 func newRetention(r retention) *retention {
 	r.dropped = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "domicile_retention_dropped_total", Help: "What was dropped because its retention was over."}, []string{"what"})
 	r.kept = prometheus.NewCounter(prometheus.CounterOpts{Name: "domicile_retention_held_total", Help: "Calls whose retention is over and that a legal hold keeps, counted in each round."})
 	r.ended = prometheus.NewGauge(prometheus.GaugeOpts{Name: "domicile_retention_last_end_timestamp_seconds", Help: "When a round over all tenants last ended without an error."})
+	r.waiting = prometheus.NewGauge(prometheus.GaugeOpts{Name: "domicile_index_waiting_tenants", Help: "Tenants whose indexes wait to be built anew, so that who was erased is in no hash either."})
 	return &r
 }
 
@@ -55,7 +57,7 @@ func newRetention(r retention) *retention {
 // and while the clock is in doubt, nothing is dropped.
 func (n *Node) startRetention() {
 	r := newRetention(retention{store: n.store, check: n.gate.Check, tenants: n.endingTenants, held: n.held, now: time.Now, log: n.log})
-	n.registry.MustRegister(r.dropped, r.kept, r.ended)
+	n.registry.MustRegister(r.dropped, r.kept, r.ended, r.waiting)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -67,6 +69,10 @@ func (n *Node) startRetention() {
 			next := retentionInterval
 			if err := r.round(ctx); err != nil && ctx.Err() == nil {
 				n.log.Warn("the end of a retention could not be carried out; it is tried again", "cause", err)
+				next = retentionRetry
+			}
+			if err := r.forget(ctx); err != nil && ctx.Err() == nil {
+				n.log.Warn("an index that still knows who was forgotten could not be built anew; it is tried again", "cause", err)
 				next = retentionRetry
 			}
 			wait(ctx, next)

@@ -141,3 +141,46 @@ func TestINV24_HoldsInDoubtKeep(t *testing.T) {
 		t.Errorf("dropped while holds could not be read: %v", err)
 	}
 }
+
+// TestINV21_IndexesAreBuiltAnewOnceADay: an erasure makes a rebuild due, not
+// before the key has been used for a day.
+func TestINV21_IndexesAreBuiltAnewOnceADay(t *testing.T) {
+	r, clock, s := retentionFixture(t)
+	ctx := context.Background()
+	out, err := s.Append(ctx, storetest.Permit(t, storetest.TenantA, policy.Ingest), []record.Record{storetest.Native(1), storetest.Native(2), storetest.Native(3)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	erase := storetest.Permit(t, storetest.TenantA, policy.Erase)
+	state := func() (time.Time, bool) {
+		t.Helper()
+		began, waiting, err := s.Reindexed(ctx, erase)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return began, !waiting.IsZero()
+	}
+	first, waits := state()
+	if waits {
+		t.Fatal("something waits before anything was erased")
+	}
+	for n, step := range []struct {
+		advance time.Duration
+		anew    bool
+	}{{time.Hour, false}, {24 * time.Hour, true}, {time.Hour, false}} {
+		if n != 1 {
+			if _, err := s.Rewrite(ctx, erase, store.Rewrite{Calls: []string{out[n].ID}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		clock.Advance(step.advance)
+		if err := r.forget(ctx); err != nil {
+			t.Fatal(err)
+		}
+		began, waits := state()
+		if began.Equal(first) == step.anew || waits == step.anew {
+			t.Errorf("step %d: built anew at %s, waiting %v, want anew %v", n, began, waits, step.anew)
+		}
+		first = began
+	}
+}

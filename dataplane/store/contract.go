@@ -145,6 +145,19 @@ type Store interface {
 	// An error leaves calls of which nothing has changed, and perhaps some that
 	// are done; repeating it finishes. The permit must cover Erase of CallRecord.
 	Rewrite(ctx context.Context, permit policy.Permit, w Rewrite) (Rewritten, error)
+	// Reindex builds what a tenant's calls and numbers are found by anew, from its
+	// records, under a fresh key, while it serves, and destroys the old key before
+	// it returns: from then on no hash of anybody who was forgotten before it began
+	// can be computed again. It reads every record: do it at most daily. Events of
+	// calls that were dropped before would be taken for new ones after it. The
+	// permit must cover Erase of CallRecord.
+	Reindex(ctx context.Context, permit policy.Permit) error
+	// Reindexed tells when the last Reindex began (or the first record came), and
+	// since when something waits to be forgotten by the next one; zero when nothing
+	// does. The permit must cover View, Process or Erase.
+	Reindexed(ctx context.Context, permit policy.Permit) (began, waiting time.Time, err error)
+	// Waiting lists the tenants of which something waits to be forgotten by a Reindex.
+	Waiting(ctx context.Context) ([]policy.TenantID, error)
 	// Aged lists the ids of calls whose place in lists is before a time, oldest
 	// first, without opening them: for the end of a retention. The permit must
 	// cover Erase of CallRecord.

@@ -59,7 +59,7 @@ type damage struct {
 // findFolds finds the calls' fold rows, and by them their other entries.
 func (d *damage) findFolds() error {
 	t := d.t
-	return t.s.scan(kindFold, keyOf(nil, kindFold, t.raw), func(key, value []byte) error {
+	return t.s.scan(kindFold, t.index.Load().key(nil, kindFold, t.raw), func(key, value []byte) error {
 		row, ok := readFoldRow(value)
 		if !ok || !d.calls[row.call] || row.gone {
 			return nil
@@ -72,7 +72,7 @@ func (d *damage) findFolds() error {
 		for _, e := range row.events {
 			add(e.at)
 		}
-		err := t.s.scan(kindSpill, append(keyOf(nil, kindSpill, t.raw), key[17:]...), func(key, value []byte) error {
+		err := t.s.scan(kindSpill, append(t.index.Load().key(nil, kindSpill, t.raw), key[17:]...), func(key, value []byte) error {
 			d.rows = append(d.rows, slices.Clone(key))
 			if len(value) == refSize {
 				add(readRef(value))

@@ -63,8 +63,8 @@ func (s *Store) Feed(_ context.Context, permit policy.Permit, source record.Sour
 
 // feedKey is the row of a feed's settings; its name stands in it as a tag.
 func (t *tenant) feedKey(source record.SourceKind, name string) []byte {
-	m := t.tags.Get().(*tagger)
-	defer t.tags.Put(m)
-	tag := m.tag(m.fold, tagFeed, string(source), name)
+	x, m := t.tagger()
+	defer x.tags.Put(m)
+	tag := m.tag(m.place, tagFeed, string(source), name)
 	return append(keyOf(nil, kindFeed, t.raw), tag[:]...)
 }

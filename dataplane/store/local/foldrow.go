@@ -105,7 +105,7 @@ func readFoldRow(b []byte) (foldRow, bool) {
 
 // spillKey is the row of an event past foldInline; with no content tag, the
 // prefix of all versions of one event.
-func spillKey(buf []byte, t tenantRaw, fold [16]byte, key []byte, content []byte) []byte {
-	b := append(keyOf(buf, kindSpill, t), fold[:]...)
+func spillKey(buf []byte, x *index, t tenantRaw, fold [16]byte, key []byte, content []byte) []byte {
+	b := append(x.key(buf, kindSpill, t), fold[:]...)
 	return append(append(b, key...), content...)
 }

@@ -63,6 +63,7 @@ func (t *tenant) commit(jobs []*job) *group {
 			g.err = t.s.fail(err)
 		} else {
 			g.applied = true
+			t.index.Load().saved.Store(true)
 		}
 	}
 	if g.err != nil {
@@ -121,6 +122,9 @@ func (g *group) make() error {
 		return err
 	}
 	for _, j := range g.jobs {
+		if x := t.index.Load(); j.index != x {
+			j.index, j.tags = t.tagAll(j.recs) // built anew since
+		}
 		j.out = make([]store.Appended, len(j.recs))
 		for i := range j.recs {
 			var err error
@@ -139,8 +143,11 @@ func (g *group) close() error {
 		if !st.dirty {
 			continue
 		}
-		g.key = append(keyOf(g.key, kindFold, g.t.raw), tag[:]...)
+		g.key = append(g.t.index.Load().key(g.key, kindFold, g.t.raw), tag[:]...)
 		g.rows.set(g.key, st.row.append(nil))
+	}
+	if err := g.t.saveIndex(g.batch); err != nil {
+		return err
 	}
 	if err := g.writeCells(); err != nil {
 		return err
@@ -264,7 +271,7 @@ func (g *group) remember(st *foldState, tags *recordTags, at ref) {
 		st.row.events = append(st.row.events, foldEvent{key: tags.key, content: tags.content, at: at})
 		return
 	}
-	g.key = spillKey(g.key, g.t.raw, tags.fold, tags.key[:], tags.content[:])
+	g.key = spillKey(g.key, g.t.index.Load(), g.t.raw, tags.fold, tags.key[:], tags.content[:])
 	g.spills[string(g.key)] = at
 	g.rows.set(g.key, at.append(nil))
 }

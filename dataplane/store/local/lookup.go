@@ -24,7 +24,7 @@ func (g *group) fold(tag [16]byte) (*foldState, error) {
 		g.t.s.seen.add(tag) // the caller makes the call now
 		return nil, nil
 	}
-	g.key = append(keyOf(g.key, kindFold, g.t.raw), tag[:]...)
+	g.key = append(g.t.index.Load().key(g.key, kindFold, g.t.raw), tag[:]...)
 	value, closer, err := g.t.s.db.Get(g.key)
 	if err == pebble.ErrNotFound {
 		g.t.s.seen.add(tag)
@@ -59,8 +59,8 @@ func (g *group) known(st *foldState, tags *recordTags) (known, same bool, err er
 	if st.row.total <= uint64(len(st.row.events)) {
 		return known, false, nil
 	}
-	prefix := spillKey(nil, g.t.raw, tags.fold, tags.key[:], nil)
-	whole := string(spillKey(nil, g.t.raw, tags.fold, tags.key[:], tags.content[:]))
+	prefix := spillKey(nil, g.t.index.Load(), g.t.raw, tags.fold, tags.key[:], nil)
+	whole := string(spillKey(nil, g.t.index.Load(), g.t.raw, tags.fold, tags.key[:], tags.content[:]))
 	if _, ok := g.spills[whole]; ok {
 		return true, true, nil
 	}
@@ -132,7 +132,7 @@ func (g *group) subject(tag [16]byte, raw bool, instance string, listed int64) (
 	row, ok, err := g.owned[tag], true, error(nil)
 	if row == nil {
 		if ok = !g.t.s.seen.absent(tag); ok {
-			if row, ok, err = g.t.s.findSubject(g.t.raw, tag); err != nil && !isCorrupt(err) {
+			if row, ok, err = g.t.findSubject(g.t.index.Load(), tag); err != nil && !isCorrupt(err) {
 				return "", err
 			}
 		}
@@ -165,15 +165,16 @@ func (g *group) newSubject(tag [16]byte, row tenures, listed int64) (string, err
 		row.at(listed).ids = [][16]byte{id}
 		g.owned[tag] = row
 	}
-	g.key = append(keyOf(g.key, kindSubject, g.t.raw), tag[:]...)
+	g.key = append(g.t.index.Load().key(g.key, kindSubject, g.t.raw), tag[:]...)
 	g.rows.set(g.key, row.append(nil))
 	return subjectID(id), nil
 }
 
 // findSubject reads a row of the subject index.
-func (s *Store) findSubject(t tenantRaw, tag [16]byte) (row tenures, ok bool, err error) {
+func (t *tenant) findSubject(x *index, tag [16]byte) (row tenures, ok bool, err error) {
+	s := t.s
 	var buf [40]byte
-	value, closer, err := s.db.Get(append(keyOf(buf[:0], kindSubject, t), tag[:]...))
+	value, closer, err := s.db.Get(append(x.key(buf[:0], kindSubject, t.raw), tag[:]...))
 	if err == pebble.ErrNotFound {
 		return nil, false, nil
 	}
@@ -194,9 +195,9 @@ func (s *Store) findSubject(t tenantRaw, tag [16]byte) (row tenures, ok bool, er
 // search for a raw number must try each.
 func (g *group) register(instance string) error {
 	t := g.t
-	m := t.tags.Get().(*tagger)
-	tag := m.tag(m.fold, tagInstance, instance)
-	t.tags.Put(m)
+	x, m := t.tagger()
+	tag := m.tag(m.place, tagInstance, instance)
+	x.tags.Put(m)
 	if t.known[tag] {
 		return nil
 	}

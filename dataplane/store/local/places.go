@@ -22,8 +22,8 @@ type located struct {
 
 // identity is what a record's call is found by; see tagAll.
 func (t *tenant) identity(r *record.Record) [16]byte {
-	g := t.tags.Get().(*tagger)
-	defer t.tags.Put(g)
+	x, g := t.tagger()
+	defer x.tags.Put(g)
 	callKey := r.CallKey
 	if callKey == "" {
 		callKey = r.Key.NativeID
@@ -43,7 +43,7 @@ func (t *tenant) locate(call ref) (*located, error) {
 		return nil, err
 	}
 	l := &located{call: call, tag: t.identity(&first.record)}
-	if l.raw, err = s.get(kindFold, append(keyOf(nil, kindFold, t.raw), l.tag[:]...)); err != nil {
+	if l.raw, err = s.get(kindFold, append(t.index.Load().key(nil, kindFold, t.raw), l.tag[:]...)); err != nil {
 		return nil, err
 	}
 	var ok bool
@@ -68,7 +68,7 @@ func (t *tenant) locate(call ref) (*located, error) {
 	for _, e := range l.row.events {
 		add(e.at)
 	}
-	prefix := append(keyOf(nil, kindSpill, t.raw), l.tag[:]...)
+	prefix := append(t.index.Load().key(nil, kindSpill, t.raw), l.tag[:]...)
 	err = s.scan(kindSpill, prefix, func(key, value []byte) error {
 		if len(value) != refSize {
 			return s.corrupt(kindSpill, nil)

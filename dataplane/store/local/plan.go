@@ -155,7 +155,7 @@ func (p *plan) edit(t *tenant, f *fated, e *entry, at ref, current bool) ([]byte
 // unchanged reports errOvertaken when a call got an event since it was located.
 func (p *plan) unchanged(t *tenant) error {
 	for _, l := range p.calls {
-		row, err := t.s.get(kindFold, append(keyOf(nil, kindFold, t.raw), l.tag[:]...))
+		row, err := t.s.get(kindFold, append(t.index.Load().key(nil, kindFold, t.raw), l.tag[:]...))
 		if err != nil {
 			return err
 		}
@@ -208,7 +208,7 @@ func (p *plan) dropRows(g *group, l *located) error {
 		}
 	}
 	stone := foldRow{call: l.call, gone: true}
-	return g.batch.Set(append(keyOf(nil, kindFold, g.t.raw), l.tag[:]...), stone.append(nil), nil)
+	return g.batch.Set(append(g.t.index.Load().key(nil, kindFold, g.t.raw), l.tag[:]...), stone.append(nil), nil)
 }
 
 // closeRow lets a redacted call take no more events. When its key was redacted
@@ -216,7 +216,7 @@ func (p *plan) dropRows(g *group, l *located) error {
 func (p *plan) closeRow(g *group, l *located, f *fated) error {
 	row := l.row
 	row.closed = true
-	old := append(keyOf(nil, kindFold, g.t.raw), l.tag[:]...)
+	old := append(g.t.index.Load().key(nil, kindFold, g.t.raw), l.tag[:]...)
 	if f.tag == l.tag {
 		return g.batch.Set(old, row.append(nil), nil)
 	}
@@ -234,5 +234,5 @@ func (p *plan) closeRow(g *group, l *located, f *fated) error {
 	}
 	stone := foldRow{call: l.call, gone: true}
 	return errors.Join(g.batch.Set(old, stone.append(nil), nil),
-		g.batch.Set(append(keyOf(nil, kindFold, g.t.raw), f.tag[:]...), row.append(nil), nil))
+		g.batch.Set(append(g.t.index.Load().key(nil, kindFold, g.t.raw), f.tag[:]...), row.append(nil), nil))
 }

@@ -13,7 +13,7 @@ import (
 
 // tenantKinds are the kinds of keys that a tenant has.
 var tenantKinds = []kind{kindFrame, kindFold, kindSpill, kindTime, kindPosting, kindSubject, kindRollup, kindInstance, kindQuarantine, kindFeed,
-	kindItem, kindItemTime, kindItemCall, kindItemUnique, kindDestroy, kindAside}
+	kindItem, kindItemTime, kindItemCall, kindItemUnique, kindDestroy, kindAside, kindIndex, 'F', 'D', 'S'}
 
 // alive is DESTROYED once the tenant was purged. The caller holds t.life.
 func (t *tenant) alive() error {
@@ -50,6 +50,16 @@ func (s *Store) Purge(ctx context.Context, id policy.TenantID) (store.Purged, er
 		return store.Purged{}, err
 	}
 	ids = append(ids, itemKeys...)
+	if x := t.index.Load(); x.saved.Load() {
+		ids = append(ids, x.id)
+	}
+	next, err := s.get(kindIndex, indexRow(t.raw, indexNext))
+	if err != nil {
+		return store.Purged{}, err
+	}
+	if len(next) == 16 {
+		ids = append(ids, readKeyID(next))
+	}
 	out := store.Purged{Items: items, Keys: uint64(len(ids))}
 	if out.Calls, err = t.count(kindTime); err != nil {
 		return out, err
@@ -64,6 +74,7 @@ func (s *Store) Purge(ctx context.Context, id policy.TenantID) (store.Purged, er
 	if err := t.dropRows(ctx); err != nil {
 		return out, err
 	}
+	t.index.Load().saved.Store(false)
 	return out, nil
 }
 

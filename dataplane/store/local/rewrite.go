@@ -213,6 +213,11 @@ func (t *tenant) applyRewrite(p *plan, b *pebble.Batch, sealed []*resealed, whol
 		if err := p.rows(g); err != nil {
 			return out, err
 		}
+		if !p.w.KeepCounts {
+			if err := t.soil(b); err != nil {
+				return out, err
+			}
+		}
 		out.Dropped, out.Redacted, out.Versions = p.dropped, p.redacted, p.versions
 	}
 	if err := g.writeCells(); err != nil {

@@ -218,3 +218,57 @@ func TestINV21_UnquarantinedLeavesNoKeyForACopy(t *testing.T) {
 	_, _, err := s.Quarantines(ctx, storetest.Permit(t, storetest.TenantA, policy.View), 10, "")
 	wantReason(t, err, policy.Destroyed)
 }
+
+// TestINV21_ReindexLeavesNoKeyForACopy: a copy of the folder of before has the
+// hashes of everybody's numbers, and nobody can compute one any more.
+func TestINV21_ReindexLeavesNoKeyForACopy(t *testing.T) {
+	dir, ctx := t.TempDir(), context.Background()
+	s, stop := openAt(t, dir, nil)
+	if _, err := ingest(t, s, storetest.Native(1)); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	if err := os.CopyFS(filepath.Join(dir, "copy"), os.DirFS(filepath.Join(dir, "records"))); err != nil {
+		t.Fatal(err)
+	}
+	s, stop = openAt(t, dir, nil)
+	if err := s.Reindex(ctx, storetest.Permit(t, storetest.TenantA, policy.Erase)); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	s, stop = openAt(t, dir, func(o *local.Options) { o.Dir = filepath.Join(dir, "copy") })
+	_, err := s.Owners(ctx, storetest.Permit(t, storetest.TenantA, policy.View), "+353861234567", "")
+	wantReason(t, err, policy.Destroyed)
+	stop()
+	s, _ = openAt(t, dir, nil)
+	if owners, err := s.Owners(ctx, storetest.Permit(t, storetest.TenantA, policy.View), "+353861234567", ""); err != nil || len(owners) != 1 {
+		t.Fatalf("%d owners, %v", len(owners), err)
+	}
+}
+
+// A rebuild that is cut short leaves everything as it was, and its own key dies.
+func TestINV21_ReindexCutShort(t *testing.T) {
+	dir := t.TempDir()
+	s, stop := openAt(t, dir, nil)
+	out, err := ingest(t, s, storetest.Native(1), storetest.Native(2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	short, cancel := context.WithCancel(context.Background())
+	cancel()
+	erase := storetest.Permit(t, storetest.TenantA, policy.Erase)
+	if err := s.Reindex(short, erase); err == nil {
+		t.Fatal("a rebuild that nobody waits for ended")
+	}
+	for range 2 {
+		again, err := ingest(t, s, storetest.Native(1))
+		if err != nil || again[0].State != store.Duplicate || again[0].ID != out[0].ID {
+			t.Fatalf("%+v, %v", again, err)
+		}
+		if err := s.Reindex(context.Background(), erase); err != nil {
+			t.Fatal(err)
+		}
+		stop()
+		s, stop = openAt(t, dir, nil)
+	}
+}

@@ -108,9 +108,9 @@ func (g *group) writeCells() error {
 
 // cellRow is the key of a counter; direction and country stand in it as a tag.
 func (t *tenant) cellRow(k cellKey) []byte {
-	m := t.tags.Get().(*tagger)
-	tag := m.tag(m.fold, tagCell, string(k.direction), k.country)
-	t.tags.Put(m)
+	x, m := t.tagger()
+	tag := m.tag(m.place, tagCell, string(k.direction), k.country)
+	x.tags.Put(m)
 	return append(dayKey(t.raw, k.day), tag[:8]...)
 }
 

@@ -7,7 +7,7 @@ import (
 	"github.com/domicile-io/domicile/policy"
 )
 
-// Every key of the store, since schema 1. All numbers are big endian; tenant is
+// Every key of the store, since schema 2 (in 1 all tenants' indexes were under one key). All numbers are big endian; tenant is
 // the 16 bytes of the TN id; a ref is 12 bytes: chunk 8, frame 2, entry 2. What
 // stands in clear here is random, keyed, ordinal or a time; never a number, a
 // name or anything a source wrote.
@@ -23,13 +23,15 @@ import (
 //	i/<tenant>/<HMAC of the instance>           → sealed name of a feed that raw numbers came from
 //	q/<tenant>/<id 16>                          → sealed quarantined payload
 //	e/<tenant>/<HMAC of source,name>            → sealed settings of a feed
+//	F/ D/ S/                                    f/, d/ and s/ of every other generation of the index key
+//	x/<tenant>/<what 1>                         which key the index is under (index.go)
 //	y/<tenant>/<kind><rest of the key>          what stood there and was not what had been written (aside.go)
 //	z/<tenant>/<key id 16>                      a key that nothing is sealed under any more, still to be destroyed
 //	o/<tenant>/<item kind 1>/<id 16>            → a sealed item (itemrow.go)
 //	l/<tenant>/<item kind 1>/<created µs 8>/<id 16>: items in order of time
 //	c/<tenant>/<call id 16>/<item kind 1>/<created µs 8>/<id 16>: items of a call
 //	u/<tenant>/<item kind 1>/<unique tag>       → id 16
-const schema = 1
+const schema = 2
 
 type kind byte
 
@@ -51,12 +53,13 @@ const (
 	kindItemCall   kind = 'c'
 	kindItemUnique kind = 'u'
 	kindAside      kind = 'y'
+	kindIndex      kind = 'x'
 	kindTable      kind = 0 // a file of pebble's; in no key
 )
 
 // name of a kind, as metrics and AADs say it.
 func (k kind) name() string {
-	switch k {
+	switch k.lower() {
 	case kindFrame:
 		return "frame"
 	case kindFold, kindSpill:
@@ -73,6 +76,8 @@ func (k kind) name() string {
 		return "quarantine"
 	case kindFeed:
 		return "feed"
+	case kindIndex:
+		return "index"
 	case kindAside:
 		return "aside"
 	case kindDestroy:

@@ -201,8 +201,8 @@ func (s *Store) scrubSlice(ctx context.Context, p *ScrubState) (more bool, err e
 // checkRow opens one row and follows what it leads to. Rows that are replaced
 // while they are looked at are no damage.
 func (s *Store) checkRow(key, value []byte) error {
-	k := kind(key[0])
-	if k == kindMeta || k == kindAside {
+	k := kind(key[0]).lower()
+	if k == kindMeta || k == kindAside || k == kindIndex {
 		return nil
 	}
 	if len(key) < 17 {

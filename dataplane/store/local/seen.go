@@ -128,7 +128,7 @@ func (s *seen) full() bool { return len(*s.layers.Load()) == seenMaxLayers && !s
 // later are added as they come. A read error leaves the filter silent.
 func (s *seen) fill(db *pebble.DB) {
 	defer close(s.done)
-	for _, k := range []kind{kindFold, kindSubject} {
+	for _, k := range []kind{kindFold, kindSubject, 'F', 'S'} {
 		if !s.fillFrom(db, k) {
 			return
 		}

@@ -23,9 +23,18 @@ type linked struct {
 // linkedTo finds the rows that a number leads to: as E.164, and as a raw value
 // at one instance, or at each that raw values came from.
 func (t *tenant) linkedTo(number, instance string) (found []linked, err error) {
+	for {
+		x := t.index.Load()
+		if found, err = t.linkedIn(x, number, instance); t.index.Load() == x {
+			return found, err // else they were built anew meanwhile
+		}
+	}
+}
+
+func (t *tenant) linkedIn(x *index, number, instance string) (found []linked, err error) {
 	parties := []linked{}
-	m := t.tags.Get().(*tagger)
-	defer t.tags.Put(m)
+	m := x.tags.Get().(*tagger)
+	defer x.tags.Put(m)
 	instances := []string{instance}
 	if instance == "" {
 		parties = append(parties, linked{tag: m.party("", &record.Party{E164: number})})
@@ -38,7 +47,7 @@ func (t *tenant) linkedTo(number, instance string) (found []linked, err error) {
 	}
 	for _, l := range parties {
 		var ok bool
-		if l.tenures, ok, err = t.s.findSubject(t.raw, l.tag); err != nil {
+		if l.tenures, ok, err = t.findSubject(x, l.tag); err != nil {
 			return nil, err
 		}
 		if ok {
@@ -71,6 +80,8 @@ func (s *Store) Reassign(_ context.Context, permit policy.Permit, number, instan
 		return nil, err
 	}
 	defer s.working.Done()
+	t.rewriting.Lock() // a rebuild of the index would miss the change
+	defer t.rewriting.Unlock()
 	t.build.Lock()
 	defer t.build.Unlock()
 	found, err := t.linkedTo(number, instance)
@@ -92,7 +103,7 @@ func (s *Store) Reassign(_ context.Context, permit policy.Permit, number, instan
 		if !ok {
 			return nil, policy.Errorf(policy.AlreadyExists, "this change of hands is recorded already, or the number has changed hands more often than can be kept")
 		}
-		if err := b.Set(append(keyOf(nil, kindSubject, t.raw), l.tag[:]...), next.append(nil), nil); err != nil {
+		if err := b.Set(append(t.index.Load().key(nil, kindSubject, t.raw), l.tag[:]...), next.append(nil), nil); err != nil {
 			return nil, err
 		}
 		tags, out = append(tags, l.tag), append(out, next.owners(l.raw, l.instance)...)
@@ -113,6 +124,8 @@ func (s *Store) Unlink(ctx context.Context, permit policy.Permit, u store.Unlink
 		return err
 	}
 	defer s.working.Done()
+	t.rewriting.Lock() // a rebuild of the index would miss the change
+	defer t.rewriting.Unlock()
 	var tags [][16]byte
 	if u.Number == "" {
 		if tags, err = t.tagsOf(ctx, u.Owners); err != nil {
@@ -139,6 +152,9 @@ func (s *Store) Unlink(ctx context.Context, permit policy.Permit, u store.Unlink
 	if b.Count() == 0 {
 		return b.Close()
 	}
+	if err := t.soil(b); err != nil {
+		return err
+	}
 	if err := t.apply(b); err != nil {
 		return err
 	}
@@ -147,12 +163,12 @@ func (s *Store) Unlink(ctx context.Context, permit policy.Permit, u store.Unlink
 }
 
 func (t *tenant) unlink(b *pebble.Batch, tag [16]byte, owners []store.Owner) error {
-	row, ok, err := t.s.findSubject(t.raw, tag)
+	row, ok, err := t.findSubject(t.index.Load(), tag)
 	if err != nil || !ok {
 		return err
 	}
 	left, changed := row.without(owners)
-	key := append(keyOf(nil, kindSubject, t.raw), tag[:]...)
+	key := append(t.index.Load().key(nil, kindSubject, t.raw), tag[:]...)
 	switch {
 	case !changed:
 		return nil
@@ -171,7 +187,7 @@ func (t *tenant) tagsOf(ctx context.Context, owners []store.Owner) (tags [][16]b
 		}
 	}
 	n := 0
-	err = t.s.scan(kindSubject, keyOf(nil, kindSubject, t.raw), func(key, value []byte) error {
+	err = t.s.scan(kindSubject, t.index.Load().key(nil, kindSubject, t.raw), func(key, value []byte) error {
 		row, ok := readTenures(value)
 		if !ok || len(key) != 17+16 {
 			return t.s.corrupt(kindSubject, nil)

@@ -2,7 +2,6 @@ package local
 
 import (
 	"context"
-	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -10,6 +9,7 @@ import (
 	"hash"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -27,8 +27,7 @@ type tenant struct {
 	id  policy.TenantID
 	raw tenantRaw
 
-	tags    sync.Pool // *tagger
-	content cipher.Block
+	index atomic.Pointer[index] // changed under build
 
 	rewriting sync.Mutex // held while chunks are sealed anew; taken before build
 
@@ -67,6 +66,7 @@ type chunk struct {
 // job is one Append call on its way through a group.
 type job struct {
 	recs   []record.Record
+	index  *index // that the tags are of
 	tags   []recordTags
 	bytes  int
 	out    []store.Appended
@@ -87,16 +87,11 @@ const (
 
 func (s *Store) newTenant(id policy.TenantID, raw tenantRaw) (*tenant, error) {
 	t := &tenant{s: s, id: id, raw: raw, cells: map[cellKey]cell{}, known: map[[16]byte]bool{}, wake: make(chan struct{}, 1)}
-	fold, subject := deriveFor(s.indexKey, "fold", raw), deriveFor(s.indexKey, "subject", raw)
-	contentKey := deriveFor(s.indexKey, "content", raw)
-	block, err := aes.NewCipher(contentKey[:])
+	x, err := s.loadIndex(raw)
 	if err != nil {
 		return nil, err
 	}
-	t.content = block
-	t.tags.New = func() any {
-		return &tagger{fold: hmac.New(sha256.New, fold[:]), subject: hmac.New(sha256.New, subject[:])}
-	}
+	t.index.Store(x)
 	return t, nil
 }
 
@@ -111,9 +106,9 @@ func deriveFor(key [32]byte, use string, t tenantRaw) [32]byte {
 // tagger computes keyed tags; it is not safe for concurrent use, so each user
 // takes one from the pool.
 type tagger struct {
-	fold, subject hash.Hash
-	buf           []byte
-	sum           [32]byte
+	fold, subject, place hash.Hash
+	buf                  []byte
+	sum                  [32]byte
 }
 
 func (g *tagger) tag(h hash.Hash, use byte, parts ...string) [16]byte {
@@ -148,27 +143,32 @@ type recordTags struct {
 
 // tagAll computes the tags of records in the caller's goroutine, so that the
 // committer does not have to.
-func (t *tenant) tagAll(recs []record.Record) []recordTags {
-	g := t.tags.Get().(*tagger)
-	defer t.tags.Put(g)
+func (t *tenant) tagAll(recs []record.Record) (*index, []recordTags) {
+	x, g := t.tagger()
+	defer x.tags.Put(g)
 	out := make([]recordTags, len(recs))
 	for i := range recs {
 		r, o := &recs[i], &out[i]
-		callKey := r.CallKey
-		if callKey == "" {
-			callKey = r.Key.NativeID
-		}
-		o.fold = g.tag(g.fold, tagFold, string(r.Key.Source), r.Key.Instance, callKey)
-		if r.Key.NativeID != callKey || r.Key.Leg != "" || r.Key.Event != "" {
-			full := g.tag(g.fold, tagEvent, r.Key.NativeID, r.Key.Leg, r.Key.Event)
-			copy(o.key[:], full[:])
-		}
-		var block [16]byte
-		t.content.Encrypt(block[:], r.ContentHash[:16])
-		copy(o.content[:], block[:])
+		g.record(x.content, r, o)
 		o.from, o.to = g.party(r.Key.Instance, &r.From), g.party(r.Key.Instance, &r.To)
 	}
-	return out
+	return x, out
+}
+
+// record tags a record's call, event and content.
+func (g *tagger) record(content cipher.Block, r *record.Record, o *recordTags) {
+	callKey := r.CallKey
+	if callKey == "" {
+		callKey = r.Key.NativeID
+	}
+	o.fold = g.tag(g.fold, tagFold, string(r.Key.Source), r.Key.Instance, callKey)
+	if r.Key.NativeID != callKey || r.Key.Leg != "" || r.Key.Event != "" {
+		full := g.tag(g.fold, tagEvent, r.Key.NativeID, r.Key.Leg, r.Key.Event)
+		copy(o.key[:], full[:])
+	}
+	var block [16]byte
+	content.Encrypt(block[:], r.ContentHash[:16])
+	copy(o.content[:], block[:])
 }
 
 // party tags a party by number, else by what its source called it; an
@@ -186,7 +186,11 @@ func (g *tagger) party(instance string, p *record.Party) [16]byte {
 // append queues one call's records and waits until they are durable. When ctx
 // ends first, records that no group has taken yet are withdrawn.
 func (t *tenant) append(ctx context.Context, recs []record.Record, size int) ([]store.Appended, error) {
-	j := &job{recs: recs, bytes: size, tags: t.tagAll(recs), notify: make(chan struct{})}
+	if err := t.ownIndex(); err != nil {
+		return nil, err
+	}
+	j := &job{recs: recs, bytes: size, notify: make(chan struct{})}
+	j.index, j.tags = t.tagAll(recs)
 	t.mu.Lock()
 	if t.waiting > 0 && (t.waiting+len(recs) > t.s.maxPending || t.bytes+size > t.s.maxPendingBytes) {
 		t.mu.Unlock()

@@ -133,6 +133,8 @@ func testPermits(t *testing.T, f *fixture) {
 			return s.PutFeed(ctx, p, store.Feed{Source: record.Asterisk, Name: "x"})
 		}, nil},
 		{"Feed", policy.Process, policy.AccountConfig, func(p policy.Permit) error { _, err := s.Feed(ctx, p, record.Asterisk, "x"); return err }, nil},
+		{"Reindex", policy.Erase, policy.CallRecord, func(p policy.Permit) error { return s.Reindex(ctx, p) }, nil},
+		{"Reindexed", policy.View, policy.CallRecord, func(p policy.Permit) error { _, _, err := s.Reindexed(ctx, p); return err }, []policy.Operation{policy.Process, policy.Erase}},
 		{"Aged", policy.Erase, policy.CallRecord, func(p policy.Permit) error { _, _, err := s.Aged(ctx, p, Epoch, 1, ""); return err }, nil},
 		{"Rewrite", policy.Erase, policy.CallRecord, func(p policy.Permit) error { _, err := s.Rewrite(ctx, p, store.Rewrite{}); return err }, nil},
 		{"Owners", policy.View, policy.CallRecord, func(p policy.Permit) error { _, err := s.Owners(ctx, p, "1", ""); return err }, []policy.Operation{policy.Process, policy.Erase}},

@@ -55,6 +55,8 @@ func Run(t *testing.T, open Open) {
 		{"TestINV21_Drop", testDrop},
 		{"DropAll", testDropAll},
 		{"Aged", testAged},
+		{"TestINV21_Reindex", testReindex},
+		{"ReindexUnderIngest", testReindexUnderIngest},
 		{"TestINV21_Redact", testRedact},
 		{"TestINV21_RewriteAgainstIngest", testRewriteRaces},
 		{"Unlink", testUnlink},
