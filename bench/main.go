@@ -1,7 +1,7 @@
 // Command bench measures this machine and Domicile on it, in one run: the
 // disk's fsync rate first, because it bounds everything durable, then policy
-// decisions, policy writes over REST, and ingest over HTTPS, sealed and
-// indexed. Numbers of different runs or machines are not comparable; ratios
+// decisions, policy writes over REST, ingest over HTTPS, sealed and indexed, and
+// policy and record store beside their peers. Numbers of different runs or machines are not comparable; ratios
 // within one run are. It asserts nothing.
 package main
 
@@ -21,7 +21,7 @@ import (
 
 func main() {
 	short := flag.Bool("short", false, "fit in two minutes")
-	only := flag.String("only", "", "control: only the policy store beside etcd")
+	only := flag.String("only", "", "control: only the policy store beside etcd; records: only the record store beside PostgreSQL and pebble")
 	dir := flag.String("dir", "", "where to keep data (default: a temporary folder; choose the disk you want measured)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -60,12 +60,24 @@ func run(ctx context.Context, dir string, short bool, only string) error {
 			return err
 		}
 	}
-	targets, err := control(ctx, dir, bin, length, r)
-	if err != nil {
-		return err
+	var targets []*target
+	var limits []limit
+	if only != "control" {
+		var err error
+		if targets, limits, err = records(ctx, filepath.Join(dir, "records"), bin, length); err != nil {
+			return err
+		}
+	}
+	if only != "records" {
+		more, err := control(ctx, dir, bin, length, r)
+		if err != nil {
+			return err
+		}
+		targets = append(more, targets...)
 	}
 	r.print(os.Stdout)
 	printTargets(os.Stdout, targets)
+	printLimits(os.Stdout, limits)
 	return nil
 }
 

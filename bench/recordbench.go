@@ -1,0 +1,280 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/domicile-io/domicile/api/client"
+	"github.com/domicile-io/domicile/api/data"
+	"github.com/domicile-io/domicile/internal/testcluster"
+)
+
+// recordBench is one run over a region and its peers; its steps stand in order,
+// each on what the earlier ones have stored.
+type recordBench struct {
+	c       *testcluster.Cluster
+	region  *client.Region
+	p       *peers
+	each    time.Duration
+	dir     string
+	targets []*target
+	limits  []limit
+
+	stored int     // records in the region
+	json   int64   // bytes of them, as sent
+	first  growing // when little was stored
+}
+
+// limit is a target that is a number and not a ratio to a peer; less is better.
+type limit struct {
+	id, what    string
+	value       float64
+	unit        string
+	floor, goal float64
+}
+
+// growing is what must not change much as data grows.
+type growing struct {
+	stored        int
+	ingest, reads float64
+}
+
+func (b *recordBench) note(l *lines) {
+	for i := range min(int(l.next.Load()), len(l.bodies)) {
+		b.stored += len(l.rows[i])
+		b.json += int64(len(l.bodies[i]))
+	}
+}
+
+const bulkBatches = 120 // of batchRecords, prepared for each turn
+
+func (b *recordBench) bulk(ctx context.Context) (err error) {
+	if b.first, err = b.grown(ctx); err != nil {
+		return err
+	}
+	copied := &target{id: "P8", what: "NDJSON over HTTPS, sealed, deduplicated, indexed / PostgreSQL COPY, plaintext, the same indexes", floor: 1.5, goal: 3, unit: "records/s", note: ""}
+	put := &target{id: "P9", what: "the same / pebble in process, plaintext, the same keys", floor: 0.8, goal: 1.5, unit: "records/s"}
+	for range rounds {
+		l, err := prepare(bulkBatches, batchRecords)
+		if err != nil {
+			return err
+		}
+		v, err := post(ctx, b.region, l, b.each)
+		if err != nil {
+			return fmt.Errorf("ours: %w", err)
+		}
+		b.note(l)
+		copied.ours, put.ours = append(copied.ours, v), append(put.ours, v)
+		l.next.Store(0)
+		if v, err = b.p.put(ctx, l, b.each); err != nil {
+			return fmt.Errorf("pebble: %w", err)
+		}
+		put.peer = append(put.peer, v)
+		if b.p.pg == nil {
+			continue
+		}
+		l.next.Store(0)
+		if v, err = b.p.copyIn(ctx, l, b.each); err != nil {
+			return fmt.Errorf("PostgreSQL: %w", err)
+		}
+		copied.peer = append(copied.peer, v)
+	}
+	b.targets = append(b.targets, copied, put)
+	return nil
+}
+
+// size compares what the node's whole record folder takes with what was sent.
+func (b *recordBench) size(context.Context) error {
+	config, err := b.c.Env.RegionConfig("ie1")
+	if err != nil {
+		return err
+	}
+	took, err := folderSize(filepath.Join(config.DataDir, "records"))
+	if err != nil {
+		return err
+	}
+	b.limits = append(b.limits, limit{"P11", fmt.Sprintf("bytes on disk per byte of JSON, log and indexes included; %d records of %d bytes in batches of %d", b.stored, b.json/int64(b.stored), batchRecords),
+		float64(took) / float64(b.json), "×", 0.35, 0.16})
+	return nil
+}
+
+func (b *recordBench) single(ctx context.Context) error {
+	one := &target{id: "P10", what: "single-record POST, 64 clients / PostgreSQL INSERT, 64 connections", floor: 1.5, goal: 3, unit: "records/s"}
+	for range rounds {
+		v, err := singles(ctx, b.region, b.each)
+		if err != nil {
+			return fmt.Errorf("ours: %w", err)
+		}
+		one.ours = append(one.ours, v)
+		if b.p.pg == nil {
+			continue
+		}
+		l, err := prepare(100_000, 1)
+		if err != nil {
+			return err
+		}
+		if v, err = b.p.insert(ctx, l, b.each); err != nil {
+			return fmt.Errorf("PostgreSQL: %w", err)
+		}
+		one.peer = append(one.peer, v)
+	}
+	b.targets = append(b.targets, one)
+	return nil
+}
+
+type counting struct{ lines int }
+
+func (c *counting) Write(p []byte) (int, error) {
+	for _, x := range p {
+		if x == '\n' {
+			c.lines++
+		}
+	}
+	return len(p), nil
+}
+
+// scan reads all of a tenant by time, as files.
+func (b *recordBench) scan(ctx context.Context) error {
+	t := &target{id: "P12", what: "everything of a tenant by time: GET /v1/calls:export / COPY (SELECT … ORDER BY listed) TO STDOUT", floor: 2, goal: 4, unit: "records/s"}
+	for range rounds {
+		start := time.Now()
+		file, err := b.region.ExportCalls(ctx, "ndjson", client.Filter{})
+		if err != nil {
+			return err
+		}
+		var n counting
+		_, err = io.Copy(&n, bufio.NewReaderSize(file, 1<<20))
+		_ = file.Close()
+		if err != nil {
+			return err
+		}
+		t.ours = append(t.ours, rate(n.lines, time.Since(start)))
+		if b.p.pg == nil {
+			continue
+		}
+		start = time.Now()
+		conn, err := b.p.pg.pool.Acquire(ctx)
+		if err != nil {
+			return err
+		}
+		var m counting
+		_, err = conn.Conn().PgConn().CopyTo(ctx, &m, `COPY (SELECT native_id, listed, from_number, to_number, status, billsec, payload FROM calls WHERE tenant = '`+benchTenant+`' ORDER BY listed) TO STDOUT`)
+		conn.Release()
+		if err != nil {
+			return err
+		}
+		t.peer = append(t.peer, rate(m.lines, time.Since(start)))
+	}
+	b.targets = append(b.targets, t)
+	return nil
+}
+
+// subject finds every call of one number.
+func (b *recordBench) subject(ctx context.Context) error {
+	var took []float64
+	calls := 0
+	for i := range 51 {
+		start := time.Now()
+		page, err := b.region.SearchCalls(ctx, data.Search{Number: fmt.Sprintf("+3531555%04d", 97*i), PageSize: 1000})
+		if err != nil {
+			return err
+		}
+		calls += len(page.Calls)
+		took = append(took, float64(time.Since(start).Microseconds())/1000)
+	}
+	slices.Sort(took)
+	b.limits = append(b.limits, limit{"P12", fmt.Sprintf("one number's calls (%d of them) out of %d, median of 51", calls/51, b.stored), took[25], "ms", 50, 10})
+	return nil
+}
+
+// grown measures ingest and point reads on what is there now.
+func (b *recordBench) grown(ctx context.Context) (g growing, err error) {
+	l, err := prepare(20, batchRecords)
+	if err != nil {
+		return g, err
+	}
+	if g.ingest, err = post(ctx, b.region, l, b.each); err != nil {
+		return g, err
+	}
+	b.note(l)
+	g.stored = b.stored
+	var ids []string
+	page, err := b.region.Calls(ctx, client.Filter{PageSize: 1000})
+	for _, c := range page.Calls {
+		ids = append(ids, c.ID)
+	}
+	if err != nil {
+		return g, err
+	}
+	n, start := 0, time.Now()
+	for ; time.Since(start) < b.each/2; n++ {
+		if _, err := b.region.Call(ctx, ids[n*37%len(ids)]); err != nil {
+			return g, err
+		}
+	}
+	g.reads = rate(n, time.Since(start))
+	return g, nil
+}
+
+func (b *recordBench) growth(ctx context.Context) error {
+	now, err := b.grown(ctx)
+	if err != nil {
+		return err
+	}
+	change := func(before, after float64) float64 { return max(0, 1-after/before) * 100 }
+	of := fmt.Sprintf(" lost from %d to %d records", b.first.stored, now.stored)
+	b.limits = append(b.limits, limit{"P18", "ingest rate" + of, change(b.first.ingest, now.ingest), "%", 20, 5},
+		limit{"P18", "point reads" + of, change(b.first.reads, now.reads), "%", 20, 5})
+	return nil
+}
+
+// recovery kills the region's process and waits until it serves again.
+func (b *recordBench) recovery(ctx context.Context) error {
+	node := b.c.Process("ie1")
+	if err := node.Kill(); err != nil {
+		return err
+	}
+	start := time.Now()
+	if err := node.Start(); err != nil {
+		return err
+	}
+	if err := node.WaitReady(ctx); err != nil {
+		return err
+	}
+	b.limits = append(b.limits, limit{"P17", fmt.Sprintf("from kill -9 to serving again, %d records", b.stored), time.Since(start).Seconds(), "s", 10, 2})
+	file, err := b.region.ExportCalls(ctx, "ndjson", client.Filter{})
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	var n counting
+	if _, err := io.Copy(&n, file); err != nil {
+		return err
+	}
+	if n.lines < b.stored {
+		return fmt.Errorf("%d of %d acknowledged records are there after the kill", n.lines, b.stored)
+	}
+	return nil
+}
+
+func printLimits(w io.Writer, all []limit) {
+	if len(all) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\n| # | what | measured | unit | floor | goal | verdict |\n|---|---|---:|---|---:|---:|---|\n")
+	for _, l := range all {
+		verdict := "BELOW THE FLOOR"
+		switch {
+		case l.value <= l.goal:
+			verdict = "goal reached"
+		case l.value <= l.floor:
+			verdict = "above the floor"
+		}
+		fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s | %s |\n", l.id, l.what, figure(l.value), l.unit, figure(l.floor), figure(l.goal), verdict)
+	}
+}
