@@ -41,9 +41,9 @@ func openPeers(ctx context.Context, dir string) (*peers, error) {
 
 type quiet struct{}
 
-func (quiet) Infof(string, ...any)       {}
-func (quiet) Errorf(string, ...any)      {}
-func (quiet) Fatalf(f string, a ...any)  { panic(fmt.Sprintf(f, a...)) }
+func (quiet) Infof(string, ...any)      {}
+func (quiet) Errorf(string, ...any)     {}
+func (quiet) Fatalf(f string, a ...any) { panic(fmt.Sprintf(f, a...)) }
 
 func (p *peers) close() {
 	if p.pg != nil {
