@@ -35,6 +35,17 @@ hsm: ## test the custodian that is a hardware module, on SoftHSM (needs softhsm2
 	CGO_ENABLED=1 $(GO) test -count=1 -tags pkcs11 ./dataplane/hsm
 	CGO_ENABLED=1 $(GO) test -count=1 -tags pkcs11 -run Keys ./dataplane ./cmd/domicile-dataplane
 
+# A foreign program is built beside ours, pinned; its modules are none of ours.
+VERSITYGW = v1.8.0
+
+.PHONY: versitygw
+versitygw: $(BUILD)/peers/versitygw-$(VERSITYGW) ## build the S3 server that tests of the bucket speak to (3 minutes)
+
+$(BUILD)/peers/versitygw-$(VERSITYGW):
+	@mkdir -p $(BUILD)/peers
+	GOBIN=$(abspath $(BUILD)/peers) $(GO) install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW)
+	@touch $@
+
 .PHONY: issuer
 issuer: $(BUILD)/issuer/node_modules ## install the OpenID provider that tests log in with (needs node and npm)
 

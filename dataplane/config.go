@@ -21,6 +21,8 @@ type Config struct {
 	PeerAddress   string   `yaml:"peer_address"`   // host:port, mTLS gRPC, other regions' nodes
 	OpsAddress    string   `yaml:"ops_address"`    // host:port, plain HTTP: /metrics, /healthz, /readyz; never the tenant network; "" none
 
+	Media MediaConfig `yaml:"media"` // where recordings are; default: a folder of data_dir
+
 	ControlPlane  []string `yaml:"control_plane"`   // voters' gRPC addresses
 	RootPublicKey string   `yaml:"root_public_key"` // hex Ed25519: the operator root that certifies bundle keys
 

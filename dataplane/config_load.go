@@ -78,6 +78,9 @@ func (c Config) Check() error {
 	}
 	need(c.InstanceDocument == "" || len(c.Attestation.Certificates) > 0, "instance_document: needs attestation, or the node itself cannot verify it")
 	need(c.BaseURLs[c.Region] != "", "base_urls: this node's own region %s must have one", c.Region)
+	if err := c.Media.Check(); err != nil {
+		bad = append(bad, err)
+	}
 	for r, base := range c.BaseURLs {
 		_, err := policy.ParseRegionID(r)
 		need(err == nil, "base_urls: a key is not a region id")

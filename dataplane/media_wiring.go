@@ -3,11 +3,9 @@ package dataplane
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"github.com/domicile-io/domicile/dataplane/gate"
-	"github.com/domicile-io/domicile/dataplane/local"
 	"github.com/domicile-io/domicile/dataplane/media"
 	"github.com/domicile-io/domicile/policy"
 )
@@ -17,7 +15,7 @@ const sweepEvery = time.Hour
 
 // openMedia opens the blobs and the library over them.
 func (n *Node) openMedia(Options) error {
-	blobs, err := local.OpenBlobs(filepath.Join(n.cfg.DataDir, mediaDir))
+	blobs, err := n.openBlobs()
 	if err != nil {
 		return err
 	}
@@ -30,7 +28,8 @@ func (n *Node) openMedia(Options) error {
 	return nil
 }
 
-// startSweeper ends abandoned uploads, at the start and hourly.
+// startSweeper ends abandoned uploads, and asks a bucket where it is, at the start
+// and hourly.
 func (n *Node) startSweeper() {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -38,6 +37,9 @@ func (n *Node) startSweeper() {
 		defer close(ended)
 		for ctx.Err() == nil {
 			if err := n.feed.Wait(ctx, 1); err == nil { // there are no tenants before the first bundle
+				if n.bucket != nil {
+					n.bucket.verify(ctx)
+				}
 				n.sweep(ctx)
 			}
 			select {

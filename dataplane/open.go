@@ -63,6 +63,7 @@ type Node struct {
 	keyring  *local.Keyring // keys, as its operator sees it
 	store    store.Store
 	media    *media.Library
+	bucket   *bucket // nil: recordings are in a folder
 	corrupt  *prometheus.CounterVec
 	door     *egress.Door
 	feed     *feed.Feed
@@ -250,7 +251,7 @@ func (n *Node) Ready() error {
 	for _, part := range []struct {
 		name    string
 		healthy func() error
-	}{{"keyring", n.keys.Healthy}, {"record store", n.store.Healthy}, {"media", n.media.Healthy}, {"egress ledger", n.door.Healthy}} {
+	}{{"keyring", n.keys.Healthy}, {"record store", n.store.Healthy}, {"egress ledger", n.door.Healthy}} {
 		if err := part.healthy(); err != nil {
 			why = append(why, fmt.Errorf("%s: %w", part.name, err))
 		}

@@ -23,6 +23,7 @@ func segments(texts ...string) (out []media.Segment) {
 
 func (f *fixture) transcribe(tenant policy.TenantID, call string, texts ...string) media.Transcript {
 	f.t.Helper()
+	f.clock.Advance(time.Millisecond) // lists are in order of time
 	t, duplicate, err := f.media.PutTranscript(context.Background(), f.ask(tenant), media.Transcript{Call: call, Language: "en-IE"}, segments(texts...))
 	f.must(err)
 	if duplicate {
