@@ -37,6 +37,7 @@ var table = map[policy.Reason]Mapping{
 	policy.RegionRequired:         {codes.InvalidArgument, 400, "Region required", 0},
 	policy.AlreadyExists:          {codes.AlreadyExists, 409, "Already exists", 0},
 	policy.IdempotencyKeyReused:   {codes.FailedPrecondition, 409, "Idempotency key reused", 0},
+	policy.AnswerNotKept:          {codes.FailedPrecondition, 409, "Answer not kept", 0},
 	policy.ResourceRegionMismatch: {codes.FailedPrecondition, 409, "Resource is in another region", 0},
 	policy.LooseningNeedsApproval: {codes.FailedPrecondition, 409, "Loosening needs approval", 0},
 	policy.RegionImmutable:        {codes.FailedPrecondition, 422, "Home region is immutable", 0},

@@ -61,6 +61,14 @@ func lowerHex(s string) bool {
 // field does not have its closed form; it names the field and not its content.
 func (l Leaf) Encode() ([]byte, error) {
 	l.Format, l.Outcome, l.Time = LeafFormat, Applied, l.Time.UTC().Round(0)
+	if err := l.check(); err != nil {
+		return nil, err
+	}
+	return l.canonical(), nil
+}
+
+// check says which field does not have its closed form.
+func (l Leaf) check() error {
 	bad := ""
 	switch {
 	case !(hexID(l.Actor) && (l.Actor[:2] == "PR" || l.Actor[:2] == "ND")) && l.Actor != "bootstrap":
@@ -71,15 +79,15 @@ func (l Leaf) Encode() ([]byte, error) {
 		bad = "resource"
 	case len(l.Command) != 64 || !lowerHex(l.Command):
 		bad = "command"
-	case l.Time.Year() < 1970 || l.Time.Year() > 9999:
+	case l.Time.UTC().Year() < 1970 || l.Time.UTC().Year() > 9999:
 		bad = "time"
 	case l.Revision == 0:
 		bad = "revision"
 	}
 	if bad != "" {
-		return nil, fmt.Errorf("audit leaf: %s does not have the form that a leaf's %s has", bad, bad)
+		return fmt.Errorf("audit leaf: %s does not have the form that a leaf's %s has", bad, bad)
 	}
-	return l.canonical(), nil
+	return nil
 }
 
 // canonical writes what encoding/json would; no string of a closed form needs an

@@ -17,6 +17,7 @@ const (
 	RegionRequired         Reason = "REGION_REQUIRED"
 	AlreadyExists          Reason = "ALREADY_EXISTS"
 	IdempotencyKeyReused   Reason = "IDEMPOTENCY_KEY_REUSED"
+	AnswerNotKept          Reason = "ANSWER_NOT_KEPT" // the change was made under this Idempotency-Key, long ago, and made over since
 	ResourceRegionMismatch Reason = "RESOURCE_REGION_MISMATCH"
 	LooseningNeedsApproval Reason = "LOOSENING_NEEDS_APPROVAL"
 	RegionImmutable        Reason = "REGION_IMMUTABLE"

@@ -23,16 +23,24 @@ func (e *entry) record(c Command) error {
 	action, resource := c.Payload.subject()
 	sum := sha256.Sum256(e.command)
 	index := policy.CountOf(e.before)
-	leaf, err := audit.Leaf{Index: index, Time: e.stamp.Now, Actor: e.stamp.Actor, Action: action, Resource: resource,
-		Revision: e.revision(), Command: hex.EncodeToString(sum[:])}.Encode()
+	leaf := audit.Leaf{Index: index, Time: e.stamp.Now, Actor: e.stamp.Actor, Action: action, Resource: resource,
+		Revision: e.revision(), Command: hex.EncodeToString(sum[:])}
+	packed, err := leaf.Pack()
 	if err != nil { // what cannot be recorded is not done
 		return &policy.Error{Reason: policy.InvalidArgument, Message: "the change cannot be recorded in the audit log, so it was not made: check the ids that it names", Cause: err}
 	}
-	first, hashes, err := audit.Append(index, leaf, hashReader(e.tx))
+	e.writes = append(e.writes, write{bucketLeaves, numberKey(index), packed})
+	if !audit.EndsBlock(index) {
+		return nil
+	}
+	record, err := leaf.Encode()
 	if err != nil {
 		return err
 	}
-	e.writes = append(e.writes, write{bucketLeaves, numberKey(index), leaf})
+	first, hashes, err := audit.AppendSparse(index, record, hashReader(e.tx))
+	if err != nil {
+		return err
+	}
 	for i, h := range hashes {
 		e.writes = append(e.writes, write{bucketHashes, numberKey(first + uint64(i)), h[:]})
 	}
@@ -41,15 +49,32 @@ func (e *entry) record(c Command) error {
 
 func numberKey(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
-// hashReader reads stored hashes in a transaction.
+// hashReader gives the tree's hashes in a transaction: those of blocks and above
+// are stored, the others are made of leaves.
 func hashReader(tx *bolt.Tx) audit.Read {
-	return func(n uint64) (h audit.Hash, err error) {
+	return audit.Sparse(func(n uint64) (h audit.Hash, err error) {
 		content, err := content(tx, bucketHashes, n)
 		if err == nil && copy(h[:], content) != len(h) {
 			err = fmt.Errorf("audit hash %d is too short: %w", n, errCorrupt)
 		}
 		return h, err
+	}, func(index uint64) (audit.Hash, error) {
+		leaf, err := leafAt(tx, index)
+		return audit.RecordHash(leaf), err
+	})
+}
+
+// leafAt gives a record as it was hashed.
+func leafAt(tx *bolt.Tx, index uint64) ([]byte, error) {
+	packed, err := content(tx, bucketLeaves, index)
+	if err != nil {
+		return nil, err
 	}
+	leaf, err := audit.Unpack(index, packed)
+	if err != nil {
+		return nil, fmt.Errorf("audit leaf %d: %w: %w", index, err, errCorrupt)
+	}
+	return leaf, nil
 }
 
 // content reads a numbered value that must be there.
@@ -76,7 +101,7 @@ func checkAudit(tx *bolt.Tx) error {
 	for _, c := range []struct {
 		bucket []byte
 		want   uint64
-	}{{bucketLeaves, size}, {bucketHashes, audit.Stored(size)}} {
+	}{{bucketLeaves, size}, {bucketHashes, audit.EndSparse(size)}} {
 		have := uint64(0)
 		if k, _ := tx.Bucket(c.bucket).Cursor().Last(); k != nil {
 			have = binary.BigEndian.Uint64(k) + 1
@@ -96,11 +121,11 @@ func (s *Store) AuditLeaves(start uint64, limit int) (leaves [][]byte, size uint
 			return err
 		}
 		for n := start; n < size && len(leaves) < page(limit); n++ {
-			leaf, err := content(tx, bucketLeaves, n)
+			leaf, err := leafAt(tx, n)
 			if err != nil {
 				return err
 			}
-			leaves = append(leaves, bytes.Clone(leaf))
+			leaves = append(leaves, leaf)
 		}
 		return nil
 	})
@@ -129,10 +154,9 @@ func (s *Store) AuditInclusion(index, size uint64) (leaf []byte, of uint64, proo
 		if index >= of {
 			return invalid("index", "must be below the log's size")
 		}
-		if leaf, err = content(tx, bucketLeaves, index); err != nil {
+		if leaf, err = leafAt(tx, index); err != nil {
 			return err
 		}
-		leaf = bytes.Clone(leaf)
 		proof, err = audit.Inclusion(index, of, hashReader(tx))
 		return err
 	})
@@ -173,7 +197,7 @@ func sizeAt(tx *bolt.Tx, size uint64) (uint64, error) {
 // fill is how full bbolt packs a page when it splits one: nearly full where keys
 // only grow, so that the log does not take twice its size.
 func fill(bucket []byte) float64 {
-	if bytes.Equal(bucket, bucketLeaves) || bytes.Equal(bucket, bucketHashes) || bytes.Equal(bucket, bucketLog) {
+	if bytes.Equal(bucket, bucketLeaves) || bytes.Equal(bucket, bucketHashes) || bytes.Equal(bucket, bucketLog) || bytes.Equal(bucket, bucketExpiry) {
 		return 0.95
 	}
 	return bolt.DefaultFillPercent

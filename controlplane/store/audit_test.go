@@ -235,6 +235,35 @@ func TestAuditProofsVerify(t *testing.T) {
 	}
 }
 
+// A log of several blocks, in which few hashes are kept, proves like a small one,
+// whatever transaction a block ended in, and after a restore.
+func TestINV26_ALogOfManyBlocksProves(t *testing.T) {
+	f := grown(t, 2*audit.Block, audit.Block)
+	to := empty(t)
+	check(t, to.Restore(bytes.NewReader(snapshotOf(t, f.Store))))
+	for _, s := range []*Store{f.Store, to.Store} {
+		auditOf(t, s)
+		size, root, err := s.AuditRoot()
+		check(t, err)
+		newest := auditor.Checkpoint{Size: size, Root: auditor.Hash(root)}
+		for index := uint64(0); index < size; index += 97 {
+			leaf, of, proof, err := s.AuditInclusion(index, 0)
+			if err != nil || of != size || auditor.Inclusion(newest, index, auditor.RecordHash(leaf), hashes(proof)) != nil {
+				t.Fatalf("leaf %d of %d: %v", index, size, err)
+			}
+			var old audit.Hash
+			check(t, s.view(func(tx *bolt.Tx) error {
+				old, err = audit.Root(index+1, hashReader(tx))
+				return err
+			}))
+			_, proof, err = s.AuditConsistency(index+1, 0)
+			if err != nil || auditor.Consistency(auditor.Checkpoint{Size: index + 1, Root: auditor.Hash(old)}, newest, hashes(proof)) != nil {
+				t.Fatalf("%d in %d: %v", index+1, size, err)
+			}
+		}
+	}
+}
+
 func hashes(in []audit.Hash) (out []auditor.Hash) {
 	for _, h := range in {
 		out = append(out, auditor.Hash(h))
@@ -264,14 +293,14 @@ func TestINV27_AChangeThatCannotBeRecordedIsNotMade(t *testing.T) {
 // Log and state that do not end together are found before anything is served.
 func TestINV27_LogAndStateEndTogether(t *testing.T) {
 	for name, breakIt := range map[string]func(tx *bolt.Tx) error{
-		"last leaf removed": func(tx *bolt.Tx) error { return tx.Bucket(bucketLeaves).Delete(numberKey(1)) },
-		"last hash removed": func(tx *bolt.Tx) error { return tx.Bucket(bucketHashes).Delete(numberKey(2)) },
+		"last leaf removed": func(tx *bolt.Tx) error { return tx.Bucket(bucketLeaves).Delete(numberKey(audit.Block)) },
+		"last hash removed": func(tx *bolt.Tx) error { return tx.Bucket(bucketHashes).Delete(numberKey(audit.EndSparse(audit.Block) - 1)) },
 		"one leaf too many": func(tx *bolt.Tx) error {
-			return tx.Bucket(bucketLeaves).Put(numberKey(2), seal(bucketLeaves, numberKey(2), []byte("{}")))
+			n := numberKey(audit.Block + 1)
+			return tx.Bucket(bucketLeaves).Put(n, seal(bucketLeaves, n, []byte("{}")))
 		},
 	} {
-		f := seeded(t)
-		f.tenant(1, "ie1")
+		f := grown(t, audit.Block, 0)
 		check(t, f.db.Update(breakIt))
 		path := f.path
 		check(t, f.Close())

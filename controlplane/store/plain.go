@@ -17,8 +17,6 @@ func plain(v any) (content []byte, ok bool) {
 		return appendPolicy(make([]byte, 0, 2048), &v)
 	case Tenant:
 		return plainTenant(&v)
-	case idempotent:
-		return plainIdempotent(&v)
 	case logRecord:
 		return plainLog(&v)
 	case wireCommand[Payload]:

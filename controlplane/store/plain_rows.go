@@ -110,17 +110,6 @@ func readToken(r *plainjson.Reader, t *Token) {
 	r.Want("}")
 }
 
-// The body is JSON that this package has encoded, so it is taken over as it is.
-func plainIdempotent(p *idempotent) ([]byte, bool) {
-	b := plainjson.AppendField(make([]byte, 0, 256+len(p.Body)), `{"request_hash":`, p.RequestHash)
-	b = plainjson.AppendUint(b, `,"kind":`, p.Kind)
-	b = plainjson.AppendUint(b, `,"revision":`, p.Revision)
-	if len(p.Body) > 0 {
-		b = append(append(b, `,"body":`...), p.Body...)
-	}
-	return append(plainjson.AppendInt(b, `,"at":`, p.At), '}'), true
-}
-
 func plainLog(l *logRecord) ([]byte, bool) {
 	b := append(make([]byte, 0, 128), '{')
 	for i, t := range l.Touches {

@@ -83,7 +83,7 @@ func (s *Store) Members() *Members { return s.current.Load().members }
 
 // Replay looks up what an idempotency key did before; ok is false when it is
 // new. A key that was used for another request has IDEMPOTENCY_KEY_REUSED in
-// Result.Err.
+// Result.Err, and one whose answer is not kept ANSWER_NOT_KEPT.
 func (s *Store) Replay(stamp Stamp) (r Result, ok bool, err error) {
 	err = s.view(func(tx *bolt.Tx) error {
 		r, ok, err = lookup(tx, stamp)

@@ -10,7 +10,7 @@ import (
 
 // Format is the version of everything in this file. A store of another format
 // is refused: reading it is the work of a migration, not of a guess.
-const Format = 3
+const Format = 4
 
 // Limits. Each is checked in Apply, so that they hold whoever proposes.
 const (
@@ -23,7 +23,11 @@ const (
 	MaxList           = 1001    // objects of one list read: a page and one to know of the next
 	LogRevisions      = 10_000  // revisions that the change log reaches back
 	idempotencyHours  = 24      // of stamped time
-	prunePerEntry     = 4       // expired idempotency records that one entry removes; more than it adds
+	prunePerEntry     = 4       // idempotency records that one entry removes at most; more than it adds
+	forgetPerEntry    = 64      // answers that one entry forgets at most
+
+	MaxIdempotent = 1_000_000 // idempotency records; beyond it the oldest go before their 24 hours
+	MaxAnswers    = 32 << 20  // bytes of answers kept with them; beyond it an answer is what the row still says
 )
 
 // The buckets. "→" is key → value; values are sealed JSON (see seal), but for
@@ -47,12 +51,12 @@ var (
 	bucketHomes       = []byte("homes")       // region / TN… → (index): tenants homed there, and those that moved away
 	bucketPairs       = []byte("pairs")       // recipient's region / TN… / RP… → (index)
 	bucketLog         = []byte("log")         // revision (8 bytes, big-endian) → logRecord: bundle rows that it touched
-	bucketIdempotency = []byte("idempotency") // actor 0 key → idempotent
-	bucketExpiry      = []byte("idem_expiry") // stamped Unix ns (8 bytes) + idempotency key → (index)
+	bucketIdempotency = []byte("idempotency") // hash of actor and key (16 bytes) → idempotent, in bytes of its own. So since format 4
+	bucketExpiry      = []byte("idem_expiry") // stamped Unix ns (8 bytes) + key in bucketIdempotency → its answer, JSON as it was given; empty once it is not kept. So since format 4
 
-	// Since format 2. Values are sealed bytes, not JSON of ours: a leaf's are hashed.
-	bucketLeaves = []byte("audit_leaves") // number (8 bytes, big-endian; revision-1) → audit leaf
-	bucketHashes = []byte("audit_hashes") // number (8 bytes, big-endian) → hash of the audit tree
+	// Values are sealed bytes, not JSON of ours. So since format 4.
+	bucketLeaves = []byte("audit_leaves") // number (8 bytes, big-endian; revision-1) → packed audit leaf
+	bucketHashes = []byte("audit_hashes") // number (8 bytes, big-endian) → hash of the audit tree, of whole blocks and above
 
 	// Since format 3.
 	bucketBasisTenants = []byte("basis_tenants")     // basis / TN… → (index): tenants whose policy lets something leave under it
@@ -82,6 +86,7 @@ var (
 
 	metaBootstrap = []byte("bootstrap") // Bootstrap; absent where the first credentials were configured. Since format 3
 	metaVersion   = []byte("version")   // int: protocol version that the cluster has reached; absent is 1; since format 3
+	metaAnswers   = []byte("answers")   // answers: how much of idempotency is kept; since format 4
 )
 
 // buckets in the order in which StateHash walks them.

@@ -53,7 +53,7 @@ func reasons(path, method string, o map[string]any) []policy.Reason {
 		case p["name"] == "If-Match":
 			out = append(out, policy.ETagMismatch)
 		case p["name"] == "Idempotency-Key":
-			out = append(out, policy.IdempotencyKeyReused, policy.OutcomeUnknown)
+			out = append(out, policy.IdempotencyKeyReused, policy.AnswerNotKept, policy.OutcomeUnknown)
 		}
 	}
 	text, _ := o["description"].(string)
