@@ -294,7 +294,9 @@ func TestINV27_AChangeThatCannotBeRecordedIsNotMade(t *testing.T) {
 func TestINV27_LogAndStateEndTogether(t *testing.T) {
 	for name, breakIt := range map[string]func(tx *bolt.Tx) error{
 		"last leaf removed": func(tx *bolt.Tx) error { return tx.Bucket(bucketLeaves).Delete(numberKey(audit.Block)) },
-		"last hash removed": func(tx *bolt.Tx) error { return tx.Bucket(bucketHashes).Delete(numberKey(audit.EndSparse(audit.Block) - 1)) },
+		"last hash removed": func(tx *bolt.Tx) error {
+			return tx.Bucket(bucketHashes).Delete(numberKey(audit.EndSparse(audit.Block) - 1))
+		},
 		"one leaf too many": func(tx *bolt.Tx) error {
 			n := numberKey(audit.Block + 1)
 			return tx.Bucket(bucketLeaves).Put(n, seal(bucketLeaves, n, []byte("{}")))
