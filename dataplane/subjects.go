@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/domicile-io/domicile/dataplane/gate"
 	"github.com/domicile-io/domicile/dataplane/intake"
 	"github.com/domicile-io/domicile/dataplane/server"
 	"github.com/domicile-io/domicile/dataplane/subject"
@@ -32,6 +33,7 @@ func (n *Node) openSubjects(out server.Exports, numbers *intake.Numbers) (*subje
 		fate, err := n.keys.Fate(generation)
 		return fate.IsFinal(now), err
 	}
+	o.Rekeyed = n.rekeyed
 	if n.media != nil {
 		o.Media = subjectMedia{n}
 	}
@@ -48,6 +50,17 @@ func (n *Node) openSubjects(out server.Exports, numbers *intake.Numbers) (*subje
 	n.onClose("erasures", func(context.Context) error { cancel(); <-ended; return nil })
 	n.subjects.Store(service)
 	return service, nil
+}
+
+// rekeyed reports whether a tenant's indexes were built anew after a time, or
+// hold nothing that waits for it.
+func (n *Node) rekeyed(ctx context.Context, t policy.TenantID, since time.Time) (bool, error) {
+	permit, err := n.gate.Check(gate.Question{Tenant: t, Op: policy.Erase, Class: policy.CallRecord})
+	if err != nil {
+		return false, err
+	}
+	began, waiting, err := n.store.Reindexed(ctx, permit)
+	return err == nil && (waiting.IsZero() || began.After(since)), err
 }
 
 // heldCalls is what retention asks before it drops a page of calls.

@@ -45,7 +45,6 @@ type region struct {
 	view    *feed.View
 	audit   error
 	between func(step string) error
-	rekeyed bool // the indexes were keyed anew
 
 	keys    *local.Keyring
 	store   *localstore.Store
@@ -116,7 +115,10 @@ func (r *region) open() {
 		Retire: r.keys.Retire, Beyond: func(generation uint64, now time.Time) (bool, error) {
 			fate, err := r.keys.Fate(generation)
 			return fate.IsFinal(now), err
-		}, Rekeyed: func(context.Context, policy.TenantID, time.Time) (bool, error) { return r.rekeyed, nil },
+		}, Rekeyed: func(ctx context.Context, _ policy.TenantID, since time.Time) (bool, error) {
+			began, waiting, err := r.store.Reindexed(ctx, r.permit(policy.Erase))
+			return err == nil && (waiting.IsZero() || began.After(since)), err
+		},
 		Retry: time.Millisecond, Now: r.clock, Between: func(step string) error {
 			if r.between == nil {
 				return nil

@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/policy"
 )
 
 // index is what a tenant's calls and subjects are found by: keyed hashes under a
@@ -25,6 +26,7 @@ type index struct {
 	generation uint32
 	id         store.KeyID
 	virgin     bool        // the tenant has no rows and no key yet; nothing is found by this one
+	lost       bool        // put back from a backup of before its key was destroyed: see Mend
 	saved      atomic.Bool // the row that names the key is in the store
 
 	content cipher.Block
@@ -119,7 +121,12 @@ func (s *Store) loadIndex(raw tenantRaw) (*index, error) {
 		return nil, s.corrupt(kindIndex, nil)
 	}
 	id := readKeyID(row[5:])
-	if key, err = s.keys.Open(id); err != nil {
+	key, err = s.keys.Open(id)
+	lost := isReason(err, policy.Destroyed)
+	if lost { // its rows lead nowhere any more; until Mend builds them anew, nothing is found
+		_, err = rand.Read(key[:])
+	}
+	if err != nil {
 		return nil, err
 	}
 	x, err := s.newIndex(raw, key)
@@ -127,6 +134,9 @@ func (s *Store) loadIndex(raw tenantRaw) (*index, error) {
 		return nil, err
 	}
 	x.generation, x.id = binary.BigEndian.Uint32(row[1:]), id
+	if x.lost, x.virgin = lost, lost; lost {
+		return x, nil
+	}
 	x.saved.Store(true)
 	return x, nil
 }
@@ -146,7 +156,8 @@ func (t *tenant) ownIndex() error {
 	if err != nil {
 		return err
 	}
-	x.id = id
+	before := t.index.Load()
+	x.id, x.generation, x.lost = id, before.generation, before.lost
 	t.index.Store(x)
 	return nil
 }

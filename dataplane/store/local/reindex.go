@@ -39,6 +39,12 @@ func (s *Store) Reindex(ctx context.Context, permit policy.Permit) error {
 	if err := errors.Join(s.usable(), s.finishDestroying(t)); err != nil {
 		return err
 	}
+	return t.reindex(ctx)
+}
+
+// reindex is Reindex; the caller holds t.rewriting.
+func (t *tenant) reindex(ctx context.Context) error {
+	s := t.s
 	old := t.index.Load()
 	if !old.saved.Load() {
 		return nil // nothing is stored under it
@@ -207,7 +213,7 @@ func (r *reindexer) frame(f *frame) error {
 		}
 		for _, p := range [...]*record.Party{&e.record.From, &e.record.To} {
 			instance := e.record.Key.Instance
-			if err := r.party(o.party(instance, p), g.party(instance, p)); err != nil {
+			if err := r.party(o.party(instance, p), g.party(instance, p), p.Subject); err != nil {
 				return err
 			}
 		}
@@ -272,7 +278,8 @@ func (r *reindexer) fold(tag [16]byte, e *entry, at ref) (*foldRow, error) {
 
 // party copies the row of the subject index that a party leads to. It is read
 // anew in each pass, because ingest may have changed it since the last.
-func (r *reindexer) party(old, next [16]byte) error {
+// When the old rows are lost, the party's own record says whom it led to.
+func (r *reindexer) party(old, next [16]byte, subject string) error {
 	if next == ([16]byte{}) || r.copied[next] {
 		return nil
 	}
@@ -281,6 +288,9 @@ func (r *reindexer) party(old, next [16]byte) error {
 	}
 	r.copied[next] = true
 	row, err := r.t.s.get(kindSubject, append(r.old.key(nil, kindSubject, r.t.raw), old[:]...))
+	if id, ok := rawSubject(subject); err == nil && row == nil && ok && r.old.lost {
+		row = id[:]
+	}
 	if err != nil || row == nil {
 		return err // nobody is to be found by it any more
 	}

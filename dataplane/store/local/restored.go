@@ -37,22 +37,39 @@ func (s *Store) Mend(ctx context.Context, permit policy.Permit, owners []store.O
 	if err := s.finishDestroying(t); err != nil {
 		return 0, err
 	}
+	if err := t.ownIndex(); err != nil { // no-op unless the old key is gone
+		return 0, err
+	}
+	r := &ruins{t: t, chunks: map[int64]bool{}, calls: map[ref]bool{}, stones: map[ref]bool{}, batch: s.db.NewBatch()}
+	if err := r.clear(ctx, owners); err != nil {
+		return 0, err
+	}
+	if t.index.Load().lost {
+		if err := t.reindex(ctx); err != nil {
+			return 0, err
+		}
+	}
 	t.build.Lock()
 	defer t.build.Unlock()
-	r := &ruins{t: t, chunks: map[int64]bool{}, calls: map[ref]bool{}, stones: map[ref]bool{}, batch: s.db.NewBatch()}
-	for _, step := range []func() error{r.findChunks, r.findCalls, func() error { return r.findPostings(owners) }, r.findFolds} {
+	return uint64(len(r.calls)), t.recountCells(ctx)
+}
+
+// clear lets the ruins go in one commit.
+func (r *ruins) clear(ctx context.Context, owners []store.Owner) error {
+	t := r.t
+	t.build.Lock()
+	defer t.build.Unlock()
+	for _, step := range []func() error{r.findChunks, r.findCalls, func() error { return r.findPostings(owners) }, r.findFolds, r.findQuarantined, func() error { return t.saveIndex(r.batch) }} {
 		if err := errors.Join(ctx.Err(), step()); err != nil {
-			return 0, errors.Join(err, r.batch.Close())
+			return errors.Join(err, r.batch.Close())
 		}
 	}
 	if err := t.apply(r.batch); err != nil {
-		return 0, err
+		return err
 	}
-	s.frames.drop(t.raw, r.chunks)
-	if err := s.sync(r.batch); err != nil {
-		return 0, err
-	}
-	return uint64(len(r.calls)), t.recountCells(ctx)
+	t.index.Load().saved.Store(true)
+	t.s.frames.drop(t.raw, r.chunks)
+	return t.s.sync(r.batch)
 }
 
 // findChunks finds the chunks whose keys are destroyed, and lets their frames go.
@@ -119,13 +136,14 @@ func (r *ruins) findPostings(owners []store.Owner) error {
 // sources still have can be brought in again.
 func (r *ruins) findFolds() error {
 	t := r.t
-	return t.s.scan(kindFold, keyOf(nil, kindFold, t.raw), func(key, value []byte) error {
+	x := t.index.Load()
+	return t.s.scan(kindFold, x.key(nil, kindFold, t.raw), func(key, value []byte) error {
 		row, ok := readFoldRow(value)
 		if !ok || row.gone || !r.calls[row.call] {
 			return nil
 		}
 		key = slices.Clone(key)
-		spills := append(keyOf(nil, kindSpill, t.raw), key[17:]...)
+		spills := append(x.key(nil, kindSpill, t.raw), key[17:]...)
 		if err := r.batch.DeleteRange(spills, after(spills), nil); err != nil {
 			return err
 		}
@@ -134,6 +152,20 @@ func (r *ruins) findFolds() error {
 			return r.batch.Set(key, stone.append(nil), nil)
 		}
 		return r.batch.Delete(key, nil)
+	})
+}
+
+// findQuarantined lets go of payloads that left the quarantine since.
+func (r *ruins) findQuarantined() error {
+	t := r.t
+	return t.s.scan(kindQuarantine, keyOf(nil, kindQuarantine, t.raw), func(key, value []byte) error {
+		if !ownKey(value) {
+			return nil
+		}
+		if _, err := t.s.keys.For(store.UseErase).Open(keyIn(value)); !isReason(err, policy.Destroyed) {
+			return nil // what is damaged is another's work
+		}
+		return r.batch.Delete(slices.Clone(key), nil)
 	})
 }
 
