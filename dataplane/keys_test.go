@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/domicile-io/domicile/dataplane/aws"
+	"github.com/domicile-io/domicile/dataplane/aws/awstest"
 	"github.com/domicile-io/domicile/dataplane/local"
 )
 
@@ -83,5 +85,57 @@ func TestKeysOfARunningNode(t *testing.T) {
 	_, opts2 := nodeConfig(t, "ie1", "dp")
 	if _, err := Open(context.Background(), cfg, opts2); err == nil || !strings.Contains(err.Error(), "no key table") {
 		t.Errorf("a new keyring beside old records: %v", err)
+	}
+}
+
+// INV05: a node on a key service starts, rotates, and has every connection to it
+// in its ledger, as LOCAL_KEY; a misspelt setting is named.
+func TestINV05_KeysOnAKeyService(t *testing.T) {
+	t.Setenv("AWS_ENDPOINT_URL", "https://127.0.0.1:1")
+	service := awstest.NewKMS(t, "eu-west-1")
+	cfg, opts := nodeConfig(t, "ie1", "dp")
+	cfg.Keys.AWSKMS = &aws.KMSConfig{Account: aws.Account{Region: "eu-west-1", Endpoint: service.URL, CredentialsFile: service.Login, CA: service.CA}}
+	n, err := Open(context.Background(), cfg, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.keyring.Rotate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var seen []string
+	for _, e := range n.door.Entries() {
+		if "https://"+e.Destination == service.URL {
+			seen = append(seen, e.Class.String())
+		}
+	}
+	if len(seen) != 1 || seen[0] != "LOCAL_KEY" {
+		t.Errorf("the ledger has the key service as %v", seen)
+	}
+	if s := service.States(); s["Enabled"] != 1 || s["PendingDeletion"] != 1 {
+		t.Errorf("KMS keys: %v", s)
+	}
+	if _, err := os.Stat(filepath.Join(cfg.DataDir, keysDir, "root.key")); err == nil {
+		t.Error("a root key lies beside the key service")
+	}
+	if err := n.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	_, opts = nodeConfig(t, "ie1", "dp")
+	service.Down(true)
+	if _, err := Open(context.Background(), cfg, opts); err == nil || !strings.Contains(err.Error(), "unwrap the key of generation 2") {
+		t.Errorf("a start without the key service: %v", err)
+	}
+	cfg.Keys.RootFile = "/root.key"
+	if err := cfg.Check(); err == nil || !strings.Contains(err.Error(), "give one of root_file, aws_kms and pkcs11") {
+		t.Errorf("two custodians: %v", err)
+	}
+	for _, text := range []string{"keys: {aws_kms: {regoin: x}}", "keys: {pkcs11: {pin: 1234}}", "keys: {rotate: 1h}"} {
+		path := filepath.Join(t.TempDir(), "c.yaml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := LoadConfig(path); err == nil || !strings.Contains(err.Error(), "not found in type") {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 }

@@ -252,3 +252,31 @@ func TestINV38_RestoresRepeatNoKey(t *testing.T) {
 		t.Errorf("an old table beside the newer copy: %v", err)
 	}
 }
+
+// The copy missed that a key was destroyed: the mark wins, in both directions.
+func TestADestroyedKeyStaysDestroyedInBothPlaces(t *testing.T) {
+	for _, stale := range []string{"main", "copy"} {
+		o := twoPlaces(t)
+		k := openWith(t, o)
+		c := populate(t, k)
+		check(t, k.Close())
+		path := filepath.Join(filepath.Dir(o.Dir), stale, tableName(1, 1))
+		before, err := os.ReadFile(path)
+		check(t, err)
+		k = openWith(t, o)
+		for id := range c.keys {
+			check(t, k.Destroy([]store.KeyID{id}))
+			c.gone = append(c.gone, id)
+			delete(c.keys, id)
+			if len(c.gone) > 100 {
+				break
+			}
+		}
+		check(t, k.Close())
+		check(t, os.WriteFile(path, before, 0o600))
+		k = openWith(t, o)
+		c.look(t, k)
+		check(t, k.Close())
+		equal(t, o)
+	}
+}

@@ -41,10 +41,7 @@ func (k *Keyring) expire() {
 func (k *Keyring) drop() {
 	k.held = false
 	k.until.Store(0)
-	for birth, t := range k.tables {
-		t.drop()
-		delete(k.tables, birth)
-	}
+	k.dropTables()
 	if k.names != nil {
 		k.names.drop()
 		k.names = nil
@@ -53,6 +50,13 @@ func (k *Keyring) drop() {
 		k.sheet.wipe()
 	}
 	k.cache.purge()
+}
+
+func (k *Keyring) dropTables() {
+	for birth, t := range k.tables {
+		t.drop()
+		delete(k.tables, birth)
+	}
 }
 
 // watch asks the custodian again and again whether the generation is still there.

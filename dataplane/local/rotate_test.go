@@ -357,3 +357,32 @@ func TestRotationBySchedule(t *testing.T) {
 }
 
 var errAway = errors.New("nobody answers")
+
+// Keys that are drawn, and destroyed, after the tables were carried and before
+// the new sheet is in place go over too.
+func TestKeysDrawnDuringARotationGoOver(t *testing.T) {
+	var k *Keyring
+	c := &kept{keys: map[store.KeyID][32]byte{}, names: map[string][32]byte{}}
+	o := Options{Dir: t.TempDir(), Region: "ie1", Refresh: time.Hour, RotateSpacing: 1000 * time.Hour}
+	o.step = func(name string) {
+		if name == "planned" || name == "created" || name == "carried" {
+			c.more(t, k, 2*tableBlock)
+			if gen := k.Retire(); gen != k.Status().Generation+1 {
+				t.Errorf("after %s generation %d has to end, want the one that begins", name, gen)
+			}
+		}
+	}
+	k, err := OpenKeyring(o)
+	check(t, err)
+	defer k.Close()
+	c.more(t, k, 10)
+	check(t, k.Rotate(t.Context()))
+	k.cache.purge()
+	c.look(t, k)
+	if !k.tables[1].dirty {
+		t.Error("a table in which keys were destroyed meanwhile counts as clean")
+	}
+	check(t, k.Rotate(t.Context()))
+	k.cache.purge()
+	c.look(t, k)
+}

@@ -156,9 +156,8 @@ func (s *sheet) wipe() {
 	clear(s.tag[:])
 	clear(s.names[:])
 	for i := range s.tables {
-		clear(s.tables[i].key[:])
+		clear(s.tables[i].key[:]) // which tables there are is no secret
 	}
-	s.tables = nil
 }
 
 func (s *sheet) table(birth uint64) (tableKey, bool) {

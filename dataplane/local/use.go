@@ -94,8 +94,14 @@ func (k *Keyring) Destroy(ids []store.KeyID) error { return k.destroy(ids, store
 func (k *Keyring) destroy(ids []store.KeyID, use store.KeyUse) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if err := k.usable(); err != nil {
-		return err
+	if k.closed {
+		return errClosed
+	}
+	if k.failed != nil {
+		return k.failed
+	}
+	if k.expire(); !k.held { // a mark needs no key, and erasure waits for no key service
+		defer k.dropTables()
 	}
 	touched := map[uint64]*table{}
 	for _, id := range ids {

@@ -63,6 +63,7 @@ type region struct {
 	bundle  *bundle
 	store   *switchable
 	door    *egress.Door
+	gate    *gate.Gate
 	server  *Server
 	metrics *prometheus.Registry
 	addr    string
@@ -172,6 +173,12 @@ func must(t testing.TB, err error) {
 // start serves region ie1 on a loopback port.
 func start(t testing.TB) *region {
 	t.Helper()
+	return startWith(t, func(*local.Options) {}, func(*gate.Options, *local.Keyring) {})
+}
+
+// startWith is start with another keyring and gate.
+func startWith(t testing.TB, keyring func(*local.Options), door func(*gate.Options, *local.Keyring)) *region {
+	t.Helper()
 	dir := t.TempDir()
 	r := &region{t: t, id: "ie1", bundle: &bundle{}, metrics: prometheus.NewRegistry(), log: &safeBuffer{}}
 	r.bundle.view.Store(newView(t, 1, rows()))
@@ -186,7 +193,9 @@ func start(t testing.TB) *region {
 	must(t, err)
 	r.roots = material.Roots()
 
-	keys, err := local.OpenKeyring(local.Options{Dir: filepath.Join(dir, "keys"), Region: r.id})
+	ringOptions := local.Options{Dir: filepath.Join(dir, "keys"), Region: r.id}
+	keyring(&ringOptions)
+	keys, err := local.OpenKeyring(ringOptions)
 	must(t, err)
 	t.Cleanup(func() { _ = keys.Close() })
 	records, err := localstore.Open(localstore.Options{Dir: filepath.Join(dir, "records"), Region: r.id, Keys: keys, Logger: logger,
@@ -202,9 +211,12 @@ func start(t testing.TB) *region {
 	must(t, err)
 	library, err := media.New(media.Options{Region: r.id, Keys: keys, Store: records, Blobs: blobs, PartSize: 1 << 20})
 	must(t, err)
+	gateOptions := gate.Options{Region: r.id, Feed: r.bundle, BaseURLs: map[string]string{"ie1": ieURL, "us1": usURL}}
+	door(&gateOptions, keys)
+	r.gate = gate.New(gateOptions)
 	r.server, err = New(Options{Region: r.id, Hosts: []string{"127.0.0.1", "api.ie1.example.test"}, DefaultCountry: "IE",
 		TLS:    material.PublicServer(),
-		Gate:   gate.New(gate.Options{Region: r.id, Feed: r.bundle, BaseURLs: map[string]string{"ie1": ieURL, "us1": usURL}}),
+		Gate:   r.gate,
 		Bundle: r.bundle, Store: r.store, Media: library, Ledger: r.door.Entries, Ready: func() error { return nil }, Logger: logger, Metrics: r.metrics})
 	must(t, err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -125,7 +125,7 @@ var bugs = []bug{
 		"./controlplane/replica", "TestForeignRaftLogIsRefused"},
 }
 
-func allBugs() []bug { return slices.Concat(bugs, apiBugs, lifecycleBugs, nodeBugs) }
+func allBugs() []bug { return slices.Concat(bugs, apiBugs, lifecycleBugs, nodeBugs, keysBugs) }
 
 func moduleRoot(t *testing.T) string {
 	t.Helper()
