@@ -100,11 +100,11 @@ func (a *applier) revoke(later []verify.Leaf) (Replayed, error) {
 		if err != nil {
 			return out, err
 		}
-		if !known {
-			if !passing(leaf.Action) {
-				out.Lost = append(out.Lost, leaf)
-			}
+		if !known && passing(leaf.Action) {
 			continue
+		}
+		if !known || p != nil && endsTenant(leaf.Action) { // what is repeated of an end is that nothing goes on
+			out.Lost = append(out.Lost, leaf)
 		}
 		if p == nil {
 			continue // it is not there
@@ -150,7 +150,33 @@ func (a *applier) revocation(leaf verify.Leaf) (p store.Payload, known bool, err
 		}
 		return store.PutBasis{ID: b.ID, State: policy.BasisRevoked, ExpiresAt: b.ExpiresAt, IfMatch: b.ETag}, true, err
 	}
+	if leaf.Action == "tenant.suspend" || endsTenant(leaf.Action) {
+		p, err := a.suspension(policy.TenantID(leaf.Resource))
+		return p, true, err
+	}
 	return nil, false, nil
+}
+
+// endsTenant reports whether a record is of a tenant's end.
+func endsTenant(a string) bool {
+	return a == "tenant.purge" || a == "tenant.delete" || a == "tenant.receipt"
+}
+
+// suspension keeps a tenant from coming back that was suspended or ended after the
+// backup. It is not purged again: that takes nodes, which are not known yet, and of
+// a tenant that signs two signatures, which no record holds. nil when there is
+// nothing to suspend.
+func (a *applier) suspension(id policy.TenantID) (store.Payload, error) {
+	t, err := a.store.Tenant(id)
+	switch {
+	case absent(err):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case t.State != policy.TenantActive:
+		return nil, nil
+	}
+	return store.SetTenantState{ID: id, State: policy.TenantSuspended, IfMatch: t.ETag}, nil
 }
 
 // passing are records whose effect is void after a restore anyway, or comes

@@ -146,7 +146,7 @@ func (j *judge) tightEnough(base, offered policy.TenantRow) bool {
 		}
 		return policy.VerifyRow(j.r.expect.Cluster, j.r.expect.Root, had, &offered) == nil
 	}
-	if base.State == policy.TenantSuspended && offered.State != policy.TenantSuspended {
+	if standing(offered.State) < standing(base.State) {
 		return false
 	}
 	if base.Policy == nil || offered.Policy == nil {
@@ -156,8 +156,23 @@ func (j *judge) tightEnough(base, offered policy.TenantRow) bool {
 	return kind != policy.Loosen
 }
 
-// inForce is the base with the keys that are offered.
+// standing ranks a tenant's states by how little they allow. What ends does not
+// come back, whatever stage of its end a backup knew.
+func standing(s policy.TenantState) int {
+	switch {
+	case s.Ends():
+		return 2
+	case s == policy.TenantSuspended:
+		return 1
+	}
+	return 0
+}
+
+// inForce is the base with the keys that are offered; one that ends has none.
 func inForce(base, offered policy.TenantRow) policy.TenantRow {
+	if base.State.Ends() {
+		return base
+	}
 	out := base
 	out.Keys, out.HomeURL = offered.Keys, offered.HomeURL
 	if base.Signers == nil && base.State != policy.TenantSuspended {
@@ -272,7 +287,7 @@ func (v *View) tenantRow(id policy.TenantID) (policy.TenantRow, bool) {
 		return policy.TenantRow{}, false
 	}
 	n := t.named(id)
-	row := policy.TenantRow{ID: id, Slug: n.Slug, State: n.State, Home: n.Home, HomeEpoch: n.HomeEpoch, HomeURL: n.HomeURL}
+	row := policy.TenantRow{ID: id, Slug: n.Slug, State: n.State, Home: n.Home, HomeEpoch: n.HomeEpoch, HomeURL: n.HomeURL, Purge: v.orders["t/"+string(id)]}
 	if t.kind.policy != nil {
 		p := *t.kind.policy
 		p.Tenant = id

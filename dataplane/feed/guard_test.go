@@ -214,6 +214,60 @@ func TestNoPushLeadsFromOneEpochIntoAnother(t *testing.T) {
 }
 
 // A tenant that signs is kept whole, and the rest of the bundle is taken.
+func ending(s policy.TenantState) func(*policy.TenantRow) {
+	return func(r *policy.TenantRow) {
+		r.State, r.Policy, r.Keys, r.HomeURL = s, nil, nil, ""
+		r.Purge = &policy.PurgeOrder{ID: "OP00000000000000000000000000000001"}
+	}
+}
+
+// A tenant whose end this node has heard of stays ended when a backup of before is
+// restored, with its order; and an end is never too loose, also of a suspended one.
+func TestINV22_ARestoreBringsNoEndedTenantBack(t *testing.T) {
+	w := newWorld(t)
+	v := w.voter(mtls.ControlPlane)
+	n := w.node(v)
+	b := w.book(6)
+	f, s := n.synced(v, b)
+	acked(t, s.push(t, b.delta(nil, edited(1, ending(policy.TenantPurging)), edited(2, ending(policy.TenantDeleted)),
+		edited(3, suspended), edited(4, ending(policy.TenantPurged)))), b.revision)
+	b.put(tenantRow(1, "ie1"))
+	b.put(edited(2, suspended))
+	b.put(edited(3, ending(policy.TenantPurging)))
+	b.put(edited(4, ending(policy.TenantPurging)))
+	b.revision = policy.RevisionOf(2, 2)
+	m := s.pushAll(t, b.snapshot(2))
+	acked(t, m, b.revision)
+	if have, want := keptIn(m), []string{"TENANT " + string(tenantID(1)), "TENANT " + string(tenantID(2))}; !slices.Equal(have[max(0, len(have)-2):], want) {
+		t.Errorf("the node says that it keeps %v, want %v", have, want)
+	}
+	look := func(when string) {
+		t.Helper()
+		for i, want := range map[int]policy.TenantState{1: policy.TenantPurging, 2: policy.TenantDeleted, 3: policy.TenantPurging, 4: policy.TenantPurging} {
+			row, ok := f.Current().tenantRow(tenantID(i))
+			if !ok || row.State != want || row.Purge == nil || row.Policy != nil {
+				t.Errorf("%s: tenant %d is %+v", when, i, row)
+			}
+			if _, ok := f.Current().Key(keyID(i)); ok {
+				t.Errorf("%s: a key of tenant %d works", when, i)
+			}
+		}
+	}
+	look("at once")
+	check(t, f.Close())
+	f = n.open()
+	look("after a restart")
+	f.Start()
+	s = v.next(t)
+	m = s.push(t, b.delta(nil, edited(1, ending(policy.TenantPurging)), edited(2, ending(policy.TenantPurging))))
+	acked(t, m, b.revision)
+	for _, k := range keptIn(m) {
+		if strings.HasPrefix(k, "TENANT") {
+			t.Errorf("the end is ordered again, and the node keeps %s", k)
+		}
+	}
+}
+
 func TestINV22_ARestoredTenantThatSignsIsKept(t *testing.T) {
 	r := newRealm(t)
 	v := r.voter(mtls.ControlPlane)
