@@ -53,16 +53,21 @@ func (s *Store) Damage(id policy.TenantID, at int, pick func(n int) bool) error 
 	})
 }
 
-// Misname writes into the headers of a's frames the key that b's first is sealed under.
-func (s *Store) Misname(a, b policy.TenantID) error {
+// Misname writes into the headers of a's frames the key that b's are sealed under,
+// and MisnameItems into those of its items.
+func (s *Store) Misname(a, b policy.TenantID) error { return s.misname(kindFrame, a, b) }
+
+func (s *Store) MisnameItems(a, b policy.TenantID) error { return s.misname(kindItem, a, b) }
+
+func (s *Store) misname(k kind, a, b policy.TenantID) error {
 	rawA, _ := rawTenant(a)
 	rawB, _ := rawTenant(b)
 	var name []byte
-	err := s.scan(kindFrame, keyOf(nil, kindFrame, rawB), func(_, value []byte) error { name = append(name[:0], value[1:17]...); return nil })
+	err := s.scan(k, keyOf(nil, k, rawB), func(_, value []byte) error { name = append(name[:0], value[1:17]...); return nil })
 	if err != nil {
 		return err
 	}
-	return s.scan(kindFrame, keyOf(nil, kindFrame, rawA), func(key, value []byte) error {
+	return s.scan(k, keyOf(nil, k, rawA), func(key, value []byte) error {
 		bad := append([]byte(nil), value...)
 		copy(bad[1:], name)
 		return s.db.Set(append([]byte(nil), key...), bad, pebble.Sync)

@@ -100,3 +100,24 @@ func TestINV21_KeysThatACrashSparedAreDestroyedAtStart(t *testing.T) {
 	_, err = keys.Open(blob)
 	wantReason(t, err, policy.Destroyed)
 }
+
+// A damaged header that names another tenant's key does not lead a purge to it.
+func TestINV34_PurgeBelievesNoDamagedItem(t *testing.T) {
+	s, _ := openAt(t, t.TempDir(), nil)
+	ctx := context.Background()
+	putItem(t, s, "of the first", 0)
+	other := store.Item{Kind: store.RecordingItem, ID: itemID, Body: []byte("of the second")}
+	if _, err := s.PutItem(ctx, storetest.PermitOf(t, storetest.TenantB, policy.Ingest, policy.Recording), other, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.MisnameItems(storetest.TenantA, storetest.TenantB); err != nil {
+		t.Fatal(err)
+	}
+	if gone, err := s.Purge(ctx, storetest.TenantA); err != nil || gone.Items != 1 {
+		t.Fatalf("purged %+v, %v", gone, err)
+	}
+	got, err := s.Item(ctx, storetest.PermitOf(t, storetest.TenantB, policy.View, policy.Recording), store.RecordingItem, itemID)
+	if err != nil || string(got.Body) != "of the second" {
+		t.Fatalf("another tenant's item after the purge: %q, %v", got.Body, err)
+	}
+}

@@ -45,11 +45,11 @@ func (s *Store) Purge(ctx context.Context, id policy.TenantID) (store.Purged, er
 	if err != nil {
 		return store.Purged{}, err
 	}
-	items, itemKeys, err := t.itemKeys()
+	items, blobs, own, err := t.itemKeys()
 	if err != nil {
 		return store.Purged{}, err
 	}
-	ids = append(ids, itemKeys...)
+	ids = append(ids, own...)
 	if x := t.index.Load(); x.saved.Load() {
 		ids = append(ids, x.id)
 	}
@@ -60,15 +60,17 @@ func (s *Store) Purge(ctx context.Context, id policy.TenantID) (store.Purged, er
 	if len(next) == 16 {
 		ids = append(ids, readKeyID(next))
 	}
-	out := store.Purged{Items: items, Keys: uint64(len(ids))}
+	out := store.Purged{Items: items, Keys: uint64(len(ids) + len(blobs))}
 	if out.Calls, err = t.count(kindTime); err != nil {
 		return out, err
 	}
 	if out.Quarantined, err = t.count(kindQuarantine); err != nil {
 		return out, err
 	}
-	if err := s.destroyKeys(ids); err != nil {
-		return out, fmt.Errorf("destroy the keys of a tenant: %w", err)
+	for _, gone := range [][]store.KeyID{blobs, ids} { // what says which are a blob's goes last
+		if err := s.destroyKeys(gone); err != nil {
+			return out, fmt.Errorf("destroy the keys of a tenant: %w", err)
+		}
 	}
 	s.frames.clear()
 	if err := t.dropRows(ctx); err != nil {
@@ -130,19 +132,24 @@ func (t *tenant) chunkKeys() (ids []store.KeyID, err error) {
 	return ids, err
 }
 
-// itemKeys are the keys of every item of the tenant and of its blobs, and how
-// many items there are.
-func (t *tenant) itemKeys() (n uint64, ids []store.KeyID, err error) {
-	err = t.each(kindItem, func(value []byte) error {
-		r, ok := parseItemRow(value)
-		if !ok {
-			return t.s.corrupt(kindItem, nil)
-		}
+// itemKeys are the tenant's items, counted, the keys of their blobs, and their own.
+// As with frames, only a row that opens says truly which keys are its. One whose
+// own key is gone was purged before, and the keys of its blobs before that.
+func (t *tenant) itemKeys() (n uint64, blobs, own []store.KeyID, err error) {
+	err = t.s.scan(kindItem, keyOf(nil, kindItem, t.raw), func(key, value []byte) error {
 		n++
-		ids = append(append(ids, r.key), r.item.Keys...)
+		item, err := t.s.openItemRow(t.raw, key, value)
+		if isCorrupt(err) || isReason(err, policy.Destroyed) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		r, _ := parseItemRow(value)
+		blobs, own = append(blobs, item.Keys...), append(own, r.key)
 		return nil
 	})
-	return n, ids, err
+	return n, blobs, own, err
 }
 
 func (t *tenant) count(k kind) (n uint64, err error) {
