@@ -281,10 +281,11 @@ func openBackup(f *os.File) (*backup.File, error) {
 
 func (a *app) bar(doing string, size int64) *progressbar.ProgressBar {
 	if !a.err.Terminal() {
-		return progressbar.DefaultBytesSilent(size)
+		return progressbar.NewOptions64(size, progressbar.OptionSetVisibility(false))
 	}
 	return progressbar.NewOptions64(size, progressbar.OptionSetWriter(a.err.Writer()), progressbar.OptionSetDescription(doing),
-		progressbar.OptionShowBytes(true), progressbar.OptionSetPredictTime(size > 0), progressbar.OptionClearOnFinish())
+		progressbar.OptionShowBytes(true), progressbar.OptionSetPredictTime(size > 0), progressbar.OptionClearOnFinish(),
+		progressbar.OptionSetSpinnerChangeInterval(0)) // else it draws from a goroutine of its own, which races with ours
 }
 
 func (a *app) showBackup(f *backup.File) {

@@ -196,7 +196,7 @@ func (a *app) watcher() (watch func(*controlv1.Operation), end func()) {
 					most = int64(p.GetTotal())
 				}
 				bar = progressbar.NewOptions64(most, progressbar.OptionSetWriter(a.err.Writer()), progressbar.OptionShowCount(),
-					progressbar.OptionSetElapsedTime(true), progressbar.OptionClearOnFinish())
+					progressbar.OptionSetElapsedTime(true), progressbar.OptionClearOnFinish(), progressbar.OptionSetSpinnerChangeInterval(0)) // its own goroutine races with ours
 			}
 			if known {
 				bar.ChangeMax64(int64(max(p.GetTotal(), 1)))
