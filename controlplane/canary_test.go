@@ -42,7 +42,7 @@ func TestINV04_NoStringOfAWriteTakesFreeText(t *testing.T) {
 					continue // the node's stream: TestSubscribeRefusals
 				}
 				conn := conn
-				if s.Name() == "MembershipService" { // what members say, by their certificate
+				if s.Name() == "MembershipService" || m.Name() == "ReportOperation" { // what members say, by their certificate
 					conn = member
 				}
 				if m.Name() == "ReportPurge" { // what nodes say

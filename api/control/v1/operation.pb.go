@@ -7,6 +7,7 @@
 package controlv1
 
 import (
+	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	_ "github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-openapiv2/options"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -499,7 +500,7 @@ var File_control_v1_operation_proto protoreflect.FileDescriptor
 
 const file_control_v1_operation_proto_rawDesc = "" +
 	"\n" +
-	"\x1acontrol/v1/operation.proto\x12\x13domicile.control.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a.protoc-gen-openapiv2/options/annotations.proto\"\xd8\x05\n" +
+	"\x1acontrol/v1/operation.proto\x12\x13domicile.control.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a.protoc-gen-openapiv2/options/annotations.proto\"\xd8\x05\n" +
 	"\tOperation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x16\n" +
@@ -532,10 +533,10 @@ const file_control_v1_operation_proto_rawDesc = "" +
 	"\x0eOperationError\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x14\n" +
 	"\x05cause\x18\x02 \x01(\tR\x05cause\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage\"\xc3\x01\n" +
-	"\x11OperationResponse\x12\x12\n" +
-	"\x04file\x18\x01 \x01(\tR\x04file\x12\x16\n" +
-	"\x06sha256\x18\x02 \x01(\tR\x06sha256\x12\x1d\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\"\x86\x02\n" +
+	"\x11OperationResponse\x12;\n" +
+	"\x04file\x18\x01 \x01(\tB'\xbaH$r\"2 ^([a-z0-9][A-Za-z0-9.-]{0,99})?$R\x04file\x120\n" +
+	"\x06sha256\x18\x02 \x01(\tB\x18\xbaH\x15r\x132\x11^([0-9a-f]{64})?$R\x06sha256\x12\x1d\n" +
 	"\x05bytes\x18\x03 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\x05bytes\x12#\n" +
 	"\brevision\x18\x04 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\brevision\x12\x1b\n" +
 	"\x04good\x18\x05 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\x04good\x12!\n" +
