@@ -83,7 +83,7 @@ func (im *importer) run(ctx context.Context, paths []string) error {
 	if im.region, err = im.app.region(); err != nil {
 		return err
 	}
-	im.bar = im.newBar(size)
+	im.bar = im.app.newBar(size, "importing")
 	all, ctx := errgroup.WithContext(ctx)
 	all.SetLimit(importersAtOnce)
 	for _, f := range files {
@@ -113,14 +113,6 @@ func (im *importer) summary() error {
 			im.app.err.Line("next: domicile quarantine list")
 		}
 	})
-}
-
-func (im *importer) newBar(size int64) *progressbar.ProgressBar {
-	if !im.app.err.Terminal() {
-		return progressbar.DefaultBytesSilent(size)
-	}
-	return progressbar.NewOptions64(size, progressbar.OptionSetWriter(im.app.err.Writer()), progressbar.OptionSetDescription("importing"),
-		progressbar.OptionShowBytes(true), progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish())
 }
 
 // one sends a file. Whatever happens before the acknowledgement, the file stays.

@@ -54,7 +54,7 @@ func TestScripts(t *testing.T) {
 				env.Setenv("DEV_ENV_FILE", e.EnvFile())
 				return nil
 			},
-			Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "keyvar": keyvar, "await": await, "recipient": recipient, "operation": operation, "hold": hold},
+			Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "keyvar": keyvar, "await": await, "recipient": recipient, "operation": operation, "hold": hold, "sound": sound, "recording": recording},
 		})
 	})
 }
@@ -80,6 +80,19 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 func keyvar(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(ts.Exec("domicile", "keys", "create", args[1], "--role", args[2]))
 	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
+}
+
+// sound FILE: write a WAV of a second of silence.
+func sound(ts *testscript.TestScript, _ bool, args []string) {
+	wav := make([]byte, 44+16000)
+	copy(wav, "RIFF\xa4\x3e\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x40\x1f\x00\x00\x80\x3e\x00\x00\x02\x00\x10\x00data\x80\x3e\x00\x00")
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), wav, 0o600))
+}
+
+// recording: put the id of the only recording in $RECORDING.
+func recording(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Check(ts.Exec("domicile", "recordings", "list"))
+	ts.Setenv("RECORDING", regexp.MustCompile("RE[0-9a-f]{32}").FindString(ts.ReadFile("stdout")))
 }
 
 // recipient FILE: put the public key of a backup key pair in $RECIPIENT.

@@ -1,0 +1,52 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"sync/atomic"
+	"testing"
+
+	"github.com/domicile-io/domicile/api/client"
+)
+
+// cutter breaks the first upload off after some bytes, as a line does.
+type cutter struct {
+	http.RoundTripper
+	patches atomic.Int32
+}
+
+func (c *cutter) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method == http.MethodPatch && c.patches.Add(1) == 1 {
+		r.Body = io.NopCloser(io.MultiReader(io.LimitReader(r.Body, 3<<19), broken{}))
+	}
+	return c.RoundTripper.RoundTrip(r)
+}
+
+type broken struct{}
+
+func (broken) Read([]byte) (int, error) { return 0, errors.New("injected: the line is cut") }
+
+// The typed client goes on with an upload that broke off, from where it was.
+func TestClientGoesOnWithAnUpload(t *testing.T) {
+	r := start(t)
+	cut := &cutter{RoundTripper: r.client.Transport}
+	c := &client.Region{BaseURL: "https://" + r.addr, Key: admin, HTTP: &http.Client{Transport: cut}}
+	sound := wav(4<<20, 9)
+	var seen []int64
+	rec, err := c.UploadRecording(context.Background(), r.newCall(writer, "one"), bytes.NewReader(sound), int64(len(sound)), func(n int64) { seen = append(seen, n) })
+	must(t, err)
+	between := slices.ContainsFunc(seen, func(n int64) bool { return n > 0 && n < int64(len(sound)) })
+	if cut.patches.Load() < 2 || !between {
+		t.Errorf("%d requests, progress %v: it began anew, or was not cut", cut.patches.Load(), seen)
+	}
+	in, err := c.RecordingMedia(context.Background(), rec.ID, 0)
+	must(t, err)
+	defer in.Close()
+	if got, err := io.ReadAll(in); err != nil || !bytes.Equal(got, sound) {
+		t.Errorf("other sound comes back: %d bytes, %v", len(got), err)
+	}
+}
