@@ -58,8 +58,17 @@ func (d *durable) end(err error) {
 	d.wait.Broadcast()
 }
 
+// why is the reason for which there will be no more; nil: there is none.
+func (d *durable) why() error {
+	d.wait.L.Lock()
+	defer d.wait.L.Unlock()
+	return d.ended
+}
+
 // Sync returns when everything that was written before it is synced. Whoever comes
-// while a sync is under way shares the next one.
+// while a sync is under way shares the next one. After one that failed all fail:
+// the kernel reports a write that it lost once, and the next sync would say that
+// all is well.
 func (j *Journal) Sync() error {
 	want := j.Last()
 	j.flush.Lock()
@@ -67,10 +76,13 @@ func (j *Journal) Sync() error {
 	if j.Synced() >= want {
 		return nil
 	}
+	if err := j.why(); err != nil {
+		return err
+	}
 	j.mu.RLock()
 	s, last := j.tail(), j.last() // files before the tail were synced when it was begun
 	j.mu.RUnlock()
-	err := syncData(s.file)
+	err := j.syncFile(s.file)
 	if err != nil {
 		err = fmt.Errorf("sync the journal: %w", err)
 	} else {

@@ -107,3 +107,35 @@ func TestTruncatingUnsyncedRecords(t *testing.T) {
 	defer j.Close()
 	holds(t, j, 20, 20)
 }
+
+// The kernel reports a write that it lost once; the next sync of the same file
+// succeeds. So nothing becomes durable after a sync that failed, whoever asks: a
+// voter that stops syncs as it hands over and as it closes its log.
+func TestINV33_AFailedSyncIsNeverForgotten(t *testing.T) {
+	lost := errors.New("the kernel lost a write")
+	j := open(t, t.TempDir())
+	fill(t, j, 1, 1)
+	check(t, j.Write(2, [][]byte{record(2)}))
+	j.syncFile = func(*os.File) error { return lost }
+	if err := j.Sync(); !errors.Is(err, lost) {
+		t.Fatalf("Sync: %v", err)
+	}
+	j.syncFile = syncData
+	for _, again := range []struct {
+		name string
+		do   func() error
+	}{
+		{"Sync", j.Sync},
+		{"Await", func() error { return j.Await(2) }},
+		{"Append", func() error { return j.Append(3, [][]byte{record(3)}) }},
+		{"TruncateAfter", func() error { return j.TruncateAfter(1) }},
+		{"Close", j.Close},
+	} {
+		if err := again.do(); !errors.Is(err, lost) {
+			t.Errorf("%s after a sync that failed: %v", again.name, err)
+		}
+		if j.Synced() != 1 || j.mark.index != 1 {
+			t.Fatalf("after %s it counts as synced up to %d, marked up to %d, want 1", again.name, j.Synced(), j.mark.index)
+		}
+	}
+}

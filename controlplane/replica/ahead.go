@@ -21,10 +21,17 @@ import (
 //
 // docs/adr/0028 has the proof.
 type ahead struct {
-	raft atomic.Pointer[raft.Raft] // nil while it starts
-	kick chan struct{}
-	quit chan struct{}
-	done sync.WaitGroup
+	ready atomic.Bool // leads is set; not while Raft starts
+	leads func() bool
+	kick  chan struct{}
+	quit  chan struct{}
+	done  sync.WaitGroup
+
+	// One at a time: entries are stored, or a term or vote is. Raft takes heartbeats
+	// on goroutines of their own, and one of a newer leader changes the term there
+	// while the loop of the old leader stores.
+	order sync.Mutex
+	term  uint64 // that is stored
 }
 
 // Bounds of what a leader writes before it waits for its own disk.
@@ -53,7 +60,10 @@ func (a *ahead) start(sync func() error) {
 	}()
 }
 
-func (a *ahead) of(r *raft.Raft) { a.raft.Store(r) }
+func (a *ahead) of(leads func() bool) {
+	a.leads = leads
+	a.ready.Store(true)
+}
 
 func (a *ahead) stop() {
 	close(a.quit)
@@ -61,16 +71,20 @@ func (a *ahead) stop() {
 }
 
 // may reports whether a group may be stored before it is synced. Raft stores on one
-// goroutine, which also changes its state: it is Leader exactly when the entries
-// are its own.
+// goroutine, and only that one makes it Leader; so where it is, the entries are
+// its own. It may cease to be on another goroutine meanwhile, which must then store
+// the newer term, and waits for order: either that syncs this group, or this group is
+// of a term that has passed. order is held.
 func (a *ahead) may(logs []*raft.Log, size, unsynced uint64) bool {
-	r := a.raft.Load()
-	if r == nil || r.State() != raft.Leader || size > aheadBytes || unsynced > aheadEntries {
+	if !a.ready.Load() || !a.leads() || size > aheadBytes || unsynced > aheadEntries {
 		return false
 	}
 	for _, l := range logs {
 		if l.Type != raft.LogCommand && l.Type != raft.LogBarrier {
 			return false // Raft acts on these itself when it believes them committed
+		}
+		if l.Term != a.term {
+			return false
 		}
 	}
 	return true
@@ -78,6 +92,8 @@ func (a *ahead) may(logs []*raft.Log, size, unsynced uint64) bool {
 
 // store writes a group of entries and syncs it, or has it synced.
 func (d *disk) store(logs []*raft.Log, records [][]byte, size uint64) error {
+	d.ahead.order.Lock()
+	defer d.ahead.order.Unlock()
 	first := logs[0].Index
 	if !d.ahead.may(logs, size, d.log.Last()-min(d.log.Last(), d.log.Synced())) {
 		return d.guard("append", func() error { return d.log.Append(first, records) })
@@ -98,6 +114,26 @@ func (d *disk) sync() error {
 		return nil
 	}
 	return d.guard("sync", d.syncLog)
+}
+
+// Set implements raft.StableStore: a vote. The log is synced first.
+func (d *disk) Set(key, value []byte) error {
+	d.ahead.order.Lock()
+	defer d.ahead.order.Unlock()
+	return d.votes.Set(key, value)
+}
+
+// SetUint64 implements raft.StableStore: a term. The log is synced first.
+func (d *disk) SetUint64(key []byte, value uint64) error {
+	d.ahead.order.Lock()
+	defer d.ahead.order.Unlock()
+	if err := d.votes.SetUint64(key, value); err != nil {
+		return err
+	}
+	if string(key) == string(keyTerm) {
+		d.ahead.term = value
+	}
+	return nil
 }
 
 // capCommit hides commits that count a copy of ours that is not durable yet.

@@ -167,3 +167,39 @@ func TestINV30_ALeaderSyncsBeforeItStepsDown(t *testing.T) {
 		t.Errorf("a newer term or a vote was stored %d times while entries sent as leader were not durable", early)
 	}
 }
+
+// A heartbeat of a newer leader changes the term on a goroutine of its own, while
+// the old leader's loop may be about to store. Whichever comes first, nothing
+// unsynced is left behind the newer term.
+func TestINV30_NothingIsAheadOfAPassedTerm(t *testing.T) {
+	g := &gate{}
+	d, err := openDisk(t.TempDir(), 2*patience, func(err error) { t.Error(err) })
+	check(t, err)
+	t.Cleanup(func() { check(t, d.Close()) })
+	t.Cleanup(g.open)
+	inner := d.syncLog
+	d.syncLog = func() error { return g.pass(inner) }
+	check(t, d.SetUint64(keyTerm, 3))
+	command := func(index, term uint64) []*raft.Log {
+		return []*raft.Log{{Index: index, Term: term, Type: raft.LogCommand, Data: withSum([]byte("x"))}}
+	}
+	d.ahead.of(func() bool { return true })
+	check(t, d.StoreLogs(append(command(1, 3), &raft.Log{Index: 2, Term: 3, Type: raft.LogNoop})))
+	if d.log.Synced() != 2 {
+		t.Fatalf("synced up to %d, want 2: Raft itself acts on the second", d.log.Synced())
+	}
+	g.hold()
+	check(t, d.StoreLogs(command(3, 3))) // returns though no sync does
+	entered := make(chan error, 1)
+	go func() { entered <- d.SetUint64(keyTerm, 4) }()
+	g.open()
+	check(t, <-entered)
+	if d.log.Synced() != 3 {
+		t.Fatalf("in term 4, and synced up to %d, want 3", d.log.Synced())
+	}
+	g.hold()
+	check(t, d.StoreLogs(command(4, 3))) // its loop has not noticed yet; no sync beside it runs
+	if d.log.Synced() != 4 {
+		t.Fatalf("an entry of term 3, stored in term 4, is not synced: up to %d, want 4", d.log.Synced())
+	}
+}

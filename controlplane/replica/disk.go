@@ -48,6 +48,9 @@ func openDisk(dir string, limit time.Duration, fatal func(error)) (*disk, error)
 	if d.votes, err = openVotes(filepath.Join(dir, "vote"), d.log.Last() == 0, d.guard); err != nil {
 		return nil, errors.Join(err, d.log.Close())
 	}
+	if d.ahead.term, err = d.votes.GetUint64(keyTerm); err != nil {
+		return nil, errors.Join(fmt.Errorf("read this voter's term: %w", err), d.log.Close())
+	}
 	d.votes.before, d.syncLog = d.sync, d.log.Sync
 	d.ahead.start(d.sync)
 	return d, nil

@@ -61,8 +61,15 @@ func (f fsm) apply(logs []*raft.Log) ([]store.Result, error) {
 	return f.r.o.Store.Apply(entries)
 }
 
-// Snapshot implements raft.FSM.
+// Snapshot implements raft.FSM. Raft dates it by the last entry that passed here,
+// which may be a barrier that our disk does not hold yet: it does before the
+// snapshot says so.
 func (f fsm) Snapshot() (raft.FSMSnapshot, error) {
+	if f.r.disk != nil {
+		if err := f.r.disk.sync(); err != nil {
+			return nil, err
+		}
+	}
 	s, err := f.r.o.Store.Snapshot()
 	if err != nil {
 		return nil, err

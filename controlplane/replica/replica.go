@@ -107,7 +107,7 @@ func (r *Replica) start() error {
 	if r.raft, err = raft.NewRaft(conf, fsm{r}, log, r.disk, snaps, r.transport); err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
-	r.disk.ahead.of(r.raft)
+	r.disk.ahead.of(func() bool { return r.raft.State() == raft.Leader })
 	r.watching.Add(2)
 	go r.watchLeadership(notify)
 	go r.snapshots(snaps)
