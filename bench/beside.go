@@ -26,7 +26,7 @@ type target struct {
 const workers = 64
 
 // beside measures our policy store and etcd in turns on the same machine.
-func beside(ctx context.Context, dir string, each time.Duration, turns int, c *testcluster.Cluster) ([]*target, error) {
+func beside(ctx context.Context, dir string, each time.Duration, turns int, c *testcluster.Cluster, r *report) ([]*target, error) {
 	ours, err := openPolicies(ctx, c, workers)
 	if err != nil {
 		return nil, fmt.Errorf("our clients: %w", err)
@@ -70,6 +70,9 @@ func beside(ctx context.Context, dir string, each time.Duration, turns int, c *t
 			}
 			s.t.peer = append(s.t.peer, v)
 		}
+	}
+	if r.delays, err = enforced(ctx, filepath.Join(dir, "node"), 2*each, c, ours); err != nil {
+		return nil, err
 	}
 	return []*target{write, batch, stale, linear}, nil
 }

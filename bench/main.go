@@ -1,7 +1,8 @@
 // Command bench measures this machine and Domicile on it, in one run: the
 // disk's fsync rate first, because it bounds everything durable, then policy
-// decisions, policy writes over REST, ingest over HTTPS, sealed and indexed, and
-// policy and record store beside their peers. Numbers of different runs or machines are not comparable; ratios
+// decisions, policy writes over REST, how soon a region's node decides by a write,
+// ingest over HTTPS, sealed and indexed, and policy and record store beside their
+// peers. Numbers of different runs or machines are not comparable; ratios
 // within one run are. It asserts nothing.
 package main
 
@@ -21,7 +22,7 @@ import (
 
 func main() {
 	short := flag.Bool("short", false, "fit in two minutes")
-	only := flag.String("only", "", "control: only the policy store beside etcd; records: only the record store beside PostgreSQL and pebble")
+	only := flag.String("only", "", "control: only the policy store beside etcd; records: only the record store beside PostgreSQL and pebble; enforced: only how soon a region's node decides by a write")
 	dir := flag.String("dir", "", "where to keep data (default: a temporary folder; choose the disk you want measured)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -62,34 +63,41 @@ func run(ctx context.Context, dir string, short bool, only string) error {
 	}
 	var targets []*target
 	var limits []limit
-	if only != "control" {
+	if only == "" || only == "records" {
 		var err error
 		if targets, limits, err = records(ctx, filepath.Join(dir, "records"), bin, length); err != nil {
 			return err
 		}
 	}
 	if only != "records" {
-		more, err := control(ctx, dir, bin, length, r)
+		more, err := control(ctx, dir, bin, length, only, r)
 		if err != nil {
 			return err
 		}
 		targets = append(more, targets...)
 	}
 	r.print(os.Stdout)
-	printTargets(os.Stdout, targets)
-	printLimits(os.Stdout, limits)
+	if only != "enforced" {
+		printTargets(os.Stdout, targets)
+		printLimits(os.Stdout, limits)
+	}
+	printDelays(os.Stdout, r.delays)
 	return nil
 }
 
 // control measures three voters alone, so that no node of a region takes part of
 // the machine, beside three processes of etcd. All six run the whole time; only one
 // side is loaded at once.
-func control(ctx context.Context, dir, bin string, length time.Duration, r *report) ([]*target, error) {
+func control(ctx context.Context, dir, bin string, length time.Duration, only string, r *report) ([]*target, error) {
 	c, err := testcluster.Open(ctx, testcluster.Options{Dir: filepath.Join(dir, "control"), Bin: bin, Only: testcluster.ControlPlane})
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
+	if only == "enforced" {
+		r.delays, err = enforcedAlone(ctx, dir, length, c)
+		return nil, err
+	}
 	each := length / 4
 	if err := r.rounds("policy writes over REST", "writes/s", fmt.Sprintf("3 voters, %d writers, tenants created, HTTP/1.1 through the gateway", policyWriters), rounds,
 		func() (float64, error) { return tenants(ctx, c, each) }); err != nil {
@@ -99,5 +107,5 @@ func control(ctx context.Context, dir, bin string, length time.Duration, r *repo
 	if length < 10*time.Second {
 		turns = 3
 	}
-	return beside(ctx, dir, each, turns, c)
+	return beside(ctx, dir, each, turns, c, r)
 }

@@ -33,8 +33,10 @@ type policies struct {
 type policyWorker struct {
 	tenant string
 	etag   string
-	kept   uint32          // seconds
-	many   []*policyWorker // of its batches
+	// revision of its last write.
+	revision uint64
+	kept     uint32          // seconds
+	many     []*policyWorker // of its batches
 }
 
 const kept = 10 * 365 * 24 * 3600
@@ -99,7 +101,7 @@ func (p *policies) put(ctx context.Context, worker int) error {
 	got, err := controlv1.NewPolicyServiceClient(p.conn(worker)).PutPolicy(p.call(ctx, "idempotency-key", uuid.NewString(), "if-match", `"`+w.etag+`"`),
 		&controlv1.PutPolicyRequest{Tenant: w.tenant, Rules: tightened(w.kept)})
 	if err == nil {
-		w.etag = got.GetEtag()
+		w.etag, w.revision = got.GetEtag(), got.GetRevision()
 	}
 	return err
 }

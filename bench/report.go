@@ -17,7 +17,10 @@ type row struct {
 	note   string
 }
 
-type report struct{ rows []row }
+type report struct {
+	rows   []row
+	delays []*delay // of P7
+}
 
 // rounds measures n times and keeps median, minimum and maximum.
 func (r *report) rounds(name, unit, note string, n int, once func() (float64, error)) error {
