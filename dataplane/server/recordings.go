@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"mime"
 	"net/http"
 	"strings"
@@ -218,10 +219,26 @@ func (x *exchange) deleteRecording() error {
 	}
 	ctx, cancel := x.detached(appendTimeout)
 	defer cancel()
-	if err := lib.Delete(ctx, x.permit, x.r.PathValue("id")); err != nil {
+	id := x.r.PathValue("id")
+	if err := x.mayDestroy(ctx, func() (string, error) {
+		r, err := lib.Recording(ctx, x.permit, id)
+		return r.Call, err
+	}); err != nil {
+		return err
+	}
+	if err := lib.Delete(ctx, x.permit, id); err != nil {
 		return err
 	}
 	return x.nothingMore()
+}
+
+// mayDestroy refuses to destroy what a legal hold covers; call names the call that
+// it is of.
+func (x *exchange) mayDestroy(ctx context.Context, call func() (string, error)) error {
+	if x.s.o.Subjects == nil { // then nobody can place a hold
+		return nil
+	}
+	return x.s.o.Subjects.MayDestroy(ctx, x.who.Tenant, call)
 }
 
 // nothingMore answers 204.

@@ -164,7 +164,14 @@ func (x *exchange) deleteTranscript() error {
 	}
 	ctx, cancel := x.detached(appendTimeout)
 	defer cancel()
-	if err := lib.DeleteTranscript(ctx, x.permit, x.r.PathValue("id")); err != nil {
+	id := x.r.PathValue("id")
+	if err := x.mayDestroy(ctx, func() (string, error) {
+		t, _, err := lib.Transcript(ctx, x.permit, id)
+		return t.Call, err
+	}); err != nil {
+		return err
+	}
+	if err := lib.DeleteTranscript(ctx, x.permit, id); err != nil {
 		return err
 	}
 	return x.nothingMore()

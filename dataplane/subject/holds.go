@@ -272,17 +272,51 @@ func (s *Service) refusedBy(ctx context.Context, t policy.TenantID, permit polic
 			return err
 		}
 	}
-	if len(against) == 0 {
-		return nil
+	return refusal(holds, func(h *Hold) bool { _, is := against[h.ID]; return is })
+}
+
+// MayDestroy refuses, with LEGAL_HOLD, to destroy what belongs to a call while a
+// hold covers it. call names it, "" for what belongs to none; it is asked for only
+// while holds stand. What belongs to no call, or to one that is gone, is covered by
+// holds on everybody.
+func (s *Service) MayDestroy(ctx context.Context, t policy.TenantID, call func() (string, error)) error {
+	holds, err := s.standing(ctx, t)
+	if err != nil || len(holds) == 0 {
+		return err
 	}
-	var ids, reasons []string
-	for _, h := range holds { // in order of creation
-		if _, ok := against[h.ID]; ok {
-			ids = append(ids, h.ID)
-			if !slices.Contains(reasons, h.Reason) {
-				reasons = append(reasons, h.Reason)
-			}
+	id, err := call()
+	if err != nil {
+		return err
+	}
+	var c store.Call
+	if id != "" {
+		permit, err := s.permit(t, policy.Erase, policy.CallRecord)
+		if err != nil {
+			return err
 		}
+		if c, err = s.o.Store.Call(ctx, permit, id); err != nil && !errors.Is(err, &policy.Error{Reason: policy.NotFound}) {
+			return err
+		}
+	}
+	return refusal(holds, func(h *Hold) bool { return h.covers(&c) })
+}
+
+// refusal names the holds, in order of creation, that stand against destroying; nil
+// when none does.
+func refusal(holds []Hold, stands func(*Hold) bool) error {
+	var ids, reasons []string
+	for i := range holds {
+		h := &holds[i]
+		if !stands(h) {
+			continue
+		}
+		ids = append(ids, h.ID)
+		if !slices.Contains(reasons, h.Reason) {
+			reasons = append(reasons, h.Reason)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
 	}
 	return policy.Errorf(policy.LegalHold, "a legal hold stands against the erasure (%s); it is possible when every hold on the person, and on those the person spoke with, is released or over", strings.Join(reasons, ", ")).
 		With("holds", strings.Join(ids, ",")).With("hold_reasons", strings.Join(reasons, ","))

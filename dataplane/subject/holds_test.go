@@ -102,3 +102,40 @@ func TestHoldsSayNothingOfAnybody(t *testing.T) {
 		wantReason(t, err, policy.InvalidArgument)
 	}
 }
+
+// What belongs to a held call is destroyed by nobody; what belongs to another, or to
+// none, only a hold on everybody keeps.
+func TestHoldsStandAgainstDestroyingWhatACallHas(t *testing.T) {
+	ctx := context.Background()
+	r := newRegion(t)
+	r.populate()
+	who := r.who(person)
+	r.append(r.call("apart", "+353868888888", "+353869999999", epoch))
+	of := func(id string) func() (string, error) { return func() (string, error) { return id, nil } }
+	unasked := func() (string, error) { t.Error("asked for the call without a hold"); return "", nil }
+	must(t, r.service.MayDestroy(ctx, tenant, unasked))
+	h, err := r.service.PutHold(ctx, tenant, &who, Hold{Reason: "LITIGATION", By: "SK00000000000000000000000000000001"})
+	must(t, err)
+	held, err := r.service.HeldCalls(ctx, r.permit(policy.Erase), ids(r.list(store.Query{})))
+	must(t, err)
+	some := 0
+	for id, is := range held {
+		err := r.service.MayDestroy(ctx, tenant, of(id))
+		if !is {
+			must(t, err)
+			continue
+		}
+		some++
+		if e := wantReason(t, err, policy.LegalHold); e.Metadata["holds"] != h.ID {
+			t.Errorf("the refusal says %v", e.Metadata)
+		}
+	}
+	if some == 0 || some == len(held) {
+		t.Fatalf("%d of %d calls are held, which shows nothing", some, len(held))
+	}
+	must(t, r.service.MayDestroy(ctx, tenant, of("")))
+	_, err = r.service.PutHold(ctx, tenant, nil, Hold{Everybody: true, Reason: "LITIGATION", By: "SK00000000000000000000000000000001"})
+	must(t, err)
+	wantReason(t, r.service.MayDestroy(ctx, tenant, of("")), policy.LegalHold)
+	wantReason(t, r.service.MayDestroy(ctx, tenant, of("CA"+strings.Repeat("0", 32))), policy.LegalHold)
+}
