@@ -116,6 +116,23 @@ func (w *mediaWindow) filter() (client.MediaFilter, error) {
 	return f, err
 }
 
+// upTo gathers the pages of a list up to a limit, and reports whether there is more.
+func upTo[T any](limit int, page func(token string) ([]T, string, error)) (list []T, more bool, err error) {
+	list = []T{} // an empty list is [] in JSON
+	token := ""
+	for len(list) < limit {
+		some, next, err := page(token)
+		if err != nil {
+			return nil, false, err
+		}
+		list = append(list, some...)
+		if token = next; token == "" {
+			break
+		}
+	}
+	return list[:min(len(list), max(limit, 0))], len(list) > limit || token != "", nil
+}
+
 func (a *app) recordingsList() *cobra.Command {
 	var w mediaWindow
 	c := &cobra.Command{Use: "list", Short: "List recordings, by time", Args: cobra.NoArgs,
@@ -128,19 +145,15 @@ func (a *app) recordingsList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			out := data.Recordings{Recordings: []data.Recording{}}
-			for len(out.Recordings) < w.limit {
+			list, more, err := upTo(w.limit, func(token string) ([]data.Recording, string, error) {
+				f.PageToken = token
 				page, err := r.Recordings(ctx, f)
-				if err != nil {
-					return err
-				}
-				out.Recordings = append(out.Recordings, page.Recordings...)
-				if f.PageToken = page.NextPageToken; f.PageToken == "" {
-					break
-				}
+				return page.Recordings, page.NextPageToken, err
+			})
+			if err != nil {
+				return err
 			}
-			more := len(out.Recordings) > w.limit || f.PageToken != ""
-			out.Recordings = out.Recordings[:min(len(out.Recordings), max(w.limit, 0))]
+			out := data.Recordings{Recordings: list}
 			return a.plain(out, func() {
 				if a.none(len(out.Recordings), "recordings", "send one: domicile recordings upload --call CALL FILE") {
 					return

@@ -86,19 +86,15 @@ func (a *app) transcriptsList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			out := data.Transcripts{Transcripts: []data.Transcript{}}
-			for len(out.Transcripts) < w.limit {
+			list, more, err := upTo(w.limit, func(token string) ([]data.Transcript, string, error) {
+				f.PageToken = token
 				page, err := r.Transcripts(ctx, f)
-				if err != nil {
-					return err
-				}
-				out.Transcripts = append(out.Transcripts, page.Transcripts...)
-				if f.PageToken = page.NextPageToken; f.PageToken == "" {
-					break
-				}
+				return page.Transcripts, page.NextPageToken, err
+			})
+			if err != nil {
+				return err
 			}
-			more := len(out.Transcripts) > w.limit || f.PageToken != ""
-			out.Transcripts = out.Transcripts[:min(len(out.Transcripts), max(w.limit, 0))]
+			out := data.Transcripts{Transcripts: list}
 			return a.plain(out, func() {
 				if a.none(len(out.Transcripts), "transcripts", "store one: domicile transcripts put --call CALL FILE") {
 					return
@@ -157,19 +153,15 @@ func (a *app) transcriptsSearch() *cobra.Command {
 			if !f.End.IsZero() {
 				in.End = &f.End
 			}
-			out := data.TranscriptMatches{Results: []data.TranscriptMatch{}}
-			for len(out.Results) < w.limit {
+			list, more, err := upTo(w.limit, func(token string) ([]data.TranscriptMatch, string, error) {
+				in.PageToken = token
 				page, err := r.SearchTranscripts(ctx, in)
-				if err != nil {
-					return err
-				}
-				out.Results = append(out.Results, page.Results...)
-				if in.PageToken = page.NextPageToken; in.PageToken == "" {
-					break
-				}
+				return page.Results, page.NextPageToken, err
+			})
+			if err != nil {
+				return err
 			}
-			more := len(out.Results) > w.limit || in.PageToken != ""
-			out.Results = out.Results[:min(len(out.Results), max(w.limit, 0))]
+			out := data.TranscriptMatches{Results: list}
 			return a.plain(out, func() {
 				if a.none(len(out.Results), "transcripts with all of it", "every word and every phrase must be found; try fewer") {
 					return
