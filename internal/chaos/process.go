@@ -82,7 +82,7 @@ func inject(ctx context.Context, pid int, out, calls string, what Injection, mor
 		return nil, fmt.Errorf("start strace: %w", err)
 	}
 	s := &Syscalls{cmd: cmd, by: syscall.SIGTERM, out: out, end: make(chan error, 1)}
-	go func() { s.end <- cmd.Wait() }()
+	go func() { s.end <- cmd.Wait(); close(s.end) }()
 	ctx, cancel := context.WithTimeout(ctx, attachLimit)
 	defer cancel()
 	for {
@@ -118,7 +118,8 @@ func (s *Syscalls) Count() (int, error) {
 	return bytes.Count(raw, []byte("(INJECTED)")) + bytes.Count(raw, []byte("(DELAYED)")), nil
 }
 
-// End lets go of the process. One that has ended meanwhile is no error.
+// End lets go of the process. One that has ended meanwhile is no error, and neither
+// is a second End.
 func (s *Syscalls) End() error {
 	if err := s.cmd.Process.Signal(s.by); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("end strace: %w", err)

@@ -48,6 +48,7 @@ func hang(t *testing.T, pattern string) {
 	p := c.Process(leader)
 	s, err := chaos.Hang(t.Context(), p.PID(), filepath.Join(dir, "strace.out"), files...)
 	check(t, err)
+	t.Cleanup(func() { check(t, s.End()) }) // a voter that still hangs could not be closed
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
