@@ -26,7 +26,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -45,22 +44,10 @@ const (
 )
 
 func main() {
-	collectLess()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	collectLess(ctx)
 	os.Exit(run(ctx, os.Args[1:], os.Stderr))
-}
-
-// garbage is how much a voter may leave for the collector, in percent of what it
-// holds: it holds little (the state is a mapped file) and makes much that dies with
-// its request, so Go's own 100 would have it collect many times a second.
-const garbage = 400
-
-// collectLess sets it, unless the operator has chosen by GOGC.
-func collectLess() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(garbage)
-	}
 }
 
 // run is main without the process, for tests.
