@@ -27,6 +27,7 @@ var imports = []importRule{
 	{From: "...", Never: []string{"dataplane/store/storetest"}, Reason: "a test helper that makes permits belongs in no program"},
 	{From: "...", Never: []string{"dataplane/aws/awstest"}, Reason: "a key service of tests belongs in no program"},
 	{From: "...", Never: []string{"internal/instance/instancetest"}, Reason: "a cloud of tests belongs in no program"},
+	{From: "...", Never: []string{"internal/postgres"}, Reason: "a database server of tests belongs in no program"},
 	{From: "...", Never: []string{"controlplane/login/logintest"}, Reason: "an issuer that signs anything belongs in no program"},
 	{From: "controlplane/login", Never: []string{"api/...", "controlplane/server", "controlplane/store", "controlplane/replica"}, Reason: "how people are believed is small enough to audit, and knows neither state nor wire"},
 	{From: "internal/mtls", Only: []string{"policy"}, Reason: "identity is small enough to audit"},
@@ -54,6 +55,7 @@ var doors = []door{
 	{"filippo.io/age", []string{"controlplane/backup", "dataplane/local"}, "one package encrypts and decrypts backups; another the escrow of a region's root key"},
 	{"github.com/aws/aws-sdk-go-v2/...", []string{"dataplane/aws"}, "one package speaks to AWS, and through the region's door"},
 	{"github.com/cockroachdb/pebble/v2/...", []string{"dataplane/store/local"}, "the embedded engine sits behind the store's contract"},
+	{"github.com/jackc/pgx/v5/...", []string{"internal/postgres"}, "tests start a database of their own"},
 	{"golang.org/x/text/...", []string{"dataplane/media"}, "words are compared without case and accents, as Unicode says"},
 	{"github.com/nyaruka/phonenumbers", []string{"dataplane/intake"}, "numbers become E.164 once, where they come in"},
 	{"github.com/grpc-ecosystem/grpc-gateway/v2/runtime", []string{"api/control/v1", "controlplane/server"}, "one gateway, before one listener"},
@@ -69,7 +71,6 @@ var doors = []door{
 // until a package is named here in [doors], in the commit that needs it.
 var absentDoors = []string{
 	"github.com/miekg/pkcs11",             // dataplane/hsm, in programs that are built with the tag pkcs11 and in no other
-	"github.com/jackc/pgx/v5/...",         // dataplane/store/sql
 	"github.com/hashicorp/raft-boltdb/v2", // the Raft log is controlplane/journal: docs/adr/0012
 	"github.com/hashicorp/raft-wal/...",
 	"github.com/hashicorp/terraform-plugin-framework/...",
