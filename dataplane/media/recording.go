@@ -182,11 +182,12 @@ func (l *Library) Recording(ctx context.Context, ask Ask, id string) (Recording,
 type Query struct {
 	Call       string // only those of this call; "" all
 	Start, End time.Time
+	Newest     bool // the latest first
 	PageSize   int
 	PageToken  string
 }
 
-// Recordings lists, in order of Created; the token is "" at the end.
+// Recordings lists, in order of Created or the other way round; the token is "" at the end.
 func (l *Library) Recordings(ctx context.Context, ask Ask, q Query) ([]Recording, string, error) {
 	permit, err := ask(policy.View, policy.Recording)
 	if err != nil {

@@ -129,5 +129,5 @@ func (l *Library) match(ctx context.Context, permit policy.Permit, item *store.I
 
 // of is the query for items of a kind.
 func (q Query) of(kind store.ItemKind) store.ItemQuery {
-	return store.ItemQuery{Kind: kind, Call: q.Call, Start: q.Start, End: q.End, PageSize: q.PageSize, PageToken: q.PageToken}
+	return store.ItemQuery{Kind: kind, Call: q.Call, Start: q.Start, End: q.End, Newest: q.Newest, PageSize: q.PageSize, PageToken: q.PageToken}
 }

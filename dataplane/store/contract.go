@@ -50,12 +50,13 @@ type Query struct {
 	Number     string           // E.164 or raw; home region only; "" any
 	Subject    string           // SU…; "" any; not together with Number
 	AnyVersion bool             // with Subject: also calls that only an earlier version or event names it in
+	Newest     bool             // the other way round: the latest first
 	PageSize   int              // 1…1000
 	PageToken  string           // from the previous page; bound to tenant and query
 }
 
-// Page is one page of calls, in order of ListedAt, then of arrival; ascending.
-// NextPageToken is "" at the end. A page may be short, even empty, and have a
+// Page is one page of calls, in order of ListedAt, then of arrival; ascending,
+// or exactly the other way round. NextPageToken is "" at the end. A page may be short, even empty, and have a
 // token: then more calls remain to be looked at.
 type Page struct {
 	Calls         []Call

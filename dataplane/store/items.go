@@ -77,12 +77,13 @@ type ItemQuery struct {
 	Kind       ItemKind
 	Call       string    // only those of this call; "" all
 	Start, End time.Time // the zero End is for ever
+	Newest     bool      // the latest first
 	PageSize   int       // 1…1000; 0 means DefaultPage
 	PageToken  string    // from the previous page; bound to tenant and query
 }
 
-// ItemPage is one page of items, in order of Created. NextPageToken is "" at
-// the end; a page is short when its bodies are large.
+// ItemPage is one page of items, in order of Created, or exactly the other way
+// round. NextPageToken is "" at the end; a page is short when its bodies are large.
 type ItemPage struct {
 	Items         []Item
 	NextPageToken string

@@ -56,7 +56,11 @@ func (s *Store) Items(_ context.Context, permit policy.Permit, q store.ItemQuery
 	var page store.ItemPage
 	var last []byte
 	size := 0
-	for ok := it.First(); ok; ok = it.Next() {
+	first, next := it.First, it.Next
+	if q.Newest {
+		first, next = it.Last, it.Prev
+	}
+	for ok := first(); ok; ok = next() {
 		if len(page.Items) == q.PageSize || size > maxItemPage {
 			page.NextPageToken, err = s.sealToken(t.raw, scope, last)
 			return page, err
@@ -90,8 +94,11 @@ func itemRange(t tenantRaw, q store.ItemQuery, last []byte) *pebble.IterOptions 
 	}
 	lower := binary.BigEndian.AppendUint64(prefix[:len(prefix):len(prefix)], orderedTime(start))
 	upper := binary.BigEndian.AppendUint64(prefix[:len(prefix):len(prefix)], orderedTime(end))
-	if last != nil {
-		lower = append(append(prefix[:len(prefix):len(prefix)], last...), 0)
+	switch position := append(prefix[:len(prefix):len(prefix)], last...); {
+	case last != nil && q.Newest:
+		upper = position
+	case last != nil:
+		lower = append(position, 0)
 	}
 	if bytes.Compare(lower, upper) > 0 {
 		upper = lower // nothing
@@ -104,6 +111,9 @@ func itemScope(q store.ItemQuery) []byte {
 	b := append([]byte("items\x00"), itemNumbers[q.Kind])
 	b = append(b, q.Call...)
 	b = append(b, 0)
+	if q.Newest {
+		b = append(b, 1)
+	}
 	b = binary.BigEndian.AppendUint64(b, uint64(q.Start.UnixMicro()))
 	return binary.BigEndian.AppendUint64(b, uint64(q.End.UnixMicro()))
 }

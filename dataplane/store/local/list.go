@@ -189,14 +189,18 @@ type merged struct {
 	iters []*pebble.Iterator
 	heads [][]byte // suffixes; nil when a run has ended
 	last  []byte
+	down  bool // from the latest to the earliest
 }
 
 // merge opens the runs from the query's start, or behind last.
 func (s *Store) merge(prefixes [][]byte, q store.Query, last []byte) (*merged, error) {
-	m := &merged{s: s}
+	m := &merged{s: s, down: q.Newest}
 	lower := timeBytes(ceilMicro(q.Start, math.MinInt64))
 	upper := timeBytes(ceilMicro(q.End, math.MaxInt64))
-	if last != nil {
+	switch {
+	case last != nil && m.down:
+		upper = last
+	case last != nil:
 		lower = append(bytes.Clone(last), 0)
 	}
 	for _, p := range prefixes {
@@ -205,7 +209,11 @@ func (s *Store) merge(prefixes [][]byte, q store.Query, last []byte) (*merged, e
 			m.close()
 			return nil, s.readError(kindTime, err)
 		}
-		it.First()
+		if m.down {
+			it.Last()
+		} else {
+			it.First()
+		}
 		m.iters, m.heads = append(m.iters, it), append(m.heads, nil)
 		m.head(len(m.iters) - 1)
 	}
@@ -225,28 +233,32 @@ func (m *merged) next() (suffix, value []byte, ok bool, err error) {
 	if m.last != nil {
 		for i, it := range m.iters {
 			if m.heads[i] != nil && bytes.Equal(m.heads[i], m.last) {
-				it.Next()
+				if m.down {
+					it.Prev()
+				} else {
+					it.Next()
+				}
 				m.head(i)
 			}
 		}
 	}
-	least := -1
+	first := -1
 	for i, it := range m.iters {
 		if err := it.Error(); err != nil {
 			return nil, nil, false, m.s.readError(kindTime, err)
 		}
-		if m.heads[i] != nil && (least < 0 || bytes.Compare(m.heads[i], m.heads[least]) < 0) {
-			least = i
+		if m.heads[i] != nil && (first < 0 || bytes.Compare(m.heads[i], m.heads[first]) < 0 != m.down) {
+			first = i
 		}
 	}
-	if least < 0 {
+	if first < 0 {
 		return nil, nil, false, nil
 	}
-	value, err = m.iters[least].ValueAndErr()
+	value, err = m.iters[first].ValueAndErr()
 	if err != nil {
 		return nil, nil, false, m.s.readError(kindTime, err)
 	}
-	m.last = append(m.last[:0], m.heads[least]...)
+	m.last = append(m.last[:0], m.heads[first]...)
 	return m.last, value, true, nil
 }
 

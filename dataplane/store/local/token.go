@@ -49,6 +49,9 @@ func listScope(q store.Query) []byte {
 	if q.AnyVersion {
 		b = append(b, 1)
 	}
+	if q.Newest {
+		b = append(b, 2)
+	}
 	for _, t := range [...]int64{q.Start.UnixNano(), q.End.UnixNano()} {
 		b = binary.BigEndian.AppendUint64(b, uint64(t))
 	}

@@ -139,6 +139,15 @@ func testItemLists(t *testing.T, f *fixture) {
 		if got := f.itemIDs(TenantA, store.ItemQuery{Kind: store.RecordingItem, Call: callX, PageSize: size}); !slices.Equal(got, ofX) {
 			t.Errorf("of a call, pages of %d: got %v, want %v", size, got, ofX)
 		}
+		turned := slices.Clone(want)
+		slices.Reverse(turned)
+		if got := f.itemIDs(TenantA, store.ItemQuery{Kind: store.RecordingItem, PageSize: size, Newest: true}); !slices.Equal(got, turned) {
+			t.Errorf("the latest first, pages of %d: got %v, want %v", size, got, turned)
+		}
+		between := store.ItemQuery{Kind: store.RecordingItem, Start: Epoch.Add(2 * time.Second), End: Epoch.Add(5 * time.Second), PageSize: size, Newest: true}
+		if got := f.itemIDs(TenantA, between); !slices.Equal(got, turned[4:7]) {
+			t.Errorf("the latest first in a span, pages of %d: got %v, want %v", size, got, turned[4:7])
+		}
 	}
 	span := store.ItemQuery{Kind: store.RecordingItem, Start: Epoch.Add(2 * time.Second), End: Epoch.Add(5 * time.Second), PageSize: 2}
 	if got := f.itemIDs(TenantA, span); !slices.Equal(got, want[2:5]) {
@@ -152,7 +161,7 @@ func testItemLists(t *testing.T, f *fixture) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, q := range []store.ItemQuery{{Kind: store.UploadItem}, {Kind: store.RecordingItem, Call: callX}, {Kind: store.RecordingItem, End: Epoch}} {
+	for _, q := range []store.ItemQuery{{Kind: store.UploadItem}, {Kind: store.RecordingItem, Call: callX}, {Kind: store.RecordingItem, End: Epoch}, {Kind: store.RecordingItem, Newest: true}} {
 		q.PageToken = page.NextPageToken
 		_, err := f.store.Items(ctx, view, q)
 		wantReason(t, err, policy.InvalidArgument)

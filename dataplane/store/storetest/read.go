@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -117,6 +118,55 @@ func testPaging(t *testing.T, f *fixture) {
 	}
 }
 
+// testNewest: the latest first is exactly the other way round, of all calls, of a
+// number's and in a span, in pages, while calls arrive before and behind the reader.
+func testNewest(t *testing.T, f *fixture) {
+	for n := range 30 {
+		f.append(TenantA, Native(2*(n*7%30))) // not in order of time
+	}
+	same := Native(100)
+	same.Start = Native(2).Start // at the same moment: then arrival decides
+	f.append(TenantA, same)
+	ids := func(q store.Query) (ids []string) {
+		for _, c := range f.list(TenantA, q) {
+			ids = append(ids, c.ID)
+		}
+		return ids
+	}
+	number := f.list(TenantA, store.Query{})[0].Record.From.E164
+	for _, q := range []store.Query{{}, {Number: number}, {Start: Native(10).Start, End: Native(30).Start}} {
+		want := ids(q)
+		slices.Reverse(want)
+		for _, size := range []int{1, 7, 100} {
+			q.Newest, q.PageSize = true, size
+			if got := ids(q); !slices.Equal(got, want) || len(got) == 0 {
+				t.Errorf("%+v: got %v, want %v", q, got, want)
+			}
+		}
+	}
+	seen := map[string]int{}
+	q := store.Query{PageSize: 4, Newest: true}
+	for n := 0; ; n++ {
+		p, err := f.store.List(context.Background(), Permit(t, TenantA, policy.View), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range p.Calls {
+			seen[c.ID]++
+		}
+		f.append(TenantA, Native(2*n+1), Native(201+2*n))
+		if q.PageToken = p.NextPageToken; q.PageToken == "" {
+			break
+		}
+	}
+	for n := range 30 {
+		a := f.append(TenantA, Native(2*n)) // a duplicate, which tells the id
+		if seen[a[0].ID] != 1 {
+			t.Errorf("call-%d was seen %d times, want once", 2*n, seen[a[0].ID])
+		}
+	}
+}
+
 func testTokens(t *testing.T, f *fixture) {
 	for n := range 4 {
 		f.append(TenantA, Native(n))
@@ -144,6 +194,7 @@ func testTokens(t *testing.T, f *fixture) {
 		{PageSize: 2, Status: record.Busy, PageToken: q.PageToken},
 		{PageSize: 2, Number: "1", PageToken: q.PageToken},
 		{PageSize: 2, Start: Epoch, PageToken: q.PageToken},
+		{PageSize: 2, Newest: true, PageToken: q.PageToken},
 		{PageSize: 2, PageToken: changed},
 		{PageSize: 2, PageToken: "not a token"},
 	} {

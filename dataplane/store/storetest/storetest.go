@@ -42,6 +42,7 @@ func Run(t *testing.T, open Open) {
 		{"PlaceNeverMoves", testPlace},
 		{"Subjects", testSubjects},
 		{"ListFilters", testListFilters},
+		{"Newest", testNewest},
 		{"PagingUnderIngest", testPaging},
 		{"TokensAreBound", testTokens},
 		{"Rollups", testRollups},
