@@ -15,6 +15,7 @@ import (
 	"github.com/domicile-io/domicile/dataplane/export"
 	"github.com/domicile-io/domicile/dataplane/peer"
 	"github.com/domicile-io/domicile/dataplane/server"
+	"github.com/domicile-io/domicile/dataplane/shelf/bolt"
 	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/internal/mtls"
 	"github.com/domicile-io/domicile/policy"
@@ -47,7 +48,11 @@ func (n *Node) openExports() (server.Exports, error) {
 }
 
 func (n *Node) openReceiver(dir string) (*peer.Receiver, error) {
-	receiver, err := peer.NewReceiver(peer.ReceiverOptions{Dir: dir, Region: n.region(), Keys: n.keys, Material: n.material, Pair: n.pair, Basis: n.basis, Logger: n.log})
+	received, err := bolt.Open(filepath.Join(dir, "received.db"), peer.Buckets())
+	if err != nil {
+		return nil, err
+	}
+	receiver, err := peer.NewReceiver(peer.ReceiverOptions{Shelf: received, Region: n.region(), Keys: n.keys, Material: n.material, Pair: n.pair, Basis: n.basis, Logger: n.log})
 	if err != nil {
 		return nil, fmt.Errorf("open received rows: %w", err)
 	}
@@ -93,7 +98,11 @@ func (n *Node) openExporter(dir string) (*export.Exporter, error) {
 	if err != nil {
 		return nil, err
 	}
-	outbox, err := export.OpenOutbox(dir, sealer)
+	file, err := bolt.Open(filepath.Join(dir, "outbox.db"), export.Buckets())
+	if err != nil {
+		return nil, err
+	}
+	outbox, err := export.OpenOutbox(file, sealer)
 	if err != nil {
 		return nil, err
 	}

@@ -9,10 +9,9 @@ import (
 	"fmt"
 	"strings"
 
-	"go.etcd.io/bbolt"
-
 	"github.com/domicile-io/domicile/dataplane/gate"
 	"github.com/domicile-io/domicile/dataplane/peer"
+	"github.com/domicile-io/domicile/dataplane/shelf"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -70,16 +69,16 @@ func (e *Exporter) buryOne(ctx context.Context, b *burial) error {
 // burials groups what is to be told.
 func (o *Outbox) burials(t policy.TenantID) (out []*burial, err error) {
 	open := map[string]*burial{}
-	prefix := []byte(string(t))
-	err = o.db.View(func(tx *bbolt.Tx) error {
-		c := tx.Bucket(bucketTombstones).Cursor()
+	err = o.shelf.View(func(tx shelf.Tx) error {
 		n := 0
-		for k, v := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix) && n < maxBurials; k, v = c.Next() {
-			n++
+		return tx.Ascend(bucketTombstones, []byte(t), nil, func(k, v []byte) error {
+			if n++; n > maxBurials {
+				return shelf.Stop
+			}
 			part := strings.Split(string(k), "/")
 			var note tombstone
 			if err := json.Unmarshal(v, &note); err != nil || len(part) != 4 {
-				return fmt.Errorf("outbox.db holds a tombstone that does not parse")
+				return fmt.Errorf("the outbox holds a tombstone that does not parse")
 			}
 			lane := strings.Join(part[:3], "/") + "/" + string(note.To) + "/" + note.Basis
 			b := open[lane]
@@ -89,44 +88,53 @@ func (o *Outbox) burials(t policy.TenantID) (out []*burial, err error) {
 				out = append(out, b)
 			}
 			b.rows, b.keys = append(b.rows, part[3]), append(b.keys, bytes.Clone(k))
-		}
-		return nil
+			return nil
+		})
 	})
 	return out, err
 }
 
 // buried strikes out what a receiver has deleted, and counts what it had.
 func (o *Outbox) buried(b *burial, deleted uint64) error {
-	return o.db.Update(func(tx *bbolt.Tx) error {
+	return o.shelf.Update(func(tx shelf.Tx) error {
 		for _, k := range b.keys {
-			if err := tx.Bucket(bucketTombstones).Delete(k); err != nil {
+			if err := tx.Delete(bucketTombstones, k); err != nil {
 				return err
 			}
 		}
 		key := []byte(string(b.tenant) + "/" + b.certificate)
-		total := deleted
-		if v := tx.Bucket(bucketBuried).Get(key); len(v) == 8 {
-			total += binary.BigEndian.Uint64(v)
+		before, err := tx.Get(bucketBuried, key)
+		if err != nil {
+			return err
 		}
-		return tx.Bucket(bucketBuried).Put(key, binary.BigEndian.AppendUint64(nil, total))
+		return tx.Put(bucketBuried, key, binary.BigEndian.AppendUint64(nil, deleted+numberOf(before)))
 	})
+}
+
+func numberOf(v []byte) uint64 {
+	if len(v) != 8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(v)
 }
 
 // Unburied counts, for a certificate, the rows that receivers have still to
 // delete, and those that they had and deleted.
 func (e *Exporter) Unburied(t policy.TenantID, certificate string) (left, deleted uint64, err error) {
-	prefix := []byte(string(t) + "/")
-	err = e.o.Outbox.db.View(func(tx *bbolt.Tx) error {
-		c := tx.Bucket(bucketTombstones).Cursor()
-		for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
+	err = e.o.Outbox.shelf.View(func(tx shelf.Tx) error {
+		left = 0
+		err := tx.Ascend(bucketTombstones, []byte(string(t)+"/"), nil, func(k, _ []byte) error {
 			if part := strings.SplitN(string(k), "/", 4); len(part) == 4 && part[2] == certificate {
 				left++
 			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
-		if v := tx.Bucket(bucketBuried).Get([]byte(string(t) + "/" + certificate)); len(v) == 8 {
-			deleted = binary.BigEndian.Uint64(v)
-		}
-		return nil
+		v, err := tx.Get(bucketBuried, []byte(string(t)+"/"+certificate))
+		deleted = numberOf(v)
+		return err
 	})
 	return left, deleted, err
 }

@@ -9,11 +9,11 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"go.etcd.io/bbolt"
 
 	"github.com/domicile-io/domicile/dataplane/feed"
 	"github.com/domicile-io/domicile/dataplane/gate"
 	"github.com/domicile-io/domicile/dataplane/peer"
+	"github.com/domicile-io/domicile/dataplane/shelf"
 	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/policy"
 )
@@ -193,7 +193,7 @@ func (e *Exporter) forfeitAbsent() error {
 	})
 	for _, lane := range absent {
 		release := e.lock(lane.Tenant)
-		err = errors.Join(err, e.refuseAll(lane, policy.RuleUnknownRecipient.String()), e.o.Outbox.edit(lane.Tenant, lane.Recipient.ID, func(_ *bbolt.Tx, s *Stream) error {
+		err = errors.Join(err, e.refuseAll(lane, policy.RuleUnknownRecipient.String()), e.o.Outbox.edit(lane.Tenant, lane.Recipient.ID, func(_ shelf.Tx, s *Stream) error {
 			s.Closed = true
 			return nil
 		}))

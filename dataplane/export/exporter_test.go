@@ -20,6 +20,7 @@ import (
 	"github.com/domicile-io/domicile/dataplane/local"
 	"github.com/domicile-io/domicile/dataplane/peer"
 	"github.com/domicile-io/domicile/dataplane/record"
+	"github.com/domicile-io/domicile/dataplane/shelf/bolt"
 	"github.com/domicile-io/domicile/dataplane/store"
 	localstore "github.com/domicile-io/domicile/dataplane/store/local"
 	"github.com/domicile-io/domicile/policy"
@@ -44,6 +45,7 @@ type region struct {
 	exporter *Exporter
 	road     road
 	registry *prometheus.Registry
+	shelf    *counted
 
 	basis     policy.BasisState // of PSEUDONYMISED-UC2
 	basisEnds *time.Time
@@ -144,7 +146,10 @@ func (r *region) open() {
 	r.t.Helper()
 	sealer, err := store.NewSealer(r.keys, "ie1", "export/outbox")
 	check(r.t, err)
-	outbox, err := OpenOutbox(r.dir, sealer)
+	file, err := bolt.Open(filepath.Join(r.dir, "outbox.db"), Buckets())
+	check(r.t, err)
+	r.shelf = &counted{Shelf: file}
+	outbox, err := OpenOutbox(r.shelf, sealer)
 	check(r.t, err)
 	r.registry = prometheus.NewRegistry()
 	r.exporter, err = New(Options{Store: r.store, Keys: r.keys, Outbox: outbox, Gate: r.gate, Region: "ie1", View: r.Current,

@@ -1,17 +1,15 @@
 package export
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
-	"go.etcd.io/bbolt"
-
 	"github.com/domicile-io/domicile/dataplane/peer"
 	"github.com/domicile-io/domicile/dataplane/record"
+	"github.com/domicile-io/domicile/dataplane/shelf"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -118,20 +116,14 @@ func (e *Exporter) lairs(ctx context.Context, t policy.TenantID, calls []Gone) (
 
 // overlapping lists a tenant's transfers whose windows meet [first, last].
 func (o *Outbox) overlapping(t policy.TenantID, first, last time.Time) (out []Transfer, err error) {
-	prefix := []byte(string(t) + "/")
-	err = o.db.View(func(tx *bbolt.Tx) error {
-		b := tx.Bucket(bucketTransfers)
-		c := b.Cursor()
-		for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
-			var x Transfer
-			if _, err := readJSON(b, k, &x); err != nil {
-				return err
-			}
-			if !x.From.After(last) && x.Until.After(first) {
+	err = o.shelf.View(func(tx shelf.Tx) error {
+		return tx.Ascend(bucketTransfers, []byte(string(t)+"/"), nil, func(_, v []byte) error {
+			x, err := transferIn(v)
+			if err == nil && !x.From.After(last) && x.Until.After(first) {
 				out = append(out, x)
 			}
-		}
-		return nil
+			return err
+		})
 	})
 	return out, err
 }
@@ -192,10 +184,10 @@ func regate(rows []peer.Row, out map[string]bool, needed int) (kept []peer.Row, 
 
 // frozen opens a queued transfer's bytes; nil when they are gone.
 func (o *Outbox) frozen(id string) (payload []byte, err error) {
-	err = o.db.View(func(tx *bbolt.Tx) error {
-		sealed := tx.Bucket(bucketFrozen).Get([]byte(id))
-		if sealed == nil {
-			return nil
+	err = o.shelf.View(func(tx shelf.Tx) error {
+		sealed, err := tx.Get(bucketFrozen, []byte(id))
+		if err != nil || sealed == nil {
+			return err
 		}
 		payload, err = o.sealer.Open(sealed, []byte(id))
 		return err
@@ -205,14 +197,18 @@ func (o *Outbox) frozen(id string) (payload []byte, err error) {
 
 // replace puts other bytes into a transfer that is still queued.
 func (o *Outbox) replace(x Transfer, payload []byte) error {
-	return o.db.Update(func(tx *bbolt.Tx) error {
-		if tx.Bucket(bucketFrozen).Get([]byte(x.ID)) == nil {
-			return errors.New("the transfer is not queued any more")
-		}
-		if err := tx.Bucket(bucketFrozen).Put([]byte(x.ID), o.sealer.Seal(payload, []byte(x.ID))); err != nil {
+	return o.shelf.Update(func(tx shelf.Tx) error {
+		sealed, err := tx.Get(bucketFrozen, []byte(x.ID))
+		if err != nil {
 			return err
 		}
-		return putJSON(tx.Bucket(bucketTransfers), transferKey(x.Tenant, x.ID), x)
+		if sealed == nil {
+			return errors.New("the transfer is not queued any more")
+		}
+		if err := tx.Put(bucketFrozen, []byte(x.ID), o.sealer.Seal(payload, []byte(x.ID))); err != nil {
+			return err
+		}
+		return putJSON(tx, bucketTransfers, transferKey(x.Tenant, x.ID), x)
 	})
 }
 
@@ -232,9 +228,9 @@ func (o *Outbox) bury(l lair, certificate string) error {
 	if err != nil {
 		return err
 	}
-	return o.db.Update(func(tx *bbolt.Tx) error {
+	return o.shelf.Update(func(tx shelf.Tx) error {
 		for row := range l.rows {
-			if err := tx.Bucket(bucketTombstones).Put(tombstoneKey(l.x.Tenant, l.x.Recipient, certificate, row), note); err != nil {
+			if err := tx.Put(bucketTombstones, tombstoneKey(l.x.Tenant, l.x.Recipient, certificate, row), note); err != nil {
 				return err
 			}
 		}

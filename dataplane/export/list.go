@@ -2,13 +2,14 @@ package export
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	"go.etcd.io/bbolt"
-
+	"github.com/domicile-io/domicile/dataplane/shelf"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -33,38 +34,44 @@ func (o *Outbox) Transfers(t policy.TenantID, size int, after string) (out []Tra
 		}
 		start = append(timeKey(t, last.CreatedAt, last.ID), 0)
 	}
-	err = o.db.View(func(tx *bbolt.Tx) error {
-		c := tx.Bucket(bucketByTime).Cursor()
-		for k, _ := c.Seek(start); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
+	err = o.shelf.View(func(tx shelf.Tx) error {
+		return tx.Ascend(bucketByTime, prefix, start, func(k, _ []byte) error {
 			if len(out) == size {
 				next = out[size-1].ID
-				return nil
+				return shelf.Stop
 			}
 			x, err := transferAt(tx, t, k)
 			if err != nil {
 				return err
 			}
 			out = append(out, x)
-		}
-		return nil
+			return nil
+		})
 	})
 	return out, next, err
 }
 
 // transferAt reads the record that a by_time key names.
-func transferAt(tx *bbolt.Tx, t policy.TenantID, timeKey []byte) (x Transfer, err error) {
+func transferAt(tx shelf.Tx, t policy.TenantID, timeKey []byte) (x Transfer, err error) {
 	id := string(timeKey[bytes.LastIndexByte(timeKey, '/')+1:])
-	ok, err := readJSON(tx.Bucket(bucketTransfers), transferKey(t, id), &x)
+	ok, err := readJSON(tx, bucketTransfers, transferKey(t, id), &x)
 	if err == nil && !ok {
-		err = policy.Errorf(policy.Internal, "outbox.db lists a transfer that has no record")
+		err = policy.Errorf(policy.Internal, "the outbox lists a transfer that has no record")
 	}
 	return x, err
 }
 
+func transferIn(raw []byte) (x Transfer, err error) {
+	if err := json.Unmarshal(raw, &x); err != nil {
+		return x, fmt.Errorf("the outbox holds a transfer that does not parse: %w", err)
+	}
+	return x, nil
+}
+
 // Transfer finds one transfer record of a tenant.
 func (o *Outbox) Transfer(t policy.TenantID, id string) (x Transfer, err error) {
-	err = o.db.View(func(tx *bbolt.Tx) error {
-		ok, err := readJSON(tx.Bucket(bucketTransfers), transferKey(t, id), &x)
+	err = o.shelf.View(func(tx shelf.Tx) error {
+		ok, err := readJSON(tx, bucketTransfers, transferKey(t, id), &x)
 		if err == nil && !ok {
 			return policy.Errorf(policy.NotFound, "no such transfer")
 		}
@@ -89,14 +96,15 @@ func (o *Outbox) SentOn(t policy.TenantID, at time.Time) (n uint64, err error) {
 // Queued counts a tenant's transfers that wait to be sent, gap markers not counted.
 func (o *Outbox) Queued(t policy.TenantID) (n uint64, err error) {
 	prefix := []byte(string(t) + "/")
-	err = o.db.View(func(tx *bbolt.Tx) error {
-		c := tx.Bucket(bucketQueue).Cursor()
-		for k, id := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, id = c.Next() {
-			if tx.Bucket(bucketFrozen).Get(id) != nil {
+	err = o.shelf.View(func(tx shelf.Tx) error {
+		n = 0
+		return tx.Ascend(bucketQueue, prefix, nil, func(_, id []byte) error {
+			frozen, err := tx.Get(bucketFrozen, id)
+			if frozen != nil {
 				n++
 			}
-		}
-		return nil
+			return err
+		})
 	})
 	return n, err
 }
@@ -104,19 +112,15 @@ func (o *Outbox) Queued(t policy.TenantID) (n uint64, err error) {
 // streams visits the streams whose key begins with prefix. Of a lane only the
 // ids are known here.
 func (o *Outbox) streams(prefix string, visit func(Lane, Stream) error) error {
-	return o.db.View(func(tx *bbolt.Tx) error {
-		c := tx.Bucket(bucketStreams).Cursor()
-		for k, _ := c.Seek([]byte(prefix)); k != nil && bytes.HasPrefix(k, []byte(prefix)); k, _ = c.Next() {
+	return o.shelf.View(func(tx shelf.Tx) error {
+		return tx.Ascend(bucketStreams, []byte(prefix), nil, func(k, v []byte) error {
 			var s Stream
-			if _, err := readJSON(tx.Bucket(bucketStreams), k, &s); err != nil {
-				return err
+			if err := json.Unmarshal(v, &s); err != nil {
+				return fmt.Errorf("the outbox is corrupt at %q: %w", k, err)
 			}
 			t, r, _ := strings.Cut(string(k), "/")
-			if err := visit(Lane{Tenant: policy.TenantID(t), Recipient: policy.Recipient{ID: policy.RecipientID(r)}}, s); err != nil {
-				return err
-			}
-		}
-		return nil
+			return visit(Lane{Tenant: policy.TenantID(t), Recipient: policy.Recipient{ID: policy.RecipientID(r)}}, s)
+		})
 	})
 }
 
@@ -137,11 +141,10 @@ func (o *Outbox) Windows(t policy.TenantID, size int) (out []WindowNote, err err
 		return nil
 	})
 	for _, lane := range lanes {
-		err = errors.Join(err, o.db.View(func(tx *bbolt.Tx) error {
-			b := tx.Bucket(bucketSuppressed)
-			return latest(b, append(streamKey(t, lane.Recipient.ID), '/'), size, func(k []byte) error {
+		err = errors.Join(err, o.shelf.View(func(tx shelf.Tx) error {
+			return latest(tx, bucketSuppressed, append(streamKey(t, lane.Recipient.ID), '/'), size, func(_, v []byte) error {
 				var n WindowNote
-				_, err := readJSON(b, k, &n)
+				err := json.Unmarshal(v, &n)
 				out = append(out, n)
 				return err
 			})
@@ -153,8 +156,8 @@ func (o *Outbox) Windows(t policy.TenantID, size int) (out []WindowNote, err err
 
 // Recent lists a tenant's latest transfers, newest last, at most size.
 func (o *Outbox) Recent(t policy.TenantID, size int) (out []Transfer, err error) {
-	err = o.db.View(func(tx *bbolt.Tx) error {
-		return latest(tx.Bucket(bucketByTime), []byte(string(t)+"/"), size, func(k []byte) error {
+	err = o.shelf.View(func(tx shelf.Tx) error {
+		return latest(tx, bucketByTime, []byte(string(t)+"/"), size, func(k, _ []byte) error {
 			x, err := transferAt(tx, t, k)
 			out = append(out, x)
 			return err
@@ -164,47 +167,41 @@ func (o *Outbox) Recent(t policy.TenantID, size int) (out []Transfer, err error)
 	return out, err
 }
 
-// latest visits at most size keys that begin with prefix, which ends in '/', from the last.
-func latest(b *bbolt.Bucket, prefix []byte, size int, visit func(k []byte) error) error {
-	past := bytes.Clone(prefix)
-	past[len(past)-1]++ // '0' follows '/'
-	c := b.Cursor()
-	k, _ := c.Seek(past)
-	if k == nil {
-		k, _ = c.Last()
-	} else {
-		k, _ = c.Prev()
+// latest visits at most size keys that begin with prefix, from the last.
+func latest(tx shelf.Tx, b shelf.Bucket, prefix []byte, size int, visit func(k, v []byte) error) error {
+	if size <= 0 {
+		return nil
 	}
-	for ; bytes.HasPrefix(k, prefix) && size > 0; k, _ = c.Prev() {
-		if err := visit(k); err != nil {
+	return tx.Descend(b, prefix, func(k, v []byte) error {
+		if err := visit(k, v); err != nil {
 			return err
 		}
-		size--
-	}
-	return nil
+		if size--; size == 0 {
+			return shelf.Stop
+		}
+		return nil
+	})
 }
 
 // putNote remembers a window that released or kept back something, and forgets
 // the stream's oldest when there are too many.
-func putNote(tx *bbolt.Tx, t policy.TenantID, note WindowNote) error {
+func putNote(tx shelf.Tx, t policy.TenantID, note WindowNote) error {
 	if len(note.Suppressed) == 0 && note.Released == 0 {
 		return nil
 	}
-	b := tx.Bucket(bucketSuppressed)
-	if err := putJSON(b, windowKey(t, note.Recipient, note.From), note); err != nil {
+	if err := putJSON(tx, bucketSuppressed, windowKey(t, note.Recipient, note.From), note); err != nil {
 		return err
 	}
-	prefix := append(streamKey(t, note.Recipient), '/')
 	var old [][]byte
 	kept := 0
-	err := latest(b, prefix, maxNotes+maxForgotten, func(k []byte) error {
+	err := latest(tx, bucketSuppressed, append(streamKey(t, note.Recipient), '/'), maxNotes+maxForgotten, func(k, _ []byte) error {
 		if kept++; kept > maxNotes {
 			old = append(old, bytes.Clone(k))
 		}
 		return nil
 	})
 	for _, k := range old {
-		err = errors.Join(err, b.Delete(k))
+		err = errors.Join(err, tx.Delete(bucketSuppressed, k))
 	}
 	return err
 }

@@ -2,7 +2,8 @@ package export
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
-	"go.etcd.io/bbolt"
+
+	"github.com/domicile-io/domicile/dataplane/shelf"
 )
 
 // metrics of exports. No label names a tenant or a recipient (invariant 9).
@@ -48,12 +49,12 @@ func (m *metrics) delivered(x Transfer) {
 	}
 }
 
-// depth is the length of all queues together; -1 when the file cannot be read.
+// depth is the length of all queues together; -1 when it cannot be read.
 func (o *Outbox) depth() float64 {
 	n := 0
-	err := o.db.View(func(tx *bbolt.Tx) error {
-		n = tx.Bucket(bucketQueue).Stats().KeyN
-		return nil
+	err := o.shelf.View(func(tx shelf.Tx) (err error) {
+		n, err = tx.Count(bucketQueue)
+		return err
 	})
 	if err != nil {
 		return -1

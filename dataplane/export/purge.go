@@ -2,12 +2,12 @@ package export
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
-	"go.etcd.io/bbolt"
-
+	"github.com/domicile-io/domicile/dataplane/shelf"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -36,18 +36,12 @@ func (e *Exporter) Purge(t policy.TenantID) (transfers, secrets uint64, err erro
 // secretNames are the names that a tenant's pseudonym secrets can have.
 func (o *Outbox) secretNames(t policy.TenantID, now time.Time) (names []string, err error) {
 	scopes := map[string]bool{}
-	err = o.db.View(func(tx *bbolt.Tx) error {
-		prefix := []byte(string(t) + "/")
-		b := tx.Bucket(bucketTransfers)
-		c := b.Cursor()
-		for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
-			var x Transfer
-			if _, err := readJSON(b, k, &x); err != nil {
-				return err
-			}
+	err = o.shelf.View(func(tx shelf.Tx) error {
+		return tx.Ascend(bucketTransfers, []byte(string(t)+"/"), nil, func(_, v []byte) error {
+			x, err := transferIn(v)
 			scopes[string(x.Recipient)+"/"+x.Purpose] = true
-		}
-		return nil
+			return err
+		})
 	})
 	first := time.Date(now.UTC().Year(), now.UTC().Month(), 1, 0, 0, 0, 0, time.UTC)
 	for scope := range scopes {
@@ -63,26 +57,25 @@ func (o *Outbox) secretNames(t policy.TenantID, now time.Time) (names []string, 
 func (o *Outbox) purge(t policy.TenantID) (transfers uint64, err error) {
 	o.ended.Store(t, true)
 	prefix := []byte(string(t) + "/")
-	err = o.db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range [][]byte{bucketTransfers, bucketByTime, bucketQueue, bucketStreams, bucketSuppressed, bucketTombstones, bucketBuried} {
-			b := tx.Bucket(name)
-			var keys [][]byte
-			c := b.Cursor()
-			for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
-				keys = append(keys, bytes.Clone(k))
-				if bytes.Equal(name, bucketQueue) {
-					if err := tx.Bucket(bucketFrozen).Delete(v); err != nil {
-						return err
-					}
-				}
+	err = o.shelf.Update(func(tx shelf.Tx) error {
+		var frozen [][]byte
+		err := tx.Ascend(bucketQueue, prefix, nil, func(_, id []byte) error {
+			frozen = append(frozen, bytes.Clone(id))
+			return nil
+		})
+		for _, id := range frozen {
+			err = errors.Join(err, tx.Delete(bucketFrozen, id))
+		}
+		if err != nil {
+			return err
+		}
+		for _, b := range []shelf.Bucket{bucketTransfers, bucketByTime, bucketQueue, bucketStreams, bucketSuppressed, bucketTombstones, bucketBuried} {
+			n, err := shelf.DeleteAll(tx, b, prefix, nil)
+			if err != nil {
+				return err
 			}
-			if bytes.Equal(name, bucketTransfers) {
-				transfers = uint64(len(keys))
-			}
-			for _, k := range keys {
-				if err := b.Delete(k); err != nil {
-					return err
-				}
+			if b == bucketTransfers {
+				transfers = uint64(n)
 			}
 		}
 		return nil

@@ -6,28 +6,29 @@ import (
 	"fmt"
 	"time"
 
-	"go.etcd.io/bbolt"
-
+	"github.com/domicile-io/domicile/dataplane/shelf"
 	"github.com/domicile-io/domicile/policy"
 )
 
-// formatVersion is the format of outbox.db; others are refused.
+// formatVersion is the format of the outbox; others are refused.
 const formatVersion = 1
 
-// Buckets of outbox.db.
-var (
-	bucketMeta       = []byte("meta")       // "format" → uint32
-	bucketStreams    = []byte("streams")    // TN…/RP… → JSON stream
-	bucketTransfers  = []byte("transfers")  // TN…/EX… → JSON Transfer
-	bucketByTime     = []byte("by_time")    // TN…/created µs/EX… → nothing
-	bucketQueue      = []byte("queue")      // TN…/RP…/sequence → EX…
-	bucketFrozen     = []byte("frozen")     // EX… → sealed payload; removed once acknowledged or refused
-	bucketSuppressed = []byte("suppressed") // TN…/RP…/window start → JSON windowNote
-	bucketTombstones = []byte("tombstones") // TN…/RP…/EC…/row pseudonym → JSON tombstone; removed once the receiver has deleted
-	bucketBuried     = []byte("buried")     // TN…/EC… → uint64 rows that receivers had and deleted
-	keyFormat        = []byte("format")
-	allOfBuckets     = [][]byte{bucketMeta, bucketStreams, bucketTransfers, bucketByTime, bucketQueue, bucketFrozen, bucketSuppressed, bucketTombstones, bucketBuried}
+// Buckets of the outbox.
+const (
+	bucketStreams    shelf.Bucket = "streams"    // TN…/RP… → JSON stream
+	bucketTransfers  shelf.Bucket = "transfers"  // TN…/EX… → JSON Transfer
+	bucketByTime     shelf.Bucket = "by_time"    // TN…/created µs/EX… → nothing
+	bucketQueue      shelf.Bucket = "queue"      // TN…/RP…/sequence → EX…
+	bucketFrozen     shelf.Bucket = "frozen"     // EX… → sealed payload; removed once acknowledged or refused
+	bucketSuppressed shelf.Bucket = "suppressed" // TN…/RP…/window start → JSON windowNote
+	bucketTombstones shelf.Bucket = "tombstones" // TN…/RP…/EC…/row pseudonym → JSON tombstone; removed once the receiver has deleted
+	bucketBuried     shelf.Bucket = "buried"     // TN…/EC… → uint64 rows that receivers had and deleted
 )
+
+// Buckets are those that the shelf of an outbox has.
+func Buckets() []shelf.Bucket {
+	return []shelf.Bucket{bucketStreams, bucketTransfers, bucketByTime, bucketQueue, bucketFrozen, bucketSuppressed, bucketTombstones, bucketBuried}
+}
 
 // State is a transfer's state.
 type State string
@@ -111,41 +112,22 @@ func windowKey(t policy.TenantID, r policy.RecipientID, from time.Time) []byte {
 	return binary.BigEndian.AppendUint64(append(streamKey(t, r), '/'), uint64(from.UnixMicro()))
 }
 
-func prepare(db *bbolt.DB) error {
-	return db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range allOfBuckets {
-			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-				return fmt.Errorf("make bucket %s: %w", name, err)
-			}
-		}
-		meta := tx.Bucket(bucketMeta)
-		found := meta.Get(keyFormat)
-		if found == nil {
-			return meta.Put(keyFormat, binary.BigEndian.AppendUint32(nil, formatVersion))
-		}
-		if got := binary.BigEndian.Uint32(found); got != formatVersion {
-			return fmt.Errorf("outbox.db has format %d, this build reads %d: start the version that wrote it", got, formatVersion)
-		}
-		return nil
-	})
-}
-
-func putJSON(b *bbolt.Bucket, key []byte, v any) error {
+func putJSON(tx shelf.Tx, b shelf.Bucket, key []byte, v any) error {
 	raw, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("encode: %w", err)
 	}
-	return b.Put(key, raw)
+	return tx.Put(b, key, raw)
 }
 
 // readJSON reports whether the key was there.
-func readJSON(b *bbolt.Bucket, key []byte, v any) (bool, error) {
-	raw := b.Get(key)
-	if raw == nil {
-		return false, nil
+func readJSON(tx shelf.Tx, b shelf.Bucket, key []byte, v any) (bool, error) {
+	raw, err := tx.Get(b, key)
+	if err != nil || raw == nil {
+		return false, err
 	}
 	if err := json.Unmarshal(raw, v); err != nil {
-		return true, fmt.Errorf("outbox.db is corrupt at %q: %w", key, err)
+		return true, fmt.Errorf("the outbox is corrupt at %q: %w", key, err)
 	}
 	return true, nil
 }

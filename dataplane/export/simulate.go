@@ -8,10 +8,9 @@ import (
 	"slices"
 	"time"
 
-	"go.etcd.io/bbolt"
-
 	"github.com/domicile-io/domicile/dataplane/gate"
 	"github.com/domicile-io/domicile/dataplane/record"
+	"github.com/domicile-io/domicile/dataplane/shelf"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -189,20 +188,19 @@ func (w Way) compare(o Way) int {
 // replay holds up nobody.
 func (o *Outbox) since(t policy.TenantID, from []byte, size int) (out []Transfer, next []byte, err error) {
 	prefix := []byte(string(t) + "/")
-	err = o.db.View(func(tx *bbolt.Tx) error {
-		c := tx.Bucket(bucketByTime).Cursor()
-		for k, _ := c.Seek(from); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
+	err = o.shelf.View(func(tx shelf.Tx) error {
+		return tx.Ascend(bucketByTime, prefix, from, func(k, _ []byte) error {
 			if len(out) == size {
 				next = bytes.Clone(k)
-				return nil
+				return shelf.Stop
 			}
 			x, err := transferAt(tx, t, k)
 			if err != nil {
 				return err
 			}
 			out = append(out, x)
-		}
-		return nil
+			return nil
+		})
 	})
 	return out, next, err
 }

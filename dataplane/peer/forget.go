@@ -7,11 +7,10 @@ import (
 	"fmt"
 	"regexp"
 
-	"go.etcd.io/bbolt"
-
 	"github.com/domicile-io/domicile/api"
 	"github.com/domicile-io/domicile/api/data"
 	peerv1 "github.com/domicile-io/domicile/api/peer/v1"
+	"github.com/domicile-io/domicile/dataplane/shelf"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -95,11 +94,18 @@ func (r *Receiver) forget(from policy.RegionID, q *peerv1.ForgetRequest) (uint64
 // noted; held reports whether there is anything of the stream.
 func (in *Inbox) source(stream []byte) (from policy.RegionID, held bool, err error) {
 	prefix := append(append([]byte{}, stream...), '/')
-	err = in.db.View(func(tx *bbolt.Tx) error {
-		k, _ := tx.Bucket(bucketRows).Cursor().Seek(prefix)
-		held = bytes.HasPrefix(k, prefix)
-		from = policy.RegionID(tx.Bucket(bucketSources).Get(stream))
-		return nil
+	err = in.shelf.View(func(tx shelf.Tx) error {
+		held = false
+		err := tx.Ascend(bucketRows, prefix, nil, func(_, _ []byte) error {
+			held = true
+			return shelf.Stop
+		})
+		if err != nil {
+			return err
+		}
+		noted, err := tx.Get(bucketSources, stream)
+		from = policy.RegionID(noted)
+		return err
 	})
 	return from, held, err
 }
@@ -109,9 +115,9 @@ func (in *Inbox) source(stream []byte) (from policy.RegionID, held bool, err err
 func (in *Inbox) forget(stream []byte, rows map[string]bool) (deleted uint64, err error) {
 	prefix := append(append([]byte{}, stream...), '/')
 	var keys [][]byte
-	err = in.db.View(func(tx *bbolt.Tx) error {
-		c := tx.Bucket(bucketRows).Cursor()
-		for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
+	err = in.shelf.View(func(tx shelf.Tx) error {
+		keys = nil
+		return tx.Ascend(bucketRows, prefix, nil, func(k, v []byte) error {
 			plain, err := in.sealer.Open(v, k)
 			if err != nil {
 				return fmt.Errorf("a received row is corrupt, so that it is not known whether it must go: %w", err)
@@ -123,15 +129,15 @@ func (in *Inbox) forget(stream []byte, rows map[string]bool) (deleted uint64, er
 			if rows[row.Row] {
 				keys = append(keys, bytes.Clone(k))
 			}
-		}
-		return nil
+			return nil
+		})
 	})
 	if err != nil || len(keys) == 0 {
 		return 0, err
 	}
-	return uint64(len(keys)), in.db.Update(func(tx *bbolt.Tx) error {
+	return uint64(len(keys)), in.shelf.Update(func(tx shelf.Tx) error {
 		for _, k := range keys {
-			if err := tx.Bucket(bucketRows).Delete(k); err != nil {
+			if err := tx.Delete(bucketRows, k); err != nil {
 				return err
 			}
 		}

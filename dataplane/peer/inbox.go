@@ -7,14 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
-	"go.etcd.io/bbolt"
-
+	"github.com/domicile-io/domicile/dataplane/shelf"
 	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/policy"
 )
@@ -31,31 +28,29 @@ type Received struct {
 	JSON      json.RawMessage // one row of the export schema
 }
 
-// Inbox keeps received rows, sealed, and the high-water mark of each stream.
+// Inbox keeps received rows, sealed, and the high-water mark of each stream. Nodes
+// that share its shelf may take transfers of one stream side by side.
 type Inbox struct {
-	db     *bbolt.DB
+	shelf  shelf.Shelf
 	sealer *store.Sealer
 	ended  sync.Map // policy.TenantID → nothing: purged in this process, takes nothing more
 }
 
-// openInbox opens received.db in dir. Rows are sealed at rest.
-func openInbox(dir string, sealer *store.Sealer) (*Inbox, error) {
-	db, err := bbolt.Open(filepath.Join(dir, "received.db"), 0o600, &bbolt.Options{
-		Timeout: 5 * time.Second, FreelistType: bbolt.FreelistMapType, NoFreelistSync: true})
-	if err != nil {
-		return nil, fmt.Errorf("open received.db: %w", err)
+// openInbox opens the inbox on a shelf that has Buckets. Rows are sealed at rest.
+// It closes the shelf in the end, and when it fails.
+func openInbox(s shelf.Shelf, sealer *store.Sealer) (*Inbox, error) {
+	if err := shelf.Format(s, "the inbox", formatVersion); err != nil {
+		return nil, errors.Join(fmt.Errorf("open received rows: %w", err), s.Close())
 	}
-	if err := prepare(db); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	return &Inbox{db: db, sealer: sealer}, nil
+	return &Inbox{shelf: s, sealer: sealer}, nil
 }
 
-func markIn(tx *bbolt.Tx, stream []byte) uint64 {
-	if v := tx.Bucket(bucketMarks).Get(stream); len(v) == 8 {
-		return binary.BigEndian.Uint64(v)
+func markIn(tx shelf.Tx, stream []byte) (uint64, error) {
+	v, err := tx.Get(bucketMarks, stream)
+	if err != nil || len(v) != 8 {
+		return 0, err
 	}
-	return 0
+	return binary.BigEndian.Uint64(v), nil
 }
 
 // MetadataMark is the metadata of a refusal that says up to which sequence this
@@ -84,14 +79,20 @@ type arrival struct {
 // MetadataMark: then one side has lost its file. A marker closes every gap
 // up to its sequence.
 func (in *Inbox) accept(stream []byte, a arrival) (before, mark uint64, err error) {
-	err = in.db.Update(func(tx *bbolt.Tx) error {
+	err = in.shelf.Update(func(tx shelf.Tx) (err error) {
 		if _, ended := in.ended.Load(tenantOf(stream)); ended {
 			return policy.Errorf(policy.Destroyed, "the tenant has ended and its data is destroyed")
 		}
-		before = markIn(tx, stream)
+		if before, err = markIn(tx, stream); err != nil {
+			return err
+		}
 		mark = max(before, a.sequence)
-		ids, id := tx.Bucket(bucketTaken), append(append([]byte{}, stream...), "/"+a.id...)
-		known := ids.Get(id) != nil
+		id := append(append([]byte{}, stream...), "/"+a.id...)
+		taken, err := tx.Get(bucketTaken, id)
+		if err != nil {
+			return err
+		}
+		known := taken != nil
 		switch {
 		case (known || a.refused) && mark == before:
 			return nil
@@ -102,25 +103,30 @@ func (in *Inbox) accept(stream []byte, a arrival) (before, mark uint64, err erro
 		case a.sequence != before+1:
 			return elsewhere(policy.InvalidArgument, before, "transfer out of order: sequence %d is wanted next", before+1)
 		}
-		for i, row := range a.rows {
-			key := rowKey(stream, a.sequence, uint32(i))
-			if err := tx.Bucket(bucketRows).Put(key, in.sealer.Seal(row, key)); err != nil {
-				return fmt.Errorf("store a received row: %w", err)
-			}
-		}
-		if err := tx.Bucket(bucketSources).Put(stream, []byte(a.from)); err != nil {
-			return fmt.Errorf("note where rows came from: %w", err)
-		}
-		if err := ids.Put(id, binary.BigEndian.AppendUint64(nil, a.sequence)); err != nil {
-			return fmt.Errorf("note a received transfer: %w", err)
-		}
-		return putMark(tx, stream, mark)
+		return in.take(tx, stream, id, a)
 	})
 	return before, mark, err
 }
 
-func putMark(tx *bbolt.Tx, stream []byte, mark uint64) error {
-	return tx.Bucket(bucketMarks).Put(stream, binary.BigEndian.AppendUint64(nil, mark))
+// take stores the rows of the transfer that comes next.
+func (in *Inbox) take(tx shelf.Tx, stream, id []byte, a arrival) error {
+	for i, row := range a.rows {
+		key := rowKey(stream, a.sequence, uint32(i))
+		if err := tx.Put(bucketRows, key, in.sealer.Seal(row, key)); err != nil {
+			return fmt.Errorf("store a received row: %w", err)
+		}
+	}
+	if err := tx.Put(bucketSources, stream, []byte(a.from)); err != nil {
+		return fmt.Errorf("note where rows came from: %w", err)
+	}
+	if err := tx.Put(bucketTaken, id, binary.BigEndian.AppendUint64(nil, a.sequence)); err != nil {
+		return fmt.Errorf("note a received transfer: %w", err)
+	}
+	return putMark(tx, stream, a.sequence)
+}
+
+func putMark(tx shelf.Tx, stream []byte, mark uint64) error {
+	return tx.Put(bucketMarks, stream, binary.BigEndian.AppendUint64(nil, mark))
 }
 
 // Page lists rows for one recipient after a cursor, oldest first, at most size
@@ -138,13 +144,15 @@ func (in *Inbox) Page(tenant policy.TenantID, recipient policy.RecipientID, curs
 	}
 	var rows []Received
 	next := cursor
-	err = in.db.View(func(tx *bbolt.Tx) error {
-		c := tx.Bucket(bucketRows).Cursor()
-		k, v := c.Seek(after)
-		if bytes.Equal(k, after) && cursor != "" {
-			k, v = c.Next()
-		}
-		for ; bytes.HasPrefix(k, prefix) && len(rows) < size; k, v = c.Next() {
+	err = in.shelf.View(func(tx shelf.Tx) error {
+		rows, next = nil, cursor
+		return tx.Ascend(bucketRows, prefix, after, func(k, v []byte) error {
+			if cursor != "" && bytes.Equal(k, after) {
+				return nil
+			}
+			if len(rows) == size {
+				return shelf.Stop
+			}
 			plain, err := in.sealer.Open(v, k)
 			if err != nil {
 				return fmt.Errorf("a received row is corrupt and is not served: %w", err)
@@ -152,8 +160,8 @@ func (in *Inbox) Page(tenant policy.TenantID, recipient policy.RecipientID, curs
 			rows = append(rows, Received{Tenant: tenant, Recipient: recipient,
 				Sequence: binary.BigEndian.Uint64(k[len(prefix):]), JSON: plain})
 			next = base64.RawURLEncoding.EncodeToString(k[len(prefix):])
-		}
-		return nil
+			return nil
+		})
 	})
 	return rows, next, err
 }
@@ -180,21 +188,14 @@ func tenantOf(stream []byte) policy.TenantID {
 func (in *Inbox) Purge(t policy.TenantID) (rows uint64, err error) {
 	in.ended.Store(t, true)
 	prefix := []byte(string(t) + "/")
-	err = in.db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range [][]byte{bucketRows, bucketMarks, bucketTaken, bucketSources} {
-			b := tx.Bucket(name)
-			var keys [][]byte
-			c := b.Cursor()
-			for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
-				keys = append(keys, bytes.Clone(k))
+	err = in.shelf.Update(func(tx shelf.Tx) error {
+		for _, b := range Buckets() {
+			n, err := shelf.DeleteAll(tx, b, prefix, nil)
+			if err != nil {
+				return err
 			}
-			if bytes.Equal(name, bucketRows) {
-				rows = uint64(len(keys))
-			}
-			for _, k := range keys {
-				if err := b.Delete(k); err != nil {
-					return err
-				}
+			if b == bucketRows {
+				rows = uint64(n)
 			}
 		}
 		return nil
@@ -202,5 +203,5 @@ func (in *Inbox) Purge(t policy.TenantID) (rows uint64, err error) {
 	return rows, err
 }
 
-// Close closes the file.
-func (in *Inbox) Close() error { return in.db.Close() }
+// Close closes the shelf.
+func (in *Inbox) Close() error { return in.shelf.Close() }

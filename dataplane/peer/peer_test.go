@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -14,12 +15,13 @@ import (
 	"testing"
 	"time"
 
-	"go.etcd.io/bbolt"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
 	"github.com/domicile-io/domicile/dataplane/local"
 	"github.com/domicile-io/domicile/dataplane/record"
+	"github.com/domicile-io/domicile/dataplane/shelf"
+	"github.com/domicile-io/domicile/dataplane/shelf/bolt"
 	"github.com/domicile-io/domicile/internal/mtls"
 	"github.com/domicile-io/domicile/policy"
 )
@@ -49,7 +51,7 @@ func newRoad(t *testing.T) *road {
 	keys, err := local.OpenKeyring(local.Options{Dir: filepath.Join(dir, "keys"), Region: "us1"})
 	check(t, err)
 	t.Cleanup(func() { keys.Close() })
-	r.receiver, err = NewReceiver(ReceiverOptions{Dir: dir, Region: "us1", Keys: keys, Material: r.material("us1", mtls.DataPlane, cluster),
+	r.receiver, err = NewReceiver(ReceiverOptions{Shelf: file(t, dir), Region: "us1", Keys: keys, Material: r.material("us1", mtls.DataPlane, cluster),
 		Pair: func(tn policy.TenantID, rp policy.RecipientID) (policy.InboundPair, bool) {
 			return *r.pair, tn == r.pair.Tenant && rp == r.pair.Recipient
 		}, Basis: func(string) policy.RuleCode { return r.basis }, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
@@ -231,16 +233,19 @@ func TestReceivedRowsAreSealedAtRestAndCorruptionIsNotServed(t *testing.T) {
 	r := newRoad(t)
 	_, err := r.sender("ie1", mtls.DataPlane, cluster).Send(context.Background(), permit(t), outgoing(t, 1, 1))
 	check(t, err)
-	raw, err := os.ReadFile(r.receiver.inbox.db.Path())
+	raw, err := os.ReadFile(r.receiver.inbox.shelf.(*bolt.Shelf).Path())
 	check(t, err)
 	if strings.Contains(string(raw), "duration_bucket") {
 		t.Fatal("a received row is plain on disk")
 	}
-	check(t, r.receiver.inbox.db.Update(func(tx *bbolt.Tx) error {
-		k, v := tx.Bucket(bucketRows).Cursor().First()
-		flipped := append([]byte{}, v...)
+	check(t, r.receiver.inbox.shelf.Update(func(tx shelf.Tx) error {
+		var key, flipped []byte
+		check(t, tx.Ascend(bucketRows, nil, nil, func(k, v []byte) error {
+			key, flipped = bytes.Clone(k), bytes.Clone(v)
+			return shelf.Stop
+		}))
 		flipped[len(flipped)-1] ^= 1
-		return tx.Bucket(bucketRows).Put(append([]byte{}, k...), flipped)
+		return tx.Put(bucketRows, key, flipped)
 	}))
 	if rows, _, err := r.receiver.Inbox().Page(tenant, recipient, "", 10); err == nil {
 		t.Fatalf("served %d corrupt rows", len(rows))
@@ -254,6 +259,14 @@ func FuzzThaw(f *testing.F) {
 			t.Fatalf("%d rows for %d", len(got), rows)
 		}
 	})
+}
+
+// file is a shelf in a file, as an embedded region has it.
+func file(t *testing.T, dir string) shelf.Shelf {
+	t.Helper()
+	s, err := bolt.Open(filepath.Join(dir, "received.db"), Buckets())
+	check(t, err)
+	return s
 }
 
 func check(t *testing.T, err error) {

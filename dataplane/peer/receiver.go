@@ -16,6 +16,7 @@ import (
 	"github.com/domicile-io/domicile/api"
 	peerv1 "github.com/domicile-io/domicile/api/peer/v1"
 	"github.com/domicile-io/domicile/dataplane/record"
+	"github.com/domicile-io/domicile/dataplane/shelf"
 	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/internal/lobby"
 	"github.com/domicile-io/domicile/internal/mtls"
@@ -31,7 +32,7 @@ const (
 
 // ReceiverOptions configure a Receiver. All are required.
 type ReceiverOptions struct {
-	Dir      string // holds received.db
+	Shelf    shelf.Shelf // of Buckets; the receiver closes it, also when it does not open
 	Region   policy.RegionID
 	Keys     store.Keys
 	Material *mtls.Material
@@ -56,7 +57,7 @@ func NewReceiver(o ReceiverOptions) (*Receiver, error) {
 	if err != nil {
 		return nil, err
 	}
-	inbox, err := openInbox(o.Dir, sealer)
+	inbox, err := openInbox(o.Shelf, sealer)
 	if err != nil {
 		return nil, err
 	}

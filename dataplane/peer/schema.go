@@ -2,26 +2,26 @@ package peer
 
 import (
 	"encoding/binary"
-	"fmt"
 
-	"go.etcd.io/bbolt"
-
+	"github.com/domicile-io/domicile/dataplane/shelf"
 	"github.com/domicile-io/domicile/policy"
 )
 
-// formatVersion is the format of received.db and of DeliverRequest; others are refused.
+// formatVersion is the format of an inbox and of DeliverRequest; others are refused.
 const formatVersion = 1
 
-// Buckets of received.db.
-var (
-	bucketMeta    = []byte("meta")    // "format" → uint32
-	bucketMarks   = []byte("marks")   // TN…/RP… → uint64 high-water mark
-	bucketRows    = []byte("rows")    // TN…/RP…/sequence/row → sealed JSON row
-	bucketTaken   = []byte("taken")   // TN…/RP…/EX… → uint64 sequence under which it was taken
-	bucketSources = []byte("sources") // TN…/RP… → region that the rows came from; absent for rows of before it was noted
-	keyFormat     = []byte("format")  //
-	allOfBuckets  = [][]byte{bucketMeta, bucketMarks, bucketRows, bucketTaken, bucketSources}
+// Buckets of an inbox.
+const (
+	bucketMarks   shelf.Bucket = "marks"   // TN…/RP… → uint64 high-water mark
+	bucketRows    shelf.Bucket = "rows"    // TN…/RP…/sequence/row → sealed JSON row
+	bucketTaken   shelf.Bucket = "taken"   // TN…/RP…/EX… → uint64 sequence under which it was taken
+	bucketSources shelf.Bucket = "sources" // TN…/RP… → region that the rows came from; absent for rows of before it was noted
 )
+
+// Buckets are those that the shelf of an inbox has.
+func Buckets() []shelf.Bucket {
+	return []shelf.Bucket{bucketMarks, bucketRows, bucketTaken, bucketSources}
+}
 
 func streamKey(tenant policy.TenantID, recipient policy.RecipientID) []byte {
 	return []byte(string(tenant) + "/" + string(recipient))
@@ -32,23 +32,4 @@ func rowKey(stream []byte, sequence uint64, row uint32) []byte {
 	key := append(append([]byte{}, stream...), '/')
 	key = binary.BigEndian.AppendUint64(key, sequence)
 	return binary.BigEndian.AppendUint32(key, row)
-}
-
-func prepare(db *bbolt.DB) error {
-	return db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range allOfBuckets {
-			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-				return fmt.Errorf("make bucket %s: %w", name, err)
-			}
-		}
-		meta := tx.Bucket(bucketMeta)
-		found := meta.Get(keyFormat)
-		if found == nil {
-			return meta.Put(keyFormat, binary.BigEndian.AppendUint32(nil, formatVersion))
-		}
-		if got := binary.BigEndian.Uint32(found); got != formatVersion {
-			return fmt.Errorf("received.db has format %d, this build reads %d: start the version that wrote it", got, formatVersion)
-		}
-		return nil
-	})
 }

@@ -25,6 +25,7 @@ var imports = []importRule{
 	{From: "dataplane/store", Never: []string{"dataplane/store/local", "dataplane/server"}, Reason: "the contract knows none of its implementations"},
 	{From: "dataplane/intake", Never: []string{"dataplane/store/...", "dataplane/egress", "dataplane/peer"}, Reason: "parsers read bytes and return records; they can neither keep nor send them"},
 	{From: "...", Never: []string{"dataplane/store/storetest"}, Reason: "a test helper that makes permits belongs in no program"},
+	{From: "...", Never: []string{"dataplane/shelf/shelftest"}, Reason: "a test helper belongs in no program"},
 	{From: "...", Never: []string{"dataplane/aws/awstest"}, Reason: "a key service of tests belongs in no program"},
 	{From: "...", Never: []string{"internal/instance/instancetest"}, Reason: "a cloud of tests belongs in no program"},
 	{From: "...", Never: []string{"internal/postgres"}, Reason: "a database server of tests belongs in no program"},
@@ -45,7 +46,7 @@ type door struct {
 var doors = []door{
 	{"github.com/hashicorp/raft", []string{"controlplane/replica"}, "consensus has one owner; everybody else proposes and reads"},
 	{"github.com/hashicorp/go-hclog", []string{"controlplane/replica"}, "only Raft logs through it, into slog"},
-	{"go.etcd.io/bbolt", []string{"controlplane/store", "dataplane/export", "dataplane/peer"}, "policy state; in a region only the outbox and the received transfers, which need one transaction each"},
+	{"go.etcd.io/bbolt", []string{"controlplane/store", "dataplane/shelf/bolt"}, "policy state; in a region only the shelves of a single node: the outbox and the received transfers"},
 	{"github.com/smallstep/pkcs7", []string{"internal/instance", "internal/instance/instancetest"}, "what a cloud signs is verified in one place"},
 	{"github.com/coreos/go-oidc/v3/...", []string{"controlplane/login", "internal/cli"}, "who a person is, is decided in one place; the command line only finds the issuer"},
 	{"golang.org/x/oauth2", []string{"internal/cli"}, "only the command line logs in"},

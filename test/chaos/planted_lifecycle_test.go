@@ -32,7 +32,7 @@ var lifecycleBugs = []bug{
 		"./dataplane/export", "TestSimulationJudgesByTheProposedPolicy"},
 	{"a simulation uses up a daily cap", []plant{{"dataplane/export/simulate.go",
 		"			out.Replayed, out.Until = out.Replayed+1, page[i].CreatedAt\n",
-		"			out.Replayed, out.Until = out.Replayed+1, page[i].CreatedAt\n			_ = e.o.Outbox.edit(trial.Tenant(), page[i].Recipient, func(_ *bbolt.Tx, s *Stream) error { s.count(until); return nil })\n"}},
+		"			out.Replayed, out.Until = out.Replayed+1, page[i].CreatedAt\n			_ = e.o.Outbox.edit(trial.Tenant(), page[i].Recipient, func(_ shelf.Tx, s *Stream) error { s.count(until); return nil })\n"}},
 		"./dataplane/export", "TestSimulationChangesNothing"},
 	{"a slug is given again after the end", []plant{{"controlplane/store/apply_lifecycle.go",
 		"	e.drop(bucketPolicies, []byte(t.ID))\n", "	e.drop(bucketPolicies, []byte(t.ID))\n	e.drop(bucketSlugs, []byte(t.Slug))\n"}},
