@@ -73,7 +73,7 @@ func (o *Outbox) burials(t policy.TenantID) (out []*burial, err error) {
 		n := 0
 		return tx.Ascend(bucketTombstones, []byte(t), nil, func(k, v []byte) error {
 			if n++; n > maxBurials {
-				return shelf.Stop
+				return shelf.ErrStop
 			}
 			part := strings.Split(string(k), "/")
 			var note tombstone

@@ -38,7 +38,7 @@ func (o *Outbox) Transfers(t policy.TenantID, size int, after string) (out []Tra
 		return tx.Ascend(bucketByTime, prefix, start, func(k, _ []byte) error {
 			if len(out) == size {
 				next = out[size-1].ID
-				return shelf.Stop
+				return shelf.ErrStop
 			}
 			x, err := transferAt(tx, t, k)
 			if err != nil {
@@ -177,7 +177,7 @@ func latest(tx shelf.Tx, b shelf.Bucket, prefix []byte, size int, visit func(k, 
 			return err
 		}
 		if size--; size == 0 {
-			return shelf.Stop
+			return shelf.ErrStop
 		}
 		return nil
 	})

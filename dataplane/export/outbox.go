@@ -115,7 +115,7 @@ func (o *Outbox) Next(t policy.TenantID, r policy.RecipientID) (x Transfer, payl
 		var id []byte
 		err := tx.Ascend(bucketQueue, append(streamKey(t, r), '/'), nil, func(_, v []byte) error {
 			id = bytes.Clone(v)
-			return shelf.Stop
+			return shelf.ErrStop
 		})
 		if err != nil || id == nil {
 			return err

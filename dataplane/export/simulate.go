@@ -192,7 +192,7 @@ func (o *Outbox) since(t policy.TenantID, from []byte, size int) (out []Transfer
 		return tx.Ascend(bucketByTime, prefix, from, func(k, _ []byte) error {
 			if len(out) == size {
 				next = bytes.Clone(k)
-				return shelf.Stop
+				return shelf.ErrStop
 			}
 			x, err := transferAt(tx, t, k)
 			if err != nil {

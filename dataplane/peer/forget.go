@@ -98,7 +98,7 @@ func (in *Inbox) source(stream []byte) (from policy.RegionID, held bool, err err
 		held = false
 		err := tx.Ascend(bucketRows, prefix, nil, func(_, _ []byte) error {
 			held = true
-			return shelf.Stop
+			return shelf.ErrStop
 		})
 		if err != nil {
 			return err

@@ -151,7 +151,7 @@ func (in *Inbox) Page(tenant policy.TenantID, recipient policy.RecipientID, curs
 				return nil
 			}
 			if len(rows) == size {
-				return shelf.Stop
+				return shelf.ErrStop
 			}
 			plain, err := in.sealer.Open(v, k)
 			if err != nil {

@@ -242,7 +242,7 @@ func TestReceivedRowsAreSealedAtRestAndCorruptionIsNotServed(t *testing.T) {
 		var key, flipped []byte
 		check(t, tx.Ascend(bucketRows, nil, nil, func(k, v []byte) error {
 			key, flipped = bytes.Clone(k), bytes.Clone(v)
-			return shelf.Stop
+			return shelf.ErrStop
 		}))
 		flipped[len(flipped)-1] ^= 1
 		return tx.Put(bucketRows, key, flipped)

@@ -40,7 +40,7 @@ type Tx interface {
 	// Delete removes a key; one that is not there is no error.
 	Delete(b Bucket, key []byte) error
 	// Ascend visits the keys that begin with prefix and are not before start, in
-	// order of bytes; a nil start is the first. Stop ends it without an error. The
+	// order of bytes; a nil start is the first. ErrStop ends it without an error. The
 	// bucket must not be changed meanwhile.
 	Ascend(b Bucket, prefix, start []byte, visit func(key, value []byte) error) error
 	// Descend visits the keys that begin with prefix, from the last.
@@ -49,8 +49,8 @@ type Tx interface {
 	Count(b Bucket) (int, error)
 }
 
-// Stop is answered by a visitor that has seen enough.
-var Stop = errors.New("enough")
+// ErrStop is answered by a visitor that has seen enough.
+var ErrStop = errors.New("enough")
 
 // Limits of what is kept.
 const (

@@ -148,7 +148,7 @@ func (t bucketed) Count(b shelf.Bucket) (int, error) {
 }
 
 func stopped(err error) error {
-	if errors.Is(err, shelf.Stop) {
+	if errors.Is(err, shelf.ErrStop) {
 		return nil
 	}
 	return err

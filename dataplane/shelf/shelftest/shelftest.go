@@ -99,7 +99,7 @@ func order(t *testing.T, s shelf.Shelf, _ func() shelf.Shelf) {
 			t.Errorf("%d keys, %v", n, err)
 		}
 		n := 0
-		err := tx.Ascend("one", nil, nil, func(_, _ []byte) error { n++; return shelf.Stop })
+		err := tx.Ascend("one", nil, nil, func(_, _ []byte) error { n++; return shelf.ErrStop })
 		if err != nil || n != 1 {
 			t.Errorf("stopped after %d, %v", n, err)
 		}
