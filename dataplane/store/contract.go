@@ -28,8 +28,9 @@ const (
 
 // Appended says what became of one record: ID is the call's id (CA…), also for a duplicate.
 type Appended struct {
-	ID    string
-	State State
+	ID      string
+	State   State
+	Receipt string // RC…, of the batch that it was stored with; "" for a duplicate, which has the receipt of its first copy
 }
 
 // Call is the folded view of all versions and events of one call.
@@ -181,6 +182,8 @@ type Store interface {
 	// Items are sealed documents beside the records: what is known of recordings
 	// and transcripts, legal holds, certificates.
 	Items
+	// Log is the rows of the region's log, written in the commits of the changes.
+	Log
 
 	// Mend is for records that were put back from a backup: what stands under keys
 	// that were destroyed since is let go, with every row that leads there, and

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"context"
 	"errors"
 	"slices"
 
@@ -12,7 +13,7 @@ import (
 // is rare. Ingest waits. What they added to the counters is not known any more
 // and stays. The keys of their chunks are known from the frames that still open;
 // when none does, the call counts as Damaged: its key may live.
-func (t *tenant) dropDamaged(calls []ref) (out store.Rewritten, err error) {
+func (t *tenant) dropDamaged(ctx context.Context, calls []ref) (out store.Rewritten, err error) {
 	t.build.Lock()
 	defer t.build.Unlock()
 	if _, err := t.sealOpen(); err != nil {
@@ -37,7 +38,7 @@ func (t *tenant) dropDamaged(calls []ref) (out store.Rewritten, err error) {
 	}
 	slices.Sort(ids)
 	for part := range slices.Chunk(ids, rewriteChunks) {
-		done, err := t.commitDamaged(d, part)
+		done, err := t.commitDamaged(ctx, d, part)
 		out.Add(done)
 		if err != nil {
 			return out, err
@@ -122,7 +123,7 @@ func (d *damage) findRows() error {
 	return nil
 }
 
-func (t *tenant) commitDamaged(d *damage, chunks []int64) (out store.Rewritten, err error) {
+func (t *tenant) commitDamaged(ctx context.Context, d *damage, chunks []int64) (out store.Rewritten, err error) {
 	b := t.s.db.NewBatch()
 	gone := map[int64]bool{}
 	for _, id := range chunks {
@@ -138,6 +139,9 @@ func (t *tenant) commitDamaged(d *damage, chunks []int64) (out store.Rewritten, 
 		}
 		gone[id] = true
 		out.Chunks, out.Keys = out.Chunks+1, out.Keys+uint64(len(c.old))
+	}
+	if err := t.s.noteFor(ctx, b, out); err != nil {
+		return out, errors.Join(err, b.Close())
 	}
 	if err := t.apply(b); err != nil {
 		return out, errors.Join(err, b.Close())

@@ -31,7 +31,9 @@ type group struct {
 	spills   map[string]ref // events past foldInline, new in this group
 	rows     rowBuffer
 	salts    []byte
-	key      []byte // scratch
+	content  *[32]byte   // hash of the record being added
+	versions []committed // what was written, of every job
+	key      []byte      // scratch
 
 	current *sealedFrame
 	frames  []*sealedFrame
@@ -126,12 +128,15 @@ func (g *group) make() error {
 			j.index, j.tags = t.tagAll(j.recs) // built anew since
 		}
 		j.out = make([]store.Appended, len(j.recs))
+		j.from = len(g.versions)
 		for i := range j.recs {
 			var err error
+			g.content = &j.recs[i].ContentHash
 			if j.out[i], err = g.add(&j.recs[i], &j.tags[i]); err != nil {
 				return err
 			}
 		}
+		j.upto = len(g.versions)
 	}
 	return g.close()
 }
@@ -150,6 +155,9 @@ func (g *group) close() error {
 		return err
 	}
 	if err := g.writeCells(); err != nil {
+		return err
+	}
+	if err := g.noteBatch(); err != nil {
 		return err
 	}
 	if err := g.rows.moveTo(g.batch); err != nil {
@@ -351,6 +359,7 @@ func (g *group) write(e *entry, self ref) {
 	if e.kind != viewOnly {
 		copy(e.salt[:], g.salts)
 		g.salts = g.salts[16:]
+		g.versions = append(g.versions, committed{salt: e.salt, n: g.t.nextN, content: *g.content, at: self})
 		f.versions++
 		g.t.nextN++
 	}

@@ -25,7 +25,7 @@ var errNoItem = policy.Errorf(policy.NotFound, "there is no such item")
 
 // PutItem implements store.Store. The key of the version that is replaced is
 // noted in the same commit as one to destroy, so that a crash cannot spare it.
-func (s *Store) PutItem(_ context.Context, permit policy.Permit, item store.Item, ifVersion uint64) (store.Item, error) {
+func (s *Store) PutItem(ctx context.Context, permit policy.Permit, item store.Item, ifVersion uint64) (store.Item, error) {
 	t, err := s.enterItem(permit, item.Kind, policy.Ingest, policy.Store, policy.Process, policy.Erase)
 	if err != nil {
 		return store.Item{}, err
@@ -39,11 +39,11 @@ func (s *Store) PutItem(_ context.Context, permit policy.Permit, item store.Item
 	if err := checkItem(&item); err != nil {
 		return store.Item{}, err
 	}
-	return t.commitItem(func(b *pebble.Batch) (store.Item, []store.KeyID, error) { return t.putItem(b, item, ifVersion) })
+	return t.commitItem(ctx, func(b *pebble.Batch) (store.Item, []store.KeyID, error) { return t.putItem(b, item, ifVersion) })
 }
 
 // ConvertItem implements store.Store.
-func (s *Store) ConvertItem(_ context.Context, permit policy.Permit, old store.ItemKind, oldID string, oldVersion uint64, item store.Item) (store.Item, error) {
+func (s *Store) ConvertItem(ctx context.Context, permit policy.Permit, old store.ItemKind, oldID string, oldVersion uint64, item store.Item) (store.Item, error) {
 	t, err := s.enterItem(permit, item.Kind, policy.Ingest, policy.Store, policy.Process, policy.Erase)
 	if err != nil {
 		return store.Item{}, err
@@ -56,7 +56,7 @@ func (s *Store) ConvertItem(_ context.Context, permit policy.Permit, old store.I
 	if oldKey == nil || old.Class() != item.Kind.Class() {
 		return store.Item{}, errNoItem
 	}
-	return t.commitItem(func(b *pebble.Batch) (store.Item, []store.KeyID, error) {
+	return t.commitItem(ctx, func(b *pebble.Batch) (store.Item, []store.KeyID, error) {
 		gone, err := t.dropItem(b, oldKey, oldVersion, item.Keys)
 		if err != nil {
 			return item, nil, err
@@ -68,9 +68,9 @@ func (s *Store) ConvertItem(_ context.Context, permit policy.Permit, old store.I
 
 // commitItem applies what make puts into a batch, makes it durable, and then
 // destroys the keys that make says are to go.
-func (t *tenant) commitItem(make func(*pebble.Batch) (store.Item, []store.KeyID, error)) (store.Item, error) {
+func (t *tenant) commitItem(ctx context.Context, make func(*pebble.Batch) (store.Item, []store.KeyID, error)) (store.Item, error) {
 	b := t.s.db.NewBatch()
-	item, doomed, err := t.applyItem(b, make)
+	item, doomed, err := t.applyItem(ctx, b, make)
 	if err != nil {
 		_ = b.Close()
 		// What the refusal speaks of must be durable too: the caller may acknowledge it.
@@ -85,10 +85,13 @@ func (t *tenant) commitItem(make func(*pebble.Batch) (store.Item, []store.KeyID,
 	return item, t.destroyNoted(doomed)
 }
 
-func (t *tenant) applyItem(b *pebble.Batch, make func(*pebble.Batch) (store.Item, []store.KeyID, error)) (store.Item, []store.KeyID, error) {
+func (t *tenant) applyItem(ctx context.Context, b *pebble.Batch, make func(*pebble.Batch) (store.Item, []store.KeyID, error)) (store.Item, []store.KeyID, error) {
 	t.items.Lock()
 	defer t.items.Unlock()
 	item, doomed, err := make(b)
+	if err == nil {
+		err = t.s.noteFor(ctx, b, store.Rewritten{})
+	}
 	if err != nil {
 		return item, nil, err
 	}
@@ -240,7 +243,7 @@ func (s *Store) itemIn(t *tenant, key []byte) (store.Item, error) {
 }
 
 // DeleteItem implements store.Store.
-func (s *Store) DeleteItem(_ context.Context, permit policy.Permit, kind store.ItemKind, id string, ifVersion uint64) error {
+func (s *Store) DeleteItem(ctx context.Context, permit policy.Permit, kind store.ItemKind, id string, ifVersion uint64) error {
 	t, err := s.enterItem(permit, kind, policy.Erase)
 	if err != nil {
 		return err
@@ -250,7 +253,7 @@ func (s *Store) DeleteItem(_ context.Context, permit policy.Permit, kind store.I
 	if key == nil {
 		return errNoItem
 	}
-	_, err = t.commitItem(func(b *pebble.Batch) (store.Item, []store.KeyID, error) {
+	_, err = t.commitItem(ctx, func(b *pebble.Batch) (store.Item, []store.KeyID, error) {
 		doomed, err := t.dropItem(b, key, ifVersion, nil)
 		return store.Item{}, doomed, err
 	})

@@ -73,7 +73,7 @@ func (s *Store) Purge(ctx context.Context, id policy.TenantID) (store.Purged, er
 		}
 	}
 	s.frames.clear()
-	if err := t.dropRows(ctx); err != nil {
+	if err := t.dropRows(ctx, &out); err != nil {
 		return out, err
 	}
 	t.index.Load().saved.Store(false)
@@ -182,13 +182,16 @@ func (t *tenant) each(k kind, visit func(value []byte) error) error {
 
 // dropRows deletes every row of the tenant, durably, and rewrites the tables
 // that held them, so that the deleted bytes go with their files.
-func (t *tenant) dropRows(ctx context.Context) error {
+func (t *tenant) dropRows(ctx context.Context, gone *store.Purged) error {
 	b := t.s.db.NewBatch()
 	for _, k := range tenantKinds {
 		prefix := keyOf(nil, k, t.raw)
 		if err := b.DeleteRange(prefix, after(prefix), nil); err != nil {
 			return err
 		}
+	}
+	if err := t.s.noteFor(ctx, b, store.Rewritten{Dropped: gone.Calls, Keys: gone.Keys}); err != nil {
+		return err
 	}
 	if err := t.s.apply(b); err != nil {
 		return err

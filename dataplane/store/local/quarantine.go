@@ -198,7 +198,7 @@ func (s *Store) openItem(t tenantRaw, key, value []byte) (store.Quarantined, err
 
 // Unquarantine implements store.Store. Its key is destroyed before it returns.
 // The item's number is not given out again; its salt goes with it.
-func (s *Store) Unquarantine(_ context.Context, permit policy.Permit, id string) error {
+func (s *Store) Unquarantine(ctx context.Context, permit policy.Permit, id string) error {
 	t, err := s.enterAny(permit, policy.Process, policy.Erase)
 	if err != nil {
 		return err
@@ -225,6 +225,9 @@ func (s *Store) Unquarantine(_ context.Context, permit policy.Permit, id string)
 		if err := b.Set(destroyKey(t.raw, keyIn(old)), nil, nil); err != nil {
 			return err
 		}
+	}
+	if err := s.noteFor(ctx, b, store.Rewritten{}); err != nil {
+		return err
 	}
 	if err := t.apply(b); err != nil {
 		return err

@@ -64,6 +64,11 @@ func (r *ruins) clear(ctx context.Context, owners []store.Owner) error {
 			return errors.Join(err, r.batch.Close())
 		}
 	}
+	if len(r.chunks) > 0 {
+		if err := t.s.noteFor(ctx, r.batch, store.Rewritten{Dropped: uint64(len(r.calls)), Chunks: uint64(len(r.chunks))}); err != nil {
+			return err
+		}
+	}
 	if err := t.apply(r.batch); err != nil {
 		return err
 	}

@@ -44,7 +44,7 @@ func (s *Store) Rewrite(ctx context.Context, permit policy.Permit, w store.Rewri
 		if err := ctx.Err(); err != nil {
 			return out, &policy.Error{Reason: policy.NotReady, Cause: err, Message: "the rewrite was left before it was done; repeat it"}
 		}
-		done, n, bad, err := t.rewriteSome(&w, calls)
+		done, n, bad, err := t.rewriteSome(ctx, &w, calls)
 		damaged = append(damaged, bad...)
 		out.Add(done)
 		if err != nil {
@@ -55,7 +55,7 @@ func (s *Store) Rewrite(ctx context.Context, permit policy.Permit, w store.Rewri
 	if len(damaged) == 0 {
 		return out, nil
 	}
-	done, err := t.dropDamaged(damaged)
+	done, err := t.dropDamaged(ctx, damaged)
 	out.Add(done)
 	return out, err
 }
@@ -84,7 +84,7 @@ func (t *tenant) sealOpen() (sealed int64, err error) {
 
 // rewriteSome rewrites calls from the front of the list, as many as one commit
 // may hold, and says how many; damaged are those of them that do not open.
-func (t *tenant) rewriteSome(w *store.Rewrite, calls []ref) (done store.Rewritten, n int, damaged []ref, err error) {
+func (t *tenant) rewriteSome(ctx context.Context, w *store.Rewrite, calls []ref) (done store.Rewritten, n int, damaged []ref, err error) {
 	t.build.Lock()
 	sealed, err := t.sealOpen()
 	t.build.Unlock()
@@ -93,7 +93,7 @@ func (t *tenant) rewriteSome(w *store.Rewrite, calls []ref) (done store.Rewritte
 	}
 	p, n, err := t.plan(w, calls, sealed)
 	if err == nil {
-		done, err = t.carryOut(p)
+		done, err = t.carryOut(ctx, p)
 	}
 	if !errors.Is(err, errOvertaken) {
 		return done, n, p.damaged, err
@@ -108,7 +108,7 @@ func (t *tenant) rewriteSome(w *store.Rewrite, calls []ref) (done store.Rewritte
 		return done, 0, nil, err
 	}
 	p.locked = true
-	rest, err := t.carryOut(p)
+	rest, err := t.carryOut(ctx, p)
 	done.Add(rest)
 	return done, n, p.damaged, err
 }
@@ -118,7 +118,7 @@ var errOvertaken = errors.New("an event came meanwhile")
 // carryOut seals and commits a plan: first, in commits of their own, chunks that
 // hold no more than earlier events of its calls, then those by which the calls
 // are found, with all rows. Cut short in between, a call is still found.
-func (t *tenant) carryOut(p *plan) (store.Rewritten, error) {
+func (t *tenant) carryOut(ctx context.Context, p *plan) (store.Rewritten, error) {
 	var out store.Rewritten
 	essential := map[int64]bool{}
 	for _, c := range p.calls {
@@ -138,20 +138,20 @@ func (t *tenant) carryOut(p *plan) (store.Rewritten, error) {
 		first, last = nil, append(first, last...)
 	}
 	for part := range slices.Chunk(first, rewriteChunks) {
-		done, err := t.commitRewrite(p, part, false)
+		done, err := t.commitRewrite(ctx, p, part, false)
 		out.Add(done)
 		if err != nil {
 			return out, err
 		}
 	}
-	done, err := t.commitRewrite(p, last, true)
+	done, err := t.commitRewrite(ctx, p, last, true)
 	out.Add(done)
 	return out, err
 }
 
 // commitRewrite makes one commit durable and then destroys the keys that
 // nothing is sealed under any more.
-func (t *tenant) commitRewrite(p *plan, chunks []int64, whole bool) (store.Rewritten, error) {
+func (t *tenant) commitRewrite(ctx context.Context, p *plan, chunks []int64, whole bool) (store.Rewritten, error) {
 	if len(p.calls) == 0 {
 		return store.Rewritten{}, nil
 	}
@@ -173,7 +173,7 @@ func (t *tenant) commitRewrite(p *plan, chunks []int64, whole bool) (store.Rewri
 		sealed = append(sealed, c)
 	}
 	b := t.s.db.NewBatch()
-	out, err := t.applyRewrite(p, b, sealed, whole)
+	out, err := t.applyRewrite(ctx, p, b, sealed, whole)
 	if err != nil {
 		_ = b.Close()
 		if errors.Is(err, errOvertaken) {
@@ -191,7 +191,7 @@ func (t *tenant) commitRewrite(p *plan, chunks []int64, whole bool) (store.Rewri
 }
 
 // applyRewrite makes the commit visible, unless one of the calls has changed.
-func (t *tenant) applyRewrite(p *plan, b *pebble.Batch, sealed []*resealed, whole bool) (out store.Rewritten, err error) {
+func (t *tenant) applyRewrite(ctx context.Context, p *plan, b *pebble.Batch, sealed []*resealed, whole bool) (out store.Rewritten, err error) {
 	if !p.locked {
 		t.build.Lock()
 		defer t.build.Unlock()
@@ -224,7 +224,7 @@ func (t *tenant) applyRewrite(p *plan, b *pebble.Batch, sealed []*resealed, whol
 		clear(t.cells)
 		return out, err
 	}
-	if err := g.rows.moveTo(b); err != nil {
+	if err := errors.Join(g.rows.moveTo(b), t.s.noteFor(ctx, b, out)); err != nil {
 		return out, err
 	}
 	if err := t.apply(b); err != nil {

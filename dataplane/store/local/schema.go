@@ -31,6 +31,12 @@ import (
 //	l/<tenant>/<item kind 1>/<created µs 8>/<id 16>: items in order of time
 //	c/<tenant>/<call id 16>/<item kind 1>/<created µs 8>/<id 16>: items of a call
 //	u/<tenant>/<item kind 1>/<unique tag>       → id 16
+//	n/<number 8>                                → an entry that waits for its place in the region's log (log.go)
+//	a/<index 8>                                 → a leaf of that log
+//	h/<number 8>                                → a hash of its tree
+//	v/<tenant>/<index 8>: a tenant's leaves
+//	w/<tenant>/<number 8>                       → index 8 of the leaf that gathers the entry
+//	b/<16 of a hash>: what was noted once
 const schema = 2
 
 type kind byte
@@ -54,6 +60,12 @@ const (
 	kindItemUnique kind = 'u'
 	kindAside      kind = 'y'
 	kindIndex      kind = 'x'
+	kindNoted      kind = 'n'
+	kindLeaf       kind = 'a'
+	kindHash       kind = 'h'
+	kindTenantLeaf kind = 'v'
+	kindLeafOf     kind = 'w'
+	kindOnce       kind = 'b'
 	kindTable      kind = 0 // a file of pebble's; in no key
 )
 
@@ -84,6 +96,8 @@ func (k kind) name() string {
 		return "destroy"
 	case kindItem, kindItemTime, kindItemCall, kindItemUnique:
 		return "item"
+	case kindNoted, kindLeaf, kindHash, kindTenantLeaf, kindLeafOf, kindOnce:
+		return "log"
 	case kindTable:
 		return "table"
 	}

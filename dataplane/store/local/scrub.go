@@ -205,6 +205,9 @@ func (s *Store) checkRow(key, value []byte) error {
 	if k == kindMeta || k == kindAside || k == kindIndex {
 		return nil
 	}
+	if k.name() == kindLeaf.name() {
+		return s.checkLogRow(k, key, value)
+	}
 	if len(key) < 17 {
 		return s.corrupt(k, nil)
 	}

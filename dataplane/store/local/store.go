@@ -74,6 +74,10 @@ type Store struct {
 	suspects      chan frameID
 	stop, watched chan struct{}
 	destroyed     atomic.Uint64 // counts calls of Keys.Destroy; see aeadOf
+	receipts      *store.Receipts
+	logSeq        atomic.Uint64 // the last number of an entry of the region's log
+	logReads      atomic.Uint64 // counts calls of Noted
+	logOnce       sync.Mutex    // held while rows of the log are compared and put
 	seen          *seen
 	sealers       chan struct{} // bounds the goroutines that compress and seal
 
@@ -113,6 +117,9 @@ func Open(o Options) (*Store, error) {
 	s.db = db
 	if err := s.checkMeta(); err != nil {
 		return nil, fmt.Errorf("open local store %s: %w", o.Dir, errors.Join(err, db.Close()))
+	}
+	if err := s.openLog(); err != nil {
+		return nil, fmt.Errorf("open local store %s: find the end of the region's log: %w", o.Dir, errors.Join(err, db.Close()))
 	}
 	if err := s.finishDestroying(nil); err != nil {
 		return nil, fmt.Errorf("open local store %s: finish an erasure that was cut short: %w", o.Dir, errors.Join(err, db.Close()))
@@ -162,6 +169,9 @@ func (s *Store) openKeys() (err error) {
 	if s.ids, err = aes.NewCipher(idKey[:]); err != nil {
 		return err
 	}
+	if s.receipts, err = store.NewReceipts(s.keys); err != nil {
+		return err
+	}
 	tokenKey, err := s.keys.Named("store/page-token")
 	if err != nil {
 		return err
@@ -196,7 +206,7 @@ func (s *Store) Append(ctx context.Context, permit policy.Permit, recs []record.
 	if len(recs) > store.MaxAppend {
 		return nil, policy.Errorf(policy.InvalidArgument, "at most %d records at once", store.MaxAppend)
 	}
-	return t.append(ctx, recs, size)
+	return t.append(ctx, recs, size, uint64(permit.Revision()))
 }
 
 // enter checks the permit and finds the tenant's committer. The caller holds the

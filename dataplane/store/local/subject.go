@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"errors"
 	"io"
 	"time"
 
@@ -74,7 +75,7 @@ func (s *Store) Owners(_ context.Context, permit policy.Permit, number, instance
 
 // Reassign implements store.Store. It holds groups up while it looks and
 // writes, so that none is built with the former owner.
-func (s *Store) Reassign(_ context.Context, permit policy.Permit, number, instance string, at time.Time) ([]store.Owner, error) {
+func (s *Store) Reassign(ctx context.Context, permit policy.Permit, number, instance string, at time.Time) ([]store.Owner, error) {
 	t, err := s.enter(permit, policy.Process)
 	if err != nil {
 		return nil, err
@@ -107,6 +108,9 @@ func (s *Store) Reassign(_ context.Context, permit policy.Permit, number, instan
 			return nil, err
 		}
 		tags, out = append(tags, l.tag), append(out, next.owners(l.raw, l.instance)...)
+	}
+	if err := s.noteFor(ctx, b, store.Rewritten{}); err != nil {
+		return nil, err
 	}
 	if err := t.apply(b); err != nil {
 		return nil, err
@@ -152,7 +156,7 @@ func (s *Store) Unlink(ctx context.Context, permit policy.Permit, u store.Unlink
 	if b.Count() == 0 {
 		return b.Close()
 	}
-	if err := t.soil(b); err != nil {
+	if err := errors.Join(t.soil(b), s.noteFor(ctx, b, store.Rewritten{})); err != nil {
 		return err
 	}
 	if err := t.apply(b); err != nil {

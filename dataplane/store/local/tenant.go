@@ -65,15 +65,17 @@ type chunk struct {
 
 // job is one Append call on its way through a group.
 type job struct {
-	recs   []record.Record
-	index  *index // that the tags are of
-	tags   []recordTags
-	bytes  int
-	out    []store.Appended
-	err    error
-	taken  bool
-	gone   bool // the caller left before it was taken
-	notify chan struct{}
+	recs       []record.Record
+	index      *index // that the tags are of
+	tags       []recordTags
+	bytes      int
+	revision   uint64 // of the permit
+	out        []store.Appended
+	err        error
+	from, upto int // its versions among the group's
+	taken      bool
+	gone       bool // the caller left before it was taken
+	notify     chan struct{}
 }
 
 // Limits of one group: it is built in memory and written at once.
@@ -185,11 +187,11 @@ func (g *tagger) party(instance string, p *record.Party) [16]byte {
 
 // append queues one call's records and waits until they are durable. When ctx
 // ends first, records that no group has taken yet are withdrawn.
-func (t *tenant) append(ctx context.Context, recs []record.Record, size int) ([]store.Appended, error) {
+func (t *tenant) append(ctx context.Context, recs []record.Record, size int, revision uint64) ([]store.Appended, error) {
 	if err := t.ownIndex(); err != nil {
 		return nil, err
 	}
-	j := &job{recs: recs, bytes: size, notify: make(chan struct{})}
+	j := &job{recs: recs, bytes: size, revision: revision, notify: make(chan struct{})}
 	j.index, j.tags = t.tagAll(recs)
 	t.mu.Lock()
 	if t.waiting > 0 && (t.waiting+len(recs) > t.s.maxPending || t.bytes+size > t.s.maxPendingBytes) {

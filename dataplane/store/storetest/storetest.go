@@ -71,6 +71,10 @@ func Run(t *testing.T, open Open) {
 		{"Reassign", testReassign},
 		{"UnlinkOneOwner", testUnlinkOneOwner},
 		{"AnyVersion", testAnyVersion},
+		{"TestINV27_LogEntries", testLogEntries},
+		{"LogNote", testLogNote},
+		{"LogBatches", testLogBatches},
+		{"LogLeaves", testLogLeaves},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := &fixture{t: t, open: open, dir: t.TempDir(), clock: &Clock{now: Epoch}}
