@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/domicile-io/domicile/dataplane/lease"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -28,6 +29,9 @@ type Shelf interface {
 	// the start when a database asks for it, so that it sets what it captures
 	// rather than adding to it.
 	Update(change func(Tx) error) error
+	// Under is the same shelf for who works under a lease: its Updates fail with
+	// lease.ErrLost once another has the lease. The zero Fence always holds.
+	Under(f lease.Fence) Shelf
 	Close() error
 }
 

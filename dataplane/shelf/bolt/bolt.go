@@ -10,6 +10,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"github.com/domicile-io/domicile/dataplane/lease"
 	"github.com/domicile-io/domicile/dataplane/shelf"
 )
 
@@ -51,6 +52,9 @@ func (s *Shelf) View(read func(shelf.Tx) error) error {
 func (s *Shelf) Update(change func(shelf.Tx) error) error {
 	return s.db.Update(func(tx *bbolt.Tx) error { return change(bucketed{tx}) })
 }
+
+// Under implements shelf.Shelf: a file has one process, and no lease to lose.
+func (s *Shelf) Under(lease.Fence) shelf.Shelf { return s }
 
 // Close closes the file.
 func (s *Shelf) Close() error { return s.db.Close() }

@@ -1,0 +1,184 @@
+package sql
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/domicile-io/domicile/dataplane/lease"
+	"github.com/domicile-io/domicile/dataplane/shelf"
+	"github.com/domicile-io/domicile/dataplane/shelf/shelftest"
+	"github.com/domicile-io/domicile/internal/postgres"
+	"github.com/domicile-io/domicile/policy"
+)
+
+func TestMain(m *testing.M) { os.Exit(postgres.Main(m)) }
+
+func open(t *testing.T, dsn string, region policy.RegionID) (*DB, error) {
+	t.Helper()
+	dialer := net.Dialer{}
+	db, err := Open(context.Background(), Options{DSN: dsn, Dial: dialer.DialContext, Region: region, Cluster: "test"})
+	if err == nil {
+		t.Cleanup(db.Close)
+	}
+	return db, err
+}
+
+func mustOpen(t *testing.T, dsn string) *DB {
+	t.Helper()
+	db, err := open(t, dsn, "ie1")
+	check(t, err)
+	return db
+}
+
+func TestShelfInADatabase(t *testing.T) {
+	shelftest.Run(t, func(t *testing.T) (shelf.Shelf, func() shelf.Shelf) {
+		dsn := postgres.Database(t)
+		at := func() shelf.Shelf {
+			s, err := mustOpen(t, dsn).Shelf(context.Background(), "test")
+			check(t, err)
+			return s
+		}
+		return at(), at
+	}, false)
+}
+
+func TestINV02_ADatabaseIsOfOneRegion(t *testing.T) {
+	dsn := postgres.Database(t)
+	mustOpen(t, dsn)
+	if _, err := open(t, dsn, "us1"); err == nil || !strings.Contains(err.Error(), "belongs to region ie1") {
+		t.Fatalf("another region's node: %v", err)
+	}
+	mustOpen(t, dsn)
+}
+
+func TestNothingLeavesInTheClear(t *testing.T) {
+	for dsn, ok := range map[string]bool{
+		"postgres://u:p@db.example:5432/d":                      false,
+		"postgres://u:p@db.example:5432/d?sslmode=disable":      false,
+		"postgres://u:p@db.example:5432/d?sslmode=require":      false,
+		"postgres://u:p@db.example:5432/d?sslmode=verify-ca":    false,
+		"postgres://u:p@db.example:5432/d?sslmode=verify-full":  true,
+		"postgres://u:p@127.0.0.1:5432/d?sslmode=disable":       true,
+		"host=/run/postgresql dbname=d user=u":                  true,
+		"postgres://u:p@127.0.0.1,db.example/d?sslmode=disable": false,
+	} {
+		if _, err := Destinations(dsn); (err == nil) != ok {
+			t.Errorf("%s: %v", dsn, err)
+		} else if err != nil && strings.Contains(err.Error(), "u:p") {
+			t.Errorf("the secret is told: %v", err)
+		}
+	}
+	if _, err := Destinations("postgres://u:se%zzcret@h/d"); err == nil || strings.Contains(err.Error(), "cret") {
+		t.Errorf("malformed: %v", err)
+	}
+	got, err := Destinations("host=/run/postgresql port=5433 dbname=d user=u")
+	if err != nil || len(got) != 1 || got[0] != "/run/postgresql/.s.PGSQL.5433" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// The lease goes to one, by the database's clock, and each change of hands has a
+// higher number.
+func TestLeasesInADatabase(t *testing.T) {
+	ctx := context.Background()
+	b := mustOpen(t, postgres.Database(t)).Book()
+	fence, ok, err := b.Acquire(ctx, lease.Sweep, "a", time.Hour)
+	if err != nil || !ok || fence != 1 {
+		t.Fatalf("%d %v %v", fence, ok, err)
+	}
+	if _, ok, err := b.Acquire(ctx, lease.Sweep, "b", time.Hour); err != nil || ok {
+		t.Fatalf("a second holder: %v %v", ok, err)
+	}
+	if ok, err := b.Renew(ctx, lease.Sweep, "b", 1, time.Hour); err != nil || ok {
+		t.Fatalf("another's renewal: %v %v", ok, err)
+	}
+	if ok, err := b.Renew(ctx, lease.Sweep, "a", 1, time.Millisecond); err != nil || !ok {
+		t.Fatalf("renewal: %v %v", ok, err)
+	}
+	time.Sleep(5 * time.Millisecond) // the database's clock is what is waited for
+	if fence, ok, err = b.Acquire(ctx, lease.Sweep, "b", time.Hour); err != nil || !ok || fence != 2 {
+		t.Fatalf("taken over: %d %v %v", fence, ok, err)
+	}
+	if ok, err := b.Renew(ctx, lease.Sweep, "a", 1, time.Hour); err != nil || ok {
+		t.Fatalf("a former holder's renewal: %v %v", ok, err)
+	}
+	check(t, b.Release(ctx, lease.Sweep, "a", 1))
+	if _, ok, _ := b.Acquire(ctx, lease.Sweep, "c", time.Hour); ok {
+		t.Fatal("a former holder gave away what is another's")
+	}
+	check(t, b.Release(ctx, lease.Sweep, "b", 2))
+	if fence, ok, err = b.Acquire(ctx, lease.Sweep, "c", time.Hour); err != nil || !ok || fence != 3 {
+		t.Fatalf("given back: %d %v %v", fence, ok, err)
+	}
+}
+
+// Who lost a lease writes nothing more under it, however late it comes.
+func TestAFormerHolderCannotWrite(t *testing.T) {
+	ctx := context.Background()
+	db := mustOpen(t, postgres.Database(t))
+	s, err := db.Shelf(ctx, "test")
+	check(t, err)
+	leases := lease.Contend(lease.Options{Book: db.Book(), Node: "n1"})
+	held, release, err := leases.Hold(ctx, lease.Sweep)
+	check(t, err)
+	mine := s.Under(lease.FenceOf(held))
+	put := func() error {
+		return mine.Update(func(tx shelf.Tx) error { return tx.Put("one", []byte("k"), []byte("v")) })
+	}
+	check(t, put())
+	release()
+	if held.Err() == nil {
+		t.Error("the work goes on after the lease was given back")
+	}
+	check(t, put()) // nobody has it: the last holder may finish
+	_, release, err = leases.Hold(ctx, lease.Sweep)
+	check(t, err)
+	defer release()
+	if err := put(); !errors.Is(err, &policy.Error{Reason: policy.NotReady}) {
+		t.Fatalf("a former holder wrote: %v", err)
+	}
+	check(t, s.Update(func(tx shelf.Tx) error { return nil }))
+}
+
+// A holder that dies is followed; one that lives keeps it, and its context ends
+// when the database has given the lease to another.
+func TestTakeover(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	db := mustOpen(t, postgres.Database(t))
+	of := func(node string) *lease.Shared {
+		return lease.Contend(lease.Options{Book: db.Book(), Node: node, TTL: 600 * time.Millisecond})
+	}
+	died, _, err := of("n1").Hold(ctx, lease.Sweep)
+	check(t, err)
+	began := make(chan context.Context)
+	stop, end := context.WithCancel(ctx)
+	defer end()
+	go of("n2").Run(stop, lease.Sweep, func(held context.Context) { began <- held; <-held.Done() })
+	select {
+	case <-began:
+		t.Fatal("two work at once")
+	case <-time.After(1200 * time.Millisecond): // twice its length: renewals keep it
+	}
+	if _, err := db.pool.Exec(ctx, `UPDATE domicile_lease SET holder = '', fence = fence + 1`); err != nil { // it is taken away
+		t.Fatal(err)
+	}
+	<-began
+	select {
+	case <-died.Done():
+	case <-ctx.Done():
+		t.Fatal("who lost the lease works on")
+	}
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
