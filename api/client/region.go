@@ -71,6 +71,11 @@ func (r *Region) Call(ctx context.Context, id string) (data.Call, error) {
 	return out, r.get(ctx, "/v1/calls/"+url.PathEscape(id), nil, &out)
 }
 
+// DeleteCall destroys a call for good, with its recordings and transcripts.
+func (r *Region) DeleteCall(ctx context.Context, id string) error {
+	return r.wire().json(ctx, request{method: http.MethodDelete, path: "/v1/calls/" + url.PathEscape(id)}, nil, nil)
+}
+
 // Calls reads one page.
 func (r *Region) Calls(ctx context.Context, f Filter) (data.Calls, error) {
 	var out data.Calls

@@ -179,6 +179,27 @@ func (x *exchange) call() error {
 	return x.answer(http.StatusOK, out)
 }
 
+// deleteCall destroys a call and all that it has.
+func (x *exchange) deleteCall() error {
+	if err := newParams(x.r.URL).done(); err != nil {
+		return err
+	}
+	if err := x.destroyCall(x.r.PathValue("id")); err != nil {
+		return err
+	}
+	return x.nothingMore()
+}
+
+func (x *exchange) destroyCall(id string) error {
+	service, err := x.subjects()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := x.detached(appendTimeout)
+	defer cancel()
+	return service.DeleteCall(ctx, x.who.Tenant, id)
+}
+
 // rollups answers a day's counters; without a day, today's (UTC).
 func (x *exchange) rollups() error {
 	p := newParams(x.r.URL)

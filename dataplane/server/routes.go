@@ -37,6 +37,7 @@ var routes = []route{
 	{pattern: "GET /v1/calls", action: gate.ReadRecords, feature: policy.Voice, serve: (*exchange).listCalls},
 	{pattern: "POST /v1/calls:search", action: gate.ReadRecords, feature: policy.Voice, serve: (*exchange).searchCalls},
 	{pattern: "GET /v1/calls/{id}", action: gate.ReadRecords, feature: policy.Voice, serve: (*exchange).call},
+	{pattern: "DELETE /v1/calls/{id}", action: gate.Erase, feature: policy.Voice, serve: (*exchange).deleteCall},
 	{pattern: "GET /v1/calls:export", action: gate.ReadRecords, feature: policy.Voice, serve: (*exchange).exportCalls},
 	{pattern: "GET /v1/rollups", action: gate.ReadRecords, feature: policy.Voice, serve: (*exchange).rollups},
 

@@ -187,10 +187,10 @@ type Store interface {
 
 	// Mend is for records that were put back from a backup: what stands under keys
 	// that were destroyed since is let go, with every row that leads there, and
-	// rollups are counted anew. It says how many calls went. Those that the given
-	// owners took part in do not come back by a feed's retry; the others can be
-	// brought in again. Repeating it is harmless. The permit must cover Erase.
-	Mend(ctx context.Context, permit policy.Permit, owners []Owner) (calls uint64, err error)
+	// rollups are counted anew. It says how many calls went. Those that are forgotten
+	// do not come back by a feed's retry; the others can be brought in again.
+	// Repeating it is harmless. The permit must cover Erase.
+	Mend(ctx context.Context, permit policy.Permit, f Forgotten) (calls uint64, err error)
 
 	// Purge destroys everything of a tenant: first the keys of its chunks and
 	// items, then the rows. It waits for what is being written; whatever is

@@ -28,3 +28,9 @@ type Unlinking struct {
 	Instance string  // as in Owners
 	Owners   []Owner // what to let go: their ids, in their time
 }
+
+// Forgotten says whose calls, and which, must not come back.
+type Forgotten struct {
+	Owners []Owner  // whatever they took part in
+	Calls  []string // ids; unknown ones are passed over
+}

@@ -33,10 +33,11 @@ const maxLedgerLine = 4 << 20
 // has let go of them.
 type Intent struct {
 	N           uint64          `json:"-"`
-	Certificate string          `json:"certificate"`
+	Certificate string          `json:"certificate,omitempty"` // "" when calls are deleted
 	Tenant      policy.TenantID `json:"tenant"`
 	Owners      []store.Owner   `json:"owners,omitempty"`
 	Quarantined []string        `json:"quarantined,omitempty"` // ids of payloads that went
+	Calls       []string        `json:"calls,omitempty"`       // ids of calls that were deleted, not for a person
 	Time        time.Time       `json:"time"`
 }
 
@@ -193,6 +194,15 @@ func (l *Ledger) Since(t policy.TenantID, n uint64) (out []Intent) {
 		}
 	}
 	return out
+}
+
+// forgotten is everything of a tenant that no restored store may have: each of
+// them is mended with all of it, because the first mending lets the ruins of all go.
+func (l *Ledger) forgotten(t policy.TenantID) (f store.Forgotten) {
+	for _, in := range l.Since(t, 0) {
+		f.Owners, f.Calls = append(f.Owners, in.Owners...), append(f.Calls, in.Calls...)
+	}
+	return f
 }
 
 // Last is the number of a tenant's last entry, 0 when it has none.

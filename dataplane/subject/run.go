@@ -119,9 +119,13 @@ func (s *Service) Serves(ctx context.Context, t policy.TenantID) error {
 	if err != nil {
 		return err
 	}
-	if len(missing) > 0 {
+	deleted, err := g.undeleted(ctx, t)
+	if err != nil {
+		return err
+	}
+	if n := len(missing) + len(deleted); n > 0 {
 		s.nudge()
-		return policy.Errorf(policy.NotReady, "the record store was put back from a backup and lacks %d erasures, which are applied again before anything is shown; try again in a moment", len(missing))
+		return policy.Errorf(policy.NotReady, "the record store was put back from a backup and lacks %d erasures, which are applied again before anything is shown; try again in a moment", n)
 	}
 	g.pass(t)
 	return nil
@@ -164,7 +168,7 @@ func (g *guard) missing(ctx context.Context, t policy.TenantID) (out []Intent, e
 		return nil, policy.Errorf(policy.NotReady, "the erasure ledger of this node is older than its record store: put it back from its copy, because a backup of the records would bring back what only it knows to be erased")
 	}
 	for _, in := range s.o.Ledger.Since(t, 0) {
-		if !known[in.Certificate] {
+		if in.Certificate != "" && !known[in.Certificate] {
 			out = append(out, in)
 		}
 	}
@@ -210,6 +214,9 @@ func (g *guard) Apply(ctx context.Context, t policy.TenantID) error {
 			return err
 		}
 	}
+	if err := g.deleteAgain(ctx, t); err != nil {
+		return err
+	}
 	g.pass(t)
 	return nil
 }
@@ -221,7 +228,7 @@ func (s *Service) reapply(ctx context.Context, j *job) error {
 	if err != nil {
 		return err
 	}
-	lost, err := s.o.Store.Mend(ctx, permit, j.Owners)
+	lost, err := s.o.Store.Mend(ctx, permit, s.o.Ledger.forgotten(j.Tenant))
 	if err != nil {
 		return fmt.Errorf("let go of what stands under destroyed keys: %w", err)
 	}

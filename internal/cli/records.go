@@ -17,8 +17,8 @@ import (
 )
 
 func (a *app) recordsCommand() *cobra.Command {
-	return group("records", "Read a tenant's call records at home, and bring them in",
-		a.recordsList(), a.recordsGet(), a.recordsSearch(), a.recordsImport(), a.recordsExport())
+	return group("records", "Read a tenant's call records at home, bring them in, delete one",
+		a.recordsList(), a.recordsGet(), a.recordsSearch(), a.recordsImport(), a.recordsExport(), a.recordsDelete())
 }
 
 // window is the flags that narrow a list of calls.
@@ -128,6 +128,23 @@ func (a *app) recordsGet() *cobra.Command {
 				return err
 			}
 			return a.plain(c, func() { a.showCall(c) })
+		})}
+}
+
+func (a *app) recordsDelete() *cobra.Command {
+	return &cobra.Command{Use: "delete CALL", Short: "Destroy a call for good, with its recordings and transcripts", Args: cobra.ExactArgs(1),
+		Long: `Destroys one call: recordings and transcripts, the record in every version, what it adds to counters,
+and rows of it that left by export. Its source sending it again does not bring it back, and neither does a
+backup. To forget a person, use ` + "`domicile subjects erase`" + `. A legal hold stands against both (LEGAL_HOLD).`,
+		RunE: a.run(func(ctx context.Context, args []string) error {
+			r, err := a.region()
+			if err != nil {
+				return err
+			}
+			if err := r.DeleteCall(ctx, args[0]); err != nil {
+				return err
+			}
+			return a.plain(map[string]string{"id": args[0], "state": "destroyed"}, func() { a.out.Line("%s is destroyed", args[0]) })
 		})}
 }
 

@@ -54,7 +54,7 @@ func TestScripts(t *testing.T) {
 				env.Setenv("DEV_ENV_FILE", e.EnvFile())
 				return nil
 			},
-			Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "keyvar": keyvar, "await": await, "recipient": recipient, "operation": operation, "hold": hold, "sound": sound, "recording": recording},
+			Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "keyvar": keyvar, "await": await, "recipient": recipient, "operation": operation, "hold": hold, "sound": sound, "recording": recording, "callid": callid},
 		})
 	})
 }
@@ -104,6 +104,12 @@ func recipient(ts *testscript.TestScript, _ bool, args []string) {
 func operation(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(ts.Exec("domicile", "operations", "list", "--all", "--filter", "kind = "+args[0]))
 	ts.Setenv("OPERATION", regexp.MustCompile("OP[0-9a-f]{32}").FindString(ts.ReadFile("stdout")))
+}
+
+// callid: put the id of the call to +442079460001 in $CALL.
+func callid(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Check(ts.Exec("domicile", "records", "search", "+442079460001"))
+	ts.Setenv("CALL", regexp.MustCompile("CA[0-9a-f]{32}").FindString(ts.ReadFile("stdout")))
 }
 
 // hold: put the id of the only legal hold in $HOLD.

@@ -6,7 +6,7 @@ var subjectBugs = []bug{
 		"\tif shows(q) {", "\tif false && shows(q) {"}},
 		"./dataplane/subject", "TestINV22_RestoreAppliesTheLedgerBeforeItServes"},
 	{"destroyed chunks are left in a restored store", []plant{{"dataplane/subject/run.go",
-		"\tlost, err := s.o.Store.Mend(ctx, permit, j.Owners)", "\t_ = permit\n\tlost, err := uint64(0), error(nil)"}},
+		"\tlost, err := s.o.Store.Mend(ctx, permit, s.o.Ledger.forgotten(j.Tenant))", "\t_ = permit\n\tlost, err := uint64(0), error(nil)"}},
 		"./dataplane/subject", "TestINV22_RestoreAppliesTheLedgerBeforeItServes"},
 	{"a lost ledger is taken for one without erasures", []plant{{"dataplane/subject/run.go",
 		"last > have {", "false && last > have {"}},

@@ -20,13 +20,13 @@ type ruins struct {
 	t      *tenant
 	chunks map[int64]bool // nothing of them opens
 	calls  map[ref]bool   // that begin, or have their view, there
-	stones map[ref]bool   // of these, those that an erased subject took part in
+	stones map[ref]bool   // of these, those that must not come back
 	batch  *pebble.Batch
 }
 
 // Mend implements store.Store. Ingest waits while it works: it is for the start
 // after a restore.
-func (s *Store) Mend(ctx context.Context, permit policy.Permit, owners []store.Owner) (uint64, error) {
+func (s *Store) Mend(ctx context.Context, permit policy.Permit, f store.Forgotten) (uint64, error) {
 	t, err := s.enter(permit, policy.Erase)
 	if err != nil {
 		return 0, err
@@ -41,7 +41,10 @@ func (s *Store) Mend(ctx context.Context, permit policy.Permit, owners []store.O
 		return 0, err
 	}
 	r := &ruins{t: t, chunks: map[int64]bool{}, calls: map[ref]bool{}, stones: map[ref]bool{}, batch: s.db.NewBatch()}
-	if err := r.clear(ctx, owners); err != nil {
+	for _, call := range t.refsOf(f.Calls) {
+		r.stones[call] = true
+	}
+	if err := r.clear(ctx, f.Owners); err != nil {
 		return 0, err
 	}
 	if t.index.Load().lost {
@@ -136,7 +139,7 @@ func (r *ruins) findPostings(owners []store.Owner) error {
 	})
 }
 
-// findFolds leaves a stone of each call of an erased subject, so that a feed's
+// findFolds leaves a stone of each call that is forgotten, so that a feed's
 // retry does not bring it back, and lets go of the others', so that what their
 // sources still have can be brought in again.
 func (r *ruins) findFolds() error {

@@ -139,7 +139,7 @@ func testPermits(t *testing.T, f *fixture) {
 		{"Rewrite", policy.Erase, policy.CallRecord, func(p policy.Permit) error { _, err := s.Rewrite(ctx, p, store.Rewrite{}); return err }, nil},
 		{"Owners", policy.View, policy.CallRecord, func(p policy.Permit) error { _, err := s.Owners(ctx, p, "1", ""); return err }, []policy.Operation{policy.Process, policy.Erase}},
 		{"Unlink", policy.Erase, policy.CallRecord, func(p policy.Permit) error { return s.Unlink(ctx, p, store.Unlinking{Number: "1"}) }, nil},
-		{"Mend", policy.Erase, policy.CallRecord, func(p policy.Permit) error { _, err := s.Mend(ctx, p, nil); return err }, nil},
+		{"Mend", policy.Erase, policy.CallRecord, func(p policy.Permit) error { _, err := s.Mend(ctx, p, store.Forgotten{}); return err }, nil},
 		{"Reassign", policy.Process, policy.CallRecord, func(p policy.Permit) error {
 			_, err := s.Reassign(ctx, p, "1", "", Epoch)
 			if isReason(err, policy.NotFound) {

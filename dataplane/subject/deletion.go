@@ -1,0 +1,136 @@
+package subject
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/domicile-io/domicile/dataplane/export"
+	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/policy"
+)
+
+// DeleteCall destroys one call and everything that it has: recordings,
+// transcripts, records, what they add to counters, and rows of it that left. When
+// it answers, no copy of the records opens it. A feed's retry does not bring it
+// back, and neither does a backup: the ledger names it before anything is
+// destroyed. It makes no certificate: that is for persons. NOT_FOUND: there is no
+// such call. LEGAL_HOLD: a hold covers it. After any other error some of it may be
+// gone, and asking again finishes.
+func (s *Service) DeleteCall(ctx context.Context, t policy.TenantID, id string) error {
+	if !policy.ValidID(policy.KindCall, id) {
+		return errNoCall
+	}
+	if err := s.audited(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	permit, err := s.permit(t, policy.Erase, policy.CallRecord)
+	if err != nil {
+		return err
+	}
+	c, err := s.o.Store.Call(ctx, permit, id)
+	if errors.Is(err, &policy.Error{Reason: policy.NotFound}) {
+		return errNoCall
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.MayDestroy(ctx, t, func() (string, error) { return id, nil }); err != nil {
+		return err
+	}
+	if _, err := s.o.Ledger.Append(Intent{Tenant: t, Calls: []string{id}, Time: s.now().UTC()}); err != nil {
+		return err
+	}
+	return s.destroyCall(ctx, t, &c)
+}
+
+var errNoCall = policy.Errorf(policy.NotFound, "there is no such call")
+
+// destroyCall goes in the order of an erasure: media, records, exports. Rows that
+// left are named before the record goes, because nothing leads to them afterwards.
+func (s *Service) destroyCall(ctx context.Context, t policy.TenantID, c *store.Call) error {
+	between := func(step string) error {
+		if s.o.Between == nil {
+			return nil
+		}
+		return s.o.Between(step)
+	}
+	if err := between("deletion"); err != nil {
+		return err
+	}
+	if s.o.Media != nil {
+		if _, _, err := s.o.Media.Forget(ctx, t, c.ID); err != nil {
+			return fmt.Errorf("destroy media: %w", err)
+		}
+	}
+	if s.o.Exports != nil {
+		if _, err := s.o.Exports.Forget(ctx, t, c.ID, []export.Gone{{Call: c.ID, Ingested: c.IngestedAt}}); err != nil {
+			return fmt.Errorf("take rows out of exports: %w", err)
+		}
+	}
+	if err := between("deletion media"); err != nil {
+		return err
+	}
+	permit, err := s.permit(t, policy.Erase, policy.CallRecord)
+	if err != nil {
+		return err
+	}
+	if _, err := s.o.Store.Rewrite(ctx, permit, store.Rewrite{Calls: []string{c.ID}}); err != nil {
+		return fmt.Errorf("rewrite a call: %w", err)
+	}
+	return nil
+}
+
+// undeleted lists the calls that the ledger says are deleted and that the store
+// has, in whatever state: it was put back from a backup, or a crash came between.
+func (g *guard) undeleted(ctx context.Context, t policy.TenantID) (out []string, err error) {
+	s := g.service
+	for _, in := range s.o.Ledger.Since(t, 0) {
+		for _, id := range in.Calls {
+			permit, err := s.permit(t, policy.Erase, policy.CallRecord)
+			if err != nil {
+				return nil, err
+			}
+			if _, err := s.o.Store.Call(ctx, permit, id); !errors.Is(err, &policy.Error{Reason: policy.NotFound}) {
+				if ctx.Err() != nil {
+					return nil, ctx.Err()
+				}
+				out = append(out, id)
+			}
+		}
+	}
+	return out, nil
+}
+
+// deleteAgain destroys what a restored store has of deleted calls: first whatever
+// stands under keys that are destroyed, with stones of the deleted ones, so that
+// no feed's retry brings them back; then those that open.
+func (g *guard) deleteAgain(ctx context.Context, t policy.TenantID) error {
+	s := g.service
+	calls, err := g.undeleted(ctx, t)
+	if err != nil || len(calls) == 0 {
+		return err
+	}
+	s.log.Warn("the record store has calls that were deleted, because it was put back from a backup or a deletion was cut short; they are deleted again", "tenant", string(t), "calls", len(calls))
+	permit, err := s.permit(t, policy.Erase, policy.CallRecord)
+	if err != nil {
+		return err
+	}
+	if _, err := s.o.Store.Mend(ctx, permit, s.o.Ledger.forgotten(t)); err != nil {
+		return fmt.Errorf("let go of what stands under destroyed keys: %w", err)
+	}
+	if _, err := s.o.Store.Rewrite(ctx, permit, store.Rewrite{Calls: calls}); err != nil {
+		return fmt.Errorf("delete calls again: %w", err)
+	}
+	for _, id := range calls {
+		if s.o.Media == nil {
+			break
+		}
+		if _, _, err := s.o.Media.Forget(ctx, t, id); err != nil {
+			return fmt.Errorf("destroy media of a deleted call: %w", err)
+		}
+	}
+	return nil
+}
