@@ -23,6 +23,7 @@ type Control struct {
 	Token    string        // bearer token of a person or program
 	HTTP     *http.Client  // nil: http.DefaultClient
 	Patience time.Duration // how long to repeat what answered "not now"; 0: not at all
+	Seen     *Freshness    // carried from answer to request; nil: each read is as fresh as the leader's, and no more
 }
 
 // The largest page that the control plane gives.
@@ -34,7 +35,7 @@ var (
 )
 
 func (c *Control) wire() wire {
-	return wire{base: c.BaseURL, bearer: c.Token, http: c.HTTP, patience: c.Patience}
+	return wire{base: c.BaseURL, bearer: c.Token, http: c.HTTP, patience: c.Patience, seen: c.Seen}
 }
 
 func (c *Control) proto(ctx context.Context, r request, in, out proto.Message) error {

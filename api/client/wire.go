@@ -29,6 +29,7 @@ type wire struct {
 	bearer   string
 	http     *http.Client
 	patience time.Duration
+	seen     *Freshness
 }
 
 // request is one exchange. Body, when it is a *bytes.Reader, can be repeated.
@@ -57,6 +58,7 @@ func (w wire) do(ctx context.Context, r request) (*http.Response, error) {
 	if w.bearer != "" {
 		req.Header.Set("Authorization", "Bearer "+w.bearer)
 	}
+	w.seen.apply(req.Header)
 	hc := w.http
 	if hc == nil {
 		hc = http.DefaultClient
@@ -65,6 +67,7 @@ func (w wire) do(ctx context.Context, r request) (*http.Response, error) {
 	if err != nil {
 		return nil, transportError(req, err)
 	}
+	w.seen.see(resp.Header.Get(policyToken))
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		defer resp.Body.Close()
 		return nil, problemError(resp)
@@ -82,7 +85,11 @@ func (w wire) exchange(ctx context.Context, r request, body []byte, decode func(
 		r.header.Set("Content-Type", "application/json")
 	}
 	if r.method != http.MethodGet && r.header.Get("Idempotency-Key") == "" {
-		r.header.Set("Idempotency-Key", uuid.NewString())
+		key, given := idempotencyKey(ctx)
+		if !given {
+			key = uuid.NewString()
+		}
+		r.header.Set("Idempotency-Key", key)
 	}
 	deadline := time.Now().Add(w.patience)
 	for {

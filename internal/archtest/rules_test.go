@@ -31,6 +31,7 @@ var imports = []importRule{
 	{From: "...", Never: []string{"internal/postgres"}, Reason: "a database server of tests belongs in no program"},
 	{From: "...", Never: []string{"controlplane/login/logintest"}, Reason: "an issuer that signs anything belongs in no program"},
 	{From: "controlplane/login", Never: []string{"api/...", "controlplane/server", "controlplane/store", "controlplane/replica"}, Reason: "how people are believed is small enough to audit, and knows neither state nor wire"},
+	{From: "terraform/provider", Never: []string{"api/peer/...", "controlplane/...", "dataplane/...", "internal/..."}, Reason: "residency as code goes over the typed client, like anybody else"},
 	{From: "internal/mtls", Only: []string{"policy"}, Reason: "identity is small enough to audit"},
 	{From: "audit/verify", Only: []string{}, Reason: "INV26: the verifier shares no code with the log that it checks, not even a library's; whoever doubts us reads one package"},
 	{From: "audit", Never: []string{"audit/verify", "api/...", "controlplane/...", "dataplane/...", "policy"}, Reason: "the log knows neither its verifier nor what is recorded, and keeps nothing itself"},
@@ -65,6 +66,7 @@ var doors = []door{
 	{"github.com/spf13/cobra", []string{"internal/cli"}, "commands are parsed in one place"},
 	{"charm.land/lipgloss/v2", []string{"internal/screen"}, "one package decides how things look"},
 	{"github.com/schollz/progressbar/v3", []string{"internal/cli"}, "only people watch progress"},
+	{"github.com/hashicorp/terraform-plugin-framework/...", []string{"terraform/provider", "cmd/terraform-provider-domicile"}, "the provider is a client like any other; nothing of ours depends on Terraform"},
 	{"github.com/jhump/protoreflect/v2/...", []string{"internal/protodeps"}, "a tool of code generation"},
 }
 
@@ -74,7 +76,6 @@ var absentDoors = []string{
 	"github.com/miekg/pkcs11",             // dataplane/hsm, in programs that are built with the tag pkcs11 and in no other
 	"github.com/hashicorp/raft-boltdb/v2", // the Raft log is controlplane/journal: docs/adr/0012
 	"github.com/hashicorp/raft-wal/...",
-	"github.com/hashicorp/terraform-plugin-framework/...",
 }
 
 // call is a function or value of the standard library or ours that only some
