@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,7 +22,8 @@ const defaultPatience = 30 * time.Second
 // of the run from each answer to the next request.
 type connection struct {
 	*client.Control
-	scope uuid.UUID // of this configuration and credential: what repeated creates are told apart by
+	policies sync.Mutex // parts of one policy take turns
+	scope    uuid.UUID  // of this configuration and credential: what repeated creates are told apart by
 }
 
 // connect makes a connection of settings and environment. On an error, at is the

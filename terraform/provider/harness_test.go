@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -61,9 +62,9 @@ func newWorld() *world {
 	if w.bin, w.err = os.MkdirTemp("", "domicile-terraform-*"); w.err != nil {
 		return w
 	}
-	build := exec.Command("go", "build", "-o", w.bin, "github.com/domicile-io/domicile/cmd/terraform-provider-domicile")
+	build := exec.Command("go", "build", "-o", w.bin+"/", "github.com/domicile-io/domicile/cmd/terraform-provider-domicile", "github.com/domicile-io/domicile/cmd/domicile")
 	if out, err := build.CombinedOutput(); err != nil {
-		w.err = fmt.Errorf("build the provider: %w\n%s", err, out)
+		w.err = fmt.Errorf("build the programs: %w\n%s", err, out)
 		return w
 	}
 	w.env, w.err = dev.Start(context.Background(), dev.Options{Dir: filepath.Join(w.bin, "data")})
@@ -197,6 +198,59 @@ func (s *workspace) destroyed() {
 	if out, code := s.run(append([]string{"destroy", "-auto-approve"}, quiet...)...); code != 0 {
 		s.t.Fatalf("destroy failed:\n%s", out)
 	}
+}
+
+// domicile runs the command line in the workspace, with a token ("": the operator's).
+func (s *workspace) domicile(token string, args ...string) string {
+	s.t.Helper()
+	c := exec.Command(filepath.Join(s.w.bin, "domicile"), args...)
+	c.Dir, c.Env = s.dir, s.env
+	if token != "" {
+		c.Env = append(s.env[:len(s.env):len(s.env)], "DOMICILE_TOKEN="+token)
+	}
+	out, err := c.CombinedOutput()
+	if err != nil {
+		s.t.Fatalf("domicile %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// signs makes a tenant sign its policies, and gives the files of its key and of
+// a second person's.
+func (s *workspace) signs(slug string) (keys []string) {
+	s.t.Helper()
+	ctx := context.Background()
+	t, err := s.control().Tenant(ctx, slug)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	known, err := s.control().SigningKeys(ctx, slug)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	root := filepath.Join(s.w.env.Dir(), "pki", "root.key")
+	where := []string{"--root", root, "--cluster", known.GetCluster(), "--tenant", t.GetId()}
+	for _, who := range []string{"tenant", "approver"} {
+		s.domicile("", "trust", "init", "--out", who)
+		more := []string{"--purpose", who, "--key", who + ".pub", "--out", who + ".cert"}
+		if who == "approver" {
+			more = append(more, "--principal", "PR000000000000000000000000000000aa", "--entity", t.GetContractingEntity(), "--boundary", t.GetBoundary())
+		}
+		s.domicile("", append(append([]string{"trust", "certify"}, where...), more...)...)
+	}
+	s.domicile("", "trust", "enrol", slug, "--cert", "tenant.cert", "--key", "tenant.key")
+	s.domicile(s.w.env.OfficerToken(), "trust", "enrol", slug, "--cert", "approver.cert")
+	return []string{"tenant.key", "approver.key"}
+}
+
+// pending is the id of the change that an output names.
+func (s *workspace) pending(out string) string {
+	s.t.Helper()
+	id := regexp.MustCompile("CH[0-9a-f]{32}").FindString(out)
+	if id == "" {
+		s.t.Fatalf("no pending change is named:\n%s", out)
+	}
+	return id
 }
 
 // state is the attributes of one resource in the state; nil when it is not there.

@@ -88,7 +88,7 @@ func (domicile) Configure(ctx context.Context, req provider.ConfigureRequest, re
 
 // Resources implements provider.Provider.
 func (domicile) Resources(context.Context) []func() resource.Resource {
-	return []func() resource.Resource{newTenant, newAPIKey}
+	return []func() resource.Resource{newTenant, newAPIKey, newResidencyPolicy, newRecipient, newAccessPolicy}
 }
 
 // DataSources implements provider.Provider.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -51,6 +52,16 @@ func (r *receiverModel) take(in *controlv1.Recipient) {
 	r.Threshold, r.Colluding = types.Int64Value(int64(in.GetThreshold())), types.Int64Value(int64(in.GetColluding()))
 	r.AssessmentHash = types.StringValue(in.GetAssessmentHash())
 	r.AssessmentExpiry = sameTime(r.AssessmentExpiry, in.GetAssessmentExpiry())
+}
+
+// unknown reports whether something is not known while planning.
+func (r receiverModel) unknown() bool {
+	for _, v := range []attr.Value{r.Region, r.Purpose, r.Number, r.Transforms, r.Threshold, r.Colluding, r.AssessmentHash, r.AssessmentExpiry} {
+		if v.IsUnknown() {
+			return true
+		}
+	}
+	return false
 }
 
 // sameTime keeps how a time is written where it is the same time.

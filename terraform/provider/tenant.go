@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -140,9 +141,7 @@ func (r *tenant) Update(ctx context.Context, req resource.UpdateRequest, resp *r
 		return
 	}
 	if plan.HomeRegion.ValueString() != now.GetHomeRegion() {
-		if err := client.StartMove(ctx, r.Control, now.GetId(), plan.HomeRegion.ValueString()); err != nil {
-			fail(&resp.Diagnostics, fmt.Sprintf("The tenant was not moved and is still at home in %s", now.GetHomeRegion()), err)
-		}
+		r.move(ctx, now, plan.HomeRegion.ValueString(), &resp.Diagnostics)
 		return
 	}
 	if now, err = r.change(ctx, plan, now); err != nil {
@@ -151,6 +150,18 @@ func (r *tenant) Update(ctx context.Context, req resource.UpdateRequest, resp *r
 	}
 	plan.take(now)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+}
+
+// move asks for a move and leaves the state as it is: only the control plane says
+// where a tenant is at home.
+func (r *tenant) move(ctx context.Context, now *controlv1.Tenant, to string, diags *diag.Diagnostics) {
+	at := fmt.Sprintf("The tenant is still at home in %s", now.GetHomeRegion())
+	id, err := client.StartMove(ctx, r.Control, now.GetId(), to)
+	if err != nil {
+		fail(diags, at, err)
+		return
+	}
+	diags.AddError(at, fmt.Sprintf("Move %s was asked for, and this version of the provider cannot follow a move. Use one that is as new as the control plane; the state was not changed.", id))
 }
 
 // change writes what a plan changes of a tenant besides its home.
