@@ -62,7 +62,7 @@ func TestWhatTightensAppliesAndIsImported(t *testing.T) {
 	}
 }
 
-func TestINV13_WhatLoosensEndsWithThePendingChange(t *testing.T) {
+func TestWhatLoosensEndsWithThePendingChange(t *testing.T) {
 	s := open(t)
 	s.config(clinic("tf-loose", "ie1", "IE", "") + rules("tf-loose", ""))
 	s.applied()
