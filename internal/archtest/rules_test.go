@@ -22,7 +22,7 @@ var imports = []importRule{
 	{From: "regions", Never: []string{"api/...", "controlplane/...", "dataplane/..."}, Reason: "the catalogue only seeds; it knows policy and nothing else of ours"},
 	{From: "controlplane/journal", Only: nil, Never: []string{"policy", "api/...", "controlplane/store", "controlplane/replica"}, Reason: "the log keeps bytes and knows nothing of what they mean"},
 	{From: "dataplane/...", Never: []string{"controlplane/..."}, Reason: "a region lives on without the control plane; they meet on the wire only"},
-	{From: "dataplane/store", Never: []string{"dataplane/store/local", "dataplane/server"}, Reason: "the contract knows none of its implementations"},
+	{From: "dataplane/store", Never: []string{"dataplane/store/sealed", "dataplane/store/local", "dataplane/server"}, Reason: "the contract knows none of its implementations"},
 	{From: "dataplane/intake", Never: []string{"dataplane/store/...", "dataplane/egress", "dataplane/peer"}, Reason: "parsers read bytes and return records; they can neither keep nor send them"},
 	{From: "...", Never: []string{"dataplane/store/storetest"}, Reason: "a test helper that makes permits belongs in no program"},
 	{From: "...", Never: []string{"dataplane/shelf/shelftest"}, Reason: "a test helper belongs in no program"},

@@ -46,7 +46,7 @@ var lifecycleBugs = []bug{
 	{"a purge deletes rows and leaves the keys", []plant{{"dataplane/local/table.go",
 		"	return t.file.put(destroyedMark, offset(index))\n", "	return nil\n"}},
 		"./dataplane/store/local", "TestPurgeLeavesNoKeyForACopyOfTheRecords"},
-	{"a write is acknowledged after the purge", []plant{{"dataplane/store/local/quarantine.go",
-		"	if err := t.alive(); err != nil {\n		return err\n	}\n	return t.s.apply(b)\n", "	return t.s.apply(b)\n"}},
+	{"a write is acknowledged after the purge", []plant{{"dataplane/store/sealed/turn.go",
+		"	if err := t.alive(); err != nil {\n		return err\n	}\n	return t.s.apply(t.raw, b)\n", "	return t.s.apply(t.raw, b)\n"}},
 		"./dataplane/store/local", "TestConformance"},
 }

@@ -1,11 +1,8 @@
 // Package local is the embedded record store: one folder of pebble, one
 // process, no other service. It implements store.Store for a region that runs
-// on a single machine.
-//
-// Records are compressed, then sealed, in frames; concurrent Append calls of a
-// tenant share one frame's sync (group commit without a timer). Around the
-// frames stand index rows that hold nothing but keyed tags, random ids,
-// ordinals and times. schema.go names every key; DESIGN.md says why it is so.
+// on a single machine. What it keeps in rows, and how it is sealed, is package
+// dataplane/store/sealed; here is the engine, and what pebble must not be
+// trusted with.
 //
 //	keys, err := local.OpenKeyring(…)             // package dataplane/local
 //	s, err := local.Open(local.Options{Dir: …, Region: "ie1", Keys: keys})

@@ -29,7 +29,7 @@ var errManifest = errors.New("the list of tables is damaged: starting would lose
 // checkManifest refuses a damaged list of tables before pebble opens it. After
 // a clean Close the manifest must be as it was; after a crash its last entry
 // may be torn, but no entry may be changed.
-func (s *Store) checkManifest(dir string) error {
+func (e *engine) checkManifest(dir string) error {
 	desc, err := pebble.Peek(dir, vfs.Default)
 	if err != nil {
 		return err
@@ -47,7 +47,7 @@ func (s *Store) checkManifest(dir string) error {
 		return strictly(data)
 	case err != nil:
 		return err
-	case !hmac.Equal(stamp, s.manifestMAC(data)):
+	case !hmac.Equal(stamp, e.manifestMAC(data)):
 		return errManifest
 	}
 	if err := os.Remove(filepath.Join(dir, closedFile)); err != nil {
@@ -101,32 +101,32 @@ func strictly(data []byte) error {
 func allZero(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
 
 // stampClosed notes the manifest of a store that has just been closed.
-func (s *Store) stampClosed() error {
-	desc, err := pebble.Peek(s.dir, vfs.Default)
+func (e *engine) stampClosed() error {
+	desc, err := pebble.Peek(e.dir, vfs.Default)
 	if err != nil || !desc.Exists {
 		return err
 	}
-	data, err := os.ReadFile(filepath.Join(s.dir, filepath.Base(desc.ManifestFilename)))
+	data, err := os.ReadFile(filepath.Join(e.dir, filepath.Base(desc.ManifestFilename)))
 	if err != nil {
 		return err
 	}
-	temp := filepath.Join(s.dir, closedFile+".new")
+	temp := filepath.Join(e.dir, closedFile+".new")
 	f, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(s.manifestMAC(data))
+	_, err = f.Write(e.manifestMAC(data))
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(temp, filepath.Join(s.dir, closedFile)); err != nil {
+	if err := os.Rename(temp, filepath.Join(e.dir, closedFile)); err != nil {
 		return err
 	}
-	return syncDir(s.dir)
+	return syncDir(e.dir)
 }
 
-func (s *Store) manifestMAC(data []byte) []byte {
-	mac := hmac.New(sha256.New, s.indexKey[:])
+func (e *engine) manifestMAC(data []byte) []byte {
+	mac := hmac.New(sha256.New, e.key[:])
 	mac.Write([]byte("domicile manifest\x00"))
 	mac.Write(data)
 	return mac.Sum(nil)

@@ -39,10 +39,11 @@ func (k *stuckKeys) Destroy(ids []store.KeyID) error {
 // mentions counts the stored records that hold a text anywhere.
 func mentions(t *testing.T, s *local.Store, text string) (n int) {
 	t.Helper()
-	err := s.EachStored(storetest.TenantA, func(r record.Record) {
+	err := s.Everything(context.Background(), storetest.Permit(t, storetest.TenantA, policy.Process), func(r record.Record) error {
 		if strings.Contains(string(record.Append(nil, &r)), text) {
 			n++
 		}
+		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -174,10 +175,11 @@ func TestINV21_RewriteLeavesNothingButTheRest(t *testing.T) {
 				rt.Fatal(err)
 			}
 		}
-		err = s.EachStored(tenant, func(r record.Record) {
+		err = s.Everything(context.Background(), storetest.Permit(t, tenant, policy.Process), func(r record.Record) error {
 			if goneKeys[r.Key.NativeID+string(r.Key.Source)] {
 				rt.Fatal("a record of a dropped call is still stored")
 			}
+			return nil
 		})
 		if err != nil {
 			rt.Fatal(err)

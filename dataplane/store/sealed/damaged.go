@@ -1,0 +1,191 @@
+package sealed
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/domicile-io/domicile/dataplane/store"
+)
+
+// dropDamaged drops calls of which an entry does not open. What would lead to
+// their rows cannot be read, so every index row of the tenant is looked at; it
+// is rare. Ingest waits. What they added to the counters is not known any more
+// and stays. The keys of their chunks are known from the frames that still open;
+// when none does, the call counts as Damaged: its key may live.
+func (t *tenant) dropDamaged(ctx context.Context, calls []ref) (out store.Rewritten, err error) {
+	t.build.Lock()
+	defer t.build.Unlock()
+	sealed, err := t.sealHeld()
+	if err != nil {
+		return out, err
+	}
+	p := &plan{w: &store.Rewrite{}, locked: true, edits: map[ref][]byte{}, chunks: map[int64]bool{}}
+	if p.newest, err = t.newestChunk(); err != nil {
+		return out, err
+	}
+	d := &damage{t: t, plan: p, calls: map[ref]bool{}, folds: map[ref]foundFold{}}
+	for _, call := range calls {
+		d.calls[call], p.chunks[call.chunk] = true, true
+	}
+	for _, find := range []func() error{d.findFolds, d.findRows} {
+		if err := find(); err != nil {
+			return out, err
+		}
+	}
+	var ids []int64
+	for id := range p.chunks {
+		if id > sealed {
+			return out, errElsewhere // another node is writing it
+		}
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	for part := range slices.Chunk(ids, rewriteChunks) {
+		done, err := t.commitDamaged(ctx, d, part)
+		out.Add(done)
+		if err != nil {
+			return out, err
+		}
+	}
+	out.Dropped += uint64(len(calls))
+	return out, t.commitRows(d)
+}
+
+// damage is what is known of calls whose entries do not open.
+type damage struct {
+	t     *tenant
+	plan  *plan
+	calls map[ref]bool
+	folds map[ref]foundFold
+	rows  [][]byte // keys of time rows, postings and events past foldInline
+}
+
+// foundFold is a call's fold row, as it was found.
+type foundFold struct{ key, value []byte }
+
+// findFolds finds the calls' fold rows, and by them their other entries.
+func (d *damage) findFolds() error {
+	t := d.t
+	return t.s.scan(kindFold, t.index.Load().key(nil, kindFold, t.raw), func(key, value []byte) error {
+		row, ok := readFoldRow(value)
+		if !ok || !d.calls[row.call] || row.gone {
+			return nil
+		}
+		d.folds[row.call] = foundFold{slices.Clone(key), slices.Clone(value)}
+		l := &located{call: row.call}
+		add := func(at ref) { l.places = append(l.places, at) }
+		add(row.call)
+		add(row.view)
+		for _, e := range row.events {
+			add(e.at)
+		}
+		err := t.s.scan(kindSpill, append(t.index.Load().key(nil, kindSpill, t.raw), key[17:]...), func(key, value []byte) error {
+			d.rows = append(d.rows, slices.Clone(key))
+			if len(value) == refSize {
+				add(readRef(value))
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if err := t.addViews(l, add); err != nil && !isCorrupt(err) {
+			return err
+		}
+		return d.edit(l)
+	})
+}
+
+func (d *damage) edit(l *located) error {
+	for _, at := range l.places {
+		d.plan.chunks[at.chunk] = true
+		e, err := d.t.s.entryAt(d.t.raw, at, l.call)
+		switch {
+		case errors.Is(err, errNoEntry) || isCorrupt(err):
+		case err != nil:
+			return err
+		case e.kind.version():
+			d.plan.edits[at] = []byte{byte(goneVersion)}
+		default:
+			d.plan.edits[at] = []byte{byte(goneView)}
+		}
+	}
+	return nil
+}
+
+// findRows finds what lists the calls; the tail of each such row is a call's ref.
+func (d *damage) findRows() error {
+	for _, k := range []kind{kindTime, kindPosting} {
+		err := d.t.s.scan(k, keyOf(nil, k, d.t.raw), func(key, _ []byte) error {
+			if len(key) > refSize && d.calls[readRef(key[len(key)-refSize:])] {
+				d.rows = append(d.rows, slices.Clone(key))
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tenant) commitDamaged(ctx context.Context, d *damage, chunks []int64) (out store.Rewritten, err error) {
+	b := t.s.engine.NewBatch()
+	gone := map[int64]bool{}
+	for _, id := range chunks {
+		c, err := t.reseal(id, d.plan.edits, id >= d.plan.newest)
+		if err == nil {
+			err = c.write(b, t.raw)
+		}
+		if err != nil {
+			return out, errors.Join(err, b.Close())
+		}
+		if len(c.old) == 0 {
+			out.Damaged++
+		}
+		gone[id] = true
+		out.Chunks, out.Keys = out.Chunks+1, out.Keys+uint64(len(c.old))
+	}
+	if err := t.s.noteFor(ctx, b, out); err != nil {
+		return out, errors.Join(err, b.Close())
+	}
+	err = t.inTurn(func(u *turn) error { return errors.Join(u.changes(), u.applyAlive(b)) })
+	if err != nil {
+		return out, errors.Join(err, b.Close())
+	}
+	t.s.frames.drop(t.raw, gone)
+	if err := t.s.sync(b); err != nil {
+		return out, err
+	}
+	return out, t.s.finishDestroying(t)
+}
+
+// commitRows lets nothing list the calls any more; their stones stay.
+func (t *tenant) commitRows(d *damage) error {
+	b := t.s.engine.NewBatch()
+	var errs []error
+	for _, key := range d.rows {
+		errs = append(errs, b.Delete(key))
+	}
+	for call, fold := range d.folds {
+		stone := foldRow{call: call, gone: true}
+		errs = append(errs, b.Set(fold.key, stone.append(nil)))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	err := t.inTurn(func(u *turn) error {
+		for _, fold := range d.folds { // another node may have begun a new call in its place
+			if now, err := t.s.get(kindFold, fold.key); err != nil || !bytes.Equal(now, fold.value) {
+				return errors.Join(err, errElsewhere)
+			}
+		}
+		return errors.Join(u.changes(), u.applyAlive(b))
+	})
+	if err != nil {
+		return err
+	}
+	return t.s.sync(b)
+}

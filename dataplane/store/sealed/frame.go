@@ -1,0 +1,330 @@
+package sealed
+
+import (
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/domicile-io/domicile/dataplane/record"
+	"github.com/domicile-io/domicile/dataplane/store"
+)
+
+// A frame is up to about frameTarget bytes of entries, compressed, then sealed
+// under its chunk's key with the frame number as nonce. Reading one record
+// opens one frame, so the size trades compression against point reads.
+//
+//	0  format
+//	1  key id: generation 8, index 8
+//	17 ingest time, µs, 8
+//	25 number of versions 2, number of entries 2
+//	29 sealed: zstd of { writer 16, first version number 8, entries }
+//
+// The clear part is in the AAD.
+const (
+	frameHeader = 29
+	frameTarget = 64 << 10
+	framePrefix = 24 // of the plaintext: writer and first version number
+
+	// Limits of a chunk (contract §6).
+	chunkRecords = 4096
+	chunkBytes   = 1 << 20
+	chunkAge     = 60 * time.Second
+
+	// maxFrame bounds what decompressing may yield: a frame's target and one
+	// record that is as long as one may be.
+	maxFrame = 16 << 20
+)
+
+// entryKind says what an entry is.
+type entryKind byte
+
+const (
+	versionAndView entryKind = iota // the version is also the call's view
+	versionOnly                     // the view follows as its own entry, or did not change
+	viewOnly
+	goneVersion // a version stood here; it is erased, or its time was over
+	goneView
+	numEntryKinds
+
+	// redactedEntry, added to a kind, says that the record is not as it was
+	// ingested: it has no salt, because nothing commits to it any more.
+	redactedEntry entryKind = 0x80
+)
+
+func (k entryKind) gone() bool { return k == goneVersion || k == goneView }
+
+// version reports whether the entry is, or was, a version as it was ingested.
+func (k entryKind) version() bool { return k != viewOnly && k != goneView }
+
+// entry is one record in a frame: a version as it was ingested, the folded view
+// of its call, or both at once.
+type entry struct {
+	kind   entryKind
+	salt   [16]byte // versions only: blinds the commitment in receipts
+	call   ref      // the call's first entry
+	ingest int64    // of its frame, µs
+	listed int64    // µs; views only, as all below
+	first  int64    // ingest time of the call's first event, µs
+	count  uint64   // versions and events folded in
+	parts  record.Parts
+	adds   record.Contribution
+	record record.Record
+
+	redacted bool
+}
+
+func (e *entry) append(dst []byte, self ref, ingest int64) []byte {
+	if e.kind.gone() {
+		return append(dst, byte(e.kind))
+	}
+	if e.redacted {
+		dst = append(dst, byte(e.kind|redactedEntry))
+	} else {
+		dst = append(dst, byte(e.kind))
+	}
+	if e.kind.version() && !e.redacted {
+		dst = append(dst, e.salt[:]...)
+	}
+	if e.call == self {
+		dst = append(dst, 0)
+	} else {
+		dst = e.call.append(append(dst, 1))
+	}
+	if e.kind != versionOnly {
+		dst = binary.AppendVarint(dst, e.listed-ingest)
+		dst = binary.AppendVarint(dst, e.first-ingest)
+		dst = binary.AppendUvarint(dst, e.count)
+		dst = append(dst, byte(e.parts))
+		dst = appendContribution(dst, &e.adds)
+	}
+	return record.Append(dst, &e.record)
+}
+
+var errFrame = errors.New("not a frame")
+
+func readEntry(b []byte, self ref, ingest int64) (entry, error) {
+	e, rest, err := readHead(b, self, ingest)
+	if err != nil || e.kind.gone() {
+		return e, err
+	}
+	e.record, err = record.Decode(rest)
+	return e, err
+}
+
+// readHead reads an entry up to its record, which it leaves.
+func readHead(b []byte, self ref, ingest int64) (entry, []byte, error) {
+	c := cursorOf(b)
+	k := entryKind(c.byte())
+	e := entry{ingest: ingest, kind: k &^ redactedEntry, redacted: k&redactedEntry != 0}
+	if e.kind >= numEntryKinds || e.kind.gone() && (e.redacted || len(c.b) > 0) {
+		return entry{}, nil, errFrame
+	}
+	if e.kind.gone() {
+		return e, nil, nil
+	}
+	if e.kind.version() && !e.redacted {
+		copy(e.salt[:], c.take(16))
+	}
+	switch c.byte() {
+	case 0:
+		e.call = self
+	case 1:
+		if b := c.take(refSize); b != nil {
+			e.call = readRef(b)
+		}
+	default:
+		c.bad = true
+	}
+	if e.kind != versionOnly {
+		e.listed, e.first = ingest+c.varint(), ingest+c.varint()
+		e.count, e.parts = c.uvarint(), record.Parts(c.byte())
+		e.adds = c.contribution()
+	}
+	if c.bad {
+		return entry{}, nil, errFrame
+	}
+	return e, c.b, nil
+}
+
+func appendContribution(dst []byte, a *record.Contribution) []byte {
+	dst = binary.AppendVarint(dst, int64(a.Day))
+	dst = binary.AppendUvarint(dst, uint64(len(a.Direction)))
+	dst = append(dst, a.Direction...)
+	dst = binary.AppendUvarint(dst, uint64(len(a.Country)))
+	dst = append(dst, a.Country...)
+	for _, n := range [...]int64{a.Calls, a.Answered, a.Billsec} {
+		dst = binary.AppendVarint(dst, n)
+	}
+	return dst
+}
+
+// cursor reads from the front of b; after the first fault it reads zeros.
+type cursor struct {
+	b   []byte
+	bad bool
+}
+
+func cursorOf(b []byte) cursor { return cursor{b: b} }
+
+func (c *cursor) take(n int) []byte {
+	if c.bad || n < 0 || n > len(c.b) {
+		c.bad = true
+		return nil
+	}
+	out := c.b[:n]
+	c.b = c.b[n:]
+	return out
+}
+
+func (c *cursor) byte() byte {
+	if b := c.take(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (c *cursor) uvarint() uint64 {
+	n, size := binary.Uvarint(c.b)
+	if size <= 0 {
+		c.bad = true
+		return 0
+	}
+	c.take(size)
+	return n
+}
+
+func (c *cursor) varint() int64 {
+	n := c.uvarint()
+	return int64(n>>1) ^ -int64(n&1)
+}
+
+func (c *cursor) string() string { return string(c.take(int(min(c.uvarint(), maxFrame+1)))) }
+
+func (c *cursor) contribution() record.Contribution {
+	return record.Contribution{Day: int32(c.varint()), Direction: record.Direction(c.string()), Country: c.string(),
+		Calls: c.varint(), Answered: c.varint(), Billsec: c.varint()}
+}
+
+// sealedFrame is one frame on its way to disk.
+type sealedFrame struct {
+	chunk    *chunk
+	number   uint16
+	raw      []byte // plaintext, pooled
+	versions int
+	entries  int
+	ingest   int64
+	value    []byte // set by seal
+}
+
+var (
+	zstdEncoder = must(zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(false), zstd.WithWindowSize(128<<10)))
+	zstdDecoder = must(zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxFrame)))
+)
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err) // fixed options, checked by every test
+	}
+	return v
+}
+
+// seal compresses and seals; it runs beside the building of the next frame.
+func (s *Store) seal(f *sealedFrame, t tenantRaw) {
+	h := make([]byte, 0, frameHeader+len(f.raw)/3+64)
+	h = append(h, format)
+	h = binary.BigEndian.AppendUint64(h, f.chunk.key.Generation)
+	h = binary.BigEndian.AppendUint64(h, f.chunk.key.Index)
+	h = binary.BigEndian.AppendUint64(h, uint64(f.ingest))
+	h = binary.BigEndian.AppendUint16(h, uint16(f.versions))
+	h = binary.BigEndian.AppendUint16(h, uint16(f.entries))
+	packed := zstdEncoder.EncodeAll(f.raw, nil)
+	f.value = f.chunk.aead.Seal(h, frameNonce(f.number), packed, s.frameAAD(t, f.chunk.start, f.number, f.chunk.key, h))
+}
+
+func frameNonce(number uint16) []byte {
+	return binary.BigEndian.AppendUint16(make([]byte, 10, 12), number)
+}
+
+func (s *Store) frameAAD(t tenantRaw, chunk int64, number uint16, id store.KeyID, header []byte) []byte {
+	place := binary.BigEndian.AppendUint64(nil, uint64(chunk))
+	place = binary.BigEndian.AppendUint16(place, number)
+	return s.aad(kindFrame, t, id, append(place, header...))
+}
+
+// frame is an opened frame: entries are decoded when they are asked for.
+type frame struct {
+	chunk    int64
+	number   uint16
+	ingest   int64
+	writer   [16]byte
+	firstN   uint64
+	entries  [][]byte
+	versions int
+	size     int // bytes held
+}
+
+// openFrame checks, opens and decompresses.
+func (s *Store) openFrame(t tenantRaw, chunk int64, number uint16, value []byte) (*frame, error) {
+	if len(value) < frameHeader+16 || value[0] != format {
+		return nil, s.corrupt(kindFrame, errFrame)
+	}
+	id := keyIn(value)
+	aead, err := s.aeadOf(kindFrame, id)
+	if err != nil {
+		return nil, err
+	}
+	packed, err := aead.Open(nil, frameNonce(number), value[frameHeader:], s.frameAAD(t, chunk, number, id, value[:frameHeader]))
+	if err != nil {
+		return nil, s.corrupt(kindFrame, err)
+	}
+	raw, err := zstdDecoder.DecodeAll(packed, nil)
+	if err != nil {
+		return nil, s.corrupt(kindFrame, err)
+	}
+	f := &frame{chunk: chunk, number: number, ingest: frameIngest(value), size: len(raw) + 256,
+		versions: int(binary.BigEndian.Uint16(value[25:]))}
+	if err := f.split(raw, int(binary.BigEndian.Uint16(value[27:]))); err != nil {
+		return nil, s.corrupt(kindFrame, err)
+	}
+	return f, nil
+}
+
+// keyIn reads the key id of a sealed value, behind its format byte.
+func keyIn(value []byte) store.KeyID {
+	return store.KeyID{Generation: binary.BigEndian.Uint64(value[1:]), Index: binary.BigEndian.Uint64(value[9:])}
+}
+
+func frameIngest(value []byte) int64 { return int64(binary.BigEndian.Uint64(value[17:])) }
+
+// split finds the entries, each behind its length.
+func (f *frame) split(raw []byte, count int) error {
+	c := cursorOf(raw)
+	copy(f.writer[:], c.take(16))
+	if b := c.take(8); b != nil {
+		f.firstN = binary.BigEndian.Uint64(b)
+	}
+	f.entries = make([][]byte, 0, count)
+	for range count {
+		f.entries = append(f.entries, c.take(int(min(c.uvarint(), maxFrame+1))))
+	}
+	if c.bad || len(c.b) > 0 {
+		return errFrame
+	}
+	return nil
+}
+
+// entry decodes one entry.
+func (f *frame) entry(i uint16) (entry, error) {
+	if int(i) >= len(f.entries) {
+		return entry{}, errFrame
+	}
+	return readEntry(f.entries[i], ref{f.chunk, f.number, i}, f.ingest)
+}
+
+// head decodes an entry without its record.
+func (f *frame) head(i uint16) (entry, error) {
+	e, _, err := readHead(f.entries[i], ref{f.chunk, f.number, i}, f.ingest)
+	return e, err
+}

@@ -1,0 +1,239 @@
+package sealed
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/domicile-io/domicile/dataplane/record"
+	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/policy"
+)
+
+// ruins are what a store that was put back from a backup still leads to,
+// although the keys of it were destroyed since.
+type ruins struct {
+	t      *tenant
+	chunks map[int64]bool // nothing of them opens
+	calls  map[ref]bool   // that begin, or have their view, there
+	stones map[ref]bool   // of these, those that an erased subject took part in
+	batch  Batch
+}
+
+// Mend implements store.Store. Ingest waits while it works: it is for the start
+// after a restore.
+func (s *Store) Mend(ctx context.Context, permit policy.Permit, f store.Forgotten) (uint64, error) {
+	t, err := s.enter(permit, policy.Erase)
+	if err != nil {
+		return 0, err
+	}
+	defer s.working.Done()
+	release, err := t.exclusive()
+	if err != nil {
+		return 0, err
+	}
+	defer release()
+	if err := s.finishDestroying(t); err != nil {
+		return 0, err
+	}
+	if err := t.ownIndex(); err != nil { // no-op unless the old key is gone
+		return 0, err
+	}
+	r, err := t.clearRuins(ctx, f)
+	if err != nil {
+		return 0, err
+	}
+	if t.index.Load().lost {
+		if err := t.reindex(ctx); err != nil {
+			return 0, err
+		}
+	}
+	t.build.Lock()
+	defer t.build.Unlock()
+	return uint64(len(r.calls)), t.inTurn(func(u *turn) error { return t.recountCells(ctx, u) })
+}
+
+// clearRuins lets the ruins go in one commit.
+func (t *tenant) clearRuins(ctx context.Context, f store.Forgotten) (r *ruins, err error) {
+	t.build.Lock()
+	defer t.build.Unlock()
+	err = t.inTurn(func(u *turn) error {
+		r = &ruins{t: t, chunks: map[int64]bool{}, calls: map[ref]bool{}, stones: map[ref]bool{}, batch: t.s.engine.NewBatch()}
+		for _, call := range t.refsOf(f.Calls) {
+			r.stones[call] = true
+		}
+		return errors.Join(u.changes(), r.clear(ctx, u, f.Owners))
+	})
+	return r, err
+}
+
+func (r *ruins) clear(ctx context.Context, u *turn, owners []store.Owner) error {
+	t := r.t
+	for _, step := range []func() error{r.findChunks, r.findCalls, func() error { return r.findPostings(owners) }, r.findFolds, r.findQuarantined, func() error { return t.saveIndex(r.batch) }} {
+		if err := errors.Join(ctx.Err(), step()); err != nil {
+			return errors.Join(err, r.batch.Close())
+		}
+	}
+	if len(r.chunks) > 0 {
+		if err := t.s.noteFor(ctx, r.batch, store.Rewritten{Dropped: uint64(len(r.calls)), Chunks: uint64(len(r.chunks))}); err != nil {
+			return err
+		}
+	}
+	if err := u.applyAlive(r.batch); err != nil {
+		return err
+	}
+	t.index.Load().saved.Store(true)
+	t.s.frames.drop(t.raw, r.chunks)
+	return t.s.sync(r.batch)
+}
+
+// findChunks finds the chunks whose keys are destroyed, and lets their frames go.
+func (r *ruins) findChunks() error {
+	t, states := r.t, map[store.KeyID]bool{}
+	return t.s.scan(kindFrame, keyOf(nil, kindFrame, t.raw), func(key, value []byte) error {
+		if len(key) != 27 || len(value) < frameHeader {
+			return nil // damage is another's work
+		}
+		id := keyIn(value)
+		dead, known := states[id]
+		if !known {
+			_, err := t.s.keys.For(store.UseErase).Open(id)
+			if dead = isReason(err, policy.Destroyed); err != nil && !dead && !isReason(err, policy.Internal) {
+				return err
+			}
+			states[id] = dead
+		}
+		if !dead {
+			return nil
+		}
+		r.chunks[int64(binary.BigEndian.Uint64(key[17:]))] = true
+		return r.batch.Delete(slices.Clone(key))
+	})
+}
+
+func (r *ruins) findCalls() error {
+	t := r.t
+	return t.s.scan(kindTime, keyOf(nil, kindTime, t.raw), func(key, value []byte) error {
+		if len(key) != 17+suffixSize {
+			return nil
+		}
+		call := readRef(key[len(key)-refSize:])
+		if !r.chunks[call.chunk] && !(len(value) == refSize && r.chunks[readRef(value).chunk]) {
+			return nil
+		}
+		r.calls[call] = true
+		return r.batch.Delete(slices.Clone(key))
+	})
+}
+
+func (r *ruins) findPostings(owners []store.Owner) error {
+	t, erased := r.t, map[[8]byte]bool{}
+	for _, o := range owners {
+		for _, id := range o.Subjects() {
+			if raw, ok := rawSubject(id); ok {
+				erased[[8]byte(raw[:8])] = true
+			}
+		}
+	}
+	return t.s.scan(kindPosting, keyOf(nil, kindPosting, t.raw), func(key, _ []byte) error {
+		if len(key) != 17+8+suffixSize || !r.calls[readRef(key[len(key)-refSize:])] {
+			return nil
+		}
+		if erased[[8]byte(key[17:25])] {
+			r.stones[readRef(key[len(key)-refSize:])] = true
+		}
+		return r.batch.Delete(slices.Clone(key))
+	})
+}
+
+// findFolds leaves a stone of each call that is forgotten, so that a feed's
+// retry does not bring it back, and lets go of the others', so that what their
+// sources still have can be brought in again.
+func (r *ruins) findFolds() error {
+	t := r.t
+	x := t.index.Load()
+	return t.s.scan(kindFold, x.key(nil, kindFold, t.raw), func(key, value []byte) error {
+		row, ok := readFoldRow(value)
+		if !ok || row.gone || !r.calls[row.call] {
+			return nil
+		}
+		key = slices.Clone(key)
+		spills := append(x.key(nil, kindSpill, t.raw), key[17:]...)
+		if err := r.batch.DeleteRange(spills, after(spills)); err != nil {
+			return err
+		}
+		if r.stones[row.call] {
+			stone := foldRow{call: row.call, gone: true}
+			return r.batch.Set(key, stone.append(nil))
+		}
+		return r.batch.Delete(key)
+	})
+}
+
+// findQuarantined lets go of payloads that left the quarantine since.
+func (r *ruins) findQuarantined() error {
+	t := r.t
+	return t.s.scan(kindQuarantine, keyOf(nil, kindQuarantine, t.raw), func(key, value []byte) error {
+		if !ownKey(value) {
+			return nil
+		}
+		if _, err := t.s.keys.For(store.UseErase).Open(keyIn(value)); !isReason(err, policy.Destroyed) {
+			return nil // what is damaged is another's work
+		}
+		return r.batch.Delete(slices.Clone(key))
+	})
+}
+
+// recountCells makes the counters what the calls that are there add up to. The
+// caller holds t.build.
+func (t *tenant) recountCells(ctx context.Context, u *turn) error {
+	s, sums := t.s, map[cellKey]counts{}
+	err := s.scan(kindTime, keyOf(nil, kindTime, t.raw), func(key, value []byte) error {
+		c, err := s.callListed(t.raw, key[17:], slices.Concat([]byte{}, value))
+		if errors.Is(err, errNoEntry) || isCorrupt(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if a := record.ContributionOf(&c.Record, time.UnixMicro(unorderedTime(binary.BigEndian.Uint64(key[17:])))); a.Calls > 0 {
+			k := cellKey{a.Day, a.Direction, a.Country}
+			sums[k] = sums[k].plus(counts{a.Calls, a.Answered, a.Billsec})
+		}
+		return ctx.Err()
+	})
+	if err != nil {
+		return err
+	}
+	g := &group{t: t, batch: s.engine.NewBatch(), deltas: map[cellKey]cell{}}
+	clear(t.cells)
+	err = s.scan(kindRollup, keyOf(nil, kindRollup, t.raw), func(key, value []byte) error {
+		k, c, err := s.openCell(t.raw, key, value)
+		if err != nil {
+			return err
+		}
+		want := sums[k]
+		g.deltas[k] = cell{live: counts{want.calls - c.live.calls, want.answered - c.live.answered, want.billsec - c.live.billsec}}
+		delete(sums, k)
+		return nil
+	})
+	for k, c := range sums {
+		g.deltas[k] = cell{live: c}
+	}
+	if err == nil {
+		err = g.writeCells()
+	}
+	if err == nil {
+		err = g.rows.moveTo(g.batch)
+	}
+	if err == nil {
+		err = u.applyAlive(g.batch)
+	}
+	if err != nil {
+		clear(t.cells)
+		return err
+	}
+	return s.sync(g.batch)
+}
