@@ -18,7 +18,7 @@ type ruins struct {
 	t      *tenant
 	chunks map[int64]bool // nothing of them opens
 	calls  map[ref]bool   // that begin, or have their view, there
-	stones map[ref]bool   // of these, those that an erased subject took part in
+	stones map[ref]bool   // of these, those that must not come back
 	batch  Batch
 }
 

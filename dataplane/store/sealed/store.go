@@ -89,7 +89,7 @@ var _ store.Store = (*Store)(nil)
 // closes the engine; after an error the caller does.
 func Open(engine Engine, o Options) (*Store, error) {
 	if o.Region == "" || o.Keys == nil {
-		return nil, errors.New("Region and Keys must be set")
+		return nil, errors.New("options Region and Keys must be set")
 	}
 	s := &Store{engine: engine, region: o.Region, keys: o.Keys, log: o.Logger, now: o.Now, rand: o.Rand, onCorrupt: o.OnCorrupt, room: o.Room,
 		maxPending: o.MaxPending, maxPendingBytes: o.MaxPendingBytes, tenants: map[policy.TenantID]*tenant{},
