@@ -18,16 +18,6 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(postgres.Main(m)) }
 
-func openKeys(t testing.TB, dir string) *keyring.Keyring {
-	t.Helper()
-	keys, err := keyring.OpenKeyring(keyring.Options{Dir: filepath.Join(dir, "keys"), Region: storetest.Region})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { keys.Close() })
-	return keys
-}
-
 // open opens a store over a database; stop, also called when the test ends,
 // closes it.
 func open(t testing.TB, dsn string, keys store.Keys, change func(*sql.Options)) (s *sql.Store, stop func()) {
