@@ -117,12 +117,28 @@ func WriteProblem(w http.ResponseWriter, err error, requestID string) {
 	if p.Status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", `Bearer realm="domicile", Basic realm="domicile"`)
 	}
-	if after := MappingOf(p.Reason).RetryAfter; after > 0 {
+	if after := RetryAfter(err); after > 0 {
 		h.Set("Retry-After", strconv.Itoa(after))
 	}
 	body, _ := json.Marshal(p)
+	body = append(body, '\n')
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(p.Status)
-	_, _ = w.Write(append(body, '\n'))
+	_, _ = w.Write(body)
+}
+
+// RetryAfterKey is the metadata of an error that knows better than the table when
+// to come again, in seconds.
+const RetryAfterKey = "retry_after"
+
+// RetryAfter is after how many seconds the request may be sent again; 0: the
+// error does not say.
+func RetryAfter(err error) int {
+	e := AsError(err)
+	if n, err := strconv.Atoi(e.Metadata[RetryAfterKey]); err == nil && n > 0 {
+		return n
+	}
+	return MappingOf(e.Reason).RetryAfter
 }
 
 // GRPCStatus makes the gRPC status for err, with ErrorInfo and BadRequest details.

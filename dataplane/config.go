@@ -6,6 +6,7 @@ package dataplane
 import (
 	"time"
 
+	"github.com/domicile-io/domicile/dataplane/admission"
 	"github.com/domicile-io/domicile/internal/instance"
 	"github.com/domicile-io/domicile/internal/mtls"
 )
@@ -39,6 +40,8 @@ type Config struct {
 
 	ExportInterval time.Duration `yaml:"export_interval"` // default 5m
 	ExportWindow   time.Duration `yaml:"export_window"`   // default 1h; windows tumble over acknowledgement time
+
+	Admission admission.Limits `yaml:"admission"` // quotas of tenants, and what the node works on at once; docs/operations/load.md
 
 	ScrubInterval time.Duration `yaml:"scrub_interval"` // from one pass over everything stored to the next; default 168h
 	ScrubRate     int           `yaml:"scrub_rate"`     // bytes per second that a pass reads; default 4 MiB

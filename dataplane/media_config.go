@@ -110,3 +110,12 @@ func (b *bucket) verify(ctx context.Context) {
 		b.violations.WithLabelValues(string(c)).Set(value)
 	}
 }
+
+// memory is how many bytes a recording on its way holds, at most: for a bucket,
+// the parts that are sent at once and the one that is being filled.
+func (c MediaConfig) memory() int64 {
+	if c.S3 == nil {
+		return 0 // frames
+	}
+	return 3 * aws.PartSize
+}

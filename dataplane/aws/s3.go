@@ -88,8 +88,8 @@ type S3 struct {
 
 var _ store.Blobs = (*S3)(nil)
 
-// s3PartSize is how a blob is divided on its way; S3 wants 5 MiB at least.
-const s3PartSize = 8 << 20
+// PartSize is how a blob is divided on its way; S3 wants 5 MiB at least.
+const PartSize = 8 << 20
 
 // NewS3 makes the store; client is of the region's door, with class LOCAL_STORE.
 // It asks nobody yet: call Verify before the first use.
@@ -105,7 +105,7 @@ func NewS3(c S3Config, client *egress.Client) (*S3, error) {
 		Credentials: c.credentials(client, MetadataEndpoint), RetryMaxAttempts: 3, AppID: "domicile",
 		DisableMultiRegionAccessPoints: true, UseAccelerate: false, UseARNRegion: false, DisableS3ExpressSessionAuth: aws.Bool(true)})
 	b.upload = transfermanager.New(b.client, func(o *transfermanager.Options) {
-		o.PartSizeBytes, o.MultipartUploadThreshold, o.Concurrency = s3PartSize, s3PartSize, 2
+		o.PartSizeBytes, o.MultipartUploadThreshold, o.Concurrency = PartSize, PartSize, 2
 	})
 	return b, nil
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/domicile-io/domicile/dataplane/admission"
 	"github.com/domicile-io/domicile/dataplane/gate"
 	"github.com/domicile-io/domicile/dataplane/intake"
 	"github.com/domicile-io/domicile/policy"
@@ -26,7 +27,8 @@ type exchange struct {
 	id    string // request id
 	route *route
 	who   gate.Principal
-	began bool // some of the body was read
+	place *admission.Place // nil with a public route
+	began bool             // some of the body was read
 }
 
 // permit asks the gate, now, whether this tenant's data may be moved.
@@ -156,7 +158,7 @@ func (x *exchange) answer(status int, v any) error {
 	x.w.deadline(writeTimeout) // the time that the body took must not count against the answer
 	x.w.Header().Set("Content-Type", "application/json")
 	x.w.WriteHeader(status)
-	_, _ = x.w.Write(append(body, '\n')) // a client that is gone is no failure of ours
+	x.place.ForClient(func() { _, _ = x.w.Write(append(body, '\n')) }) // a client that is gone is no failure of ours
 	return nil
 }
 

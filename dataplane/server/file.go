@@ -38,7 +38,7 @@ func (x *exchange) exportCalls() error {
 	if err := p.done(); err != nil {
 		return err
 	}
-	out := &pacedWriter{w: x.w, rc: http.NewResponseController(x.w)}
+	out := &pacedWriter{w: x.w, place: x.place, rc: http.NewResponseController(x.w)}
 	buffered := bufio.NewWriterSize(out, exportBuffer)
 	var files callWriter
 	kind := ""

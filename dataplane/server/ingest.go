@@ -141,10 +141,6 @@ func (x *exchange) ingestSmall(from origin, parse parser, t *tally) error {
 // ingestStream parses in a goroutine of its own while the chunk before is
 // being stored.
 func (x *exchange) ingestStream(from origin, parse parser, t *tally) error {
-	if err := x.s.streams.enter(x.who.Tenant); err != nil {
-		return err
-	}
-	defer x.s.streams.leave(x.who.Tenant)
 	ctx, cancel := context.WithCancel(x.r.Context())
 	defer cancel()
 	ready := make(chan *chunk)
@@ -251,5 +247,6 @@ func (x *exchange) commit(from origin, c *chunk, t *tally) error {
 		t.add(a.State)
 	}
 	t.quarantined += len(c.bad)
+	x.place.Spend(ctx, int64(len(c.records)+len(c.bad)), 0)
 	return nil
 }

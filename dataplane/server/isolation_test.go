@@ -15,6 +15,7 @@ import (
 
 	"github.com/domicile-io/domicile/api"
 	"github.com/domicile-io/domicile/api/data"
+	"github.com/domicile-io/domicile/dataplane/admission"
 	"github.com/domicile-io/domicile/dataplane/gate"
 	"github.com/domicile-io/domicile/policy"
 )
@@ -195,7 +196,7 @@ func TestPanicIsA500WithoutItsValue(t *testing.T) {
 
 func TestOverloadAnswers429AtOnce(t *testing.T) {
 	r := start(t)
-	r.server.gauge = newGauge(3, 2)
+	r.server.admits = admission.New(admission.Options{Limits: admission.Limits{Tenant: admission.Quota{Concurrent: 2}}})
 	entered, release := make(chan struct{}, 8), make(chan struct{})
 	hold := func() error { entered <- struct{}{}; <-release; return nil }
 	r.store.before.Store(&hold)
@@ -220,7 +221,7 @@ func TestOverloadAnswers429AtOnce(t *testing.T) {
 			t.Errorf("a request in flight got %d", status)
 		}
 	}
-	if r.server.gauge.inFlight() != 0 {
+	if r.server.admits.InFlight() != 0 {
 		t.Error("a place was not given back")
 	}
 }
@@ -319,7 +320,7 @@ func TestClientThatGoesAwayMidBatch(t *testing.T) {
 	must(t, conn.Close())
 	deadline, poll := time.After(10*time.Second), time.NewTicker(5*time.Millisecond)
 	defer poll.Stop()
-	for r.server.gauge.inFlight() > 0 || r.counter("domicile_requests_total", "POST /v1/calls:batch") == 0 {
+	for r.server.admits.InFlight() > 0 || r.counter("domicile_requests_total", "POST /v1/calls:batch") == 0 {
 		select {
 		case <-poll.C:
 		case <-deadline:

@@ -1,12 +1,12 @@
 package server
 
 import (
+	"context"
 	"io"
 	"net/http"
-	"sync"
 	"time"
 
-	"github.com/domicile-io/domicile/policy"
+	"github.com/domicile-io/domicile/dataplane/admission"
 )
 
 // Limits of the listener. Everything that can be queued or held has one.
@@ -18,10 +18,6 @@ const (
 	maxJSON        = 1 << 20 // bytes of one JSON body
 	maxBatchBody   = 4 << 30 // bytes of one batch, decoded
 	maxConnections = 4096
-	maxInFlight    = 512 // requests, all tenants
-	maxPerTenant   = 128 // of these, one tenant's
-	maxStreams     = 128 // bodies that are stored while they arrive; each holds two chunks
-	maxTenantFlows = 64  // of these, one tenant's
 
 	// A body must arrive at minBodyRate on average after bodyGrace, so that a slow
 	// client holds a place for a bounded time. An answer must be taken within
@@ -31,49 +27,12 @@ const (
 	answerGrace = 30 * time.Second
 )
 
-// gauge bounds the requests in flight, in total and for each tenant.
-type gauge struct {
-	mu        sync.Mutex
-	total     int
-	byTenant  map[policy.TenantID]int
-	maxTotal  int
-	maxTenant int
-}
-
-func newGauge(total, perTenant int) *gauge {
-	return &gauge{byTenant: map[policy.TenantID]int{}, maxTotal: total, maxTenant: perTenant}
-}
-
-// enter takes a place for the tenant, or says that there is none.
-func (g *gauge) enter(t policy.TenantID) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.total >= g.maxTotal || g.byTenant[t] >= g.maxTenant {
-		return policy.Errorf(policy.Overloaded, "too many requests are in flight; wait as Retry-After says and send it again")
-	}
-	g.total++
-	g.byTenant[t]++
-	return nil
-}
-
-func (g *gauge) leave(t policy.TenantID) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.total--
-	if g.byTenant[t]--; g.byTenant[t] == 0 {
-		delete(g.byTenant, t)
-	}
-}
-
-func (g *gauge) inFlight() int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.total
-}
-
-// pacedBody is a request body that must keep arriving.
+// pacedBody is a request body that must keep arriving. Who waits for it has no
+// turn, and what it brings is charged to the tenant.
 type pacedBody struct {
 	io.ReadCloser
+	place *admission.Place
+	ctx   context.Context
 	rc    *http.ResponseController
 	start time.Time
 	read  int64
@@ -82,7 +41,7 @@ type pacedBody struct {
 }
 
 func (x *exchange) paced() *pacedBody {
-	return &pacedBody{ReadCloser: x.r.Body, rc: http.NewResponseController(x.w), start: time.Now(), began: &x.began}
+	return &pacedBody{ReadCloser: x.r.Body, place: x.place, ctx: x.r.Context(), rc: http.NewResponseController(x.w), start: time.Now(), began: &x.began}
 }
 
 func (p *pacedBody) Read(b []byte) (int, error) {
@@ -92,8 +51,11 @@ func (p *pacedBody) Read(b []byte) (int, error) {
 		_ = p.rc.SetReadDeadline(due)
 	}
 	*p.began = true
-	n, err := p.ReadCloser.Read(b)
+	var n int
+	var err error
+	p.place.ForClient(func() { n, err = p.ReadCloser.Read(b) })
 	p.read += int64(n)
+	p.start = p.start.Add(p.place.Spend(p.ctx, 0, int64(n))) // the pause is not the client's
 	return n, err
 }
 
@@ -106,11 +68,12 @@ func (p *pacedBody) due(now time.Time) time.Time {
 	return due
 }
 
-// pacedWriter is an answer that must keep being taken.
+// pacedWriter is an answer that must keep being taken. Who waits for that has no turn.
 type pacedWriter struct {
-	w   io.Writer
-	rc  *http.ResponseController
-	set time.Time
+	w     io.Writer
+	place *admission.Place
+	rc    *http.ResponseController
+	set   time.Time
 }
 
 func (p *pacedWriter) Write(b []byte) (int, error) {
@@ -118,5 +81,8 @@ func (p *pacedWriter) Write(b []byte) (int, error) {
 		p.set = due
 		_ = p.rc.SetWriteDeadline(due)
 	}
-	return p.w.Write(b)
+	var n int
+	var err error
+	p.place.ForClient(func() { n, err = p.w.Write(b) })
+	return n, err
 }

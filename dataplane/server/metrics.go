@@ -23,7 +23,7 @@ type metrics struct {
 	settingsDenied prometheus.Counter
 }
 
-func newMetrics(reg prometheus.Registerer, s *Server) *metrics {
+func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "domicile_requests_total",
 			Help: "Requests of tenants that were answered."}, []string{"route", "status"}),
@@ -42,9 +42,7 @@ func newMetrics(reg prometheus.Registerer, s *Server) *metrics {
 	}
 	m.refusals.WithLabelValues(string(policy.Unauthenticated)) // a rate begins at its second value
 	if reg != nil {
-		reg.MustRegister(m.requests, m.seconds, m.refusals, m.refusedBytes, m.records, m.panics, m.settingsDenied,
-			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "domicile_requests_in_flight",
-				Help: "Requests that hold a place."}, func() float64 { return float64(s.gauge.inFlight()) }))
+		reg.MustRegister(m.requests, m.seconds, m.refusals, m.refusedBytes, m.records, m.panics, m.settingsDenied)
 	}
 	return m
 }

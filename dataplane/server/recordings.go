@@ -38,10 +38,6 @@ func (x *exchange) createRecording() error {
 	if err := x.wantSound(); err != nil {
 		return err
 	}
-	if err := x.s.streams.enter(x.who.Tenant); err != nil {
-		return err
-	}
-	defer x.s.streams.leave(x.who.Tenant)
 	before, err := x.permit(policy.Ingest, policy.Recording)
 	if err != nil {
 		return err
@@ -176,7 +172,7 @@ func (x *exchange) recordingMedia() error {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
 	h.Set("Content-Disposition", `attachment; filename="`+r.ID+`.`+r.Format.Extension()+`"`)
-	out := &pacedResponse{ResponseWriter: x.w, paced: pacedWriter{w: x.w, rc: http.NewResponseController(x.w)}}
+	out := &pacedResponse{ResponseWriter: x.w, paced: pacedWriter{w: x.w, place: x.place, rc: http.NewResponseController(x.w)}}
 	checked := &checkedSound{Reader: sound}
 	http.ServeContent(out, x.r, "", time.Time{}, checked)
 	if checked.err != nil {

@@ -2,12 +2,14 @@ package server
 
 import (
 	"bytes"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/domicile-io/domicile/api"
+	"github.com/domicile-io/domicile/policy"
 )
 
 const (
@@ -16,6 +18,11 @@ const (
 	// once, the rest are closed at once.
 	lingerFor = 500 * time.Millisecond
 	lingerMax = 1024
+	// keepBody is how long a declared body may be so that the connection of a
+	// request that came too early is kept: reading it costs less than shaking hands
+	// anew. It must have come within keepFor.
+	keepBody = 256 << 10
+	keepFor  = time.Second
 	// refuseWrite bounds the writing of a refusal to a client that does not read.
 	refuseWrite = 2 * time.Second
 )
@@ -27,6 +34,10 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error, reque
 	if r.Body == nil || r.Body == http.NoBody {
 		api.WriteProblem(w, err, requestID)
 		s.metrics.refused(api.AsError(err).Reason, 0)
+		return
+	}
+	if e := api.AsError(err); e.Reason == policy.Overloaded && r.ContentLength > 0 && r.ContentLength <= keepBody && r.Header.Get("Expect") == "" {
+		s.refuseAndKeep(w, r, e, requestID)
 		return
 	}
 	conn, _, hijackErr := http.NewResponseController(w).Hijack()
@@ -46,6 +57,20 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error, reque
 	_ = conn.SetWriteDeadline(time.Now().Add(refuseWrite))
 	_, writeErr := conn.Write(answer.bytes())
 	s.linger(conn, writeErr)
+}
+
+// refuseAndKeep answers a request of a tenant that is at home here, and only then
+// drops its small body, so that the connection can be used again: under overload a
+// node must not pay with handshakes for what it refuses.
+func (s *Server) refuseAndKeep(w http.ResponseWriter, r *http.Request, e *policy.Error, requestID string) {
+	rc := http.NewResponseController(w)
+	_ = rc.EnableFullDuplex() // else net/http reads the body before it answers
+	_ = rc.SetWriteDeadline(time.Now().Add(refuseWrite))
+	api.WriteProblem(w, e, requestID)
+	_ = rc.Flush()
+	s.metrics.refused(e.Reason, wireOf(connIn(r.Context())).sinceMark())
+	_ = rc.SetReadDeadline(time.Now().Add(keepFor))
+	_, _ = io.Copy(io.Discard, r.Body) // a body that does not come costs the connection
 }
 
 // linger ends our half of the connection and closes it a little later; the

@@ -36,11 +36,13 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		x.route.public(x)
 		return
 	}
-	if err := s.gauge.enter(x.who.Tenant); err != nil {
+	var err error
+	if x.place, err = s.admits.Enter(r.Context(), x.demand()); err != nil {
+		x.overloaded(err)
 		x.refuse(err)
 		return
 	}
-	defer s.gauge.leave(x.who.Tenant)
+	defer x.place.Leave()
 	if err := x.route.serve(x); err != nil {
 		x.fail(err)
 	}
@@ -182,6 +184,24 @@ func (x *exchange) log(err error) {
 	}
 	x.s.log.Warn("request failed", "request_id", x.id, "route", x.route.pattern, "tenant", string(x.who.Tenant),
 		"reason", string(e.Reason), "cause", causeOf(e))
+}
+
+// refusedFor is a tenant and what there was too much of.
+type refusedFor struct {
+	tenant policy.TenantID
+	cause  string
+}
+
+// overloaded notes, once a minute, whose requests are refused: metrics do not name
+// tenants.
+func (x *exchange) overloaded(err error) {
+	e := api.AsError(err)
+	of := refusedFor{x.who.Tenant, e.Metadata["cause"]}
+	if _, told := x.s.refused.Get(of); told || e.Reason != policy.Overloaded {
+		return
+	}
+	x.s.refused.Add(of, struct{}{})
+	x.s.log.Warn("requests of a tenant are refused", "tenant", string(of.tenant), "cause", of.cause, "request_id", x.id)
 }
 
 func causeOf(e *policy.Error) string {

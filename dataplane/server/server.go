@@ -16,6 +16,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2/expirable"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/domicile-io/domicile/dataplane/admission"
 	"github.com/domicile-io/domicile/dataplane/egress"
 	"github.com/domicile-io/domicile/dataplane/gate"
 	"github.com/domicile-io/domicile/dataplane/intake"
@@ -32,8 +33,8 @@ type Bundle interface {
 	Wait(ctx context.Context, revision uint64) error
 }
 
-// Options of a server. All but Logger, Metrics, Clock, Media, Exports, Numbers
-// and Subjects are required.
+// Options of a server. All but Logger, Metrics, Clock, Media, Exports, Numbers,
+// Subjects, Admission and UploadMemory are required.
 type Options struct {
 	Region         policy.RegionID
 	Hosts          []string // names and IP addresses that this listener serves
@@ -59,6 +60,9 @@ type Options struct {
 	// Subjects answers the routes about persons; nil: they answer NOT_YET.
 	Subjects *subject.Service
 
+	Admission    admission.Limits // the zero value has the defaults
+	UploadMemory int64            // bytes that the store of recordings holds for each one on its way; 0: 1 MiB
+
 	Logger  *slog.Logger          // nil: slog.Default()
 	Metrics prometheus.Registerer // nil: none
 	Clock   func() time.Time      // nil: time.Now
@@ -74,10 +78,10 @@ type Server struct {
 	mux     *http.ServeMux
 	http    *http.Server
 	metrics *metrics
-	gauge   *gauge
-	streams *gauge
+	admits  *admission.Admission
 	feeds   *lru.LRU[feedKey, feedSettings]
 	numbers *intake.Numbers
+	refused *lru.LRU[refusedFor, struct{}] // whose refusals were logged a moment ago
 
 	lingering chan struct{} // one place for each refused connection that is held
 	stopping  chan struct{}
@@ -100,10 +104,9 @@ func New(o Options) (*Server, error) {
 		return nil, errors.New("server: no hosts are declared, so that every request would be refused")
 	}
 	s := &Server{o: o, log: o.Logger, now: o.Clock, hosts: newHosts(o.Hosts),
-		gauge:   newGauge(maxInFlight, maxPerTenant),
-		streams: newGauge(maxStreams, maxTenantFlows),
 		feeds:   lru.NewLRU[feedKey, feedSettings](feedCacheSize, nil, feedCacheFor),
 		numbers: intake.NewNumbers(numbersCached),
+		refused: lru.NewLRU[refusedFor, struct{}](feedCacheSize, nil, time.Minute),
 
 		lingering: make(chan struct{}, lingerMax), stopping: make(chan struct{})}
 	if o.Numbers != nil {
@@ -115,7 +118,8 @@ func New(o Options) (*Server, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
-	s.metrics = newMetrics(o.Metrics, s)
+	s.metrics = newMetrics(o.Metrics)
+	s.admits = admission.New(admission.Options{Limits: o.Admission, Metrics: o.Metrics})
 	var err error
 	if s.mux, err = newMux(); err != nil {
 		return nil, err

@@ -116,7 +116,7 @@ func (x *exchange) exportSubject() error {
 	if err != nil {
 		return err
 	}
-	out := &lateHeader{x: x, w: bufio.NewWriterSize(&pacedWriter{w: x.w, rc: http.NewResponseController(x.w.ResponseWriter)}, 64<<10)}
+	out := &lateHeader{x: x, w: bufio.NewWriterSize(&pacedWriter{w: x.w, place: x.place, rc: http.NewResponseController(x.w.ResponseWriter)}, 64<<10)}
 	if err := service.Export(x.r.Context(), x.who.Tenant, who, in.WithoutMedia, out); err != nil {
 		return err
 	}

@@ -159,10 +159,6 @@ func (x *exchange) uploadHeaders(up media.Upload, recording string) {
 // takeBytes adds the body to an upload and finishes it when it is complete; the
 // id is that of the recording, "" while there is none.
 func (x *exchange) takeBytes(lib *media.Library, id string, offset int64, before policy.Permit) (media.Upload, string, error) {
-	if err := x.s.streams.enter(x.who.Tenant); err != nil {
-		return media.Upload{ID: id}, "", err
-	}
-	defer x.s.streams.leave(x.who.Tenant)
 	body := x.paced()
 	defer body.Close()
 	up, err := lib.Append(x.r.Context(), x.permit, id, offset, body)

@@ -28,6 +28,22 @@ type plant struct{ file, from, to string }
 
 // bugs are those of the list in issue and robustness record.
 var bugs = []bug{
+	{"a tenant may have a whole lane", []plant{{"dataplane/admission/lane.go",
+		"if s.used+r.ask.Weight > l.most || !fits(r) {", "if !fits(r) {"},
+		{"dataplane/admission/lane.go", "if best == nil || s.used < used || s.used == used && t < tag {", "if best == nil || s.used > used || s.used == used && t < tag {"}},
+		"./dataplane/admission", "TestINV41_OneTenantAtTwentyTimesLeavesTheOthers"},
+	{"a queue that stands takes more", []plant{{"dataplane/admission/machine.go",
+		"e.ask.Lane != Erase && stands {", "e.ask.Lane != Erase && stands && after < 0 {"}},
+		"./dataplane/admission", "TestINV41_GoodputHoldsUnderOverload"},
+	{"an erasure counts against quotas", []plant{{"dataplane/admission/machine.go",
+		"	if ask.Lane == Erase {\n", "	if ask.Lane == numLanes {\n"}},
+		"./dataplane/server", "TestINV41_WhatDestroysIsAdmittedWhenNothingElseIs"},
+	{"a slow client keeps its turn", []plant{{"dataplane/admission/place.go",
+		"		if !over {\n", "		if over {\n"}},
+		"./dataplane/server", "TestINV41_ASlowClientHoldsNoTurn"},
+	{"a refusal waits for the body", []plant{{"dataplane/server/refuse.go",
+		"	_ = rc.EnableFullDuplex() // else net/http reads the body before it answers\n", ""}},
+		"./dataplane/server", "TestINV41_ARefusalComesBeforeTheBody"},
 	{"read without VerifyLeader", []plant{{"controlplane/server/forward.go",
 		"return s.replica.VerifyLeader(ctx)\n", "return nil\n"}},
 		"./test/chaos", "TestINV30_AResumedLeaderServesNothingStale"},

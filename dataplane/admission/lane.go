@@ -1,0 +1,128 @@
+package admission
+
+import (
+	"slices"
+	"time"
+)
+
+// lane is the turns of one kind of work, and who waits for one.
+type lane struct {
+	number   Lane
+	capacity int64
+	most     int64 // what one tenant may have of it
+	used     int64
+	clock    int64      // virtual time: the start tag of the latest grant
+	busy     []*account // those with somebody waiting, in the order in which they began to wait
+}
+
+// share is one tenant's part of one lane.
+type share struct {
+	places int
+	used   int64
+	finish int64 // virtual time at which it has had its part
+	queue  []*request
+	queued int64         // weight in queue
+	pace   float64       // nanoseconds from turn to turn for each unit of weight while somebody waits, averaged; 0: not known
+	turned time.Duration // when the latest turn began
+}
+
+// stands reports whether a tenant's queue takes no more, and when to come again: it
+// is full, or the tenant has its part of the lane and yet somebody in its queue has
+// waited for longer than the target, or whoever comes now would. A tenant with less
+// than its part waits on: its turn comes soon, and the overload is others'.
+func (l *lane) stands(a *account, now, target time.Duration) (time.Duration, bool) {
+	s := &a.lanes[l.number]
+	if len(s.queue) == 0 {
+		return 0, false
+	}
+	if len(s.queue) >= maxQueued {
+		return time.Second, true
+	}
+	if s.used*int64(len(l.busy)) < l.used {
+		return 0, false
+	}
+	delay := now - s.queue[0].since
+	if s.pace > 0 {
+		delay = max(delay, time.Duration(float64(s.queued)*s.pace))
+	}
+	return time.Second, delay > target
+}
+
+// push lets a request wait. One that had a turn before stands before those that
+// have not: it holds memory and its client's patience.
+func (l *lane) push(r *request) {
+	s := &r.of.lanes[l.number]
+	if len(s.queue) == 0 {
+		l.busy = append(l.busy, r.of)
+	}
+	at := len(s.queue)
+	if r.state == returning {
+		at = slices.IndexFunc(s.queue, func(q *request) bool { return q.state == waiting })
+		if at < 0 {
+			at = len(s.queue)
+		}
+	}
+	s.queue = slices.Insert(s.queue, at, r)
+	s.queued += r.ask.Weight
+}
+
+func (l *lane) remove(r *request) {
+	s := &r.of.lanes[l.number]
+	i := slices.Index(s.queue, r)
+	s.queue = slices.Delete(s.queue, i, i+1)
+	s.queued -= r.ask.Weight
+	if len(s.queue) == 0 {
+		s.queue = nil
+		i = slices.Index(l.busy, r.of)
+		l.busy = slices.Delete(l.busy, i, i+1)
+	}
+}
+
+// next is whose turn it is: the first in the queue of the tenant that has least
+// turns now, and of those the one that has had least; of those that may have more.
+// nil: nobody's, or there is no room for it; then nobody who needs less goes
+// before it, or it would wait for ever.
+func (l *lane) next(fits func(*request) bool) *request {
+	var best *request
+	var used, tag int64
+	for _, a := range l.busy {
+		s := &a.lanes[l.number]
+		r := s.queue[0]
+		if s.used+r.ask.Weight > l.most || !fits(r) {
+			continue
+		}
+		t := max(l.clock, s.finish)
+		if best == nil || s.used < used || s.used == used && t < tag {
+			best, used, tag = r, s.used, t
+		}
+	}
+	if best == nil || l.used+best.ask.Weight > l.capacity {
+		return nil
+	}
+	return best
+}
+
+// grant gives r, which next has named, its turn.
+func (l *lane) grant(r *request, now time.Duration) {
+	s := &r.of.lanes[l.number]
+	if r.since < s.turned { // it waited for the turn before it
+		sample := float64(now-s.turned) / float64(r.ask.Weight)
+		if s.pace == 0 {
+			s.pace = sample
+		}
+		s.pace += (sample - s.pace) / 16
+	} else {
+		s.pace = 0 // the queue was empty: what was, says nothing
+	}
+	s.turned = now
+	l.clock = max(l.clock, s.finish)
+	s.finish = l.clock + r.ask.Weight
+	s.used += r.ask.Weight
+	l.used += r.ask.Weight
+	l.remove(r)
+}
+
+func (l *lane) giveBack(r *request) {
+	l.used -= r.ask.Weight
+	r.of.lanes[l.number].used -= r.ask.Weight
+}
