@@ -15,15 +15,41 @@ type lane struct {
 	busy     []*account // those with somebody waiting, in the order in which they began to wait
 }
 
+// unpaced is how many times a lane's capacity may wait before it is known how fast
+// it goes.
+const unpaced = 8
+
 // share is one tenant's part of one lane.
 type share struct {
 	places int
 	used   int64
 	finish int64 // virtual time at which it has had its part
 	queue  []*request
-	queued int64         // weight in queue
-	pace   float64       // nanoseconds from turn to turn for each unit of weight while somebody waits, averaged; 0: not known
-	turned time.Duration // when the latest turn began
+	queued int64 // weight in queue
+	pace   pace
+}
+
+// pace is how fast a queue goes while somebody stands in it.
+type pace struct {
+	began time.Duration // when it was empty, or later: what is old counts half
+	given int64         // weight that got turns since
+}
+
+const paceOver = time.Second
+
+// of is how long so much weight will wait; 0: not known yet.
+func (p *pace) of(weight int64, now time.Duration) time.Duration {
+	if p.given == 0 {
+		return 0
+	}
+	return time.Duration(float64(now-p.began) * float64(weight) / float64(p.given))
+}
+
+func (p *pace) give(weight int64, now time.Duration) {
+	p.given += weight
+	if age := now - p.began; age > paceOver {
+		p.began, p.given = p.began+age/2, p.given/2
+	}
 }
 
 // stands reports whether a tenant's queue takes no more, and when to come again: it
@@ -35,17 +61,13 @@ func (l *lane) stands(a *account, now, target time.Duration) (time.Duration, boo
 	if len(s.queue) == 0 {
 		return 0, false
 	}
-	if len(s.queue) >= maxQueued {
+	if len(s.queue) >= maxQueued || s.pace.given == 0 && s.queued > unpaced*l.capacity {
 		return time.Second, true
 	}
 	if s.used*int64(len(l.busy)) < l.used {
 		return 0, false
 	}
-	delay := now - s.queue[0].since
-	if s.pace > 0 {
-		delay = max(delay, time.Duration(float64(s.queued)*s.pace))
-	}
-	return time.Second, delay > target
+	return time.Second, max(now-s.queue[0].since, s.pace.of(s.queued, now)) > target
 }
 
 // push lets a request wait. One that had a turn before stands before those that
@@ -54,6 +76,7 @@ func (l *lane) push(r *request) {
 	s := &r.of.lanes[l.number]
 	if len(s.queue) == 0 {
 		l.busy = append(l.busy, r.of)
+		s.pace = pace{began: r.since}
 	}
 	at := len(s.queue)
 	if r.state == returning {
@@ -105,16 +128,7 @@ func (l *lane) next(fits func(*request) bool) *request {
 // grant gives r, which next has named, its turn.
 func (l *lane) grant(r *request, now time.Duration) {
 	s := &r.of.lanes[l.number]
-	if r.since < s.turned { // it waited for the turn before it
-		sample := float64(now-s.turned) / float64(r.ask.Weight)
-		if s.pace == 0 {
-			s.pace = sample
-		}
-		s.pace += (sample - s.pace) / 16
-	} else {
-		s.pace = 0 // the queue was empty: what was, says nothing
-	}
-	s.turned = now
+	s.pace.give(r.ask.Weight, now)
 	l.clock = max(l.clock, s.finish)
 	s.finish = l.clock + r.ask.Weight
 	s.used += r.ask.Weight
