@@ -263,7 +263,7 @@ func (s *workspace) state(kind, name string) map[string]any {
 		}
 	}
 	raw, err := os.ReadFile(filepath.Join(s.dir, "terraform.tfstate"))
-	if errors.Is(err, os.ErrNotExist) {
+	if errors.Is(err, os.ErrNotExist) || (err == nil && len(raw) == 0) {
 		return nil
 	}
 	if err != nil || json.Unmarshal(raw, &state) != nil {

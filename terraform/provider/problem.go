@@ -41,6 +41,9 @@ func nextStep(e *policy.Error) string {
 	ch := e.Metadata["change"]
 	switch e.Reason {
 	case policy.LooseningNeedsApproval, policy.ApprovalRequired:
+		if ch == "" { // a transfer basis is opened by its grant
+			return "Nothing was changed, and the state says so."
+		}
 		return fmt.Sprintf("Nothing was changed, and the state says so. Look at what waits with `domicile changes get %s`, have it signed by the tenant's key and a second person with `domicile changes approve %s`, "+
 			"then run `terraform apply` again: the next plan finds it done. Applying again before that names the same change. Take it back with `domicile changes reject %s`.", ch, ch, ch)
 	case policy.AlreadyExists:

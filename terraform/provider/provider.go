@@ -88,12 +88,15 @@ func (domicile) Configure(ctx context.Context, req provider.ConfigureRequest, re
 
 // Resources implements provider.Provider.
 func (domicile) Resources(context.Context) []func() resource.Resource {
-	return []func() resource.Resource{newTenant, newAPIKey, newResidencyPolicy, newRecipient, newAccessPolicy}
+	return []func() resource.Resource{
+		newTenant, newAPIKey, newResidencyPolicy, newRecipient, newAccessPolicy, newTransferBasis,
+		newRegion, newRegionFeature, newContractingEntity, newRoleBinding,
+	}
 }
 
 // DataSources implements provider.Provider.
 func (domicile) DataSources(context.Context) []func() datasource.DataSource {
-	return []func() datasource.DataSource{newTenantData}
+	return []func() datasource.DataSource{newTenantData, newRegionsData, newRegionFeaturesData, newPlacementCheckData, newDecisionData}
 }
 
 // EphemeralResources implements provider.ProviderWithEphemeralResources.
@@ -103,5 +106,5 @@ func (domicile) EphemeralResources(context.Context) []func() ephemeral.Ephemeral
 
 // Functions implements provider.ProviderWithFunctions.
 func (domicile) Functions(context.Context) []func() function.Function {
-	return nil
+	return []func() function.Function{newRegionHost, newParseRegionID}
 }
