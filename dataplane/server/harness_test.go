@@ -30,6 +30,7 @@ import (
 	"github.com/domicile-io/domicile/dataplane/record"
 	"github.com/domicile-io/domicile/dataplane/store"
 	localstore "github.com/domicile-io/domicile/dataplane/store/local"
+	"github.com/domicile-io/domicile/dataplane/twilio"
 	"github.com/domicile-io/domicile/internal/mtls"
 	"github.com/domicile-io/domicile/policy"
 )
@@ -291,12 +292,25 @@ func (r *region) refusal(want policy.Reason, method, path, key, body string, hea
 		header = append([]string{"Content-Type", "application/json"}, header...)
 	}
 	status, h, raw := r.ask(method, path, key, in, header...)
-	return r.problem(want, status, h, raw)
+	if p := r.problem(want, status, h, raw); twilio.Serves(path) == (p.Type == "about:blank") {
+		r.t.Fatalf("%s %s refuses in another API's shape: %s", method, path, raw)
+	} else {
+		return p
+	}
+	return api.Problem{}
 }
 
 func (r *region) problem(want policy.Reason, status int, h http.Header, raw []byte) api.Problem {
 	r.t.Helper()
 	var p api.Problem
+	var f twilio.Fault
+	if err := json.Unmarshal(raw, &f); err == nil && f.MoreInfo != "" && f.Details["reason"] == string(want) && f.Status == status && status == api.MappingOf(want).HTTP {
+		p = api.Problem{Status: status, Reason: want, Detail: f.Message, RequestID: h.Get("X-Request-Id"), Metadata: map[string]string{}}
+		for name, value := range f.Details {
+			p.Metadata[name], _ = value.(string)
+		}
+		return p
+	}
 	if err := json.Unmarshal(raw, &p); err != nil {
 		r.t.Fatalf("want a %s problem, got %d %q", want, status, raw)
 	}

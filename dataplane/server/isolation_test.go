@@ -25,7 +25,8 @@ func TestINV12EveryRouteHasAnActionAndNoOtherPathAnswers(t *testing.T) {
 	roles := map[policy.KeyRole]string{policy.RoleAdmin: admin, policy.RoleReader: reader, policy.RoleIngest: writer}
 	for _, row := range routes {
 		method, pattern, _ := strings.Cut(row.pattern, " ")
-		at := strings.NewReplacer("{source}", "kamailio", "{name}", "edge", "{part}", "acc", "{id}", "CA"+strings.Repeat("0", 32)).Replace(pattern)
+		at := strings.NewReplacer("{source}", "kamailio", "{name}", "edge", "{part}", "acc", "{id}", "CA"+strings.Repeat("0", 32),
+			"{account}", "AC"+strings.Repeat("a", 32), "{call}", "CA"+strings.Repeat("0", 32), "{file}", "CA"+strings.Repeat("0", 32)+".json").Replace(pattern)
 		if row.public != nil {
 			if at != "/healthz" && at != "/readyz" {
 				t.Errorf("%s asks for no credential", row.pattern)

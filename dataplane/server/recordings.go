@@ -164,6 +164,11 @@ func (x *exchange) recordingMedia() error {
 	if err != nil {
 		return err
 	}
+	return x.sendSound(r, sound)
+}
+
+// sendSound answers with a recording's bytes, and closes them.
+func (x *exchange) sendSound(r media.Recording, sound *media.Reader) error {
 	defer sound.Close()
 	h := x.w.Header()
 	h.Set("Content-Type", r.Format.MediaType())
@@ -213,19 +218,22 @@ func (x *exchange) deleteRecording() error {
 	if err != nil {
 		return err
 	}
+	if err := x.destroyRecording(lib, x.r.PathValue("id")); err != nil {
+		return err
+	}
+	return x.nothingMore()
+}
+
+func (x *exchange) destroyRecording(lib *media.Library, id string) error {
 	ctx, cancel := x.detached(appendTimeout)
 	defer cancel()
-	id := x.r.PathValue("id")
 	if err := x.mayDestroy(ctx, func() (string, error) {
 		r, err := lib.Recording(ctx, x.permit, id)
 		return r.Call, err
 	}); err != nil {
 		return err
 	}
-	if err := lib.Delete(ctx, x.permit, id); err != nil {
-		return err
-	}
-	return x.nothingMore()
+	return lib.Delete(ctx, x.permit, id)
 }
 
 // mayDestroy refuses to destroy what a legal hold covers; call names the call that

@@ -32,7 +32,7 @@ const (
 // connection; any other loses it.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error, requestID string) {
 	if r.Body == nil || r.Body == http.NoBody {
-		api.WriteProblem(w, err, requestID)
+		writeProblem(w, r, err, requestID)
 		s.metrics.refused(api.AsError(err).Reason, 0)
 		return
 	}
@@ -43,7 +43,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error, reque
 	conn, _, hijackErr := http.NewResponseController(w).Hijack()
 	if hijackErr != nil { // cannot happen over HTTP/1.1; close rather than read
 		w.Header().Set("Connection", "close")
-		api.WriteProblem(w, err, requestID)
+		writeProblem(w, r, err, requestID)
 		return
 	}
 	wire := wireOf(conn)
@@ -53,7 +53,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error, reque
 	if allow := w.Header().Get("Allow"); allow != "" {
 		answer.Header().Set("Allow", allow)
 	}
-	api.WriteProblem(answer, err, requestID)
+	writeProblem(answer, r, err, requestID)
 	_ = conn.SetWriteDeadline(time.Now().Add(refuseWrite))
 	_, writeErr := conn.Write(answer.bytes())
 	s.linger(conn, writeErr)

@@ -86,6 +86,7 @@ var routes = []route{
 var routeByPattern = map[string]*route{}
 
 func init() { // the handlers refer to the table
+	routes = append(routes, twilioRoutes...)
 	for i := range routes {
 		routeByPattern[routes[i].pattern] = &routes[i]
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/domicile-io/domicile/api"
 	"github.com/domicile-io/domicile/dataplane/egress"
 	"github.com/domicile-io/domicile/dataplane/gate"
+	"github.com/domicile-io/domicile/dataplane/twilio"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -95,6 +96,9 @@ var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.Me
 // in Allow, and in the problem, which methods the path takes.
 func (x *exchange) nothing() error {
 	e := policy.Errorf(policy.NotFound, "there is nothing at this path and method; see /docs of the control plane")
+	if twilio.Serves(x.r.URL.Path) {
+		return errAbsent
+	}
 	if path.Clean(x.r.URL.Path) != x.r.URL.Path {
 		return e
 	}
@@ -149,7 +153,11 @@ func (x *exchange) credential() gate.Credential {
 	if len(authorization) != 1 {
 		return gate.Credential{}
 	}
-	return gate.FromHeader(authorization[0])
+	c := gate.FromHeader(authorization[0])
+	if twilio.Serves(x.r.URL.Path) {
+		c.User = twilio.User(c.User)
+	}
+	return c
 }
 
 // refuse answers a request whose body is not to be read.
@@ -172,7 +180,7 @@ func (x *exchange) fail(err error) {
 		return
 	}
 	x.w.deadline(writeTimeout)
-	api.WriteProblem(x.w, err, x.id)
+	writeProblem(x.w, x.r, err, x.id)
 }
 
 // log notes failures with what is needed to find their cause. Nothing that the
@@ -220,7 +228,7 @@ func (x *exchange) finish(began time.Time) {
 		x.s.log.Error("request panicked", "request_id", x.id, "route", x.route.pattern, "panic", panicWords(p), "stack", string(debug.Stack()))
 		if x.w.status == 0 {
 			x.w.Header().Set("Connection", "close")
-			api.WriteProblem(x.w, fmt.Errorf("panic"), x.id)
+			writeProblem(x.w, x.r, fmt.Errorf("panic"), x.id)
 			p = nil
 		} else {
 			p = http.ErrAbortHandler
