@@ -55,6 +55,17 @@ $(BUILD)/issuer/node_modules: internal/issuer/package.json internal/issuer/packa
 	cd $(BUILD)/issuer && npm ci --no-audit --no-fund
 	@touch $@
 
+# Twilio's libraries, pinned by lock files; the Go one in a module of its own.
+.PHONY: twilio
+twilio: $(BUILD)/twilio/node_modules ## install Twilio's client libraries that tests read a region with (needs node and npm)
+	cd test/twilio/client && $(GO) vet . && $(GO) build -o ../../../$(BUILD)/twilio/client .
+
+$(BUILD)/twilio/node_modules: test/twilio/package.json test/twilio/package-lock.json
+	@mkdir -p $(BUILD)/twilio
+	cp test/twilio/package.json test/twilio/package-lock.json $(BUILD)/twilio/
+	cd $(BUILD)/twilio && npm ci --no-audit --no-fund --ignore-scripts
+	@touch $@
+
 # Packages in which most happens at once; their tests are short.
 RACED := ./internal/lobby ./internal/watchdog ./policy/... ./audit/... ./controlplane/journal ./controlplane/members ./controlplane/login ./controlplane/store ./controlplane/server \
   ./dataplane/egress ./dataplane/feed ./dataplane/gate ./dataplane/server ./dataplane/store/local
