@@ -21,11 +21,11 @@ const (
 	adminTimeout  = 10 * time.Second
 )
 
-// openAdmin serves the verbs of `domicile-dataplane keys`.
+// openAdmin serves the verbs of `domicile-dataplane keys` and `backup`.
 func (n *Node) openAdmin(Options) error {
 	path := filepath.Join(n.cfg.DataDir, AdminSocket)
 	if len(path) > maxSocketPath {
-		n.log.Warn("data_dir's path is too long for a socket: keys status and keys rotate do not work on this node", "most", maxSocketPath-len(AdminSocket)-1)
+		n.log.Warn("data_dir's path is too long for a socket: keys status, keys rotate and backup do not work on this node", "most", maxSocketPath-len(AdminSocket)-1)
 		return nil
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -43,10 +43,13 @@ func (n *Node) openAdmin(Options) error {
 	mux.HandleFunc("POST /keys:rotate", func(w http.ResponseWriter, r *http.Request) {
 		n.keysStatus(w, n.keyring.Rotate(context.WithoutCancel(r.Context()))) // whoever asked may leave; half a rotation is of no use
 	})
-	srv := &http.Server{Handler: mux, ReadTimeout: adminTimeout}
+	base, cancel := context.WithCancel(context.Background())
+	n.backupRoutes(mux)
+	srv := &http.Server{Handler: mux, ReadTimeout: adminTimeout, BaseContext: func(net.Listener) context.Context { return base }}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()
 	n.onClose("administration socket", func(ctx context.Context) error {
+		cancel() // a backup that was asked for stops
 		err := srv.Shutdown(ctx)
 		if served := <-done; !errors.Is(served, http.ErrServerClosed) {
 			err = errors.Join(err, served)

@@ -38,6 +38,8 @@ type Config struct {
 	DefaultCountry string     `yaml:"default_country"` // ISO 3166-1 alpha-2 of the region, for numbers without a prefix
 	Keys           KeysConfig `yaml:"keys"`            // the key table: rotation, copy, who keeps the root
 
+	Backup BackupConfig `yaml:"backup"` // snapshots of what is stored, on another disk of the region
+
 	ExportInterval time.Duration `yaml:"export_interval"` // default 5m
 	ExportWindow   time.Duration `yaml:"export_window"`   // default 1h; windows tumble over acknowledgement time
 

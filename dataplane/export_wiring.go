@@ -52,11 +52,12 @@ func (n *Node) openReceiver(dir string) (*peer.Receiver, error) {
 	if err != nil {
 		return nil, err
 	}
-	receiver, err := peer.NewReceiver(peer.ReceiverOptions{Shelf: received, Region: n.region(), Keys: n.keys, Material: n.material, Pair: n.pair, Basis: n.basis, Logger: n.log})
+	receiver, err := peer.NewReceiver(peer.ReceiverOptions{Shelf: received, Region: n.region(), Keys: n.keys, Material: n.material, Pair: n.pair, Basis: n.basis, Note: n.backups.noteDeletion, Logger: n.log})
 	if err != nil {
 		return nil, fmt.Errorf("open received rows: %w", err)
 	}
 	n.onClose("received rows", func(context.Context) error { return receiver.Close() })
+	n.backups.add("received.db", received.Snapshot)
 	if n.peers == nil {
 		return receiver, nil
 	}
@@ -107,6 +108,8 @@ func (n *Node) openExporter(dir string) (*export.Exporter, error) {
 		return nil, err
 	}
 	n.onClose("outbox", func(context.Context) error { return outbox.Close() })
+	n.backups.add("outbox.db", file.Snapshot)
+	outbox.OnBury(n.backups.noteTombstones)
 	roads := &roads{node: n, open: map[egress.Route]*grpc.ClientConn{}}
 	n.onClose("connections to other regions", func(context.Context) error { return roads.close() })
 	exporter, err := export.New(export.Options{Store: n.store, Keys: n.keys, Outbox: outbox, Sender: &peer.Sender{Dial: roads.to, Reach: roads.between},

@@ -20,6 +20,9 @@ func (n *Node) openMedia(Options) error {
 		return err
 	}
 	n.onClose("blobs", func(context.Context) error { return blobs.Close() })
+	if n.bucket == nil {
+		n.backups.source.blobs = blobs
+	}
 	n.media, err = media.New(media.Options{Region: n.region(), Keys: n.keys, Store: n.store, Blobs: blobs, Logger: n.log,
 		OnCorrupt: func(kind string) { n.corrupt.WithLabelValues(kind).Inc() }})
 	if err != nil {

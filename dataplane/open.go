@@ -64,6 +64,7 @@ type Node struct {
 	store    store.Store
 	media    *media.Library
 	bucket   *bucket // nil: recordings are in a folder
+	backups  *backups
 	corrupt  *prometheus.CounterVec
 	door     *egress.Door
 	feed     *feed.Feed
@@ -102,7 +103,7 @@ func Open(ctx context.Context, cfg Config, opts Options) (*Node, error) {
 	}
 	n.log = n.log.With("region", cfg.Region)
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, step := range []func(Options) error{n.identify, n.bind, n.lock, n.openDoor, n.openKeys, n.openStore, n.openMedia, n.openFeed, n.openServer, n.openOps, n.openAdmin} {
+	for _, step := range []func(Options) error{n.identify, n.checkRestored, n.bind, n.lock, n.openDoor, n.openKeys, n.openBackups, n.openStore, n.openMedia, n.openFeed, n.openServer, n.openOps, n.openAdmin} {
 		err := ctx.Err()
 		if err == nil {
 			err = step(opts)
@@ -114,6 +115,7 @@ func Open(ctx context.Context, cfg Config, opts Options) (*Node, error) {
 	n.feed.Start()
 	n.held = n.heldCalls
 	n.startRetention()
+	n.startBackups()
 	n.log.Info("node listens", "address", n.tenants.Addr().String(), "node", string(n.material.Identity.Node))
 	return n, nil
 }
@@ -154,12 +156,12 @@ func (n *Node) openStore(Options) error {
 		Help: "Sealed values that did not open; they are neither served nor dropped."}, []string{"kind"})
 	n.registry.MustRegister(n.corrupt)
 	n.disk = &disk{path: n.cfg.DataDir, now: time.Now}
-	s, err := localstore.Open(localstore.Options{Dir: filepath.Join(n.cfg.DataDir, recordsDir), Region: n.region(), Keys: n.keys, Logger: n.log, DiskUsed: n.disk.share,
+	s, err := localstore.Open(localstore.Options{Dir: filepath.Join(n.cfg.DataDir, recordsDir), Region: n.region(), Keys: n.keys, Logger: n.log, DiskUsed: n.disk.share, Backup: n.backups.note,
 		OnCorrupt: func(kind string) { n.corrupt.WithLabelValues(kind).Inc() }})
 	if err != nil {
 		return fmt.Errorf("open record store: %w", err)
 	}
-	n.store = s
+	n.store, n.backups.source.records = s, s
 	n.onClose("record store", func(context.Context) error { return s.Close() })
 	n.startScrubber(s)
 	return nil

@@ -2,6 +2,8 @@
 //
 //	domicile-dataplane --config /etc/domicile/dataplane.yaml
 //	domicile-dataplane keys status|rotate|escrow|recover --config /etc/domicile/dataplane.yaml
+//	domicile-dataplane backup create|list|verify|prune --config /etc/domicile/dataplane.yaml
+//	domicile-dataplane restore --config /etc/domicile/dataplane.yaml
 //	domicile-dataplane scrub --config /etc/domicile/dataplane.yaml
 //
 // scrub reads and checks everything that a stopped node has stored; a running
@@ -40,6 +42,12 @@ func main() {
 	defer stop()
 	if len(os.Args) > 1 && os.Args[1] == "keys" {
 		os.Exit(keys(ctx, os.Args[2:], os.Stdout, os.Stderr))
+	}
+	if len(os.Args) > 1 && os.Args[1] == "backup" {
+		os.Exit(backups(ctx, os.Args[2:], os.Stdout, os.Stderr))
+	}
+	if len(os.Args) > 1 && os.Args[1] == "restore" {
+		os.Exit(restore(ctx, os.Args[2:], os.Stdout, os.Stderr))
 	}
 	os.Exit(run(ctx, os.Args[1:], os.Stderr))
 }

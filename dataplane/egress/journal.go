@@ -23,8 +23,11 @@ import (
 // change, each "<crc32c, 8 hex> <json>\n". A change adds to a key's counts of a
 // day. Opening folds all lines and writes a fresh file; so does growing past
 // twice the size of the last one.
+// LedgerFile is the ledger's name in its folder.
+const LedgerFile = "egress.ledger"
+
 const (
-	journalFile   = "egress.ledger"
+	journalFile   = LedgerFile
 	journalFormat = 1
 	maxLine       = 4 << 10
 	minRewrite    = 1 << 20

@@ -228,12 +228,20 @@ func (o *Outbox) bury(l lair, certificate string) error {
 	if err != nil {
 		return err
 	}
-	return o.shelf.Update(func(tx shelf.Tx) error {
+	var noted []Tombstone
+	err = o.shelf.Update(func(tx shelf.Tx) error {
+		noted = noted[:0]
 		for row := range l.rows {
-			if err := tx.Put(bucketTombstones, tombstoneKey(l.x.Tenant, l.x.Recipient, certificate, row), note); err != nil {
+			key := tombstoneKey(l.x.Tenant, l.x.Recipient, certificate, row)
+			if err := tx.Put(bucketTombstones, key, note); err != nil {
 				return err
 			}
+			noted = append(noted, Tombstone{key, note})
 		}
 		return nil
 	})
+	if err == nil && o.note != nil && len(noted) > 0 {
+		o.note(l.x.Tenant, noted)
+	}
+	return err
 }

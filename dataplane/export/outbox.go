@@ -19,6 +19,7 @@ type Outbox struct {
 	shelf  shelf.Shelf
 	sealer *store.Sealer
 	ended  sync.Map // policy.TenantID → nothing: purged in this process, takes nothing more
+	note   func(policy.TenantID, []Tombstone)
 }
 
 // OpenOutbox opens the outbox on a shelf that has Buckets. It closes the shelf in

@@ -87,6 +87,15 @@ func (r *Receiver) forget(from policy.RegionID, q *peerv1.ForgetRequest) (uint64
 	if source != from {
 		return 0, denied("the rows did not come from the sender's region")
 	}
+	if r.o.Note != nil && len(q.Rows) > 0 {
+		list, err := json.Marshal(q.Rows)
+		if err != nil {
+			return 0, err
+		}
+		if err := r.o.Note(tenant, Deletion{Stream: stream, Rows: list}); err != nil {
+			return 0, &policy.Error{Reason: policy.NotReady, Cause: err, Message: "what is to be deleted could not be noted for the backups; ask again"}
+		}
+	}
 	return r.inbox.forget(stream, rows)
 }
 

@@ -40,9 +40,15 @@ type ReceiverOptions struct {
 	Pair func(policy.TenantID, policy.RecipientID) (policy.InboundPair, bool)
 	// Basis is the rule by which nothing may come under a transfer basis now, by
 	// the current bundle and clock; 0 when it may.
-	Basis  func(id string) policy.RuleCode
+	Basis func(id string) policy.RuleCode
+	// Note is told what is deleted before it is, so that backups know; an error
+	// leaves the rows there, and the sender asks again. nil: there are no backups.
+	Note   func(policy.TenantID, Deletion) error
 	Logger *slog.Logger
 }
+
+// sealedAs is the region key that received rows are sealed under.
+const sealedAs = "peer/received"
 
 // Receiver takes transfers in from other regions.
 type Receiver struct {
@@ -53,7 +59,7 @@ type Receiver struct {
 
 // NewReceiver opens the inbox.
 func NewReceiver(o ReceiverOptions) (*Receiver, error) {
-	sealer, err := store.NewSealer(o.Keys, string(o.Region), "peer/received")
+	sealer, err := store.NewSealer(o.Keys, string(o.Region), sealedAs)
 	if err != nil {
 		return nil, err
 	}

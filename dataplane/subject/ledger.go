@@ -64,6 +64,7 @@ type Ledger struct {
 	entries []Intent
 	last    string // hex SHA-256 of the last line
 	failed  error
+	after   func() // after an entry is durable
 }
 
 // OpenLedger opens or makes the ledger in dir. A last line that was cut short by
@@ -174,6 +175,9 @@ func (l *Ledger) Append(in Intent) (uint64, error) {
 		return 0, l.failed
 	}
 	l.entries, l.last = append(l.entries, in), hashOf(raw)
+	if l.after != nil {
+		l.after()
+	}
 	return in.N, nil
 }
 

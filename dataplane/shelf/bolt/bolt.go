@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"time"
 
@@ -58,6 +59,14 @@ func (s *Shelf) Under(lease.Fence) shelf.Shelf { return s }
 
 // Close closes the file.
 func (s *Shelf) Close() error { return s.db.Close() }
+
+// Snapshot writes the file as it is at one moment, for a backup.
+func (s *Shelf) Snapshot(w io.Writer) error {
+	return s.db.View(func(tx *bbolt.Tx) error {
+		_, err := tx.WriteTo(w)
+		return err
+	})
+}
 
 // Path is where the file is.
 func (s *Shelf) Path() string { return s.db.Path() }

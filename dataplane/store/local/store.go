@@ -37,6 +37,12 @@ type Options struct {
 	// of a closed list ("frame", "fold", "rollup", …), fit for a metric label.
 	OnCorrupt func(kind string)
 
+	// Backup is told of rows that take the place of others whose keys are destroyed
+	// next, and of new holds, certificates and ownerships: what a backup of before
+	// would lack. It is called after they are durable and before the keys go, must
+	// come back soon, and cannot hold the destruction up. nil: there are no backups.
+	Backup func(tenant policy.TenantID, rows []Row)
+
 	// FS is pebble's file system; nil is the real one. Tests inject errors here.
 	FS vfs.FS
 }
@@ -69,7 +75,7 @@ func Open(o Options) (*Store, error) {
 		return nil, fmt.Errorf("open local store %s: %w", o.Dir, err)
 	}
 	s, err := sealed.Open(e, sealed.Options{Region: o.Region, Keys: o.Keys, Logger: o.Logger, Now: o.Now, Rand: o.Rand,
-		MaxPending: o.MaxPending, MaxPendingBytes: o.MaxPendingBytes, FrameCache: o.FrameCache, OnCorrupt: o.OnCorrupt,
+		MaxPending: o.MaxPending, MaxPendingBytes: o.MaxPendingBytes, FrameCache: o.FrameCache, OnCorrupt: o.OnCorrupt, Backup: o.Backup,
 		Room: newDiskGauge(o.Dir, o.DiskUsed).check})
 	if err != nil {
 		return nil, fmt.Errorf("open local store %s: %w", o.Dir, errors.Join(err, e.db.Close()))

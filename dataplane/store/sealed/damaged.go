@@ -134,6 +134,7 @@ func (d *damage) findRows() error {
 func (t *tenant) commitDamaged(ctx context.Context, d *damage, chunks []int64) (out store.Rewritten, err error) {
 	b := t.s.engine.NewBatch()
 	gone := map[int64]bool{}
+	var sealed []*resealed
 	for _, id := range chunks {
 		c, err := t.reseal(id, d.plan.edits, id >= d.plan.newest)
 		if err == nil {
@@ -146,6 +147,7 @@ func (t *tenant) commitDamaged(ctx context.Context, d *damage, chunks []int64) (
 			out.Damaged++
 		}
 		gone[id] = true
+		sealed = append(sealed, c)
 		out.Chunks, out.Keys = out.Chunks+1, out.Keys+uint64(len(c.old))
 	}
 	if err := t.s.noteFor(ctx, b, out); err != nil {
@@ -159,6 +161,7 @@ func (t *tenant) commitDamaged(ctx context.Context, d *damage, chunks []int64) (
 	if err := t.s.sync(b); err != nil {
 		return out, err
 	}
+	t.backupFrames(sealed)
 	return out, t.s.finishDestroying(t)
 }
 

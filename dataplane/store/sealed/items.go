@@ -87,6 +87,7 @@ func (t *tenant) commitItem(ctx context.Context, make func(Batch) (store.Item, [
 	if err := t.s.sync(b); err != nil {
 		return store.Item{}, err
 	}
+	t.backupItem(&item)
 	return item, t.destroyNoted(doomed)
 }
 
@@ -289,14 +290,8 @@ func (t *tenant) dropItem(b Batch, key []byte, ifVersion uint64, keep []store.Ke
 	if err != nil {
 		return nil, err
 	}
-	gone := append(itemOrders(t.raw, &r.item), key)
-	if len(r.item.Unique) > 0 {
-		gone = append(gone, itemUniqueKey(t.raw, r.item.Kind, r.item.Unique))
-	}
-	for _, k := range gone {
-		if err := b.Delete(k); err != nil {
-			return nil, err
-		}
+	if err := dropItemRows(b, t.raw, key, &r.item); err != nil {
+		return nil, err
 	}
 	doomed := []store.KeyID{r.key}
 	for _, k := range r.item.Keys {

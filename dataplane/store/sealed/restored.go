@@ -20,6 +20,11 @@ type ruins struct {
 	calls  map[ref]bool   // that begin, or have their view, there
 	stones map[ref]bool   // of these, those that must not come back
 	batch  Batch
+
+	renewed  map[int64]bool   // chunks with frames that a note brought (renewed.go)
+	redacted map[ref]*renewal // calls that were redacted after the backup
+
+	quarantined, items, unknown uint64
 }
 
 // Mend implements store.Store. Ingest waits while it works: it is for the start
@@ -35,32 +40,50 @@ func (s *Store) Mend(ctx context.Context, permit policy.Permit, f store.Forgotte
 		return 0, err
 	}
 	defer release()
-	if err := s.finishDestroying(t); err != nil {
-		return 0, err
-	}
-	if err := t.ownIndex(); err != nil { // no-op unless the old key is gone
-		return 0, err
-	}
-	r, err := t.clearRuins(ctx, f)
+	r, err := t.mend(ctx, f, nil)
 	if err != nil {
 		return 0, err
 	}
+	return uint64(len(r.calls)), nil
+}
+
+// mend is Mend; the caller has t.exclusive. renewed are chunks with frames that
+// notes brought.
+func (t *tenant) mend(ctx context.Context, f store.Forgotten, renewed map[int64]bool) (*ruins, error) {
+	if err := t.s.finishDestroying(t); err != nil {
+		return nil, err
+	}
+	if err := t.ownIndex(); err != nil { // no-op unless the old key is gone
+		return nil, err
+	}
+	r, err := t.clearRuins(ctx, f, renewed)
+	if err != nil {
+		return nil, err
+	}
 	if t.index.Load().lost {
 		if err := t.reindex(ctx); err != nil {
-			return 0, err
+			return nil, err
 		}
 	}
 	t.build.Lock()
 	defer t.build.Unlock()
-	return uint64(len(r.calls)), t.inTurn(func(u *turn) error { return t.recountCells(ctx, u) })
+	return r, t.inTurn(func(u *turn) error { return t.recountCells(ctx, u) })
 }
 
-// clearRuins lets the ruins go in one commit.
-func (t *tenant) clearRuins(ctx context.Context, f store.Forgotten) (r *ruins, err error) {
+// clearRuins lets the ruins go in one commit. No item is put meanwhile.
+func (t *tenant) clearRuins(ctx context.Context, f store.Forgotten, renewed map[int64]bool) (r *ruins, err error) {
 	t.build.Lock()
 	defer t.build.Unlock()
+	t.items.Lock()
+	defer t.items.Unlock()
 	err = t.inTurn(func(u *turn) error {
-		r = &ruins{t: t, chunks: map[int64]bool{}, calls: map[ref]bool{}, stones: map[ref]bool{}, batch: t.s.engine.NewBatch()}
+		items, err := t.s.engine.Begin(t.raw, ItemTurn)
+		if err != nil {
+			return t.s.fail(err)
+		}
+		defer items.End()
+		r = &ruins{t: t, chunks: map[int64]bool{}, calls: map[ref]bool{}, stones: map[ref]bool{}, batch: t.s.engine.NewBatch(),
+			renewed: renewed, redacted: map[ref]*renewal{}}
 		for _, call := range t.refsOf(f.Calls) {
 			r.stones[call] = true
 		}
@@ -71,7 +94,7 @@ func (t *tenant) clearRuins(ctx context.Context, f store.Forgotten) (r *ruins, e
 
 func (r *ruins) clear(ctx context.Context, u *turn, owners []store.Owner) error {
 	t := r.t
-	for _, step := range []func() error{r.findChunks, r.findCalls, func() error { return r.findPostings(owners) }, r.findFolds, r.findQuarantined, func() error { return t.saveIndex(r.batch) }} {
+	for _, step := range []func() error{r.findChunks, r.findCalls, func() error { return r.findPostings(owners) }, r.findFolds, r.closeRenewed, r.findQuarantined, r.findItems, func() error { return t.saveIndex(r.batch) }} {
 		if err := errors.Join(ctx.Err(), step()); err != nil {
 			return errors.Join(err, r.batch.Close())
 		}
@@ -103,6 +126,9 @@ func (r *ruins) findChunks() error {
 			if dead = isReason(err, policy.Destroyed); err != nil && !dead && !isReason(err, policy.Internal) {
 				return err
 			}
+			if err != nil && !dead {
+				r.unknown++
+			}
 			states[id] = dead
 		}
 		if !dead {
@@ -121,7 +147,11 @@ func (r *ruins) findCalls() error {
 		}
 		call := readRef(key[len(key)-refSize:])
 		if !r.chunks[call.chunk] && !(len(value) == refSize && r.chunks[readRef(value).chunk]) {
-			return nil
+			dropped, err := r.findRenewed(call, value)
+			if err != nil || !dropped {
+				return err
+			}
+			r.stones[call] = true
 		}
 		r.calls[call] = true
 		return r.batch.Delete(slices.Clone(key))
@@ -182,6 +212,7 @@ func (r *ruins) findQuarantined() error {
 		if _, err := t.s.keys.For(store.UseErase).Open(keyIn(value)); !isReason(err, policy.Destroyed) {
 			return nil // what is damaged is another's work
 		}
+		r.quarantined++
 		return r.batch.Delete(slices.Clone(key))
 	})
 }

@@ -212,6 +212,7 @@ func (t *tenant) commitRewrite(ctx context.Context, p *plan, chunks []int64, who
 	if err := t.s.sync(b); err != nil {
 		return store.Rewritten{}, err
 	}
+	t.backupFrames(sealed)
 	return out, t.s.finishDestroying(t)
 }
 

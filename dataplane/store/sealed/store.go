@@ -39,6 +39,12 @@ type Options struct {
 	// OnCorrupt is called for every sealed value that does not open; kind is one
 	// of a closed list ("frame", "fold", "rollup", …), fit for a metric label.
 	OnCorrupt func(kind string)
+
+	// Backup is told of rows that take the place of others whose keys are destroyed
+	// next, and of new holds, certificates and ownerships: what a backup of before
+	// would lack. It is called after they are durable and before the keys go, must
+	// come back soon, and cannot hold the destruction up. nil: there are no backups.
+	Backup func(tenant policy.TenantID, rows []Row)
 }
 
 // Store keeps the records of one region in an engine. It is safe for concurrent use.
@@ -50,6 +56,7 @@ type Store struct {
 	now             func() time.Time
 	rand            io.Reader
 	onCorrupt       func(string)
+	backup          func(policy.TenantID, []Row)
 	room            func(time.Time) error
 	maxPending      int
 	maxPendingBytes int
@@ -91,7 +98,7 @@ func Open(engine Engine, o Options) (*Store, error) {
 	if o.Region == "" || o.Keys == nil {
 		return nil, errors.New("options Region and Keys must be set")
 	}
-	s := &Store{engine: engine, region: o.Region, keys: o.Keys, log: o.Logger, now: o.Now, rand: o.Rand, onCorrupt: o.OnCorrupt, room: o.Room,
+	s := &Store{engine: engine, region: o.Region, keys: o.Keys, log: o.Logger, now: o.Now, rand: o.Rand, onCorrupt: o.OnCorrupt, backup: o.Backup, room: o.Room,
 		maxPending: o.MaxPending, maxPendingBytes: o.MaxPendingBytes, tenants: map[policy.TenantID]*tenant{},
 		sealers: make(chan struct{}, runtime.GOMAXPROCS(0)), suspects: make(chan frameID, maxSuspects), stop: make(chan struct{}), watched: make(chan struct{})}
 	s.defaults(&o)

@@ -1,0 +1,292 @@
+package backup
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/policy"
+)
+
+// Options of a repository. Folder, Region, Cluster and Keys are required.
+type Options struct {
+	Folder  string          // on another disk of the region
+	Region  policy.RegionID // bound into every sealed byte, as is the cluster
+	Cluster string          // CL…
+	Keys    store.Keys
+
+	// Known is the id of the repository that the node used before, "" when it used
+	// none: an empty folder is then the place of a disk that is not mounted, and is
+	// not made a repository.
+	Known string
+
+	Now    func() time.Time // nil: time.Now
+	Logger *slog.Logger     // nil discards
+
+	// Step is called at named points; an error ends the work there, as a crash
+	// would. Tests use it.
+	Step func(point string) error
+}
+
+// keyName is the region key that seals repositories.
+const keyName = "backup/repository"
+
+const (
+	identityFile = "domicile-backup.json"
+	lockFile     = "lock"
+	objectsDir   = "objects"
+	snapshotsDir = "snapshots"
+	notesDir     = "notes"
+	erasuresDir  = "erasures"
+	incomingDir  = "incoming"
+
+	snapshotExt = ".snapshot"
+)
+
+// identity is what a repository says of itself.
+type identity struct {
+	Format  int             `json:"format"`
+	ID      string          `json:"id"`
+	Region  policy.RegionID `json:"region"`
+	Cluster string          `json:"cluster"`
+}
+
+// bytes is the identity as it lies in its file.
+func (id identity) bytes() []byte {
+	b, err := json.Marshal(id)
+	if err != nil {
+		panic(err) // strings and a number
+	}
+	return append(b, '\n')
+}
+
+// Repository is an open repository; one process works on it at a time.
+type Repository struct {
+	o      Options
+	dir    string
+	id     identity
+	sealer *sealer
+	lock   *os.File
+}
+
+// ErrForeign is the refusal of a repository of another region or cluster.
+var ErrForeign = errors.New("it belongs to another region or cluster")
+
+// Open opens a repository; with make it makes one of a folder that is empty. It
+// refuses one of another region, cluster or format, and one that is in use.
+func Open(o Options, make bool) (*Repository, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	r := &Repository{o: o, dir: o.Folder}
+	if err := r.open(make); err != nil {
+		return nil, errors.Join(fmt.Errorf("open the backup folder %s: %w", o.Folder, err), r.Close())
+	}
+	return r, nil
+}
+
+func (r *Repository) open(make bool) error {
+	info, err := os.Stat(r.dir)
+	if err != nil {
+		return fmt.Errorf("%w; make the folder, on a disk of its own", err)
+	}
+	if !info.IsDir() {
+		return errors.New("it is no folder")
+	}
+	key, err := r.o.Keys.For(store.UseBackup).Named(keyName)
+	if err != nil {
+		return err
+	}
+	r.sealer = &sealer{key: key, whom: string(r.o.Region) + "\x00" + r.o.Cluster}
+	if r.id, err = readIdentity(r.dir); errors.Is(err, fs.ErrNotExist) && make {
+		err = r.found()
+	}
+	if err != nil {
+		return err
+	}
+	switch {
+	case r.id.Format != Format:
+		return fmt.Errorf("it has format %d, this program reads %d: use the version that wrote it", r.id.Format, Format)
+	case r.id.Region != r.o.Region || r.id.Cluster != r.o.Cluster:
+		return fmt.Errorf("%w: region %s of %s; this node is of region %s of %s", ErrForeign, r.id.Region, r.id.Cluster, r.o.Region, r.o.Cluster)
+	case r.o.Known != "" && r.o.Known != r.id.ID:
+		return fmt.Errorf("it is repository %s, and this node's is %s: is the right disk mounted? To begin with this one, remove backup.json from data_dir", r.id.ID, r.o.Known)
+	}
+	if r.lock, err = os.OpenFile(filepath.Join(r.dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
+		return err
+	}
+	if err := unix.Flock(int(r.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return fmt.Errorf("another process works on it, try again later: %w", err)
+	}
+	return nil
+}
+
+func readIdentity(dir string) (id identity, err error) {
+	raw, err := os.ReadFile(filepath.Join(dir, identityFile))
+	if err != nil {
+		return id, fmt.Errorf("%w; is its disk mounted?", err)
+	}
+	err = json.Unmarshal(raw, &id)
+	if err != nil || len(id.ID) != 32 || !bytes.Equal(raw, id.bytes()) {
+		return id, fmt.Errorf("%s is damaged: put it back; it says nothing but {format, id, region, cluster}", identityFile)
+	}
+	return id, nil
+}
+
+// found makes a repository of an empty folder. The identity comes last: a folder
+// without one is begun anew.
+func (r *Repository) found() error {
+	if r.o.Known != "" {
+		return fmt.Errorf("it is empty, and this node's repository is %s: is its disk mounted? To begin a new one, remove backup.json from data_dir", r.o.Known)
+	}
+	entries, err := os.ReadDir(r.dir)
+	if err != nil {
+		return err
+	}
+	ours := []string{objectsDir, snapshotsDir, notesDir, erasuresDir, incomingDir, "lost+found"}
+	for _, e := range entries {
+		if !slices.Contains(ours, e.Name()) {
+			return fmt.Errorf("it is no repository, and not empty (%s): give an empty folder", e.Name())
+		}
+	}
+	for _, d := range ours[:5] {
+		if err := os.MkdirAll(filepath.Join(r.dir, d), 0o700); err != nil {
+			return err
+		}
+	}
+	var raw [16]byte
+	_, _ = rand.Read(raw[:])
+	r.id = identity{Format: Format, ID: hex.EncodeToString(raw[:]), Region: r.o.Region, Cluster: r.o.Cluster}
+	return r.put(filepath.Join(r.dir, identityFile), r.id.bytes())
+}
+
+// ID names the repository.
+func (r *Repository) ID() string { return r.id.ID }
+
+// Close lets the repository go.
+func (r *Repository) Close() error {
+	if r.lock == nil {
+		return nil
+	}
+	err := r.lock.Close()
+	r.lock = nil
+	return err
+}
+
+func (r *Repository) step(point string) error {
+	if r.o.Step == nil {
+		return nil
+	}
+	return r.o.Step(point)
+}
+
+// Snapshots lists the heads, oldest first. One that cannot be read is an error
+// beside those that can.
+func (r *Repository) Snapshots() (out []Snapshot, err error) {
+	entries, err := os.ReadDir(filepath.Join(r.dir, snapshotsDir))
+	if err != nil {
+		return nil, fmt.Errorf("list snapshots: %w", err)
+	}
+	var bad error
+	for _, e := range entries {
+		id := e.Name()
+		if filepath.Ext(id) != snapshotExt {
+			continue
+		}
+		id = id[:len(id)-len(snapshotExt)]
+		head, err := r.head(id)
+		if err != nil {
+			bad = errors.Join(bad, err)
+			continue
+		}
+		out = append(out, head)
+	}
+	slices.SortFunc(out, func(a, b Snapshot) int { return int(int64(a.Number) - int64(b.Number)) })
+	return out, bad
+}
+
+func (r *Repository) snapshotPath(id string) string {
+	return filepath.Join(r.dir, snapshotsDir, id+snapshotExt)
+}
+
+func (r *Repository) head(id string) (Snapshot, error) {
+	f, err := os.Open(r.snapshotPath(id))
+	if err != nil {
+		return Snapshot{}, fmt.Errorf("snapshot %s: %w", id, err)
+	}
+	defer f.Close()
+	head, _, err := readHead(f)
+	if err == nil {
+		err = r.ours(head, id)
+	}
+	if err != nil {
+		return Snapshot{}, fmt.Errorf("snapshot %s: %w", id, err)
+	}
+	return head, nil
+}
+
+// ours refuses a snapshot that came from elsewhere.
+func (r *Repository) ours(head Snapshot, id string) error {
+	switch {
+	case head.Region != r.id.Region || head.Cluster != r.id.Cluster || head.Repository != r.id.ID:
+		return fmt.Errorf("%w, or repository", ErrForeign)
+	case head.ID != id:
+		return errors.New("it stands under another snapshot's name")
+	}
+	return nil
+}
+
+// files reads and checks a snapshot's list.
+func (r *Repository) files(id string) (head Snapshot, files []File, err error) {
+	f, err := os.Open(r.snapshotPath(id))
+	if err != nil {
+		return head, nil, fmt.Errorf("snapshot %s: %w", id, err)
+	}
+	defer f.Close()
+	head, raw, err := readHead(f)
+	if err == nil {
+		err = r.ours(head, id)
+	}
+	if err != nil {
+		return head, nil, fmt.Errorf("snapshot %s: %w", id, err)
+	}
+	s, err := r.sealer.open(f, listPurpose(raw))
+	if err != nil {
+		return head, nil, fmt.Errorf("snapshot %s: %w", id, err)
+	}
+	in := bufio.NewScanner(s)
+	in.Buffer(nil, maxLine)
+	for in.Scan() {
+		var x File
+		if err := json.Unmarshal(in.Bytes(), &x); err != nil {
+			return head, nil, fmt.Errorf("snapshot %s: a line of the list cannot be read", id)
+		}
+		if err := x.check(); err != nil {
+			return head, nil, fmt.Errorf("snapshot %s: %w", id, err)
+		}
+		files = append(files, x)
+	}
+	if err := in.Err(); err != nil {
+		return head, nil, fmt.Errorf("snapshot %s: %w", id, err)
+	}
+	if uint64(len(files)) != head.Files {
+		return head, nil, fmt.Errorf("snapshot %s: it lists %d files and says %d", id, len(files), head.Files)
+	}
+	return head, files, nil
+}

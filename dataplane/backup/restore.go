@@ -1,0 +1,128 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// Extract writes the files of a snapshot ("" the newest) below into, a folder for
+// each part, and reads every byte on its way: sizes and hashes are those of the
+// list. Everything is durable when it answers. After an error the folder is no
+// good; nothing outside of it was touched. Receipts of tenants' ends are those of
+// the newest snapshot, whichever is extracted.
+func (r *Repository) Extract(ctx context.Context, id, into string, tell Progress) (head Snapshot, err error) {
+	if tell == nil {
+		tell = func(Step) {}
+	}
+	all, err := r.snapshotIDs()
+	if err != nil {
+		return head, err
+	}
+	if len(all) == 0 {
+		return head, errors.New("there is no snapshot")
+	}
+	slices.SortFunc(all, byNumber)
+	newest := all[len(all)-1]
+	if id == "" {
+		id = newest
+	}
+	if !slices.Contains(all, id) {
+		return head, fmt.Errorf("there is no snapshot %s; see `domicile-dataplane backup list`", id)
+	}
+	head, files, err := r.files(id)
+	if err != nil {
+		return head, err
+	}
+	if newest != id {
+		if files, err = r.withReceiptsOf(newest, files); err != nil {
+			return head, err
+		}
+	}
+	if missing := r.missing(files); missing > 0 {
+		return head, fmt.Errorf("%w: %d of its %d files are missing or cut short: nothing is restored; `domicile-dataplane backup verify` names them, an older snapshot may be whole", ErrDamaged, missing, len(files))
+	}
+	done := uint64(0)
+	dirs := map[string]bool{}
+	for _, f := range files {
+		path := filepath.Join(into, string(f.Part), filepath.FromSlash(f.Name))
+		if err := r.extract(ctx, f, path, into, dirs); err != nil {
+			if ctx.Err() != nil {
+				return head, ctx.Err()
+			}
+			return head, fmt.Errorf("%w: %s/%s, object %s: %w", ErrDamaged, f.Part, f.Name, f.Object, err)
+		}
+		done += uint64(f.Size)
+		tell(Step{Name: "restore", Done: done, Of: head.Bytes})
+	}
+	for dir := range dirs {
+		if err := syncDir(dir); err != nil {
+			return head, err
+		}
+	}
+	return head, r.step("extracted")
+}
+
+// byNumber orders ids by the number at their end; a clock may have gone back.
+func byNumber(a, b string) int {
+	na, nb := a[min(len(a), 17):], b[min(len(b), 17):]
+	if len(na) != len(nb) {
+		return len(na) - len(nb)
+	}
+	return slices.Compare([]byte(na), []byte(nb))
+}
+
+func (r *Repository) withReceiptsOf(newest string, files []File) ([]File, error) {
+	_, last, err := r.files(newest)
+	if err != nil {
+		return nil, fmt.Errorf("the newest snapshot says which tenants have ended, and cannot be read: %w", err)
+	}
+	of := func(p Part) func(File) bool { return func(f File) bool { return f.Part == p } }
+	files = slices.DeleteFunc(files, of(Purges))
+	for _, f := range last {
+		if f.Part == Purges {
+			files = append(files, f)
+		}
+	}
+	return files, nil
+}
+
+func (r *Repository) missing(files []File) (n int) {
+	for _, f := range files {
+		if !r.has(f) {
+			n++
+		}
+	}
+	return n
+}
+
+func (r *Repository) extract(ctx context.Context, f File, path, into string, dirs map[string]bool) error {
+	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
+		dirs[dir] = true
+		if dir == into {
+			break
+		}
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	out, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return errors.New("the list names it twice")
+	}
+	if err != nil {
+		return err
+	}
+	err = r.read(ctx, f, out)
+	if err == nil {
+		err = out.Sync()
+	}
+	if err = errors.Join(err, out.Close()); err != nil {
+		return err
+	}
+	return r.step("file")
+}

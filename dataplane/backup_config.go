@@ -1,0 +1,109 @@
+package dataplane
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/domicile-io/domicile/dataplane/backup"
+)
+
+// BackupConfig is the section `backup` of a node's configuration. Without a
+// folder there are no backups.
+type BackupConfig struct {
+	Folder      string        `yaml:"folder"`       // of the repository: on another disk of the region, this node's alone
+	Interval    time.Duration `yaml:"interval"`     // from one snapshot to the next; default 1h
+	Keep        int           `yaml:"keep"`         // newest snapshots that stay; default 48
+	VerifyEvery time.Duration `yaml:"verify_every"` // from one reading of every byte to the next; default 168h
+}
+
+const (
+	defaultBackupInterval = time.Hour
+	minBackupInterval     = time.Minute
+	defaultBackupKeep     = 48
+	defaultVerifyEvery    = 7 * 24 * time.Hour
+
+	// backupFile remembers, in data_dir, which repository is this node's.
+	backupFile = "backup.json"
+)
+
+// Check names every setting that is malformed.
+func (c BackupConfig) Check(dataDir string) error {
+	var bad []error
+	if c.Folder == "" {
+		if c != (BackupConfig{}) {
+			bad = append(bad, errors.New("backup.folder: give the folder of the repository, on another disk of this region"))
+		}
+		return errors.Join(bad...)
+	}
+	if !filepath.IsAbs(c.Folder) || within(c.Folder, dataDir) || within(dataDir, c.Folder) {
+		bad = append(bad, errors.New("backup.folder: give an absolute path outside of data_dir, on another disk of this region"))
+	}
+	if c.Interval < 0 || c.Interval > 0 && c.Interval < minBackupInterval {
+		bad = append(bad, fmt.Errorf("backup.interval: give a duration from %s up", minBackupInterval))
+	}
+	if c.Keep < 0 || c.VerifyEvery < 0 {
+		bad = append(bad, errors.New("backup.keep and backup.verify_every must not be negative"))
+	}
+	return errors.Join(bad...)
+}
+
+// within reports whether a path is a folder or below it.
+func within(path, folder string) bool {
+	a, errA := filepath.Abs(path)
+	b, errB := filepath.Abs(folder)
+	return errors.Join(errA, errB) == nil && (a == b || strings.HasPrefix(a, b+string(filepath.Separator)))
+}
+
+func (c BackupConfig) withDefaults() BackupConfig {
+	if c.Folder == "" {
+		return c
+	}
+	if c.Interval == 0 {
+		c.Interval = defaultBackupInterval
+	}
+	if c.Keep == 0 {
+		c.Keep = defaultBackupKeep
+	}
+	if c.VerifyEvery == 0 {
+		c.VerifyEvery = defaultVerifyEvery
+	}
+	return c
+}
+
+// repositoryOf reads which repository is the node's, "" when it has had none.
+func repositoryOf(dataDir string) (string, error) {
+	raw, err := os.ReadFile(filepath.Join(dataDir, backupFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	var known struct {
+		Repository string `json:"repository"`
+	}
+	if err == nil {
+		err = json.Unmarshal(raw, &known)
+	}
+	if err != nil {
+		return "", fmt.Errorf("read %s: %w", backupFile, err)
+	}
+	return known.Repository, nil
+}
+
+func keepRepository(dataDir, id string) error {
+	return replaceDurably(filepath.Join(dataDir, backupFile), fmt.Appendf(nil, "{\"repository\": %q}\n", id))
+}
+
+// errNoBackup is the refusal of a node without a repository.
+var errNoBackup = errors.New("this node takes no backups: give backup.folder in its configuration")
+
+// BackupList is a repository as `backup list` shows it.
+type BackupList struct {
+	Folder    string            `json:"folder"`
+	ID        string            `json:"repository"`
+	Snapshots []backup.Snapshot `json:"snapshots"`
+}

@@ -1,0 +1,252 @@
+package dataplane
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/domicile-io/domicile/dataplane/backup"
+	"github.com/domicile-io/domicile/dataplane/egress"
+	"github.com/domicile-io/domicile/dataplane/store"
+	localstore "github.com/domicile-io/domicile/dataplane/store/local"
+	"github.com/domicile-io/domicile/dataplane/subject"
+)
+
+const (
+	backupScratch = "backup.tmp" // in data_dir: a moment's hard links while a snapshot is taken
+	backupRetry   = time.Minute
+)
+
+// backups takes the node's snapshots and writes its notes. The zero folder means
+// that there are none.
+type backups struct {
+	node     *Node
+	cfg      BackupConfig
+	notebook *backup.Notebook
+	started  time.Time
+
+	source struct { // set while the node starts, before anything runs
+		records *localstore.Store
+		blobs   store.Blobs // nil: in a bucket
+		late    []backup.Input
+		ledger  *subject.Ledger
+	}
+
+	working sync.Mutex    // one snapshot, verification or prune at a time
+	turn    chan struct{} // held by whoever writes a note or the ledger's copy
+	known   atomic.Value
+	newest  atomic.Int64 // Unix seconds; 0 none
+	failing atomic.Bool
+	damaged atomic.Uint64
+	unnoted prometheus.Counter
+	soon    chan struct{}
+}
+
+// openBackups prepares the backups; nothing is looked at yet, because a node
+// starts also while the disk of its backups is away.
+func (n *Node) openBackups(Options) error {
+	b := &backups{node: n, cfg: n.cfg.Backup, started: time.Now(), soon: make(chan struct{}, 1), turn: make(chan struct{}, 1)}
+	b.unnoted = prometheus.NewCounter(prometheus.CounterOpts{Name: "domicile_region_backup_unnoted_total",
+		Help: "Times that keys were destroyed while the backups could not be told what was sealed anew: the snapshots of before lack it."})
+	b.register(n.registry)
+	n.backups = b
+	if b.cfg.Folder == "" {
+		return nil
+	}
+	id, err := repositoryOf(n.cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	b.known.Store(id)
+	b.notebook, err = backup.NewNotebook(b.options())
+	return err
+}
+
+func (b *backups) register(r prometheus.Registerer) {
+	gauge := func(name, help string, value func() float64) {
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
+	}
+	r.MustRegister(b.unnoted)
+	gauge("domicile_region_backup_age_seconds", "Age of the newest snapshot of this node; while there is none, time since the node started; -1 without backups.", func() float64 {
+		if b.cfg.Folder == "" {
+			return -1
+		}
+		if at := b.newest.Load(); at != 0 {
+			return time.Since(time.Unix(at, 0)).Seconds()
+		}
+		return time.Since(b.started).Seconds()
+	})
+	gauge("domicile_region_backup_failing", "1 while the latest snapshot or verification has failed; the log says why.", func() float64 {
+		if b.failing.Load() {
+			return 1
+		}
+		return 0
+	})
+	gauge("domicile_region_backup_damaged", "Files of the repository that the latest verification found missing or changed.", func() float64 { return float64(b.damaged.Load()) })
+}
+
+func (b *backups) options() backup.Options {
+	known, _ := b.known.Load().(string)
+	return backup.Options{Folder: b.cfg.Folder, Region: b.node.region(), Cluster: b.node.material.Identity.Cluster, Keys: b.node.keys, Known: known, Logger: b.node.log}
+}
+
+// startBackups begins the schedule; everything that is copied is open by now.
+func (n *Node) startBackups() {
+	b := n.backups
+	if b.cfg.Folder == "" {
+		return
+	}
+	if b.source.ledger != nil {
+		b.source.ledger.AfterAppend(b.copyLedger)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { defer close(ended); b.run(ctx) }()
+	n.onClose("backups", func(context.Context) error {
+		cancel()
+		<-ended
+		b.working.Lock() // what an administrator asked for has ended by now
+		b.working.Unlock()
+		return nil
+	})
+}
+
+// run takes snapshots on schedule, and sooner when a note could not be written.
+func (b *backups) run(ctx context.Context) {
+	if list, err := b.list(); err == nil {
+		b.seen(list.Snapshots)
+	}
+	verified := time.Now()
+	for ctx.Err() == nil {
+		due := time.Until(time.Unix(b.newest.Load(), 0).Add(b.cfg.Interval))
+		if b.failing.Load() {
+			due = min(backupRetry, b.cfg.Interval)
+		}
+		timer := time.NewTimer(max(0, due))
+		select {
+		case <-timer.C:
+		case <-b.soon:
+			timer.Stop()
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+		if _, err := b.create(ctx, backup.CreateOptions{}); err != nil && ctx.Err() == nil {
+			b.node.log.Error("a backup failed", "cause", err, "next", "docs/operations/region-backup.md")
+			continue
+		}
+		if time.Since(verified) >= b.cfg.VerifyEvery {
+			if _, err := b.verify(ctx, "", nil); err != nil && ctx.Err() == nil {
+				b.node.log.Error("a backup is not whole", "cause", err, "next", "docs/operations/region-backup.md")
+			}
+			verified = time.Now()
+		}
+	}
+}
+
+func (b *backups) seen(list []backup.Snapshot) {
+	if len(list) > 0 {
+		b.newest.Store(list[len(list)-1].Began.Unix())
+	}
+}
+
+var errBackupBusy = errors.New("a snapshot is being taken, or the backups are being verified; try again when that has ended")
+
+// with opens the repository for one piece of work.
+func (b *backups) with(create bool, do func(*backup.Repository) error) error {
+	if b.cfg.Folder == "" {
+		return errNoBackup
+	}
+	if !b.working.TryLock() {
+		return errBackupBusy
+	}
+	defer b.working.Unlock()
+	r, err := backup.Open(b.options(), create)
+	if err != nil {
+		return err
+	}
+	if b.known.Load() != r.ID() {
+		err = keepRepository(b.node.cfg.DataDir, r.ID())
+		b.known.Store(r.ID())
+	}
+	if err == nil {
+		err = do(r)
+	}
+	return errors.Join(err, r.Close())
+}
+
+// create takes a snapshot and removes those that are too many.
+func (b *backups) create(ctx context.Context, o backup.CreateOptions) (head backup.Snapshot, err error) {
+	err = b.with(true, func(r *backup.Repository) (err error) {
+		if head, err = r.Create(ctx, b.sources(), o); err != nil {
+			return err
+		}
+		b.newest.Store(head.Began.Unix())
+		_, err = r.Prune(ctx, b.cfg.Keep, false)
+		return err
+	})
+	if !errors.Is(err, errBackupBusy) && ctx.Err() == nil {
+		b.failing.Store(err != nil)
+	}
+	if err == nil {
+		b.node.log.Info("a backup was taken", "snapshot", head.ID, "files", head.Files, "bytes", head.Bytes, "copied", head.Copied)
+	}
+	return head, err
+}
+
+func (b *backups) sources() backup.Source {
+	dir := b.node.cfg.DataDir
+	src := backup.Source{Records: b.source.records.Checkpoint, Scratch: filepath.Join(dir, backupScratch), Blobs: b.source.blobs, Late: b.source.late,
+		KeyGeneration: b.node.keyring.Status().Generation, Schema: localstore.Schema}
+	if b.source.ledger != nil {
+		src.Erasures = b.source.ledger.CopyTo
+	}
+	src.Late = append(src.Late, backup.FileInput(backup.Egress, filepath.Join(dir, ledgerDir), egress.LedgerFile))
+	receipts, _ := os.ReadDir(filepath.Join(dir, purgesDir)) // none, before the first
+	for _, e := range receipts {
+		if filepath.Ext(e.Name()) == ".json" {
+			src.Early = append(src.Early, backup.FileInput(backup.Purges, filepath.Join(dir, purgesDir), e.Name()))
+		}
+	}
+	return src
+}
+
+// add names a file of exports that is copied as it is at one moment.
+func (b *backups) add(name string, snapshot func(io.Writer) error) {
+	b.source.late = append(b.source.late, backup.Input{Part: backup.Exports, Name: name, Copy: snapshot})
+}
+
+func (b *backups) verify(ctx context.Context, id string, tell backup.Progress) (v backup.Verified, err error) {
+	err = b.with(false, func(r *backup.Repository) (err error) { v, err = r.Verify(ctx, id, tell); return err })
+	if err == nil || errors.Is(err, backup.ErrDamaged) {
+		b.damaged.Store(v.Damaged)
+		b.failing.Store(err != nil)
+	}
+	return v, err
+}
+
+func (b *backups) list() (out BackupList, err error) {
+	err = b.with(false, func(r *backup.Repository) (err error) { out, err = listBackups(r, b.cfg.Folder); return err })
+	return out, err
+}
+
+func listBackups(r *backup.Repository, folder string) (out BackupList, err error) {
+	out = BackupList{Folder: folder, ID: r.ID()}
+	out.Snapshots, err = r.Snapshots()
+	return out, err
+}
+
+func (b *backups) prune(ctx context.Context, keep int, dry bool) (out backup.Pruned, err error) {
+	if keep == 0 {
+		keep = b.cfg.Keep
+	}
+	err = b.with(false, func(r *backup.Repository) (err error) { out, err = r.Prune(ctx, keep, dry); return err })
+	return out, err
+}
