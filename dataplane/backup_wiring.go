@@ -112,8 +112,8 @@ func (n *Node) startBackups() {
 	n.onClose("backups", func(context.Context) error {
 		cancel()
 		<-ended
-		b.working.Lock() // what an administrator asked for has ended by now
-		b.working.Unlock()
+		b.working.Lock() // what an administrator asked for has ended by then
+		defer b.working.Unlock()
 		return nil
 	})
 }
