@@ -210,7 +210,7 @@ func (p *Plane) openState(cfg Config, opts Options, own *mtls.Material) error {
 
 // serve binds the listeners and answers on them.
 func (p *Plane) serve(cfg Config, opts Options, own owned, registry *prometheus.Registry) error {
-	if err := registry.Register(collectors.NewGoCollector()); err != nil {
+	if err := errors.Join(registry.Register(collectors.NewGoCollector()), registry.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
 	for name, m := range map[string]*mtls.Material{"voter": own.voter, "gateway": own.gateway} {

@@ -24,6 +24,8 @@ type Config struct {
 
 	Media MediaConfig `yaml:"media"` // where recordings are; default: a folder of data_dir
 
+	Telemetry *TelemetryConfig `yaml:"telemetry"` // traces to a collector of the region; default: none
+
 	ControlPlane  []string `yaml:"control_plane"`   // voters' gRPC addresses
 	RootPublicKey string   `yaml:"root_public_key"` // hex Ed25519: the operator root that certifies bundle keys
 

@@ -26,6 +26,7 @@ import (
 	"github.com/domicile-io/domicile/dataplane/store"
 	localstore "github.com/domicile-io/domicile/dataplane/store/local"
 	"github.com/domicile-io/domicile/dataplane/subject"
+	"github.com/domicile-io/domicile/dataplane/telemetry"
 	"github.com/domicile-io/domicile/internal/instance"
 	"github.com/domicile-io/domicile/internal/mtls"
 	"github.com/domicile-io/domicile/policy"
@@ -73,6 +74,7 @@ type Node struct {
 	held     held                            // what legal holds keep; nil: nothing is held
 	subjects atomic.Pointer[subject.Service] // nil until it is open
 	server   *server.Server
+	traces   *telemetry.Tracer // nil: nothing is traced
 
 	tenants net.Listener // bound, below TLS and the count
 	peers   net.Listener // nil: none
@@ -103,7 +105,7 @@ func Open(ctx context.Context, cfg Config, opts Options) (*Node, error) {
 	}
 	n.log = n.log.With("region", cfg.Region)
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, step := range []func(Options) error{n.identify, n.checkRestored, n.bind, n.lock, n.openDoor, n.openKeys, n.openBackups, n.openStore, n.openMedia, n.openFeed, n.openServer, n.openOps, n.openAdmin} {
+	for _, step := range []func(Options) error{n.identify, n.checkRestored, n.bind, n.lock, n.openDoor, n.openTraces, n.openKeys, n.openBackups, n.openStore, n.openMedia, n.openFeed, n.openServer, n.openOps, n.openAdmin} {
 		err := ctx.Err()
 		if err == nil {
 			err = step(opts)
@@ -221,7 +223,7 @@ func (n *Node) openServer(Options) error {
 	}
 	n.server, err = server.New(server.Options{Region: n.region(), Hosts: n.cfg.Hosts, DefaultCountry: n.cfg.DefaultCountry,
 		TLS: n.material.PublicServer(), Gate: n.gate, Bundle: n.feed, Store: n.store, Media: n.media, Ledger: n.door.Entries, Ready: n.Ready,
-		Exports: exports, Subjects: subjects, Numbers: numbers, Admission: n.cfg.Admission, UploadMemory: n.cfg.Media.memory(), Logger: n.log, Metrics: n.registry})
+		Exports: exports, Subjects: subjects, Numbers: numbers, Admission: n.cfg.Admission, UploadMemory: n.cfg.Media.memory(), Traces: n.traces, Logger: n.log, Metrics: n.registry})
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/domicile-io/domicile/dataplane/gate"
 	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/dataplane/telemetry"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -67,7 +68,10 @@ func (n *Node) startRetention() {
 		}
 		for ctx.Err() == nil {
 			next := retentionInterval
-			if err := r.round(ctx); err != nil && ctx.Err() == nil {
+			traced, span := n.traces.Start(ctx, telemetry.Retain)
+			err := r.round(traced)
+			span.EndWith(err)
+			if err != nil && ctx.Err() == nil {
 				n.log.Warn("the end of a retention could not be carried out; it is tried again", "cause", err)
 				next = retentionRetry
 			}

@@ -30,6 +30,7 @@ import (
 	"time"
 
 	"github.com/domicile-io/domicile/controlplane"
+	"github.com/domicile-io/domicile/internal/plainlog"
 	"github.com/domicile-io/domicile/internal/watchdog"
 )
 
@@ -73,7 +74,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 		_, _ = fmt.Fprintln(stderr, "domicile-controlplane:", err)
 		return exitUsage
 	}
-	log := slog.New(slog.NewJSONHandler(stderr, nil))
+	log := slog.New(plainlog.New(slog.NewJSONHandler(stderr, nil)))
 	plane, err := controlplane.Open(ctx, cfg, controlplane.Options{Logger: log})
 	if err != nil {
 		log.Error("voter did not start", "cause", err)

@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/domicile-io/domicile/dataplane"
+	"github.com/domicile-io/domicile/internal/plainlog"
 )
 
 const (
@@ -77,7 +78,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 	if *check {
 		return exitOK
 	}
-	log := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level}))
+	log := slog.New(plainlog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level})))
 	node, err := dataplane.Open(ctx, cfg, dataplane.Options{Logger: log})
 	if err != nil {
 		fmt.Fprintln(stderr, "domicile-dataplane:", err)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 
 	"github.com/domicile-io/domicile/dataplane"
+	"github.com/domicile-io/domicile/internal/plainlog"
 )
 
 // scrub checks everything that a stopped node has stored.
@@ -28,7 +29,7 @@ func scrub(ctx context.Context, args []string, stderr io.Writer) int {
 		return exitUsage
 	}
 	shown := -1
-	found, err := dataplane.Scrub(ctx, cfg, slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: slog.LevelError})), func(share float64) {
+	found, err := dataplane.Scrub(ctx, cfg, slog.New(plainlog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: slog.LevelError}))), func(share float64) {
 		if percent := int(share * 100); percent/10 > shown/10 || percent == 100 && shown < 100 {
 			shown = percent
 			fmt.Fprintf(stderr, "%3d %%\n", percent)

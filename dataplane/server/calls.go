@@ -8,6 +8,7 @@ import (
 	"github.com/domicile-io/domicile/dataplane/intake"
 	"github.com/domicile-io/domicile/dataplane/record"
 	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/dataplane/telemetry"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -46,7 +47,10 @@ func (x *exchange) createCall() error {
 	}
 	ctx, cancel := x.detached(appendTimeout)
 	defer cancel()
+	ctx, span := telemetry.Start(ctx, telemetry.Append)
+	span.Records(record.Native, 1)
 	got, err := x.s.o.Store.Append(ctx, permit, []record.Record{rec})
+	span.EndWith(err)
 	if err != nil {
 		return err
 	}

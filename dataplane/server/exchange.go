@@ -16,6 +16,7 @@ import (
 	"github.com/domicile-io/domicile/dataplane/admission"
 	"github.com/domicile-io/domicile/dataplane/gate"
 	"github.com/domicile-io/domicile/dataplane/intake"
+	"github.com/domicile-io/domicile/dataplane/telemetry"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -29,6 +30,7 @@ type exchange struct {
 	who   gate.Principal
 	place *admission.Place // nil with a public route
 	began bool             // some of the body was read
+	span  telemetry.Span
 }
 
 // permit asks the gate, now, whether this tenant's data may be moved.

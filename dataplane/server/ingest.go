@@ -14,6 +14,7 @@ import (
 	"github.com/domicile-io/domicile/dataplane/intake"
 	"github.com/domicile-io/domicile/dataplane/record"
 	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/dataplane/telemetry"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -218,13 +219,16 @@ func problemWords(err error) string {
 
 // commit makes one chunk durable and counts it. An error means that none of it
 // may be acknowledged.
-func (x *exchange) commit(from origin, c *chunk, t *tally) error {
+func (x *exchange) commit(from origin, c *chunk, t *tally) (failed error) {
 	permit, err := x.permit(policy.Ingest, policy.CallRecord)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := x.detached(appendTimeout)
 	defer cancel()
+	ctx, span := telemetry.Start(ctx, telemetry.Append)
+	span.Records(from.source, len(c.records)+len(c.bad))
+	defer func() { span.EndWith(failed) }()
 	var got []store.Appended
 	if len(c.records) > 0 {
 		if got, err = x.s.o.Store.Append(ctx, permit, c.records); err != nil {

@@ -108,3 +108,12 @@ func newMux() (*http.ServeMux, error) {
 	}
 	return mux, nil
 }
+
+// Patterns are all that a request can meet, for what must know them beforehand.
+func Patterns() []string {
+	out := []string{noRoute.pattern}
+	for _, r := range routes {
+		out = append(out, r.pattern)
+	}
+	return out
+}

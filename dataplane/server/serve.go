@@ -14,6 +14,7 @@ import (
 	"github.com/domicile-io/domicile/api"
 	"github.com/domicile-io/domicile/dataplane/egress"
 	"github.com/domicile-io/domicile/dataplane/gate"
+	"github.com/domicile-io/domicile/dataplane/telemetry"
 	"github.com/domicile-io/domicile/dataplane/twilio"
 	"github.com/domicile-io/domicile/policy"
 )
@@ -27,9 +28,13 @@ const freshWait = 2 * time.Second
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	x := &exchange{s: s, w: &answerWriter{ResponseWriter: w}, r: r, id: newRequestID(), route: noRoute}
+	x.trace()
 	x.w.Header().Set("X-Request-Id", x.id)
 	defer x.finish(began)
-	if err := x.admit(); err != nil {
+	_, admitting := telemetry.Start(x.r.Context(), telemetry.Admit)
+	err := x.admit()
+	admitting.End()
+	if err != nil {
 		x.refuse(err)
 		return
 	}
@@ -37,7 +42,6 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		x.route.public(x)
 		return
 	}
-	var err error
 	if x.place, err = s.admits.Enter(r.Context(), x.demand()); err != nil {
 		x.overloaded(err)
 		x.refuse(err)
@@ -46,6 +50,14 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	defer x.place.Leave()
 	if err := x.route.serve(x); err != nil {
 		x.fail(err)
+	}
+}
+
+// trace begins the request's trace. What the caller says of traces is not looked at.
+func (x *exchange) trace() {
+	ctx, span := x.s.o.Traces.Start(x.r.Context(), telemetry.Request)
+	if span != (telemetry.Span{}) {
+		x.span, x.r = span, x.r.WithContext(ctx)
 	}
 }
 
@@ -187,10 +199,11 @@ func (x *exchange) fail(err error) {
 // client sent is in it: no path, query, header or body.
 func (x *exchange) log(err error) {
 	e := api.AsError(err)
+	x.span.Reason(e.Reason)
 	if api.MappingOf(e.Reason).HTTP < http.StatusInternalServerError {
 		return
 	}
-	x.s.log.Warn("request failed", "request_id", x.id, "route", x.route.pattern, "tenant", string(x.who.Tenant),
+	x.s.log.Warn("request failed", "request_id", x.id, "trace_id", x.span.ID(), "route", x.route.pattern, "tenant", string(x.who.Tenant),
 		"reason", string(e.Reason), "cause", causeOf(e))
 }
 
@@ -239,6 +252,9 @@ func (x *exchange) finish(began time.Time) {
 		status = http.StatusOK
 	}
 	x.s.metrics.answered(x.route.pattern, status, time.Since(began))
+	x.span.Route(x.route.pattern)
+	x.span.Status(status)
+	x.span.End()
 	if p != nil {
 		panic(p) // net/http cuts the connection without a word
 	}

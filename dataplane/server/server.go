@@ -23,6 +23,7 @@ import (
 	"github.com/domicile-io/domicile/dataplane/media"
 	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/dataplane/subject"
+	"github.com/domicile-io/domicile/dataplane/telemetry"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -63,6 +64,7 @@ type Options struct {
 	Admission    admission.Limits // the zero value has the defaults
 	UploadMemory int64            // bytes that the store of recordings holds for each one on its way; 0: 1 MiB
 
+	Traces  *telemetry.Tracer     // nil: nothing is traced
 	Logger  *slog.Logger          // nil: slog.Default()
 	Metrics prometheus.Registerer // nil: none
 	Clock   func() time.Time      // nil: time.Now

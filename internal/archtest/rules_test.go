@@ -56,6 +56,7 @@ var doors = []door{
 	{"golang.org/x/mod/sumdb/...", []string{"audit"}, "Merkle trees and signed notes are written in one place; the verifier must not know this library"},
 	{"filippo.io/age", []string{"controlplane/backup", "dataplane/local"}, "one package encrypts and decrypts backups; another the escrow of a region's root key"},
 	{"github.com/aws/aws-sdk-go-v2/...", []string{"dataplane/aws"}, "one package speaks to AWS, and through the region's door"},
+	{"go.opentelemetry.io/otel/...", []string{"dataplane/telemetry"}, "one package says what a trace may say, and looks at each before it leaves"},
 	{"github.com/cockroachdb/pebble/v2/...", []string{"dataplane/store/local"}, "the embedded engine sits behind the store's contract"},
 	{"github.com/jackc/pgx/v5/...", []string{"internal/postgres", "dataplane/shelf/sql", "dataplane/store/sql"}, "what the nodes of a region share is in one database, reached through the region's door; tests start one of their own"},
 	{"golang.org/x/text/...", []string{"dataplane/media"}, "words are compared without case and accents, as Unicode says"},

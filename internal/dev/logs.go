@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+
+	"github.com/domicile-io/domicile/internal/plainlog"
 )
 
 // logFile is the JSON log of one part. Logs never go to the terminal: what a
@@ -24,7 +26,7 @@ func openLog(dir, part string) (*logFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the log: %w", err)
 	}
-	return &logFile{path: path, file: f, logger: slog.New(slog.NewJSONHandler(f, nil)).With("part", part)}, nil
+	return &logFile{path: path, file: f, logger: slog.New(plainlog.New(slog.NewJSONHandler(f, nil))).With("part", part)}, nil
 }
 
 func (l *logFile) close() error {
