@@ -21,6 +21,7 @@ import (
 	"github.com/domicile-io/domicile/dataplane/gate"
 	"github.com/domicile-io/domicile/dataplane/intake"
 	"github.com/domicile-io/domicile/dataplane/local"
+	regionlog "github.com/domicile-io/domicile/dataplane/log"
 	"github.com/domicile-io/domicile/dataplane/media"
 	"github.com/domicile-io/domicile/dataplane/server"
 	"github.com/domicile-io/domicile/dataplane/store"
@@ -56,25 +57,26 @@ type Options struct {
 
 // Node is one running data-plane node. Make it with Open; Close ends it.
 type Node struct {
-	cfg      Config
-	log      *slog.Logger
-	registry *prometheus.Registry
-	material *mtls.Material
-	keys     store.Keys
-	keyring  *local.Keyring // keys, as its operator sees it
-	store    store.Store
-	media    *media.Library
-	bucket   *bucket // nil: recordings are in a folder
-	backups  *backups
-	corrupt  *prometheus.CounterVec
-	door     *egress.Door
-	feed     *feed.Feed
-	gate     *gate.Gate
-	disk     *disk
-	held     held                            // what legal holds keep; nil: nothing is held
-	subjects atomic.Pointer[subject.Service] // nil until it is open
-	server   *server.Server
-	traces   *telemetry.Tracer // nil: nothing is traced
+	cfg       Config
+	log       *slog.Logger
+	registry  *prometheus.Registry
+	material  *mtls.Material
+	keys      store.Keys
+	keyring   *local.Keyring // keys, as its operator sees it
+	store     store.Store
+	media     *media.Library
+	bucket    *bucket // nil: recordings are in a folder
+	backups   *backups
+	corrupt   *prometheus.CounterVec
+	door      *egress.Door
+	feed      *feed.Feed
+	gate      *gate.Gate
+	disk      *disk
+	held      held                            // what legal holds keep; nil: nothing is held
+	subjects  atomic.Pointer[subject.Service] // nil until it is open
+	server    *server.Server
+	regionLog *regionlog.Log
+	traces    *telemetry.Tracer // nil: nothing is traced
 
 	tenants net.Listener // bound, below TLS and the count
 	peers   net.Listener // nil: none
@@ -105,7 +107,7 @@ func Open(ctx context.Context, cfg Config, opts Options) (*Node, error) {
 	}
 	n.log = n.log.With("region", cfg.Region)
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, step := range []func(Options) error{n.identify, n.checkRestored, n.bind, n.lock, n.openDoor, n.openTraces, n.openKeys, n.openBackups, n.openStore, n.openMedia, n.openFeed, n.openServer, n.openOps, n.openAdmin} {
+	for _, step := range []func(Options) error{n.identify, n.checkRestored, n.bind, n.lock, n.openDoor, n.openTraces, n.openKeys, n.openBackups, n.openStore, n.openLog, n.openMedia, n.openFeed, n.openServer, n.openOps, n.openAdmin} {
 		err := ctx.Err()
 		if err == nil {
 			err = step(opts)
@@ -223,7 +225,7 @@ func (n *Node) openServer(Options) error {
 	}
 	n.server, err = server.New(server.Options{Region: n.region(), Hosts: n.cfg.Hosts, DefaultCountry: n.cfg.DefaultCountry,
 		TLS: n.material.PublicServer(), Gate: n.gate, Bundle: n.feed, Store: n.store, Media: n.media, Ledger: n.door.Entries, Ready: n.Ready,
-		Exports: exports, Subjects: subjects, Numbers: numbers, Admission: n.cfg.Admission, UploadMemory: n.cfg.Media.memory(), Traces: n.traces, Logger: n.log, Metrics: n.registry})
+		Exports: exports, Subjects: subjects, Log: n.regionLog, Numbers: numbers, Admission: n.cfg.Admission, UploadMemory: n.cfg.Media.memory(), Traces: n.traces, Logger: n.log, Metrics: n.registry})
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/domicile-io/domicile/dataplane/export"
 	"github.com/domicile-io/domicile/dataplane/feed"
 	"github.com/domicile-io/domicile/dataplane/peer"
+	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -150,7 +151,11 @@ func (p *purger) carryOut(ctx context.Context, tenant policy.TenantID, order *po
 
 func (p *purger) destroy(ctx context.Context, tenant policy.TenantID, order *policy.PurgeOrder) (*kept, error) {
 	r := policy.PurgeReceipt{Order: order.ID, Tenant: tenant, Region: p.node.region(), Node: p.node.material.Identity.Node}
-	gone, err := p.node.store.Purge(ctx, tenant)
+	about := store.Entry{Action: "tenant.purge_begin", Resource: order.ID, Tenant: tenant, Once: "purge/" + order.ID}
+	if err := p.node.store.Note(ctx, about); err != nil {
+		return nil, fmt.Errorf("tell the region's log that a tenant ends: %w", err)
+	}
+	gone, err := p.node.store.Purge(store.WithEntry(ctx, store.Entry{Action: "tenant.purge", Resource: order.ID, Tenant: tenant}), tenant)
 	if err != nil {
 		return nil, fmt.Errorf("destroy records: %w", err)
 	}

@@ -164,7 +164,7 @@ func (r *retention) calls(ctx context.Context, permit policy.Permit, before time
 			ids = rest
 		}
 		if len(ids) > 0 {
-			done, err := r.store.Rewrite(ctx, permit, store.Rewrite{Calls: ids, KeepCounts: true})
+			done, err := r.store.Rewrite(r.tell(ctx, permit, "call.expire", before), permit, store.Rewrite{Calls: ids, KeepCounts: true})
 			r.dropped.WithLabelValues("call").Add(float64(done.Dropped))
 			if err != nil {
 				return err
@@ -189,7 +189,7 @@ func (r *retention) quarantined(ctx context.Context, permit policy.Permit, befor
 			if !q.ReceivedAt.Before(before) {
 				continue
 			}
-			if err := r.store.Unquarantine(ctx, permit, q.ID); err != nil && !errors.Is(err, &policy.Error{Reason: policy.NotFound}) {
+			if err := r.store.Unquarantine(r.tell(ctx, permit, "quarantine.expire", before), permit, q.ID); err != nil && !errors.Is(err, &policy.Error{Reason: policy.NotFound}) {
 				return err
 			}
 			r.dropped.WithLabelValues("quarantined").Inc()
@@ -198,4 +198,10 @@ func (r *retention) quarantined(ctx context.Context, permit policy.Permit, befor
 			return nil
 		}
 	}
+}
+
+// tell makes each commit of a retention tell the region's log what it ended.
+func (r *retention) tell(ctx context.Context, permit policy.Permit, action string, before time.Time) context.Context {
+	return store.WithEntry(ctx, store.Entry{Action: action, Resource: string(permit.Tenant()), Tenant: permit.Tenant(),
+		Detail: fmt.Appendf(nil, `{"before":%q,"revision":%d}`, before.UTC().Format(time.RFC3339), permit.Revision())})
 }

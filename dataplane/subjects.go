@@ -28,7 +28,7 @@ func (n *Node) openSubjects(out server.Exports, numbers *intake.Numbers) (*subje
 	n.onClose("erasure ledger", func(context.Context) error { return ledger.Close() })
 	n.backups.source.ledger = ledger
 	o := subject.Options{Region: n.region(), Node: n.material.Identity.Node, Store: n.store, Ledger: ledger, Gate: n.gate, Sign: n.material.SignStatement,
-		CallingCode: intake.CallingCode, Audit: n.door.Healthy, Forget: []func(){numbers.Forget}, Logger: n.log}
+		CallingCode: intake.CallingCode, Audit: n.door.Healthy, Log: n.regionLog, Forget: []func(){numbers.Forget}, Logger: n.log}
 	o.Retire = n.keys.Retire
 	o.Beyond = func(generation uint64, now time.Time) (bool, error) {
 		fate, err := n.keys.Fate(generation)

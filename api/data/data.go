@@ -80,8 +80,9 @@ type NewCall struct {
 
 // Created answers POST /v1/calls.
 type Created struct {
-	ID    string `json:"id"`
-	State string `json:"state"`
+	ID      string `json:"id"`
+	State   string `json:"state"`
+	Receipt string `json:"receipt,omitempty"` // RC…, see GET /v1/receipts/{id}; not of a duplicate
 }
 
 // Counts answers batches and feeds.
@@ -89,6 +90,8 @@ type Counts struct {
 	Accepted    int `json:"accepted"` // stored and new versions
 	Duplicates  int `json:"duplicates"`
 	Quarantined int `json:"quarantined"`
+
+	Receipts []string `json:"receipts,omitempty"` // RC…, of what was stored, in order; see GET /v1/receipts/{id}
 }
 
 // Calls is a page of calls.

@@ -56,12 +56,13 @@ func (l *Log) Add(record []byte) error {
 const epochSpan = 1_000_000_000_000
 
 // follows reports whether a record is of the next revision: one more or, when it
-// says that the cluster was restored or recovered, one more in a later epoch.
+// says that the cluster was restored or recovered, or that a region's log was, one
+// more in a later epoch.
 func follows(leaf Leaf, before uint64) bool {
 	if leaf.Revision == before+1 {
 		return true
 	}
-	begins := leaf.Action == "cluster.restore" || leaf.Action == "cluster.recover"
+	begins := leaf.Action == "cluster.restore" || leaf.Action == "cluster.recover" || leaf.Action == "log.restore"
 	return begins && leaf.Revision%epochSpan == before%epochSpan+1 && leaf.Revision/epochSpan > before/epochSpan
 }
 

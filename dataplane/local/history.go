@@ -158,3 +158,14 @@ func (h *history) fate(gen uint64) store.KeyFate {
 	}
 	return out
 }
+
+// Generations is what became of every generation that is still told apart, oldest first.
+func (k *Keyring) Generations() []store.KeyFate {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	out := make([]store.KeyFate, 0, len(k.history.Generations))
+	for _, f := range k.history.Generations {
+		out = append(out, k.history.fate(f.Generation))
+	}
+	return out
+}

@@ -30,6 +30,9 @@ type Options struct {
 	Now    func() time.Time // nil is time.Now
 	Rand   io.Reader        // ids; nil is crypto/rand
 
+	// Reference names something of a tenant so that only the region can tell what;
+	// nil: the region's log tells of no single recording or transcript.
+	Reference func(t policy.TenantID, id string) string
 	// OnCorrupt is called for every frame that does not open.
 	OnCorrupt func(kind string)
 	// PartSize is where a long request is divided into parts, so that a crash costs

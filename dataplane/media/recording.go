@@ -232,7 +232,7 @@ func (l *Library) Delete(ctx context.Context, ask Ask, id string) error {
 	if err != nil {
 		return err
 	}
-	err = l.o.Store.DeleteItem(ctx, permit, store.RecordingItem, id, 0)
+	err = l.o.Store.DeleteItem(l.tell(ctx, permit.Tenant(), "recording.delete", id), permit, store.RecordingItem, id, 0)
 	if isReason(err, policy.NotFound) {
 		return errNoRecording
 	}

@@ -252,11 +252,15 @@ func (l *Library) DeleteTranscript(ctx context.Context, ask Ask, id string) erro
 	if !policy.ValidID(store.TranscriptItem.IDKind(), id) {
 		return errNoTranscript
 	}
-	err = l.o.Store.DeleteItem(ctx, permit, store.TranscriptTextItem, textID(id), 0)
+	told := l.tell(ctx, permit.Tenant(), "transcript.delete", id)
+	err = l.o.Store.DeleteItem(told, permit, store.TranscriptTextItem, textID(id), 0)
 	if err != nil && !isReason(err, policy.NotFound) {
 		return err
 	}
-	err = l.o.Store.DeleteItem(ctx, permit, store.TranscriptItem, id, 0)
+	if err == nil {
+		told = ctx // the words were the last that could be read, and their end is told of
+	}
+	err = l.o.Store.DeleteItem(told, permit, store.TranscriptItem, id, 0)
 	if isReason(err, policy.NotFound) {
 		err = errNoTranscript
 	}

@@ -58,10 +58,10 @@ func (x *exchange) createCall() error {
 		return err
 	}
 	var t tally
-	t.add(got[0].State)
+	t.add(got[0])
 	x.s.metrics.took(record.Native, t)
 	x.w.Header().Set("Location", "/v1/calls/"+got[0].ID)
-	return x.answer(http.StatusCreated, data.Created{ID: got[0].ID, State: string(got[0].State)})
+	return x.answer(http.StatusCreated, data.Created{ID: got[0].ID, State: string(got[0].State), Receipt: got[0].Receipt})
 }
 
 // batch stores a stream of native records.

@@ -22,7 +22,7 @@ const freeswitch = `{"core-uuid":"c","switchname":"s","channel_data":{"direction
 func TestFreeSWITCHEncodingsAreOneRecord(t *testing.T) {
 	r := start(t)
 	raw := fmt.Sprintf(freeswitch, 1)
-	want := data.Counts{Accepted: 1}
+	want := counted{Accepted: 1}
 	for _, c := range []struct{ kind, body string }{
 		{"application/json", raw},
 		{"application/x-www-form-urlencoded", "cdr=" + url.QueryEscape(raw)},
@@ -34,7 +34,7 @@ func TestFreeSWITCHEncodingsAreOneRecord(t *testing.T) {
 		if got != want {
 			t.Errorf("%s: %+v, want %+v", c.kind, got, want)
 		}
-		want = data.Counts{Duplicates: 1}
+		want = counted{Duplicates: 1}
 	}
 	if got := r.counts("/v1/feeds/freeswitch/sbc2", writer, raw); got.Accepted != 1 {
 		t.Errorf("another instance: %+v", got)
@@ -49,7 +49,7 @@ func TestFeedsOfEverySource(t *testing.T) {
 		"asterisk/pbx":      {"text/csv", `"","0871234567","0861112222","ctx","""A"" <0871234567>","SIP/a","SIP/b","Dial","x","2026-03-14 09:04:05","2026-03-14 09:04:08","2026-03-14 09:05:05",60,57,"ANSWERED","DOCUMENTATION","1773479045.1",""` + "\n"},
 		"twilio/hook":       {"application/x-www-form-urlencoded", "CallSid=CA" + strings.Repeat("1", 32) + "&From=%2B353871234567&To=%2B353861112222&CallStatus=completed&CallDuration=5&Direction=inbound&SequenceNumber=1&Timestamp=Sat%2C+14+Mar+2026+09%3A04%3A05+%2B0000"},
 	} {
-		if got := r.counts("/v1/feeds/"+path, writer, c.body, "Content-Type", c.kind); got != (data.Counts{Accepted: 1}) {
+		if got := r.counts("/v1/feeds/"+path, writer, c.body, "Content-Type", c.kind); got != (counted{Accepted: 1}) {
 			t.Errorf("%s: %+v", path, got)
 		}
 	}
@@ -190,7 +190,7 @@ func TestTwilioSignatureIsAskedForOnceASecretIsSet(t *testing.T) {
 	plain := "https://" + r.addr + path
 	withUser := "https://" + url.UserPassword("acme", writer).String() + "@" + r.addr + path
 	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte("acme:"+writer))
-	want := data.Counts{Accepted: 1}
+	want := counted{Accepted: 1}
 	for name, c := range map[string]struct {
 		signature string
 		ok        bool
@@ -210,12 +210,12 @@ func TestTwilioSignatureIsAskedForOnceASecretIsSet(t *testing.T) {
 			r.problem(policy.PermissionDenied, status, h, raw)
 			continue
 		}
-		var got data.Counts
+		var got counted
 		must(t, json.Unmarshal(raw, &got))
 		if status != http.StatusOK || got != want {
 			t.Errorf("%s: %d %s", name, status, raw)
 		}
-		want = data.Counts{Duplicates: 1}
+		want = counted{Duplicates: 1}
 	}
 }
 

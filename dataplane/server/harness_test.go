@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
+	"encoding/pem"
 	"io"
 	"log/slog"
 	"net"
@@ -26,6 +27,7 @@ import (
 	"github.com/domicile-io/domicile/dataplane/feed"
 	"github.com/domicile-io/domicile/dataplane/gate"
 	"github.com/domicile-io/domicile/dataplane/local"
+	regionlog "github.com/domicile-io/domicile/dataplane/log"
 	"github.com/domicile-io/domicile/dataplane/media"
 	"github.com/domicile-io/domicile/dataplane/record"
 	"github.com/domicile-io/domicile/dataplane/store"
@@ -59,19 +61,20 @@ func (b *bundle) Wait(ctx context.Context, revision uint64) error {
 
 // region is one listener with everything real below it but the control plane.
 type region struct {
-	t       testing.TB
-	id      policy.RegionID
-	bundle  *bundle
-	store   *switchable
-	door    *egress.Door
-	gate    *gate.Gate
-	server  *Server
-	metrics *prometheus.Registry
-	addr    string
-	client  *http.Client
-	roots   *x509.CertPool
-	log     *safeBuffer
-	cut     chan struct{} // closed when the latest upload could send no more
+	t         testing.TB
+	id        policy.RegionID
+	bundle    *bundle
+	store     *switchable
+	regionLog *regionlog.Log
+	door      *egress.Door
+	gate      *gate.Gate
+	server    *Server
+	metrics   *prometheus.Registry
+	addr      string
+	client    *http.Client
+	roots     *x509.CertPool
+	log       *safeBuffer
+	cut       chan struct{} // closed when the latest upload could send no more
 }
 
 // switchable lets a test fail or hold the real store.
@@ -212,13 +215,20 @@ func startWith(t testing.TB, keyring func(*local.Options), door func(*gate.Optio
 	must(t, err)
 	library, err := media.New(media.Options{Region: r.id, Keys: keys, Store: records, Blobs: blobs, PartSize: 1 << 20})
 	must(t, err)
+	r.regionLog, err = regionlog.Open(regionlog.Options{Store: records, Keys: keys, Cluster: material.Identity.Cluster, Region: r.id, Node: material.Identity.Node, Dir: filepath.Join(dir, "log"),
+		Certify: func(statement []byte) ([]byte, string, error) {
+			signature, err := material.SignStatement(statement)
+			return signature, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: material.Certificate().Certificate[0]})), err
+		}})
+	must(t, err)
+	must(t, r.regionLog.Round(context.Background()))
 	gateOptions := gate.Options{Region: r.id, Feed: r.bundle, BaseURLs: map[string]string{"ie1": ieURL, "us1": usURL}}
 	door(&gateOptions, keys)
 	r.gate = gate.New(gateOptions)
 	r.server, err = New(Options{Region: r.id, Hosts: []string{"127.0.0.1", "api.ie1.example.test"}, DefaultCountry: "IE",
 		TLS:    material.PublicServer(),
 		Gate:   r.gate,
-		Bundle: r.bundle, Store: r.store, Media: library, Ledger: r.door.Entries, Ready: func() error { return nil }, Logger: logger, Metrics: r.metrics})
+		Bundle: r.bundle, Store: r.store, Media: library, Log: r.regionLog, Ledger: r.door.Entries, Ready: func() error { return nil }, Logger: logger, Metrics: r.metrics})
 	must(t, err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)

@@ -55,10 +55,16 @@ func (c *chunk) release() {
 }
 
 // tally counts what became of the items of one request.
-type tally struct{ stored, versions, duplicates, quarantined int }
+type tally struct {
+	stored, versions, duplicates, quarantined int
+	receipts                                  []string
+}
 
-func (t *tally) add(s store.State) {
-	switch s {
+func (t *tally) add(a store.Appended) {
+	if n := len(t.receipts); a.Receipt != "" && (n == 0 || t.receipts[n-1] != a.Receipt) {
+		t.receipts = append(t.receipts, a.Receipt)
+	}
+	switch a.State {
 	case store.Duplicate:
 		t.duplicates++
 	case store.NewVersion:
@@ -69,7 +75,7 @@ func (t *tally) add(s store.State) {
 }
 
 func (t *tally) form() data.Counts {
-	return data.Counts{Accepted: t.stored + t.versions, Duplicates: t.duplicates, Quarantined: t.quarantined}
+	return data.Counts{Accepted: t.stored + t.versions, Duplicates: t.duplicates, Quarantined: t.quarantined, Receipts: t.receipts}
 }
 
 func (t *tally) note(e *policy.Error) *policy.Error {
@@ -248,7 +254,7 @@ func (x *exchange) commit(from origin, c *chunk, t *tally) (failed error) {
 		return err
 	}
 	for _, a := range got {
-		t.add(a.State)
+		t.add(a)
 	}
 	t.quarantined += len(c.bad)
 	x.place.Spend(ctx, int64(len(c.records)+len(c.bad)), 0)

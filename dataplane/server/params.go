@@ -176,3 +176,16 @@ func (p *params) calls() store.Query {
 	q.Start, q.End = p.span()
 	return q
 }
+
+// number is a whole number from 0; absent, 0.
+func (p *params) number(name string) uint64 {
+	text := p.take(name)
+	if text == "" {
+		return 0
+	}
+	n, err := strconv.ParseUint(text, 10, 63)
+	if err != nil {
+		p.fail(name, "is not a whole number from 0")
+	}
+	return n
+}

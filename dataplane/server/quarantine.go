@@ -174,7 +174,7 @@ func (x *exchange) replayOne(q store.Quarantined) (bool, error) {
 	}
 	var t tally
 	for _, a := range got {
-		t.add(a.State)
+		t.add(a)
 	}
 	x.s.metrics.took(q.Source, t)
 	return true, nil

@@ -77,7 +77,12 @@ var routes = []route{
 	{pattern: "POST /v1/holds", action: gate.Erase, feature: everyRegion, serve: (*exchange).putHold},
 	{pattern: "POST /v1/holds:release", action: gate.Erase, feature: everyRegion, serve: (*exchange).releaseHold},
 	{pattern: "POST /v1/access/requests", action: gate.WriteSettings, feature: everyRegion, serve: (*exchange).notYet},
-	{pattern: "GET /v1/audit/checkpoint", action: gate.ReadLedger, feature: everyRegion, serve: (*exchange).notYet},
+	{pattern: "GET /v1/audit/leaves", action: gate.ReadLedger, feature: everyRegion, serve: (*exchange).logLeaves},
+	{pattern: "GET /v1/audit/leaves/{index}/proof", action: gate.ReadLedger, feature: everyRegion, serve: (*exchange).logProof},
+	{pattern: "GET /v1/audit/consistency", action: gate.ReadLedger, feature: everyRegion, serve: (*exchange).logConsistency},
+	{pattern: "GET /v1/receipts/{id}", action: gate.ReadLedger, feature: everyRegion, serve: (*exchange).receipt},
+
+	{pattern: "GET /v1/audit/checkpoint", public: (*exchange).logCheckpoint},
 
 	{pattern: "GET /healthz", public: (*exchange).healthz},
 	{pattern: "GET /readyz", public: (*exchange).readyz},

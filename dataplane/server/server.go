@@ -20,6 +20,7 @@ import (
 	"github.com/domicile-io/domicile/dataplane/egress"
 	"github.com/domicile-io/domicile/dataplane/gate"
 	"github.com/domicile-io/domicile/dataplane/intake"
+	regionlog "github.com/domicile-io/domicile/dataplane/log"
 	"github.com/domicile-io/domicile/dataplane/media"
 	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/dataplane/subject"
@@ -35,7 +36,7 @@ type Bundle interface {
 }
 
 // Options of a server. All but Logger, Metrics, Clock, Media, Exports, Numbers,
-// Subjects, Admission and UploadMemory are required.
+// Subjects, Log, Admission and UploadMemory are required.
 type Options struct {
 	Region         policy.RegionID
 	Hosts          []string // names and IP addresses that this listener serves
@@ -63,6 +64,9 @@ type Options struct {
 
 	Admission    admission.Limits // the zero value has the defaults
 	UploadMemory int64            // bytes that the store of recordings holds for each one on its way; 0: 1 MiB
+
+	// Log is the region's log; nil: its routes answer NOT_YET.
+	Log *regionlog.Log
 
 	Traces  *telemetry.Tracer     // nil: nothing is traced
 	Logger  *slog.Logger          // nil: slog.Default()

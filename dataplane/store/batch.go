@@ -35,6 +35,13 @@ type BatchPart struct {
 	Place        [12]byte // where the store finds the first of them; its own matter
 }
 
+// Opened is one stored version, as receipts commit to it.
+type Opened struct {
+	Call    string // CA…
+	Salt    [16]byte
+	Content [32]byte // SHA-256 of what was sent
+}
+
 // Commitment is the leaf hash (RFC 6962 §2.1) of one stored version. Whoever has
 // not the salt, which dies with the version, learns nothing from it.
 func Commitment(salt [16]byte, tenant policy.TenantID, writer [16]byte, n uint64, content [32]byte) [32]byte {

@@ -88,6 +88,10 @@ type Log interface {
 	LogLeafOf(ctx context.Context, tenant policy.TenantID, seq uint64) (uint64, error)
 	// LogHashOf finds a stored hash, or NOT_FOUND.
 	LogHashOf(ctx context.Context, number uint64) ([32]byte, error)
+	// Opened reads the versions that a part of a tenant's batch commits to, in
+	// order; none when one of them was erased, changed or expired since. The permit
+	// must cover View of CallRecord.
+	Opened(ctx context.Context, permit policy.Permit, writer [16]byte, part BatchPart) ([]Opened, error)
 	// LogWritable returns when something written now would be durable, else why not.
 	LogWritable(ctx context.Context) error
 }

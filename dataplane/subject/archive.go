@@ -38,7 +38,7 @@ type Medium struct {
 // streams, so that its size is bounded by nothing here; after an error the
 // archive is incomplete and has no manifest.
 func (s *Service) Export(ctx context.Context, t policy.TenantID, w Who, withoutMedia bool, out io.Writer) error {
-	if err := s.audited(); err != nil {
+	if err := s.audited(ctx); err != nil {
 		return err
 	}
 	if _, err := s.permit(t, policy.Erase, policy.CallRecord); err != nil { // both rights hold, and fail, together (04 §3)
@@ -58,6 +58,9 @@ func (s *Service) Export(ctx context.Context, t policy.TenantID, w Who, withoutM
 	}
 	if len(owners) == 0 {
 		return policy.Errorf(policy.NotFound, "nothing is kept of this number; quarantined payloads cannot be attributed to anybody, see GET /v1/quarantine")
+	}
+	if err := s.tellOfExport(ctx, t, owners, withoutMedia); err != nil {
+		return err
 	}
 	a := &archive{zip: zip.NewWriter(out), now: s.now().UTC(), manifest: data.Manifest{Format: Format, Tenant: string(t), Region: string(s.o.Region),
 		Created: s.now().UTC(), Owners: OwnerForms(owners), Schema: schema, Counts: map[string]int{"calls": 0}}}

@@ -21,7 +21,7 @@ func (s *Service) DeleteCall(ctx context.Context, t policy.TenantID, id string) 
 	if !policy.ValidID(policy.KindCall, id) {
 		return errNoCall
 	}
-	if err := s.audited(); err != nil {
+	if err := s.audited(ctx); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -77,7 +77,7 @@ func (s *Service) destroyCall(ctx context.Context, t policy.TenantID, c *store.C
 	if err != nil {
 		return err
 	}
-	if _, err := s.o.Store.Rewrite(ctx, permit, store.Rewrite{Calls: []string{c.ID}}); err != nil {
+	if _, err := s.o.Store.Rewrite(s.tellOfCall(ctx, t, c.ID), permit, store.Rewrite{Calls: []string{c.ID}}); err != nil {
 		return fmt.Errorf("rewrite a call: %w", err)
 	}
 	return nil
@@ -118,10 +118,10 @@ func (g *guard) deleteAgain(ctx context.Context, t policy.TenantID) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.o.Store.Mend(ctx, permit, s.o.Ledger.forgotten(t)); err != nil {
+	if _, err := s.o.Store.Mend(tell(ctx, t, "store.mend", string(t), nil), permit, s.o.Ledger.forgotten(t)); err != nil {
 		return fmt.Errorf("let go of what stands under destroyed keys: %w", err)
 	}
-	if _, err := s.o.Store.Rewrite(ctx, permit, store.Rewrite{Calls: calls}); err != nil {
+	if _, err := s.o.Store.Rewrite(tell(ctx, t, "call.delete", string(t), map[string]any{"again": true}), permit, store.Rewrite{Calls: calls}); err != nil {
 		return fmt.Errorf("delete calls again: %w", err)
 	}
 	for _, id := range calls {

@@ -20,7 +20,7 @@ import (
 // answers that one. A number that nothing is kept of is searched for in the
 // quarantine all the same. LEGAL_HOLD: a hold stands against it.
 func (s *Service) Erase(ctx context.Context, t policy.TenantID, w Who) (data.Certificate, error) {
-	if err := s.audited(); err != nil {
+	if err := s.audited(ctx); err != nil {
 		return data.Certificate{}, err
 	}
 	s.mu.Lock()
@@ -50,7 +50,7 @@ func (s *Service) Erase(ctx context.Context, t policy.TenantID, w Who) (data.Cer
 	if err != nil {
 		return data.Certificate{}, err
 	}
-	if err := s.save(ctx, j); err != nil {
+	if err := s.save(tell(ctx, t, "erasure.request", j.Certificate.ID, nil), j); err != nil {
 		return data.Certificate{}, err
 	}
 	if err := s.refusedBy(ctx, t, permit, owners); err != nil { // a hold that came meanwhile
@@ -84,7 +84,7 @@ func (s *Service) withdraw(ctx context.Context, j *job) error {
 	if err != nil {
 		return err
 	}
-	return s.o.Store.DeleteItem(ctx, permit, store.CertificateItem, j.Certificate.ID, j.item.Version)
+	return s.o.Store.DeleteItem(tell(ctx, j.Tenant, "erasure.withdraw", j.Certificate.ID, nil), permit, store.CertificateItem, j.Certificate.ID, j.item.Version)
 }
 
 func (s *Service) nudge() {
@@ -222,7 +222,7 @@ func (s *Service) conclude(ctx context.Context, j *job) error {
 	if err := s.sign(c); err != nil {
 		return err
 	}
-	return s.save(ctx, j)
+	return s.save(tell(ctx, j.Tenant, "erasure.final", c.ID, nil), j)
 }
 
 // rekeyed notes that the indexes were keyed anew since the execution. Copies of

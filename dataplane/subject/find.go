@@ -67,7 +67,7 @@ func (s *Service) Reassign(ctx context.Context, t policy.TenantID, w Who, at tim
 		return nil, &policy.Error{Reason: policy.InvalidArgument, Message: "a change of hands is recorded when it has happened",
 			Fields: []policy.FieldError{{Field: "time", Message: "is in the future"}}}
 	}
-	if err := s.audited(); err != nil {
+	if err := s.audited(ctx); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
@@ -82,7 +82,7 @@ func (s *Service) Reassign(ctx context.Context, t policy.TenantID, w Who, at tim
 		}
 		return nil, err
 	}
-	owners, err := s.o.Store.Reassign(ctx, permit, w.number(), w.Instance, at.UTC().Truncate(time.Microsecond))
+	owners, err := s.o.Store.Reassign(tell(ctx, t, "subject.reassign", string(t), nil), permit, w.number(), w.Instance, at.UTC().Truncate(time.Microsecond))
 	if err != nil {
 		return nil, err
 	}

@@ -141,7 +141,8 @@ func (s *Service) createHold(ctx context.Context, t policy.TenantID, h Hold) (Ho
 	if h.ID, err = policy.NewID(store.HoldItem.IDKind(), rand.Reader); err != nil {
 		return h, err
 	}
-	item, err := s.o.Store.PutItem(ctx, permit, store.Item{Kind: store.HoldItem, ID: h.ID, Body: body}, 0)
+	told := tell(ctx, t, "hold.put", h.ID, map[string]any{"reason": h.Reason, "everybody": h.Everybody})
+	item, err := s.o.Store.PutItem(told, permit, store.Item{Kind: store.HoldItem, ID: h.ID, Body: body}, 0)
 	h.Created = item.Created
 	return h, err
 }
@@ -173,7 +174,7 @@ func (s *Service) releaseHold(ctx context.Context, t policy.TenantID, id string)
 	if item.Body, err = json.Marshal(h); err != nil {
 		return h, fmt.Errorf("encode a hold: %w", err)
 	}
-	_, err = s.o.Store.PutItem(ctx, permit, item, item.Version)
+	_, err = s.o.Store.PutItem(tell(ctx, t, "hold.release", h.ID, nil), permit, item, item.Version)
 	return h, err
 }
 

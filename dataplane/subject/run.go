@@ -228,7 +228,7 @@ func (s *Service) reapply(ctx context.Context, j *job) error {
 	if err != nil {
 		return err
 	}
-	lost, err := s.o.Store.Mend(ctx, permit, s.o.Ledger.forgotten(j.Tenant))
+	lost, err := s.o.Store.Mend(tell(ctx, j.Tenant, "store.mend", j.Certificate.ID, nil), permit, s.o.Ledger.forgotten(j.Tenant))
 	if err != nil {
 		return fmt.Errorf("let go of what stands under destroyed keys: %w", err)
 	}
@@ -254,7 +254,7 @@ func (s *Service) reapply(ctx context.Context, j *job) error {
 		return err
 	}
 	j.Step = stepExecuted.next()
-	return s.save(ctx, j)
+	return s.save(tell(ctx, j.Tenant, "erasure.repeat", j.Certificate.ID, j.Certificate.Counts), j)
 }
 
 // applyPage is page without its journal: after a restore, calls that were

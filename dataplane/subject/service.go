@@ -30,6 +30,16 @@ type Media interface {
 	Each(ctx context.Context, t policy.TenantID, call string, yield func(Medium) error) error
 }
 
+// Log is what a service needs of the region's log. *log.Log is one.
+type Log interface {
+	// Note makes entries durable, or refuses in time.
+	Note(ctx context.Context, entries ...store.Entry) error
+	// Writable is why an entry would not be durable, else nil; it answers in time.
+	Writable(ctx context.Context) error
+	// Reference names something of a tenant so that only the region can tell what.
+	Reference(t policy.TenantID, id string) string
+}
+
 // Options of a Service. Region, Node, Store, Ledger, Gate, Sign and CallingCode
 // are required.
 type Options struct {
@@ -54,7 +64,8 @@ type Options struct {
 	Beyond  func(generation uint64, now time.Time) (bool, error)
 	Rekeyed func(ctx context.Context, t policy.TenantID, since time.Time) (bool, error)
 
-	Audit  func() error // why the audit cannot be written, else nil; nil: always fine
+	Audit  func() error // why the ledger of what leaves cannot be written, else nil; nil: always fine
+	Log    Log          // the region's log; nil: nothing is told of exports of persons
 	Forget []func()     // empty what this process remembers of numbers
 
 	Retry  time.Duration    // after a step that failed, and between looks at what final waits for; 0 is 5 s
@@ -116,8 +127,12 @@ func (s *Service) reads(t policy.TenantID, kind store.ItemKind) (policy.Permit, 
 }
 
 // audited refuses while what is done could not be written down (INV28).
-func (s *Service) audited() error {
-	if err := errors.Join(s.o.Audit(), s.o.Ledger.Healthy()); err != nil {
+func (s *Service) audited(ctx context.Context) error {
+	err := errors.Join(s.o.Audit(), s.o.Ledger.Healthy())
+	if err == nil && s.o.Log != nil {
+		err = s.o.Log.Writable(ctx)
+	}
+	if err != nil {
 		return &policy.Error{Reason: policy.NotReady, Cause: err,
 			Message: "the audit cannot be written on this node, so that no person is exported or erased; try again when its disk is sound"}
 	}

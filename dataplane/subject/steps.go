@@ -38,7 +38,7 @@ func (s *Service) advance(ctx context.Context, j *job) error {
 	at := j.Step
 	switch at {
 	case stepIntent:
-		done, err = true, s.intend(j)
+		done, err = true, s.intend(ctx, j)
 	case stepUnlink:
 		done, err = true, s.unlink(ctx, j)
 	case stepCalls:
@@ -59,7 +59,11 @@ func (s *Service) advance(ctx context.Context, j *job) error {
 		j.Step = at.next()
 	}
 	j.Certificate.Problem = ""
-	if err := s.save(ctx, j); err != nil {
+	told := ctx
+	if at == stepExecuted {
+		told = tell(ctx, j.Tenant, "erasure.execute", j.Certificate.ID, j.Certificate.Counts)
+	}
+	if err := s.save(told, j); err != nil {
 		return err
 	}
 	if s.o.Between != nil {
@@ -69,8 +73,8 @@ func (s *Service) advance(ctx context.Context, j *job) error {
 }
 
 // intend writes the intent into the ledger, once.
-func (s *Service) intend(j *job) error {
-	if err := s.audited(); err != nil {
+func (s *Service) intend(ctx context.Context, j *job) error {
+	if err := s.audited(ctx); err != nil {
 		return err
 	}
 	for _, in := range s.o.Ledger.Since(j.Tenant, 0) {
@@ -96,7 +100,7 @@ func (s *Service) unlink(ctx context.Context, j *job) error {
 		w := j.Who.who()
 		u.Number, u.Instance = w.number(), w.Instance
 	}
-	return s.o.Store.Unlink(ctx, permit, u)
+	return s.o.Store.Unlink(tell(ctx, j.Tenant, "subject.unlink", j.Certificate.ID, nil), permit, u)
 }
 
 // page works on the next calls of the person; done when there are none. The
@@ -141,7 +145,7 @@ func (s *Service) erasePage(ctx context.Context, j *job) error {
 	for i, c := range j.Page {
 		ids[i] = c.Call
 	}
-	r, err := s.o.Store.Rewrite(ctx, permit, store.Rewrite{Calls: ids, Fate: x.Fate, Redact: x.Apply})
+	r, err := s.o.Store.Rewrite(tell(ctx, j.Tenant, "call.erase", j.Certificate.ID, nil), permit, store.Rewrite{Calls: ids, Fate: x.Fate, Redact: x.Apply})
 	if err != nil {
 		return fmt.Errorf("rewrite calls: %w", err)
 	}
@@ -237,7 +241,7 @@ func (s *Service) quarantine(ctx context.Context, j *job) (done bool, err error)
 		return false, err
 	}
 	for _, id := range j.Items {
-		if err := s.o.Store.Unquarantine(ctx, permit, id); err != nil && !errors.Is(err, &policy.Error{Reason: policy.NotFound}) {
+		if err := s.o.Store.Unquarantine(tell(ctx, j.Tenant, "quarantine.erase", j.Certificate.ID, nil), permit, id); err != nil && !errors.Is(err, &policy.Error{Reason: policy.NotFound}) {
 			return false, fmt.Errorf("destroy a quarantined payload: %w", err)
 		}
 	}

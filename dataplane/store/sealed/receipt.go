@@ -1,8 +1,14 @@
 package sealed
 
 import (
+	"context"
+	"encoding/binary"
+
+	"github.com/cockroachdb/pebble/v2"
+
 	"github.com/domicile-io/domicile/audit"
 	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/policy"
 )
 
 // committed is one version as receipts commit to it.
@@ -54,4 +60,84 @@ func (g *group) noteBatch() error {
 		}
 	}
 	return nil
+}
+
+// Opened implements store.Store. The versions of a part stand one after the
+// other, from its place on, with views between them.
+func (s *Store) Opened(ctx context.Context, permit policy.Permit, writer [16]byte, part store.BatchPart) ([]store.Opened, error) {
+	t, err := s.enter(permit, policy.View)
+	if err != nil {
+		return nil, err
+	}
+	defer s.working.Done()
+	if part.Count > store.MaxAppend {
+		return nil, nil
+	}
+	out := make([]store.Opened, 0, part.Count)
+	at, n := readRef(part.Place[:]), part.First
+	for uint64(len(out)) < part.Count {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		f, err := s.frameAt(t.raw, at.chunk, at.frame)
+		if isReason(err, policy.NotFound) && at.entry == 0 && at.frame > 0 {
+			if at, err = t.chunkAfter(at.chunk); err == nil && at.chunk != 0 {
+				continue
+			}
+		}
+		if isReason(err, policy.NotFound) || isReason(err, policy.Destroyed) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if f.writer != writer {
+			return nil, nil
+		}
+		whole, err := f.opened(t, at.entry, &n, part.First+part.Count, &out)
+		if err != nil || !whole {
+			return nil, err
+		}
+		at = ref{chunk: at.chunk, frame: at.frame + 1}
+	}
+	return out, nil
+}
+
+// opened gathers the versions numbered n and up to end from entry number from
+// on; not whole: one of them is not as it was ingested.
+func (f *frame) opened(t *tenant, from uint16, n *uint64, end uint64, out *[]store.Opened) (whole bool, err error) {
+	next := f.firstN
+	for i := range f.entries {
+		e, err := f.entry(uint16(i))
+		if err != nil {
+			return false, t.s.corrupt(kindFrame, err)
+		}
+		if !e.kind.version() {
+			continue
+		}
+		if next++; uint16(i) < from || *n >= end {
+			continue
+		}
+		if next-1 != *n || e.kind.gone() || e.redacted {
+			return false, nil
+		}
+		*n++
+		content := e.record.ContentHash
+		*out = append(*out, store.Opened{Call: t.s.callID(t.raw, e.call), Salt: e.salt, Content: content})
+	}
+	return true, nil
+}
+
+// chunkAfter finds the first frame behind a chunk; the zero ref when there is none.
+func (t *tenant) chunkAfter(chunk int64) (ref, error) {
+	lower := frameKey(nil, t.raw, chunk+1, 0)
+	it, err := t.s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: after(keyOf(nil, kindFrame, t.raw))})
+	if err != nil {
+		return ref{}, t.s.readError(kindFrame, err)
+	}
+	defer it.Close()
+	if it.First() && len(it.Key()) == 27 {
+		return ref{chunk: int64(binary.BigEndian.Uint64(it.Key()[17:]))}, nil
+	}
+	return ref{}, t.s.readErrorOrNil(kindFrame, it.Error())
 }
