@@ -76,11 +76,15 @@ func newestCheckpoint(ctx context.Context, cp *client.Control) (*controlv1.Check
 
 func (a *app) auditList() *cobra.Command {
 	var start, count uint64
+	var log regionLog
 	c := &cobra.Command{Use: "list", Short: "List the log's records: who changed what, when", Args: cobra.NoArgs,
-		Long: `Lists what the newest checkpoint covers. With -o json the checkpoint and the exact records are
+		Long: `Lists what the newest checkpoint covers; with --region, what a region's log says of the key's tenant. With -o json the checkpoint and the exact records are
 printed, in a file that "domicile audit verify --leaves" checks without any server.`,
 		Example: "  domicile audit list -o json > audit.json",
 		RunE: a.run(func(ctx context.Context, _ []string) error {
+			if log.name != "" {
+				return a.regionList(ctx, log, start, count)
+			}
 			cp, err := a.control()
 			if err != nil {
 				return err
@@ -105,6 +109,7 @@ printed, in a file that "domicile audit verify --leaves" checks without any serv
 		})}
 	c.Flags().Uint64Var(&start, "start", 0, "first record's `number`, from 0")
 	c.Flags().Uint64Var(&count, "count", 0, "at most this `number` of records; 0: all")
+	logFlags(c, &log)
 	return c
 }
 
@@ -125,12 +130,16 @@ func (a *app) showLeaves(records []string) {
 }
 
 func (a *app) auditCheckpoint() *cobra.Command {
-	return &cobra.Command{Use: "checkpoint", Short: "Print the log's signed size and root; needs no credential", Args: cobra.NoArgs,
+	var log regionLog
+	c := &cobra.Command{Use: "checkpoint", Short: "Print the log's signed size and root; needs no credential", Args: cobra.NoArgs,
 		Long: `Prints the newest checkpoint, a signed note. Keep it, with -o json, somewhere that the operator of the
 control plane cannot reach: "domicile audit verify --since" then proves that nothing it covers was
 changed afterwards.`,
-		Example: "  domicile audit checkpoint -o json > checkpoint-2026-03.json",
+		Example: "  domicile audit checkpoint -o json > checkpoint-2026-03.json\n  domicile audit checkpoint --region ie1 -o json > ie1-2026-03.json",
 		RunE: a.run(func(ctx context.Context, _ []string) error {
+			if log.name != "" {
+				return a.regionCheckpoint(ctx, log)
+			}
 			cp, err := a.openControl()
 			if err != nil {
 				return err
@@ -145,6 +154,8 @@ changed afterwards.`,
 			}
 			return a.plain(s, func() { a.out.Line("%s", s.Note[:len(s.Note)-1]) })
 		})}
+	logFlags(c, &log)
+	return c
 }
 
 // provenLeaf is what `audit prove -o json` prints: all that a check needs.
@@ -158,11 +169,15 @@ type provenLeaf struct {
 
 func (a *app) auditProve() *cobra.Command {
 	var root string
+	var log regionLog
 	c := &cobra.Command{Use: "prove INDEX", Short: "Prove that one record is in the log, without reading all of it", Args: cobra.ExactArgs(1),
 		RunE: a.run(func(ctx context.Context, args []string) error {
 			index, err := strconv.ParseUint(args[0], 10, 64)
 			if err != nil || index > math.MaxInt64 {
 				return usagef("INDEX is the number of a record, from 0: domicile audit list shows them")
+			}
+			if log.name != "" {
+				return a.regionProve(ctx, log, index)
 			}
 			trusted, err := a.rootKey(root)
 			if err != nil {
@@ -196,6 +211,7 @@ func (a *app) auditProve() *cobra.Command {
 			})
 		})}
 	rootFlag(c, &root)
+	logFlags(c, &log)
 	return c
 }
 

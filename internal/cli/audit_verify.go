@@ -17,6 +17,7 @@ import (
 type auditCheck struct {
 	leaves, checkpoint, root, save string
 	since                          []string
+	start                          uint64
 }
 
 // verified is what `audit verify -o json` prints of a log that is as it should be.
@@ -31,19 +32,34 @@ type verified struct {
 
 func (a *app) auditVerify() *cobra.Command {
 	var o auditCheck
-	c := &cobra.Command{Use: "verify", Short: "Check the whole log: signature, root, order, and that it only grew", Args: cobra.NoArgs,
+	var log regionLog
+	c := &cobra.Command{Use: "verify [RECEIPT...]", Short: "Check the whole log: signature, root, order, and that it only grew",
+		Args: cobra.ArbitraryArgs,
 		Long: `Reads every record and computes the root itself. Whatever was changed, removed, added or moved is found,
 and so is a log that was cut or rewritten since a checkpoint that you kept (--since).
 
-With --leaves it reads files only and asks no server. The checks are those of package audit/verify, which
+With --region it checks a region's log as a tenant can: that it only grew, and that each record about the
+tenant is in it; with files of receipts, those, and asks no server. With --leaves it reads files only and asks no server. The checks are those of package audit/verify, which
 shares no code with what writes the log.`,
 		Example: `  domicile audit verify --root-key 5f1c… --since kept.json --save kept.json
   domicile audit list -o json > audit.json && domicile audit verify --leaves audit.json --since kept.json`,
-		RunE: a.run(func(ctx context.Context, _ []string) error { return a.verifyAudit(ctx, o) })}
+		RunE: a.run(func(ctx context.Context, args []string) error {
+			switch {
+			case len(args) > 0 && log.name == "":
+				return usagef("receipts are checked with --region")
+			case len(args) > 0:
+				return a.verifyReceipts(log, args, "")
+			case log.name != "" && o.leaves == "":
+				return a.verifyRegion(ctx, o, log)
+			}
+			return a.verifyAudit(ctx, o)
+		})}
+	logFlags(c, &log)
 	f := c.Flags()
 	f.StringVar(&o.leaves, "leaves", "", "`file` of domicile audit list -o json; without it the server is asked")
 	f.StringVar(&o.checkpoint, "checkpoint", "", "`file` of domicile audit checkpoint -o json; without it, the one in --leaves, or the server's newest")
 	f.StringArrayVar(&o.since, "since", nil, "`file` of a checkpoint kept from before; may be repeated")
+	f.Uint64Var(&o.start, "start", 0, "with --region: first record's `number` to prove")
 	f.StringVar(&o.save, "save", "", "`file` to keep the checkpoint in, once everything is verified")
 	rootFlag(c, &o.root)
 	return c

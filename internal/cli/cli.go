@@ -122,7 +122,7 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong command line, 3 not available n
 		a.changesCommand(), a.tokensCommand(), a.principalsCommand(), a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.bootstrapCommand(), a.recipientsCommand(), a.nodesCommand(), a.membersCommand(), a.violationsCommand(), a.pkiCommand(), a.trustCommand())
 	add("control", a.auditCommand(), a.operationsCommand(), a.backupCommand(), a.recoveryCommand())
 	add("control", a.basesCommand(), a.entitiesCommand())
-	add("region", a.recordsCommand(), a.recordingsCommand(), a.transcriptsCommand(), a.feedsCommand(), a.quarantineCommand(), a.rollupsCommand(),
+	add("region", a.recordsCommand(), a.recordingsCommand(), a.transcriptsCommand(), a.feedsCommand(), a.quarantineCommand(), a.receiptsCommand(), a.rollupsCommand(),
 		a.subjectsCommand(), a.egressCommand(), a.transfersCommand(), a.receivedCommand(), a.simulateCommand())
 	root.AddCommand(a.versionCommand())
 	root.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true}) // --help says it all
