@@ -141,6 +141,7 @@ func (im *importer) one(ctx context.Context, path string) error {
 	im.mu.Lock()
 	im.files++
 	im.total.Accepted += n.Accepted
+	im.total.Receipts = append(im.total.Receipts, n.Receipts...)
 	im.total.Duplicates += n.Duplicates
 	im.total.Quarantined += n.Quarantined
 	im.mu.Unlock()

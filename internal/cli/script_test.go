@@ -54,7 +54,7 @@ func TestScripts(t *testing.T) {
 				env.Setenv("DEV_ENV_FILE", e.EnvFile())
 				return nil
 			},
-			Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "keyvar": keyvar, "await": await, "recipient": recipient, "operation": operation, "hold": hold, "sound": sound, "recording": recording, "callid": callid},
+			Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "keyvar": keyvar, "await": await, "recipient": recipient, "operation": operation, "hold": hold, "receipt": receipt, "sound": sound, "recording": recording, "callid": callid},
 		})
 	})
 }
@@ -116,6 +116,11 @@ func callid(ts *testscript.TestScript, _ bool, _ []string) {
 func hold(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Check(ts.Exec("domicile", "subjects", "holds", "list"))
 	ts.Setenv("HOLD", regexp.MustCompile("LH[0-9a-f]{32}").FindString(ts.ReadFile("stdout")))
+}
+
+// receipt: put the id of the receipt in what was printed last in $RECEIPT.
+func receipt(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Setenv("RECEIPT", regexp.MustCompile("RC[0-9a-f]{32}").FindString(ts.ReadFile("stdout")))
 }
 
 // await FILE: wait until a file is there, at most 30 s.
