@@ -14,8 +14,12 @@ import (
 const MaxLeaves = 1000
 
 // Leaves lists a tenant's leaves from an index on; "" lists all, for the
-// region's own operator.
+// region's own operator. What was done before is in the list, unless the log does
+// not grow.
 func (l *Log) Leaves(ctx context.Context, tenant policy.TenantID, start uint64, limit int) (data.LogLeaves, error) {
+	if err := l.Round(ctx); err != nil {
+		l.log.Warn("the region's log is listed without what waits for it", "cause", err)
+	}
 	head, err := l.o.Store.LogHead(ctx)
 	if err != nil {
 		return data.LogLeaves{}, err
