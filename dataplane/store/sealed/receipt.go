@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"github.com/domicile-io/domicile/audit"
 	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/policy"
@@ -62,6 +60,9 @@ func (g *group) noteBatch() error {
 	return nil
 }
 
+// maxSkipped bounds how many chunks are passed over in search of a part's next.
+const maxSkipped = 64
+
 // Opened implements store.Store. The versions of a part stand one after the
 // other, from its place on, with views between them.
 func (s *Store) Opened(ctx context.Context, permit policy.Permit, writer [16]byte, part store.BatchPart) ([]store.Opened, error) {
@@ -74,25 +75,25 @@ func (s *Store) Opened(ctx context.Context, permit policy.Permit, writer [16]byt
 		return nil, nil
 	}
 	out := make([]store.Opened, 0, part.Count)
-	at, n := readRef(part.Place[:]), part.First
+	at, n, skipped := readRef(part.Place[:]), part.First, 0
 	for uint64(len(out)) < part.Count {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		f, err := s.frameAt(t.raw, at.chunk, at.frame)
-		if isReason(err, policy.NotFound) && at.entry == 0 && at.frame > 0 {
+		first := at == readRef(part.Place[:])
+		if !first && skipped < maxSkipped && (isReason(err, policy.NotFound) || err == nil && f.writer != writer) {
+			// The chunk ended within the part, or another process wrote this one.
+			skipped++
 			if at, err = t.chunkAfter(at.chunk); err == nil && at.chunk != 0 {
 				continue
 			}
 		}
-		if isReason(err, policy.NotFound) || isReason(err, policy.Destroyed) {
+		if isReason(err, policy.NotFound) || isReason(err, policy.Destroyed) || err == nil && f.writer != writer {
 			return nil, nil
 		}
 		if err != nil {
 			return nil, err
-		}
-		if f.writer != writer {
-			return nil, nil
 		}
 		whole, err := f.opened(t, at.entry, &n, part.First+part.Count, &out)
 		if err != nil || !whole {
@@ -131,7 +132,7 @@ func (f *frame) opened(t *tenant, from uint16, n *uint64, end uint64, out *[]sto
 // chunkAfter finds the first frame behind a chunk; the zero ref when there is none.
 func (t *tenant) chunkAfter(chunk int64) (ref, error) {
 	lower := frameKey(nil, t.raw, chunk+1, 0)
-	it, err := t.s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: after(keyOf(nil, kindFrame, t.raw))})
+	it, err := t.s.engine.Rows(lower, after(keyOf(nil, kindFrame, t.raw)))
 	if err != nil {
 		return ref{}, t.s.readError(kindFrame, err)
 	}
