@@ -20,8 +20,15 @@ import (
 // database ends it: the node behind it is gone.
 const abandoned = 60 * time.Second
 
-// longTurns bounds the turns that last over many commits.
-const longTurns = 4
+// Of all connections, a quarter each is for commits and for turns that last over
+// many of them, an eighth for items, and the rest for reads; at least one each.
+const (
+	forWrites   = 4
+	forRewrites = 4
+	forItems    = 8
+
+	minConnections = 4
+)
 
 // connect makes the pools. A turn waits for others of its kind, and whoever has
 // one reads: so reads and each kind of turn have a pool of their own, and none
@@ -42,18 +49,20 @@ func connect(ctx context.Context, o *Options) (_ *engine, err error) {
 			_ = e.Close()
 		}
 	}()
+	left := o.Connections
 	pool := func(size int) (*pgxpool.Pool, error) {
 		own := c.Copy()
 		own.MaxConns = int32(max(size, 1))
+		left -= int(own.MaxConns)
 		return pgxpool.NewWithConfig(ctx, own)
 	}
-	if e.reads, err = pool(o.Connections); err != nil {
-		return nil, plain(err)
-	}
-	for kind, size := range map[sealed.TurnKind]int{sealed.WriteTurn: o.Connections / 2, sealed.ItemTurn: o.Connections / 2, sealed.RewriteTurn: longTurns} {
-		if e.turns[kind], err = pool(size); err != nil {
+	for kind, share := range map[sealed.TurnKind]int{sealed.WriteTurn: forWrites, sealed.RewriteTurn: forRewrites, sealed.ItemTurn: forItems} {
+		if e.turns[kind], err = pool(o.Connections / share); err != nil {
 			return nil, plain(err)
 		}
+	}
+	if e.reads, err = pool(left); err != nil {
+		return nil, plain(err)
 	}
 	return e, nil
 }

@@ -62,7 +62,7 @@ func (e *engine) migrate(ctx context.Context, steps []migration) (err error) {
 
 // collided reports that two nodes made a table, or its row, at once.
 func collided(err error) bool {
-	return met(err) || isCode(err, "23505", "42P07", "XX000")
+	return met(err) || isCode(err, "23505", "42P07", "42710", "XX000")
 }
 
 func (e *engine) migrateOnce(ctx context.Context, steps []migration) error {

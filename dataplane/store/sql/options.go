@@ -25,9 +25,7 @@ type Options struct {
 	Now    func() time.Time // nil is time.Now
 	Rand   io.Reader        // ids and salts; nil is crypto/rand
 
-	// Connections bounds those for reads; 0 is 16. Half as many each may be at
-	// commits and at items, and four at erasures and rebuilds.
-	Connections int
+	Connections int           // at most, in all; 0 is 16, fewer than 4 are 4
 	Timeout     time.Duration // of one statement, waiting for a turn included; 0 is 30 s
 
 	MaxPending      int // records waiting per tenant before OVERLOADED; 0 is 65,536
@@ -58,6 +56,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Connections <= 0 {
 		o.Connections = 16
 	}
+	o.Connections = max(o.Connections, minConnections)
 	if o.Timeout <= 0 {
 		o.Timeout = 30 * time.Second
 	}

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { os.Exit(postgres.Main(m)) }
 // closes it.
 func open(t testing.TB, dsn string, keys store.Keys, change func(*sql.Options)) (s *sql.Store, stop func()) {
 	t.Helper()
-	o := sql.Options{DSN: dsn, Dial: (&net.Dialer{}).DialContext, Region: storetest.Region, Keys: keys, Connections: 4}
+	o := sql.Options{DSN: dsn, Dial: (&net.Dialer{}).DialContext, Region: storetest.Region, Keys: keys, Connections: 8}
 	if change != nil {
 		change(&o)
 	}
