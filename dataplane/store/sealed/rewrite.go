@@ -182,6 +182,9 @@ func (t *tenant) commitRewrite(ctx context.Context, p *plan, chunks []int64, who
 	}
 	var sealed []*resealed
 	unused := func(err error) error {
+		if isReason(err, policy.OutcomeUnknown) {
+			return err // perhaps they are used: better a key too many than a chunk that never opens
+		}
 		var ids []store.KeyID
 		for _, c := range sealed {
 			if c.key != (store.KeyID{}) {

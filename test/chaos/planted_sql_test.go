@@ -1,0 +1,32 @@
+package chaos
+
+// sqlBugs are those of the record store over a database that nodes share.
+var sqlBugs = []bug{
+	{"nodes do not wait for a tenant's turn", []plant{{"dataplane/store/sql/turn.go",
+		" AND kind = $2 FOR UPDATE\"", " AND kind = $2\""}},
+		"./dataplane/store/sql", "TestINV33_NodesStoreEachRecordOnce"},
+	{"a node goes on with its chunk although another wrote", []plant{{"dataplane/store/sealed/turn.go",
+		"		t.chunk = nil // a chunk stands", "		// a chunk stands"}},
+		"./dataplane/store/sql", "TestINV21_NodesForgetTogether"},
+	{"counters are kept in memory although another node counted", []plant{{"dataplane/store/sealed/turn.go",
+		"		clear(t.cells)\n		clear(t.known)", "		clear(t.known)"}},
+		"./dataplane/store/sql", "TestINV33_NodesStoreEachRecordOnce"},
+	{"a node serves from memory what another destroyed", []plant{{"dataplane/store/sealed/turn.go",
+		"	if t.shape.Load() == shape {", "	if t.shape.Load() >= 0 {"}},
+		"./dataplane/store/sql", "TestINV21_PurgeReachesEveryNode"},
+	{"a commit of which the database said nothing is acknowledged", []plant{{"dataplane/store/sql/turn.go",
+		"	return unknown(err)\n", "	return nil\n"}},
+		"./dataplane/store/sql", "TestINV33_NothingAcknowledgedIsLostWithTheServer"},
+	{"items of several nodes are compared without a turn", []plant{{"dataplane/store/sql/turn.go",
+		"	if err = t.lock(ctx); errors.Is(err, pgx.ErrNoRows) {", "	if kind == sealed.ItemTurn {\n		return t, nil\n	}\n	if err = t.lock(ctx); errors.Is(err, pgx.ErrNoRows) {"}},
+		"./dataplane/store/sql", "TestNodesPutItemsOnce"},
+	{"a session does not wait for its commits", []plant{{"dataplane/store/sql/connect.go",
+		"	if commit == \"off\" {", "	if commit == \"\" {"}},
+		"./dataplane/store/sql", "TestASessionWaitsForItsCommits"},
+	{"the tables of a newer program are taken", []plant{{"dataplane/store/sql/migrate.go",
+		"			if version > len(steps) {", "			if version < 0 {"}, {"dataplane/store/sql/migrate.go",
+		"			if version == len(steps) {", "			if version >= len(steps) {"}},
+		"./dataplane/store/sql", "TestADatabaseOfAnotherIsRefused"},
+}
+
+func init() { bugs = append(bugs, sqlBugs...) }
