@@ -25,7 +25,8 @@ var heavy = map[string]bool{}
 func init() {
 	for _, pattern := range []string{"GET /v1/calls", "POST /v1/calls:search", "GET /v1/calls:export", "GET /v1/rollups", "GET /v1/quarantine",
 		"POST /v1/quarantine:replay", "GET /v1/received", "POST /v1/policies:simulate", "POST /v1/exports:run", "POST /v1/transcripts:search",
-		"POST /v1/subjects:find", "POST /v1/subjects:export"} {
+		"POST /v1/subjects:find", "POST /v1/subjects:export",
+		"GET " + account + "Calls.json", "GET " + account + "Usage/Records.json", "GET " + account + "Usage/Records/{file}"} {
 		heavy[pattern] = true
 	}
 }

@@ -146,7 +146,8 @@ func TestLanesOfRoutes(t *testing.T) {
 	if got := strings.Join(lanes[admission.Ingest], ", "); got != "POST /v1/calls, POST /v1/calls:batch, POST /v1/feeds/{source}/{name}, POST /v1/feeds/{source}/{name}/{part}, POST /v1/recordings, POST /v1/uploads, PATCH /v1/uploads/{id}, POST /v1/transcripts" {
 		t.Errorf("ingest: %s", got)
 	}
-	if got := strings.Join(lanes[admission.Erase], ", "); got != "DELETE /v1/calls/{id}, DELETE /v1/recordings/{id}, DELETE /v1/uploads/{id}, DELETE /v1/transcripts/{id}, POST /v1/subjects:reassign, POST /v1/subjects:erase, POST /v1/holds, POST /v1/holds:release" {
+	if got := strings.Join(lanes[admission.Erase], ", "); got != "DELETE /v1/calls/{id}, DELETE /v1/recordings/{id}, DELETE /v1/uploads/{id}, DELETE /v1/transcripts/{id}, POST /v1/subjects:reassign, POST /v1/subjects:erase, POST /v1/holds, POST /v1/holds:release"+
+		", DELETE /2010-04-01/Accounts/{account}/Calls/{file}, DELETE /2010-04-01/Accounts/{account}/Calls/{call}/Recordings/{file}, DELETE /2010-04-01/Accounts/{account}/Recordings/{file}" {
 		t.Errorf("erase: %s", got)
 	}
 	for pattern := range heavy {

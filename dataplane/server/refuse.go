@@ -66,7 +66,7 @@ func (s *Server) refuseAndKeep(w http.ResponseWriter, r *http.Request, e *policy
 	rc := http.NewResponseController(w)
 	_ = rc.EnableFullDuplex() // else net/http reads the body before it answers
 	_ = rc.SetWriteDeadline(time.Now().Add(refuseWrite))
-	api.WriteProblem(w, e, requestID)
+	writeProblem(w, r, e, requestID)
 	_ = rc.Flush()
 	s.metrics.refused(e.Reason, wireOf(connIn(r.Context())).sinceMark())
 	_ = rc.SetReadDeadline(time.Now().Add(keepFor))

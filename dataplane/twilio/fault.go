@@ -49,28 +49,30 @@ func FaultOf(err error, requestID string) Fault {
 	return f
 }
 
-// WriteFault answers a request with the body for err.
+// WriteFault answers a request with the body for err, and with the headers that
+// our own problem would have.
 func WriteFault(w http.ResponseWriter, err error, requestID string) {
-	api.WriteProblem(shaped{w, err, requestID}, err, requestID)
+	body, _ := json.Marshal(FaultOf(err, requestID))
+	api.WriteProblem(shaped{w, append(body, '\n')}, err, requestID)
 }
 
 // shaped takes status and headers from our own answer, and writes another body.
 type shaped struct {
 	http.ResponseWriter
-	err       error
-	requestID string
+	body []byte
 }
 
 func (s shaped) WriteHeader(status int) {
-	s.Header().Set("Content-Type", "application/json")
+	h := s.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(s.body)))
 	if status == http.StatusUnauthorized {
-		s.Header().Set("WWW-Authenticate", `Basic realm="domicile"`) // the API knows no bearer keys of ours
+		h.Set("WWW-Authenticate", `Basic realm="domicile"`) // the API knows no bearer keys of ours
 	}
 	s.ResponseWriter.WriteHeader(status)
 }
 
 func (s shaped) Write(b []byte) (int, error) {
-	body, _ := json.Marshal(FaultOf(s.err, s.requestID))
-	_, err := s.ResponseWriter.Write(append(body, '\n'))
+	_, err := s.ResponseWriter.Write(s.body)
 	return len(b), err
 }

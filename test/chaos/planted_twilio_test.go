@@ -28,7 +28,7 @@ var twilioBugs = []bug{
 		"	writeProblem(answer, r, err, requestID)\n", "	api.WriteProblem(answer, err, requestID)\n"}},
 		"./dataplane/server", "TestINV07_TwilioMisdirected"},
 	{"a list goes back to where its day was", []plant{{"dataplane/twilio/usagepage.go",
-		"		return p.first < day\n", "		return p.first != day\n"}},
+		"		return p.first < day\n", "		return p.first > day\n"}},
 		"./dataplane/twilio", "TestUsage"},
 }
 
