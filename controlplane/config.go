@@ -47,6 +47,8 @@ type Config struct {
 
 	Backup *Backup `yaml:"backup"` // left out: backups only on request, to recipients that the request names
 
+	TerraformMirror string `yaml:"terraform_mirror"` // folder of the provider's archives, served to anybody at /terraform/; "" none
+
 	Bootstrap *Bootstrap `yaml:"bootstrap"` // the first start of a new cluster; afterwards only generation counts
 }
 

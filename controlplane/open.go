@@ -20,6 +20,7 @@ import (
 
 	"github.com/domicile-io/domicile/api/bundle"
 	"github.com/domicile-io/domicile/controlplane/login"
+	"github.com/domicile-io/domicile/controlplane/mirror"
 	"github.com/domicile-io/domicile/controlplane/replica"
 	"github.com/domicile-io/domicile/controlplane/server"
 	"github.com/domicile-io/domicile/controlplane/store"
@@ -218,6 +219,10 @@ func (p *Plane) serve(cfg Config, opts Options, own owned, registry *prometheus.
 			return err
 		}
 	}
+	terraform, err := openMirror(cfg.TerraformMirror)
+	if err != nil {
+		return err
+	}
 	rpc, err := net.Listen("tcp", cfg.GRPCAddress)
 	if err != nil {
 		return fmt.Errorf("grpc_address: %w", err)
@@ -232,7 +237,7 @@ func (p *Plane) serve(cfg Config, opts Options, own owned, registry *prometheus.
 	}
 	o := server.Options{Name: cfg.Name, Directory: p.members.directory, Steward: p.members.stewarding, Roll: p.members.roll, Store: p.store, Replica: p.replica, Signer: own.signer, Root: own.root, Logins: own.logins, Issuers: own.issuers, TLS: own.voter, GatewayTLS: own.gateway,
 		GRPC: rpc, REST: rest, Logger: p.log, Registry: registry, Dir: cfg.DataDir, Renew: opts.Timing.Renew, FreshFor: opts.Timing.FreshFor,
-		Instances: own.instances, ViolationsApart: opts.Timing.ViolationsApart}
+		Instances: own.instances, ViolationsApart: opts.Timing.ViolationsApart, Mirror: terraform}
 	if cfg.Backup != nil {
 		o.BackupRecipients = cfg.Backup.Recipients
 	}
@@ -247,6 +252,18 @@ func (p *Plane) serve(cfg Config, opts Options, own owned, registry *prometheus.
 	}
 	p.ops, err = openOps(cfg.OpsAddress, registry, p.Ready, p.fail)
 	return err
+}
+
+// openMirror reads the archives of the Terraform provider; "" is none.
+func openMirror(dir string) (*mirror.Mirror, error) {
+	if dir == "" {
+		return nil, nil
+	}
+	m, err := mirror.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("terraform_mirror: %w", err)
+	}
+	return m, nil
 }
 
 // Status is what a plane says of itself without asking anybody.

@@ -10,10 +10,12 @@ import (
 	"strings"
 
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
+	"github.com/domicile-io/domicile/controlplane/mirror"
 )
 
-// docs serves what needs no credential: health, the OpenAPI document, and a
-// page that lists its operations without loading anything from anywhere.
+// docs serves what needs no credential: health, the OpenAPI document, a page that
+// lists its operations without loading anything from anywhere, and the Terraform
+// provider.
 type docs struct{ page []byte }
 
 type operation struct{ Method, Path, Summary string }
@@ -71,12 +73,15 @@ func (d *docs) handler(s *Server, rest http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h, ok := open[r.URL.Path]
+		terraform := s.mirror != nil && strings.HasPrefix(r.URL.Path, mirror.Prefix)
 		switch {
-		case !ok:
+		case !ok && !terraform:
 			rest.ServeHTTP(w, r)
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
 			w.Header().Set("Allow", "GET, HEAD")
 			routingProblem(w, r, http.StatusMethodNotAllowed)
+		case terraform:
+			s.mirror.ServeHTTP(w, r)
 		default:
 			h(w, r)
 		}

@@ -20,6 +20,7 @@ import (
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/controlplane/login"
 	"github.com/domicile-io/domicile/controlplane/members"
+	"github.com/domicile-io/domicile/controlplane/mirror"
 	"github.com/domicile-io/domicile/controlplane/replica"
 	"github.com/domicile-io/domicile/controlplane/store"
 	"github.com/domicile-io/domicile/internal/instance"
@@ -53,6 +54,8 @@ type Options struct {
 
 	ViolationsApart time.Duration // between two writes of one violation; 0: 1 min
 
+	Mirror *mirror.Mirror // of the Terraform provider; nil: none
+
 	BackupRecipients []string // age public keys that every backup is encrypted to; may be empty
 }
 
@@ -64,6 +67,7 @@ type Server struct {
 	backups  *backups
 	work     *work
 	inFlight chan struct{}
+	mirror   *mirror.Mirror
 	grpc     *grpc.Server
 	rest     *http.Server
 	own      *grpc.ClientConn // of the gateway, to ourselves
@@ -83,7 +87,7 @@ func New(o Options) (*Server, error) {
 	if o.ViolationsApart == 0 {
 		o.ViolationsApart = time.Minute
 	}
-	s := &Server{inFlight: make(chan struct{}, maxInFlight)}
+	s := &Server{inFlight: make(chan struct{}, maxInFlight), mirror: o.Mirror}
 	m, err := newMetrics(o.Registry, o.Replica, o.Store, func() float64 { return float64(len(s.inFlight)) })
 	if err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)

@@ -42,7 +42,7 @@ uses a temporary folder.`,
 		if o.ExportInterval <= 0 || o.ExportWindow <= 0 {
 			return usagef("--export-interval and --export-window must be longer than nothing")
 		}
-		o.EnvFile = a.envFile
+		o.EnvFile, o.TerraformProvider = a.envFile, beside("terraform-provider-domicile")
 		dir := o.Dir
 		if exit && !c.Flags().Changed("data-dir") {
 			tmp, err := os.MkdirTemp("", "domicile-demo-")
@@ -97,6 +97,19 @@ func (a *app) runDev(ctx context.Context, o dev.Options, m mode) (err error) {
 	}
 }
 
+// beside finds a program next to this one; "" when it is not there.
+func beside(name string) string {
+	self, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	path := filepath.Join(filepath.Dir(self), name)
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return ""
+	}
+	return path
+}
+
 // showParts says what runs where.
 func (a *app) showParts(env *dev.Environment, took time.Duration) {
 	a.out.Line("")
@@ -108,6 +121,9 @@ func (a *app) showParts(env *dev.Environment, took time.Duration) {
 	}
 	a.out.Table([]string{"PART", "HOLDS", "WHERE"}, rows)
 	a.out.Line("")
+	if rc := env.TerraformRC(); rc != "" {
+		a.out.Fields([2]string{"Terraform", "docs/terraform-quickstart.md; TF_CLI_CONFIG_FILE is " + relative(rc)})
+	}
 	a.out.Fields([2]string{"data and logs", relative(env.Dir())}, [2]string{"addresses, authority, token", relative(env.EnvFile())})
 	a.sayCredentials(env)
 }

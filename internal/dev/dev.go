@@ -11,6 +11,8 @@
 //	DIR/controlplane/cp1  Raft log, snapshots and state of one voter; also cp2, cp3
 //	DIR/ie1               everything of one region's node; also au1, us1
 //	DIR/logs              one JSON log per part
+//	DIR/terraform         the Terraform provider's archive, where there is one
+//	DIR/terraformrc       where terraform finds it
 //	DIR/env               addresses, authority and token as KEY=value lines
 //
 // One process holds all regions here, so the isolation that separate processes
@@ -52,6 +54,8 @@ type Options struct {
 	EnvFile        string        // "" DIR/env
 	ExportInterval time.Duration // 0: DefaultExportInterval
 	ExportWindow   time.Duration // 0: DefaultExportWindow
+
+	TerraformProvider string // program that the voters serve to `terraform init`; "" none
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -81,6 +85,7 @@ type Environment struct {
 	ports  ports
 	pki    *pki
 	places []policy.Region // active regions, by id
+	mirror string          // folder of the Terraform provider's archive; "" none
 	seeds  bool            // the voters' configuration holds the hashes of both tokens, for who starts them as processes
 
 	credentials Credentials
@@ -131,6 +136,9 @@ func (e *Environment) start(ctx context.Context) error {
 		return err
 	}
 	if err := e.publishURLs(ctx); err != nil {
+		return err
+	}
+	if err := e.writeTerraformRC(); err != nil {
 		return err
 	}
 	return writeEnvFile(e.opts.EnvFile, e.Variables())

@@ -64,6 +64,9 @@ func (e *Environment) prepare() error {
 	if e.ports, err = openPorts(e.opts.Dir, e.listeners()); err != nil {
 		return err
 	}
+	if err := e.packProvider(); err != nil {
+		return err
+	}
 	e.pki, err = openPKI(filepath.Join(e.opts.Dir, "pki"), e.Voters(), e.Regions())
 	return err
 }

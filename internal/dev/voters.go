@@ -53,7 +53,8 @@ func (e *Environment) voterConfig(name string) controlplane.Config {
 		RESTAddress: e.ports.address(name + "-rest"), GRPCAddress: e.ports.address(name + "-grpc"),
 		RaftAddress: e.ports.address(name + "-raft"), OpsAddress: e.ports.address(name + "-ops"),
 		BundleKey: e.pki.bundleKey, BundleKeyCertificate: e.pki.bundleCert, RootPublicKey: hex.EncodeToString(e.pki.rootPublic),
-		Bootstrap: &controlplane.Bootstrap{BaseURLs: e.baseURLs(), Generation: e.pki.generation},
+		TerraformMirror: e.mirror,
+		Bootstrap:       &controlplane.Bootstrap{BaseURLs: e.baseURLs(), Generation: e.pki.generation},
 	}
 	if e.seeds {
 		c.Bootstrap.OperatorTokenSHA256, c.Bootstrap.OfficerTokenSHA256, c.Bootstrap.Generation = hashOf(e.pki.token), hashOf(e.pki.officer), 0

@@ -67,7 +67,7 @@ func newWorld() *world {
 		w.err = fmt.Errorf("build the programs: %w\n%s", err, out)
 		return w
 	}
-	w.env, w.err = dev.Start(context.Background(), dev.Options{Dir: filepath.Join(w.bin, "data")})
+	w.env, w.err = dev.Start(context.Background(), dev.Options{Dir: filepath.Join(w.bin, "data"), TerraformProvider: filepath.Join(w.bin, "terraform-provider-domicile")})
 	return w
 }
 
