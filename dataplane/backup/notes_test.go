@@ -199,7 +199,7 @@ func TestINV38_NoNonceTwiceOverARestore(t *testing.T) {
 	frames := map[string][]byte{}
 	look := func() {
 		t.Helper()
-		err := w.store.EachSealed(func(key string, value []byte) {
+		err := w.store.EachSealed(func(_ []byte, key string, value []byte) {
 			if was, ok := frames[key]; ok && !bytes.Equal(was, value) {
 				t.Errorf("key and nonce %x seal two things", key)
 			}

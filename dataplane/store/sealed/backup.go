@@ -92,10 +92,10 @@ func (s *Store) tenantsWith(k kind, visit func(policy.TenantID)) error {
 	return nil
 }
 
-// EachSealed visits every sealed value that says its key and nonce: which, and
-// the value. Two values of one key and nonce would be the end of both (INV38);
-// whoever has copies of the store can look.
-func (s *Store) EachSealed(visit func(keyAndNonce string, value []byte)) error {
+// EachSealed visits every sealed value as whoever stole the store sees it: its
+// row, the key and nonce that it names, and the value. Two values of one key and
+// nonce would be the end of both (INV38).
+func (s *Store) EachSealed(visit func(row []byte, keyAndNonce string, value []byte)) error {
 	if err := s.hold(); err != nil {
 		return err
 	}
@@ -107,11 +107,11 @@ func (s *Store) EachSealed(visit func(keyAndNonce string, value []byte)) error {
 			}
 			switch k {
 			case kindFrame:
-				visit(string(value[1:17])+string(key[25:27]), value)
+				visit(key, string(value[1:17])+string(key[25:27]), value)
 			case kindItem:
-				visit(string(value[1:17]), value)
+				visit(key, string(value[1:17]), value)
 			default:
-				visit(string(value[1:29]), value)
+				visit(key, string(value[1:29]), value)
 			}
 			return nil
 		})
