@@ -89,7 +89,7 @@ func (w *world) everything() (plain []byte, frames int) {
 // immortal lets a store that was stolen destroy no key of the region.
 type immortal struct{ store.Keys }
 
-func (i immortal) For(store.KeyUse) store.Keys { return i }
+func (i immortal) For(store.KeyUse) store.Keys   { return i }
 func (immortal) Destroy(ids []store.KeyID) error { return nil }
 
 // Erasures and snapshots at once: whichever snapshot is put back, everybody else
