@@ -96,7 +96,11 @@ func TestARestoreThatIsCutShortIsFinishedByTheNext(t *testing.T) {
 		if tries++; !errors.Is(err, crashed) {
 			t.Fatalf("crash %d: %v", at, err)
 		}
-		if _, err := Open(t.Context(), cfg, Options{Logger: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), "cut short") {
+		n, err := Open(t.Context(), cfg, Options{Logger: slog.New(slog.DiscardHandler)})
+		if err == nil {
+			check(t, n.Close(context.Background()))
+		}
+		if err == nil || !strings.Contains(err.Error(), "cut short") {
 			t.Fatalf("crash %d: the node starts on half a restore: %v", at, err)
 		}
 		if strings.HasPrefix(placed(cfg), "records") { // it goes on from there, with fewer points to come
