@@ -88,7 +88,7 @@ func Open(dir string) (*Mirror, error) {
 		m.files[e.Name()] = true
 	}
 	if len(m.files) == 0 {
-		return nil, fmt.Errorf("the folder of the Terraform mirror holds no terraform-provider-domicile_VERSION_OS_ARCH.zip: make one with `make terraform-provider`")
+		return nil, fmt.Errorf("the folder of the Terraform mirror holds no terraform-provider-domicile_VERSION_OS_ARCH.zip: put a release's there")
 	}
 	return m, m.describe(versions)
 }

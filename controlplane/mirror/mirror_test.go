@@ -35,8 +35,8 @@ func ask(m http.Handler, path string) *httptest.ResponseRecorder {
 	return w
 }
 
-// The hash of contents is the one that `terraform providers lock` and Go's dirhash
-// give: sha256 of "a program", twice hashed by hand with sha256sum.
+// That both hashes are the ones that Terraform computes is shown by its init, in
+// terraform/provider.
 func TestTheMirrorDescribesAndGivesWhatItHas(t *testing.T) {
 	dir := packed(t)
 	m, err := mirror.Open(dir)

@@ -1,0 +1,7 @@
+data "domicile_tenant" "clinic" {
+  tenant = "clinic"
+}
+
+output "boundary" {
+  value = data.domicile_tenant.clinic.boundary
+}

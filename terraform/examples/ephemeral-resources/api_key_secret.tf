@@ -1,0 +1,3 @@
+ephemeral "domicile_api_key_secret" "ingest" {
+  region = "ie1"
+}
