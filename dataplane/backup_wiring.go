@@ -97,10 +97,18 @@ func (b *backups) options() backup.Options {
 	return backup.Options{Folder: b.cfg.Folder, Region: b.node.region(), Cluster: b.node.material.Identity.Cluster, Keys: b.node.keys, Known: known, Logger: b.node.log}
 }
 
+// errDatabase is the refusal of a region whose records are not in a folder.
+var errDatabase = errors.New("snapshots are of the embedded store; a region's database is backed up by its own tools (docs/operations/region-backup.md)")
+
 // startBackups begins the schedule; everything that is copied is open by now.
 func (n *Node) startBackups() {
 	b := n.backups
 	if b.cfg.Folder == "" {
+		return
+	}
+	if b.source.records == nil {
+		n.log.Error("backup.folder has no effect", "cause", errDatabase)
+		b.failing.Store(true)
 		return
 	}
 	if b.source.ledger != nil {
@@ -184,6 +192,9 @@ func (b *backups) with(create bool, do func(*backup.Repository) error) error {
 
 // create takes a snapshot and removes those that are too many.
 func (b *backups) create(ctx context.Context, o backup.CreateOptions) (head backup.Snapshot, err error) {
+	if b.cfg.Folder != "" && b.source.records == nil {
+		return head, errDatabase
+	}
 	err = b.with(true, func(r *backup.Repository) (err error) {
 		if head, err = r.Create(ctx, b.sources(), o); err != nil {
 			return err
