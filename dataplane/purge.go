@@ -181,7 +181,9 @@ func (p *purger) destroy(ctx context.Context, tenant policy.TenantID, order *pol
 		return nil, err
 	}
 	k := &kept{Receipt: r, Signature: base64.StdEncoding.EncodeToString(signature)}
-	p.node.keys.Retire() // so that no copy of the key table holds the destroyed keys for long
+	if _, err := p.node.keys.Retire(); err != nil { // so that no copy of the key table holds the destroyed keys for long
+		return nil, fmt.Errorf("ask for the key generation to be replaced: %w", err)
+	}
 	p.node.log.Info("everything of a tenant is destroyed", "tenant", string(tenant), "order", order.ID, "calls", r.Calls, "keys", r.Keys)
 	return k, p.save(k)
 }

@@ -232,7 +232,8 @@ func TestINV21_KMSGenerationsEnd(t *testing.T) {
 	old := filepath.Join(dir, "old")
 	check(t, os.CopyFS(old, os.DirFS(o.Dir)))
 	check(t, ring.Destroy([]store.KeyID{id}))
-	gen := ring.Retire()
+	gen, err := ring.Retire()
+	check(t, err)
 	s.Down(true)
 	if err := ring.Rotate(context.Background()); err == nil {
 		t.Fatal("a rotation without the key service")

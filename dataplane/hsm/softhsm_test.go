@@ -136,7 +136,8 @@ func TestINV21_ModuleGenerationsEnd(t *testing.T) {
 	old := filepath.Join(dir, "old")
 	check(t, os.CopyFS(old, os.DirFS(ring.Dir)))
 	check(t, k.Destroy([]store.KeyID{id}))
-	gen := k.Retire()
+	gen, err := k.Retire()
+	check(t, err)
 	check(t, k.Rotate(t.Context()))
 	if fate, err := k.Fate(gen); err != nil || fate.Destroyed.IsZero() || !fate.IsFinal(time.Now().Add(policy.KeysFor)) {
 		t.Errorf("%+v %v", fate, err)

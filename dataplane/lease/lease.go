@@ -31,7 +31,8 @@ const (
 	Sweep     Name = "sweep"     // abandoned uploads and blobs
 	Scrub     Name = "scrub"     // reads and checks what is stored
 	Exports   Name = "exports"   // the rounds over all recipients
-	Keys      Name = "keys"      // rotation of the key table, and the end of old generations
+	Keys      Name = "keys"      // asks whether the key table is to be rotated
+	Turn      Name = "keys/turn" // rotates it, and ends old generations
 )
 
 // Export is held by who judges, sends or takes back what a tenant exports.

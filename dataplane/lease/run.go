@@ -38,10 +38,9 @@ type Options struct {
 
 // Shared contends with other nodes for leases.
 type Shared struct {
-	o      Options
-	timing timing
-	held   *prometheus.GaugeVec
-	lost   prometheus.Counter
+	o    Options
+	held *prometheus.GaugeVec
+	lost prometheus.Counter
 }
 
 var _ Leases = (*Shared)(nil)
@@ -57,7 +56,7 @@ func Contend(o Options) *Shared {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Shared{o: o, timing: timing{o.TTL},
+	s := &Shared{o: o,
 		held: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "domicile_lease_held",
 			Help: "1 while this node does what one node of its region at a time may do."}, []string{"lease"}),
 		lost: prometheus.NewCounter(prometheus.CounterOpts{Name: "domicile_leases_lost_total",
@@ -85,12 +84,13 @@ var started = time.Now()
 // claim is one contender as it runs.
 type claim struct {
 	s      *Shared
+	timing timing
 	name   Name
 	holder string
 	state  contender
 }
 
-func (s *Shared) claim(name Name) (*claim, error) {
+func (s *Shared) claim(name Name, poll time.Duration) (*claim, error) {
 	if !name.Valid() {
 		return nil, policy.Errorf(policy.Internal, "%q is no name of a lease", string(name))
 	}
@@ -98,7 +98,7 @@ func (s *Shared) claim(name Name) (*claim, error) {
 	if _, err := rand.Read(id[:]); err != nil {
 		return nil, err
 	}
-	return &claim{s: s, name: name, holder: s.o.Node + "/" + hex.EncodeToString(id[:])}, nil
+	return &claim{s: s, timing: timing{ttl: s.o.TTL, poll: poll}, name: name, holder: s.o.Node + "/" + hex.EncodeToString(id[:])}, nil
 }
 
 // advance takes the state as far as it goes now, asking what is to be asked. A
@@ -107,11 +107,11 @@ func (c *claim) advance(ctx context.Context) {
 	in := input{now: c.s.o.Elapsed()}
 	for {
 		var do action
-		c.state, do = c.s.timing.step(c.state, in)
+		c.state, do = c.timing.step(c.state, in)
 		if do == rest {
 			return
 		}
-		limit := c.s.timing.every()
+		limit := c.timing.every()
 		if do == renew {
 			limit = min(limit, c.state.until-in.now)
 		}
@@ -180,7 +180,7 @@ func (c *claim) keep(done context.Context) {
 
 // give returns the lease, so that others need not wait for its end.
 func (c *claim) give() {
-	ctx, cancel := context.WithTimeout(context.Background(), c.s.timing.every())
+	ctx, cancel := context.WithTimeout(context.Background(), c.timing.every())
 	defer cancel()
 	if err := c.s.o.Book.Release(ctx, c.name, c.holder, c.state.fence); err != nil {
 		c.s.o.Logger.Debug("a lease could not be given back; it ends by itself", "lease", string(c.name), "cause", err)
@@ -189,7 +189,14 @@ func (c *claim) give() {
 
 // Hold implements Leases.
 func (s *Shared) Hold(ctx context.Context, name Name) (context.Context, func(), error) {
-	c, err := s.claim(name)
+	return s.hold(ctx, name, soon)
+}
+
+// soon is how often a lease is asked for that somebody waits for.
+const soon = 200 * time.Millisecond
+
+func (s *Shared) hold(ctx context.Context, name Name, poll time.Duration) (context.Context, func(), error) {
+	c, err := s.claim(name, poll)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -208,7 +215,7 @@ func (s *Shared) Hold(ctx context.Context, name Name) (context.Context, func(), 
 func (s *Shared) Run(ctx context.Context, name Name, work func(context.Context)) {
 	gauge := s.held.WithLabelValues(string(name))
 	for ctx.Err() == nil {
-		held, release, err := s.Hold(ctx, name)
+		held, release, err := s.hold(ctx, name, 0)
 		if err != nil {
 			return // ctx ended
 		}

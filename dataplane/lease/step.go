@@ -45,8 +45,9 @@ const (
 	renew                 // ask for more time
 )
 
-// timing of a lease, all from its length.
-type timing struct{ ttl time.Duration }
+// timing of a lease, from its length, and how soon one that another has is asked
+// for again; 0: as often as a holder renews.
+type timing struct{ ttl, poll time.Duration }
 
 // every is the time between two questions.
 func (t timing) every() time.Duration { return t.ttl / 3 }
@@ -94,6 +95,9 @@ func (t timing) answered(c contender, now time.Duration, a answer) contender {
 		return contender{phase: holding, fence: c.fence, until: c.asked + t.ttl - t.margin(), next: next}
 	case c.phase == renewing && a.failed: // what it has is its own until its time is over
 		return contender{phase: holding, fence: c.fence, until: c.until, next: min(next, now+t.every()/4)}
+	}
+	if t.poll > 0 && !a.failed {
+		next = now + t.poll
 	}
 	return contender{phase: idle, next: next}
 }

@@ -52,7 +52,10 @@ type question struct {
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
-	w := &world{t: t, random: rand.New(rand.NewPCG(seed, seed)), timing: timing{15 * time.Second}, holder: -1}
+	w := &world{t: t, random: rand.New(rand.NewPCG(seed, seed)), timing: timing{ttl: 15 * time.Second}, holder: -1}
+	if w.random.IntN(2) == 0 {
+		w.timing.poll = 200 * time.Millisecond
+	}
 	for id := range 2 + w.random.IntN(3) {
 		w.nodes = append(w.nodes, &node{id: id, offset: time.Duration(w.random.Int64N(int64(1000 * time.Hour))), rate: 0.99 + 0.02*w.random.Float64()})
 	}

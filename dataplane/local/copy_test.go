@@ -158,7 +158,7 @@ func TestACopyThatIsAway(t *testing.T) {
 	hang(1)
 	k.places.fallBehind(errAway)
 	c.more(t, k, tableBlock+10)
-	gen := k.Retire()
+	gen := retire(t, k)
 	if err := k.Rotate(t.Context()); err == nil || !strings.Contains(err.Error(), "waits for the copy") {
 		t.Fatalf("a generation was destroyed that the copy still needs: %v", err)
 	}

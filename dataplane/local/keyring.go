@@ -57,7 +57,7 @@ type Keyring struct {
 	locks     []*os.File
 	custodian Custodian
 	cache     *keyCache
-	uses      uses
+	uses      KeyUses
 	turns     turns
 	views     map[store.KeyUse]*view
 	until     atomic.Int64 // Elapsed at which what is held runs out

@@ -164,11 +164,11 @@ func TestUsesCountUnderTheirReason(t *testing.T) {
 	check(t, err)
 	for _, want := range []struct {
 		use store.KeyUse
-		op  useOp
+		op  KeyOp
 		n   uint64
-	}{{store.UseIngest, useDraw, 1}, {store.UseExport, useOpen, 1}, {store.UseErase, useDestroy, 1}, {store.UseNode, useNamed, 1}, {store.UseRead, useOpen, 0}} {
+	}{{store.UseIngest, OpDraw, 1}, {store.UseExport, OpOpen, 1}, {store.UseErase, OpDestroy, 1}, {store.UseNode, OpNamed, 1}, {store.UseRead, OpOpen, 0}} {
 		if n := k.uses.counts[useIndex[want.use]][want.op].Load(); n != want.n {
-			t.Errorf("%s %s: %d", want.use, useOpNames[want.op], n)
+			t.Errorf("%s %s: %d", want.use, keyOpNames[want.op], n)
 		}
 	}
 }

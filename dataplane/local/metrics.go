@@ -1,16 +1,39 @@
 package local
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/domicile-io/domicile/dataplane/store"
 )
 
-// collector shows a keyring to Prometheus. Labels come from closed lists.
-type collector struct{ k *Keyring }
+// Sample is what a key table shows to Prometheus.
+type Sample struct {
+	Status
+	RotateEvery, RotateSpacing time.Duration
+	Succeeded, Failed          uint64 // rotations
+	Uses                       *KeyUses
+}
+
+type collector struct {
+	sample func() Sample
+	now    func() time.Time
+}
+
+// Collector shows a key table. Labels come from closed lists.
+func Collector(sample func() Sample, now func() time.Time) prometheus.Collector {
+	return collector{sample, now}
+}
 
 // Collector is the keyring's metrics.
-func (k *Keyring) Collector() prometheus.Collector { return collector{k} }
+func (k *Keyring) Collector() prometheus.Collector {
+	return Collector(func() Sample {
+		s := Sample{Status: k.Status(), RotateEvery: k.o.RotateEvery, RotateSpacing: k.o.RotateSpacing, Uses: &k.uses}
+		s.Succeeded, s.Failed = k.turns.counts()
+		return s
+	}, k.o.Now)
+}
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("domicile_keys_"+name, help, labels, nil)
@@ -40,7 +63,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByC
 
 // Collect implements prometheus.Collector.
 func (c collector) Collect(ch chan<- prometheus.Metric) {
-	s, now := c.k.Status(), c.k.o.Now()
+	s, now := c.sample(), c.now()
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
@@ -48,20 +71,19 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
 	}
 	age := now.Sub(s.Created)
-	overdue := age - c.k.o.RotateEvery
-	if c.k.o.RotateEvery <= 0 {
+	overdue := age - s.RotateEvery
+	if s.RotateEvery <= 0 {
 		overdue = 0
 	}
 	if s.Asked {
-		overdue = max(overdue, age-c.k.o.RotateSpacing)
+		overdue = max(overdue, age-s.RotateSpacing)
 	}
 	gauge(descGeneration, float64(s.Generation))
 	gauge(descAge, age.Seconds())
 	gauge(descOverdue, max(0, overdue.Seconds()))
 	gauge(descTables, float64(s.Tables))
-	succeeded, failed := c.k.turns.counts()
-	count(descRotations, succeeded, "success")
-	count(descRotations, failed, "failure")
+	count(descRotations, s.Succeeded, "success")
+	count(descRotations, s.Failed, "failure")
 	gauge(descTook, s.LastTook.Seconds())
 	gauge(descCarried, float64(s.Done))
 	gauge(descCarry, float64(s.Total))
@@ -86,9 +108,9 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(descMended, float64(s.Mended))
 	gauge(descDamaged, float64(s.Corrupt))
 	for _, use := range store.KeyUses() {
-		for op := range useOps {
-			if n := c.k.uses.counts[useIndex[use]][op].Load(); n > 0 {
-				count(descUses, n, string(use), useOpNames[op])
+		for op := range keyOps {
+			if n := s.Uses.counts[useIndex[use]][op].Load(); n > 0 {
+				count(descUses, n, string(use), keyOpNames[op])
 			}
 		}
 	}

@@ -102,7 +102,7 @@ func (k *Keyring) tidy() error {
 }
 
 // Retire implements store.Keys.
-func (k *Keyring) Retire() uint64 {
+func (k *Keyring) Retire() (uint64, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.asked = true
@@ -111,9 +111,9 @@ func (k *Keyring) Retire() uint64 {
 	default:
 	}
 	if k.planned != 0 { // what was destroyed lately may be in the sheet that is being written
-		return k.planned
+		return k.planned, nil
 	}
-	return k.sheet.generation
+	return k.sheet.generation, nil
 }
 
 // due reports why a rotation is due, "" when none is.

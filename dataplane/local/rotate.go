@@ -55,7 +55,7 @@ func (k *Keyring) Rotate(ctx context.Context) error {
 
 // turn is Rotate; the caller holds k.rotating.
 func (k *Keyring) turn(ctx context.Context) error {
-	k.uses.count(store.UseRotate, useRotate)
+	k.uses.Count(store.UseRotate, OpRotate)
 	began := k.o.Elapsed()
 	err := k.rotate(ctx)
 	if err != nil {

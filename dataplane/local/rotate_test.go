@@ -79,7 +79,7 @@ func TestRotationKeepsSurvivors(t *testing.T) {
 	k := open(t, dir)
 	c := populate(t, k)
 	for n := range 4 {
-		gen := k.Retire()
+		gen := retire(t, k)
 		check(t, k.Rotate(t.Context()))
 		c.look(t, k)
 		fate, err := k.Fate(gen)
@@ -135,7 +135,7 @@ func TestRotationSurvivesEveryCrash(t *testing.T) {
 			check(t, k.Rotate(t.Context()))
 			c.more(t, k, 30)
 			images, at = nil, 50
-			gen := k.Retire()
+			gen := retire(t, k)
 			check(t, k.Rotate(t.Context()))
 			check(t, k.Close())
 			if len(images) != 7 {
@@ -193,7 +193,7 @@ func TestRotationThatFailsChangesNothing(t *testing.T) {
 		dir := t.TempDir()
 		k := open(t, dir)
 		c := populate(t, k)
-		gen := k.Retire()
+		gen := retire(t, k)
 		check(t, os.MkdirAll(filepath.Join(dir, name, "full"), 0o700))
 		if err := k.Rotate(t.Context()); err == nil {
 			t.Fatalf("%s: the rotation succeeded", name)
@@ -294,7 +294,7 @@ func TestINV21_OldCopiesOpenNothingAfterRotation(t *testing.T) {
 	check(t, k.Destroy([]store.KeyID{id}))
 	later := filepath.Join(root, "later")
 	copyTree(t, now, later)
-	gen := k.Retire()
+	gen := retire(t, k)
 	check(t, k.Rotate(t.Context()))
 	check(t, k.Close())
 	for _, folder := range []string{old, later} {
@@ -345,7 +345,7 @@ func TestRotationBySchedule(t *testing.T) {
 	want(1)
 	clock.Add(int64(time.Second))
 	want(2)
-	gen := k.Retire() // an erasure asks; others may come within the hour
+	gen := retire(t, k) // an erasure asks; others may come within the hour
 	clock.Add(int64(59 * time.Minute))
 	want(2)
 	clock.Add(int64(time.Minute))
@@ -367,7 +367,7 @@ func TestKeysDrawnDuringARotationGoOver(t *testing.T) {
 	o.step = func(name string) {
 		if name == "planned" || name == "created" || name == "carried" {
 			c.more(t, k, 2*tableBlock)
-			if gen := k.Retire(); gen != k.Status().Generation+1 {
+			if gen := retire(t, k); gen != k.Status().Generation+1 {
 				t.Errorf("after %s generation %d has to end, want the one that begins", name, gen)
 			}
 		}
@@ -385,4 +385,11 @@ func TestKeysDrawnDuringARotationGoOver(t *testing.T) {
 	check(t, k.Rotate(t.Context()))
 	k.cache.purge()
 	c.look(t, k)
+}
+
+func retire(t *testing.T, k *Keyring) uint64 {
+	t.Helper()
+	gen, err := k.Retire()
+	check(t, err)
+	return gen
 }

@@ -13,7 +13,7 @@ import (
 func (k *Keyring) Draw() (store.KeyID, [32]byte, error) { return k.draw(store.UseNode) }
 
 func (k *Keyring) draw(use store.KeyUse) (store.KeyID, [32]byte, error) {
-	k.uses.count(use, useDraw)
+	k.uses.Count(use, OpDraw)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err := k.usable(); err != nil {
@@ -37,7 +37,7 @@ func (k *Keyring) draw(use store.KeyUse) (store.KeyID, [32]byte, error) {
 func (k *Keyring) Open(id store.KeyID) ([32]byte, error) { return k.open(id, store.UseNode) }
 
 func (k *Keyring) open(id store.KeyID, use store.KeyUse) ([32]byte, error) {
-	k.uses.count(use, useOpen)
+	k.uses.Count(use, OpOpen)
 	now := k.o.Elapsed()
 	if int64(now) < k.until.Load() {
 		if key, ok := k.cache.get(id, now); ok {
@@ -65,7 +65,7 @@ func (k *Keyring) open(id store.KeyID, use store.KeyUse) ([32]byte, error) {
 func (k *Keyring) Named(name string) ([32]byte, error) { return k.named(name, store.UseNode) }
 
 func (k *Keyring) named(name string, use store.KeyUse) ([32]byte, error) {
-	k.uses.count(use, useNamed)
+	k.uses.Count(use, OpNamed)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err := k.readable(); err != nil {
@@ -105,7 +105,7 @@ func (k *Keyring) destroy(ids []store.KeyID, use store.KeyUse) error {
 	}
 	touched := map[uint64]*table{}
 	for _, id := range ids {
-		k.uses.count(use, useDestroy)
+		k.uses.Count(use, OpDestroy)
 		k.cache.remove(id)
 		t, err := k.tableOf(id.Generation)
 		if isDestroyed(err) {
@@ -135,7 +135,7 @@ func (k *Keyring) destroy(ids []store.KeyID, use store.KeyUse) error {
 func (k *Keyring) Forget(names []string) (int, error) { return k.forget(names, store.UseErase) }
 
 func (k *Keyring) forget(names []string, use store.KeyUse) (int, error) {
-	k.uses.count(use, useForget)
+	k.uses.Count(use, OpForget)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err := k.usable(); err != nil {
@@ -241,24 +241,25 @@ func viewsOf(k *Keyring) map[store.KeyUse]*view {
 	return out
 }
 
-// useOp is what was done with a key.
-type useOp int
+// KeyOp is what was done with a key.
+type KeyOp int
 
+// The operations.
 const (
-	useDraw useOp = iota
-	useOpen
-	useNamed
-	useDestroy
-	useForget
-	useRotate
-	useOps
+	OpDraw KeyOp = iota
+	OpOpen
+	OpNamed
+	OpDestroy
+	OpForget
+	OpRotate
+	keyOps
 )
 
-var useOpNames = [useOps]string{"draw", "open", "named", "destroy", "forget", "rotate"}
+var keyOpNames = [keyOps]string{"draw", "open", "named", "destroy", "forget", "rotate"}
 
-// uses counts the uses of keys by reason and kind.
-type uses struct {
-	counts [16][useOps]atomic.Uint64
+// KeyUses counts the uses of keys by reason and kind. The zero value counts from 0.
+type KeyUses struct {
+	counts [16][keyOps]atomic.Uint64
 }
 
 var useIndex = func() map[store.KeyUse]int {
@@ -269,4 +270,5 @@ var useIndex = func() map[store.KeyUse]int {
 	return out
 }()
 
-func (u *uses) count(use store.KeyUse, op useOp) { u.counts[useIndex[use]][op].Add(1) }
+// Count counts one use.
+func (u *KeyUses) Count(use store.KeyUse, op KeyOp) { u.counts[useIndex[use]][op].Add(1) }

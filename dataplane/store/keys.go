@@ -62,8 +62,8 @@ type Keys interface {
 	// Retire asks for the current generation to be replaced soon, and destroyed,
 	// and gives its number. Once its Fate is final, nothing that Destroy or Forget
 	// destroyed before this call opens from any copy of the table, however old.
-	// It does not wait.
-	Retire() uint64
+	// It does not wait. An error means that it was not asked for.
+	Retire() (uint64, error)
 	// Fate tells what became of a generation.
 	Fate(generation uint64) (KeyFate, error)
 	// Healthy reports why keys cannot be had, else nil.

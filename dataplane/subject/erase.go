@@ -239,9 +239,12 @@ func (s *Service) rekeyed(ctx context.Context, j *job) error {
 	if !done {
 		return nil
 	}
-	if j.Rekeyed = true; s.o.Retire != nil {
-		j.Generation = s.o.Retire()
+	if s.o.Retire != nil {
+		if j.Generation, err = s.o.Retire(); err != nil {
+			return fmt.Errorf("ask for the key generation to be replaced: %w", err)
+		}
 	}
+	j.Rekeyed = true
 	return s.save(ctx, j)
 }
 

@@ -60,7 +60,7 @@ type Options struct {
 	// was destroyed before, is beyond recovery. Rekeyed reports whether the indexes
 	// of a tenant were keyed anew since a time. A certificate whose node has none of
 	// them never becomes final.
-	Retire  func() uint64
+	Retire  func() (uint64, error)
 	Beyond  func(generation uint64, now time.Time) (bool, error)
 	Rekeyed func(ctx context.Context, t policy.TenantID, since time.Time) (bool, error)
 

@@ -305,7 +305,11 @@ func (s *Service) forget(j *job) error {
 		empty()
 	}
 	if s.o.Retire != nil {
-		j.Generation = s.o.Retire()
+		generation, err := s.o.Retire()
+		if err != nil {
+			return fmt.Errorf("ask for the key generation to be replaced: %w", err)
+		}
+		j.Generation = generation
 	}
 	return nil
 }
