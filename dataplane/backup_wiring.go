@@ -36,7 +36,7 @@ type backups struct {
 		records *localstore.Store
 		blobs   store.Blobs // nil: in a bucket
 		late    []backup.Input
-		ledger  *subject.Ledger
+		ledger  *subject.FileLedger
 	}
 
 	working sync.Mutex    // one snapshot, verification or prune at a time

@@ -164,7 +164,7 @@ func (p *purger) destroy(ctx context.Context, tenant policy.TenantID, order *pol
 		return nil, fmt.Errorf("destroy media: %w", err)
 	}
 	secrets := uint64(0)
-	if r.Transfers, secrets, err = p.exporter.Purge(tenant); err != nil {
+	if r.Transfers, secrets, err = p.exporter.Purge(ctx, tenant); err != nil {
 		return nil, fmt.Errorf("destroy exports: %w", err)
 	}
 	r.Keys += secrets

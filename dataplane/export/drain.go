@@ -20,7 +20,6 @@ var errUnreachable = errors.New("the region was not reached")
 // with the next transfer that is allowed, because a refused lane has no permit
 // to send even that.
 func (e *Exporter) drain(ctx context.Context, lane Lane) error {
-	defer e.lock(lane.Tenant)()
 	for ctx.Err() == nil {
 		x, payload, ok, err := e.o.Outbox.Next(lane.Tenant, lane.Recipient.ID)
 		if err != nil || !ok {
@@ -28,13 +27,13 @@ func (e *Exporter) drain(ctx context.Context, lane Lane) error {
 		}
 		permit, err := e.ask(lane, 0)
 		if forfeits(err) {
-			return e.refuseAll(lane, whyRefused(err))
+			return e.refuseAll(ctx, lane, whyRefused(err))
 		}
 		if err != nil {
 			return err
 		}
 		if why := outdated(x, permit, lane.Recipient); why != "" {
-			if err := e.refuse(x, why); err != nil {
+			if err := e.refuse(ctx, x, why); err != nil {
 				return err
 			}
 			continue // it goes as a marker
@@ -84,7 +83,7 @@ func (e *Exporter) send(ctx context.Context, lane Lane, permit policy.Permit, x 
 	if mark < x.Sequence {
 		return fmt.Errorf("the receiver's mark %d is below %d that it just took", mark, x.Sequence)
 	}
-	if err := e.o.Outbox.Delivered(x, e.o.Now().UTC()); err != nil {
+	if err := e.outbox(ctx).Delivered(x, e.o.Now().UTC()); err != nil {
 		return err
 	}
 	e.metrics.delivered(x)
@@ -110,7 +109,7 @@ func (e *Exporter) reconcile(ctx context.Context, lane Lane, permit policy.Permi
 	log := e.o.Logger.With("tenant", string(lane.Tenant), "recipient", string(lane.Recipient.ID), "their_mark", there, "sequence", x.Sequence)
 	if there >= x.Sequence {
 		log.Warn("the receiver is ahead of this outbox; the queue goes behind its mark")
-		return e.o.Outbox.Shift(lane.Tenant, lane.Recipient.ID, there)
+		return e.outbox(ctx).Shift(lane.Tenant, lane.Recipient.ID, there)
 	}
 	log.Warn("the receiver has lost transfers that it had confirmed, or is new; they are marked as a gap")
 	id, err := policy.NewID(policy.KindTransfer, rand.Reader)
@@ -142,7 +141,7 @@ func whyRefused(err error) string {
 }
 
 // refuseAll turns everything that is queued for a lane into gap markers.
-func (e *Exporter) refuseAll(lane Lane, why string) error {
+func (e *Exporter) refuseAll(ctx context.Context, lane Lane, why string) error {
 	queued, err := e.o.Outbox.Undelivered(lane.Tenant, lane.Recipient.ID)
 	if err != nil {
 		return err
@@ -151,15 +150,15 @@ func (e *Exporter) refuseAll(lane Lane, why string) error {
 		if x.State != Queued {
 			continue
 		}
-		if err := e.refuse(x, why); err != nil {
+		if err := e.refuse(ctx, x, why); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (e *Exporter) refuse(x Transfer, why string) error {
-	if err := e.o.Outbox.Refuse(x, why); err != nil {
+func (e *Exporter) refuse(ctx context.Context, x Transfer, why string) error {
+	if err := e.outbox(ctx).Refuse(x, why); err != nil {
 		return err
 	}
 	e.metrics.transfers.WithLabelValues(string(Refused)).Inc()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/domicile-io/domicile/dataplane/feed"
 	"github.com/domicile-io/domicile/dataplane/gate"
+	"github.com/domicile-io/domicile/dataplane/lease"
 	"github.com/domicile-io/domicile/dataplane/peer"
 	"github.com/domicile-io/domicile/dataplane/shelf"
 	"github.com/domicile-io/domicile/dataplane/store"
@@ -34,7 +35,7 @@ type Lane struct {
 	Recipient policy.Recipient
 }
 
-// Options configure an Exporter. All but Now and Metrics are required.
+// Options configure an Exporter. All but Leases, Now and Metrics are required.
 type Options struct {
 	Store    store.Store
 	Keys     store.Keys
@@ -42,6 +43,7 @@ type Options struct {
 	Sender   *peer.Sender
 	Gate     *gate.Gate
 	Region   policy.RegionID
+	Leases   lease.Leases      // who works on a tenant's exports; nil: this process alone
 	View     func() *feed.View // the current bundle, or nil
 	Interval time.Duration
 	Window   time.Duration
@@ -58,9 +60,8 @@ type Exporter struct {
 
 	simulating sync.Mutex // one simulation at a time
 
-	mu      sync.Mutex
-	sending map[policy.TenantID]*sync.Mutex // a tenant's caps count all its lanes, so they send one after the other
-	waits   map[string]policy.Reason        // lanes whose wait was logged, and why they wait
+	mu    sync.Mutex
+	waits map[string]policy.Reason // lanes whose wait was logged, and why they wait
 }
 
 // New makes an exporter; Run starts it.
@@ -68,10 +69,13 @@ func New(o Options) (*Exporter, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Leases == nil {
+		o.Leases = &lease.Alone{}
+	}
 	if o.Interval <= 0 || o.Window <= 0 {
 		return nil, fmt.Errorf("export interval and window must be above 0")
 	}
-	return &Exporter{o: o, metrics: newMetrics(o.Metrics, o.Outbox), sending: map[policy.TenantID]*sync.Mutex{}, waits: map[string]policy.Reason{}}, nil
+	return &Exporter{o: o, metrics: newMetrics(o.Metrics, o.Outbox), waits: map[string]policy.Reason{}}, nil
 }
 
 // Outbox is where transfers and their records are kept.
@@ -83,7 +87,7 @@ func (e *Exporter) Run(ctx context.Context) {
 	tick := time.NewTicker(e.o.Interval)
 	defer tick.Stop()
 	for {
-		if err := e.forfeitAbsent(); err != nil {
+		if err := e.forfeitAbsent(ctx); err != nil {
 			e.o.Logger.Error("streams without a recipient were not closed", "error", err)
 		}
 		var all sync.WaitGroup
@@ -110,12 +114,8 @@ func (e *Exporter) pass(ctx context.Context, lanes []Lane) {
 		if ctx.Err() != nil {
 			return
 		}
-		err := e.judge(ctx, lane)
-		if reached {
-			sent := e.drain(ctx, lane)
-			reached = !errors.Is(sent, errUnreachable)
-			err = errors.Join(err, sent)
-		}
+		err := e.turn(ctx, lane, reached)
+		reached = reached && !errors.Is(err, errUnreachable)
 		if ctx.Err() == nil {
 			e.log(lane, err)
 		}
@@ -137,14 +137,34 @@ func (e *Exporter) RoundFor(ctx context.Context, t policy.TenantID) error {
 // means that the rest stays where it is for the next round. A window that
 // cannot be judged does not hold up what was judged before it.
 func (e *Exporter) Round(ctx context.Context, lane Lane) error {
+	return e.turn(ctx, lane, true)
+}
+
+// turn is Round, or only its judging. Nobody else works on the tenant meanwhile,
+// here or on another node: its caps count all its lanes, so they send one after
+// the other.
+func (e *Exporter) turn(ctx context.Context, lane Lane, send bool) error {
+	ctx, release, err := e.o.Leases.Hold(ctx, lease.Export(lane.Tenant))
+	if err != nil {
+		return fmt.Errorf("wait for who works on the tenant's exports: %w", err)
+	}
+	defer release()
 	var all error
 	if err := e.judge(ctx, lane); err != nil {
 		all = fmt.Errorf("judge windows: %w", err)
+	}
+	if !send {
+		return all
 	}
 	if err := e.drain(ctx, lane); err != nil {
 		all = errors.Join(all, fmt.Errorf("send queue: %w", err))
 	}
 	return all
+}
+
+// outbox is the outbox under the lease of ctx.
+func (e *Exporter) outbox(ctx context.Context) *Outbox {
+	return e.o.Outbox.under(lease.FenceOf(ctx))
 }
 
 // lanes lists every recipient of every tenant that is at home here.
@@ -176,7 +196,7 @@ func (e *Exporter) byRegion() map[policy.RegionID][]Lane {
 // forfeitAbsent closes the streams of recipients that no policy names any more:
 // what waits for them becomes gap markers, and what is acknowledged from now on
 // never leaves, even if the recipient is declared again.
-func (e *Exporter) forfeitAbsent() error {
+func (e *Exporter) forfeitAbsent(ctx context.Context) error {
 	if e.o.View() == nil {
 		return nil // nothing is known, so nothing is given up
 	}
@@ -192,30 +212,24 @@ func (e *Exporter) forfeitAbsent() error {
 		return nil
 	})
 	for _, lane := range absent {
-		release := e.lock(lane.Tenant)
-		err = errors.Join(err, e.refuseAll(lane, policy.RuleUnknownRecipient.String()), e.o.Outbox.edit(lane.Tenant, lane.Recipient.ID, func(_ shelf.Tx, s *Stream) error {
-			s.Closed = true
-			return nil
-		}))
-		release()
+		err = errors.Join(err, e.closeStream(ctx, lane))
 	}
 	return err
 }
 
-func (l Lane) key() string { return string(streamKey(l.Tenant, l.Recipient.ID)) }
-
-// lock lets one goroutine at a time send for a tenant.
-func (e *Exporter) lock(t policy.TenantID) (release func()) {
-	e.mu.Lock()
-	m := e.sending[t]
-	if m == nil {
-		m = &sync.Mutex{}
-		e.sending[t] = m
+func (e *Exporter) closeStream(ctx context.Context, lane Lane) error {
+	ctx, release, err := e.o.Leases.Hold(ctx, lease.Export(lane.Tenant))
+	if err != nil {
+		return err
 	}
-	e.mu.Unlock()
-	m.Lock()
-	return m.Unlock
+	defer release()
+	return errors.Join(e.refuseAll(ctx, lane, policy.RuleUnknownRecipient.String()), e.outbox(ctx).edit(lane.Tenant, lane.Recipient.ID, func(_ shelf.Tx, s *Stream) error {
+		s.Closed = true
+		return nil
+	}))
 }
+
+func (l Lane) key() string { return string(streamKey(l.Tenant, l.Recipient.ID)) }
 
 // log says once that a lane waits, and again when the reason is another.
 func (e *Exporter) log(lane Lane, err error) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/domicile-io/domicile/dataplane/lease"
 	"github.com/domicile-io/domicile/dataplane/peer"
 	"github.com/domicile-io/domicile/dataplane/record"
 	"github.com/domicile-io/domicile/dataplane/shelf"
@@ -38,10 +39,14 @@ type lair struct {
 // waits for a window that is being judged and for what is being sent; repeating
 // it changes nothing more. ALREADY gone streams are told too: they hold rows.
 func (e *Exporter) Forget(ctx context.Context, t policy.TenantID, certificate string, calls []Gone) (Forgotten, error) {
+	var out Forgotten
+	ctx, release, err := e.o.Leases.Hold(ctx, lease.Export(t))
+	if err != nil {
+		return out, err
+	}
+	defer release()
 	e.judging.Lock()
 	defer e.judging.Unlock()
-	defer e.lock(t)()
-	var out Forgotten
 	lairs, err := e.lairs(ctx, t, calls)
 	for _, l := range lairs {
 		if err != nil {
@@ -49,11 +54,11 @@ func (e *Exporter) Forget(ctx context.Context, t policy.TenantID, certificate st
 		}
 		var n int
 		if l.x.State == Queued {
-			n, err = e.withdraw(l)
+			n, err = e.withdraw(ctx, l)
 			out.Withdrawn += uint64(n)
 		}
 		if err == nil {
-			err = e.o.Outbox.bury(l, certificate)
+			err = e.outbox(ctx).bury(l, certificate)
 			out.Tombstones += uint64(len(l.rows))
 		}
 	}
@@ -131,7 +136,7 @@ func (o *Outbox) overlapping(t policy.TenantID, first, last time.Time) (out []Tr
 // withdraw freezes a queued transfer anew without some rows, and without those
 // of classes that have too few distinct subjects without them: what leaves must
 // pass the gate as it leaves. One of which nothing is left becomes a gap.
-func (e *Exporter) withdraw(l lair) (int, error) {
+func (e *Exporter) withdraw(ctx context.Context, l lair) (int, error) {
 	payload, err := e.o.Outbox.frozen(l.x.ID)
 	if err != nil || payload == nil {
 		return 0, err
@@ -145,7 +150,7 @@ func (e *Exporter) withdraw(l lair) (int, error) {
 		return 0, nil
 	}
 	if len(kept) == 0 {
-		return gone, e.refuse(l.x, "ERASED")
+		return gone, e.refuse(ctx, l.x, "ERASED")
 	}
 	payload, sum, err := peer.Refreeze(kept)
 	if err != nil {
@@ -154,7 +159,7 @@ func (e *Exporter) withdraw(l lair) (int, error) {
 	x := l.x
 	x.Suppressed += x.Rows - len(kept) - gone
 	x.Rows, x.Bytes, x.SHA256 = len(kept), len(payload), peer.HashOf(sum)
-	return gone, e.o.Outbox.replace(x, payload)
+	return gone, e.outbox(ctx).replace(x, payload)
 }
 
 // regate leaves out the rows that go, and then the rows of classes that are too

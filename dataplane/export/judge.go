@@ -21,7 +21,7 @@ func (e *Exporter) judge(ctx context.Context, lane Lane) error {
 	e.judging.Lock()
 	defer e.judging.Unlock()
 	now := e.o.Now()
-	if err := e.o.Outbox.Begin(lane.Tenant, lane.Recipient.ID, now.Add(-2*time.Second).Truncate(e.o.Window)); err != nil {
+	if err := e.outbox(ctx).Begin(lane.Tenant, lane.Recipient.ID, now.Add(-2*time.Second).Truncate(e.o.Window)); err != nil {
 		return err
 	}
 	s, err := e.o.Outbox.Stream(lane.Tenant, lane.Recipient.ID)
@@ -36,7 +36,7 @@ func (e *Exporter) judge(ctx context.Context, lane Lane) error {
 	if forfeits(err) {
 		e.metrics.forfeited.Inc()
 		note := WindowNote{Recipient: lane.Recipient.ID, From: s.Judged, Until: closed}
-		return e.o.Outbox.Judge(lane.Tenant, note, nil, nil)
+		return e.outbox(ctx).Judge(lane.Tenant, note, nil, nil)
 	}
 	if err != nil {
 		return err
@@ -52,7 +52,7 @@ func (e *Exporter) judge(ctx context.Context, lane Lane) error {
 			continue // one commit for a run of empty windows
 		}
 		if empty {
-			return e.o.Outbox.Judge(lane.Tenant, WindowNote{Recipient: lane.Recipient.ID, From: s.Judged, Until: until}, nil, nil)
+			return e.outbox(ctx).Judge(lane.Tenant, WindowNote{Recipient: lane.Recipient.ID, From: s.Judged, Until: until}, nil, nil)
 		}
 	}
 	return nil
@@ -91,7 +91,7 @@ func (e *Exporter) window(ctx context.Context, lane Lane, permit policy.Permit, 
 		payloads = append(payloads, payload)
 		released, kept = released[n:], 0
 	}
-	if err := e.o.Outbox.Judge(lane.Tenant, note, transfers, payloads); err != nil {
+	if err := e.outbox(ctx).Judge(lane.Tenant, note, transfers, payloads); err != nil {
 		return false, err
 	}
 	e.metrics.judged(passed, stayed)

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/domicile-io/domicile/dataplane/lease"
 	"github.com/domicile-io/domicile/dataplane/shelf"
 	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/policy"
@@ -18,7 +19,7 @@ import (
 type Outbox struct {
 	shelf  shelf.Shelf
 	sealer *store.Sealer
-	ended  sync.Map // policy.TenantID → nothing: purged in this process, takes nothing more
+	ended  *sync.Map // policy.TenantID → nothing: purged in this process, takes nothing more
 	note   func(policy.TenantID, []Tombstone)
 }
 
@@ -28,7 +29,12 @@ func OpenOutbox(s shelf.Shelf, sealer *store.Sealer) (*Outbox, error) {
 	if err := shelf.Format(s, "the outbox", formatVersion); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the outbox: %w", err), s.Close())
 	}
-	return &Outbox{shelf: s, sealer: sealer}, nil
+	return &Outbox{shelf: s, sealer: sealer, ended: &sync.Map{}}, nil
+}
+
+// under is the same outbox for who works under a lease.
+func (o *Outbox) under(f lease.Fence) *Outbox {
+	return &Outbox{shelf: o.shelf.Under(f), sealer: o.sealer, ended: o.ended, note: o.note}
 }
 
 // Stream reads the state of a (tenant, recipient); zero when it is new.

@@ -2,11 +2,13 @@ package export
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
 
+	"github.com/domicile-io/domicile/dataplane/lease"
 	"github.com/domicile-io/domicile/dataplane/shelf"
 	"github.com/domicile-io/domicile/policy"
 )
@@ -17,10 +19,14 @@ const periodsBack = 120
 // Purge destroys what is kept of a tenant's exports: what waits, the records of
 // what was sent, and the secrets of its pseudonyms, so that nothing that a
 // recipient holds leads back. It counts transfers and secrets.
-func (e *Exporter) Purge(t policy.TenantID) (transfers, secrets uint64, err error) {
+func (e *Exporter) Purge(ctx context.Context, t policy.TenantID) (transfers, secrets uint64, err error) {
+	ctx, release, err := e.o.Leases.Hold(ctx, lease.Export(t))
+	if err != nil {
+		return 0, 0, err
+	}
+	defer release()
 	e.judging.Lock() // what is being judged or sent ends first
 	defer e.judging.Unlock()
-	defer e.lock(t)()
 	names, err := e.o.Outbox.secretNames(t, e.o.Now())
 	if err != nil {
 		return 0, 0, err
@@ -29,7 +35,7 @@ func (e *Exporter) Purge(t policy.TenantID) (transfers, secrets uint64, err erro
 	if err != nil {
 		return 0, 0, fmt.Errorf("forget the pseudonym secrets of a tenant: %w", err)
 	}
-	transfers, err = e.o.Outbox.purge(t)
+	transfers, err = e.outbox(ctx).purge(t)
 	return transfers, uint64(n), err
 }
 

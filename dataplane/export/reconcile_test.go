@@ -76,9 +76,9 @@ func TestRecipientThatWasAbsentGetsNothingOfThatTime(t *testing.T) {
 	r.release("waiting", 20)
 	_ = r.round()
 	r.declare(2, allowed, func(p *policy.ResidencyPolicy) { p.Recipients = policy.Recipients{DenyAll: true} })
-	check(t, r.exporter.forfeitAbsent())
+	check(t, r.exporter.forfeitAbsent(t.Context()))
 	r.release("absent", 20)
-	check(t, r.exporter.forfeitAbsent())
+	check(t, r.exporter.forfeitAbsent(t.Context()))
 	r.policy(3, allowed)
 	r.road.down = false
 	r.after(2 * window)

@@ -87,7 +87,11 @@ func (s *Service) destroyCall(ctx context.Context, t policy.TenantID, c *store.C
 // has, in whatever state: it was put back from a backup, or a crash came between.
 func (g *guard) undeleted(ctx context.Context, t policy.TenantID) (out []string, err error) {
 	s := g.service
-	for _, in := range s.o.Ledger.Since(t, 0) {
+	entries, err := s.o.Ledger.Since(t, 0)
+	if err != nil {
+		return nil, err
+	}
+	for _, in := range entries {
 		for _, id := range in.Calls {
 			permit, err := s.permit(t, policy.Erase, policy.CallRecord)
 			if err != nil {
@@ -118,7 +122,11 @@ func (g *guard) deleteAgain(ctx context.Context, t policy.TenantID) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.o.Store.Mend(tell(ctx, t, "store.mend", string(t), nil), permit, s.o.Ledger.forgotten(t)); err != nil {
+	forgotten, err := forgottenIn(s.o.Ledger, t)
+	if err != nil {
+		return err
+	}
+	if _, err := s.o.Store.Mend(tell(ctx, t, "store.mend", string(t), nil), permit, forgotten); err != nil {
 		return fmt.Errorf("let go of what stands under destroyed keys: %w", err)
 	}
 	if _, err := s.o.Store.Rewrite(tell(ctx, t, "call.delete", string(t), map[string]any{"again": true}), permit, store.Rewrite{Calls: calls}); err != nil {

@@ -73,7 +73,7 @@ func TestDeleteCall(t *testing.T) {
 	}
 	wantReason(t, r.service.DeleteCall(ctx, otherTenant, id), policy.NotFound)
 	wantReason(t, r.service.DeleteCall(ctx, tenant, "CA"), policy.NotFound)
-	if r.ledger.Last(otherTenant) != 0 {
+	if lastOf(t, r.ledger, otherTenant) != 0 {
 		t.Error("what was refused is in the ledger")
 	}
 	must(t, r.service.DeleteCall(ctx, tenant, id))
@@ -96,7 +96,7 @@ func TestHoldsStandAgainstDeletingACall(t *testing.T) {
 	if e := wantReason(t, r.service.DeleteCall(ctx, tenant, id), policy.LegalHold); e.Metadata["holds"] != h.ID {
 		t.Errorf("the refusal says %v", e.Metadata)
 	}
-	if !bytes.Equal(before, r.everything(t, r.store)) || r.ledger.Last(tenant) != 0 {
+	if !bytes.Equal(before, r.everything(t, r.store)) || lastOf(t, r.ledger, tenant) != 0 {
 		t.Error("a refused deletion changed something")
 	}
 	must1(t)(r.service.ReleaseHold(ctx, tenant, h.ID))

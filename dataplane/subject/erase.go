@@ -56,7 +56,11 @@ func (s *Service) Erase(ctx context.Context, t policy.TenantID, w Who) (data.Cer
 	if err := s.refusedBy(ctx, t, permit, owners); err != nil { // a hold that came meanwhile
 		return data.Certificate{}, errors.Join(err, s.withdraw(ctx, j))
 	}
-	if err := s.advance(ctx, j); err != nil { // the ledger's entry
+	err = s.advance(ctx, j) // the ledger's entry
+	if errors.Is(err, &policy.Error{Reason: policy.ETagMismatch}) {
+		return s.Certificate(ctx, t, j.Certificate.ID) // another goroutine, or node, carries it on already
+	}
+	if err != nil {
 		return data.Certificate{}, err
 	}
 	s.nudge()

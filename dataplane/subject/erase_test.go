@@ -133,7 +133,7 @@ func TestEraseGoesOnAfterACrashAnywhere(t *testing.T) {
 			for _, f := range scanner().Bytes("store", r.everything(t, r.store)) {
 				t.Errorf("after the erasure: %+v", f)
 			}
-			if n := len(r.ledger.Since(tenant, 0)); n != 2 { // the intent, and the payloads
+			if n := len(sinceOf(t, r.ledger, tenant)); n != 2 { // the intent, and the payloads
 				t.Errorf("the ledger has %d entries", n)
 			}
 		})
@@ -164,7 +164,7 @@ func TestINV28_NoErasureWithoutAnAudit(t *testing.T) {
 	wantReason(t, err, policy.NotReady)
 	wantReason(t, r.service.Export(context.Background(), tenant, r.who(person), true, &failing{t}), policy.NotReady)
 	r.audit = nil
-	if n := len(r.ledger.Since(tenant, 0)); n != 0 {
+	if n := len(sinceOf(t, r.ledger, tenant)); n != 0 {
 		t.Fatalf("%d intents", n)
 	}
 	if found := scanner().Bytes("store", r.everything(t, r.store)); len(found) == 0 {

@@ -50,7 +50,7 @@ type region struct {
 	store   *localstore.Store
 	blobs   store.Blobs
 	media   *media.Library
-	ledger  *Ledger
+	ledger  Ledger
 	gate    *gate.Gate
 	numbers *intake.Numbers
 	service *Service

@@ -5,13 +5,17 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/domicile-io/domicile/dataplane/local"
+	"github.com/domicile-io/domicile/dataplane/shelf"
+	"github.com/domicile-io/domicile/dataplane/shelf/bolt"
 	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/policy"
 )
 
-func openLedger(t *testing.T, dir string) (*Ledger, error) {
+func openLedger(t *testing.T, dir string) (Ledger, error) {
 	t.Helper()
 	keys, err := local.OpenKeyring(local.Options{Dir: filepath.Join(dir, "keys"), Region: "ie1"})
 	must(t, err)
@@ -39,17 +43,17 @@ func TestLedgerKeepsItsEntries(t *testing.T) {
 	if bytes.Contains(whole, []byte("SU0000")) {
 		t.Error("a subject stands in clear")
 	}
-	reopen := func(raw []byte) (*Ledger, error) {
+	reopen := func(raw []byte) (Ledger, error) {
 		must(t, os.WriteFile(path, raw, 0o600))
 		fresh := t.TempDir()
 		copyTree(t, filepath.Join(dir, "keys"), filepath.Join(fresh, "keys"))
 		copyTree(t, filepath.Join(dir, "erasures"), filepath.Join(fresh, "erasures"))
 		return openLedger(t, fresh)
 	}
-	check := func(l *Ledger, err error, want int) {
+	check := func(l Ledger, err error, want int) {
 		t.Helper()
 		must(t, err)
-		if a, b := l.Since(tenant, 0), l.Since(otherTenant, 0); len(a)+len(b) != want {
+		if a, b := sinceOf(t, l, tenant), sinceOf(t, l, otherTenant); len(a)+len(b) != want {
 			t.Errorf("%d and %d entries, want %d", len(a), len(b), want)
 		}
 		must(t, l.Close())
@@ -74,6 +78,89 @@ func TestLedgerKeepsItsEntries(t *testing.T) {
 		flipped[at] ^= 1
 		if _, err := reopen(flipped); err == nil {
 			t.Errorf("a byte was flipped at %d, and nobody noticed", at)
+		}
+	}
+}
+
+func sinceOf(t *testing.T, l Ledger, of policy.TenantID) []Intent {
+	t.Helper()
+	out, err := l.Since(of, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func lastOf(t *testing.T, l Ledger, of policy.TenantID) uint64 {
+	t.Helper()
+	n, err := l.Last(of)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// Nodes that share a ledger append one chain, and each sees the other's entries.
+func TestLedgerThatNodesShare(t *testing.T) {
+	keys, err := local.OpenKeyring(local.Options{Dir: t.TempDir(), Region: "ie1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { keys.Close() })
+	s, err := bolt.Open(filepath.Join(t.TempDir(), "ledger.db"), LedgerBuckets())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	open := func() (Ledger, error) {
+		return OpenShelfLedger(s, func() error { return nil }, keys, "ie1")
+	}
+	a, err := open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for i := range 4 {
+		l := []Ledger{a, b}[i%2]
+		all.Go(func() {
+			for range 10 {
+				if _, err := l.Append(Intent{Certificate: "EC1", Tenant: tenant}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	for _, l := range []Ledger{a, b} {
+		list := sinceOf(t, l, tenant)
+		for i, in := range list {
+			if in.N != uint64(i)+1 {
+				t.Fatalf("entry %d has number %d", i+1, in.N)
+			}
+		}
+		if len(list) != 40 || lastOf(t, l, tenant) != 40 {
+			t.Errorf("%d entries, want 40", len(list))
+		}
+	}
+	for _, damage := range []func(tx shelf.Tx) error{
+		func(tx shelf.Tx) error { return tx.Delete(bucketEntries, entryKey(7)) },
+		func(tx shelf.Tx) error {
+			v, err := tx.Get(bucketEntries, entryKey(1))
+			if err != nil {
+				return err
+			}
+			return tx.Put(bucketEntries, entryKey(7), v)
+		},
+	} {
+		if err := s.Update(damage); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := open(); err == nil {
+			t.Fatal("a damaged ledger opened")
 		}
 	}
 }

@@ -19,7 +19,7 @@ import (
 // AfterAppend lets f be called after each entry is durable, before whoever
 // appended it goes on. It must be bounded in time, and ask the ledger nothing
 // but CopyAppended.
-func (l *Ledger) AfterAppend(f func()) {
+func (l *FileLedger) AfterAppend(f func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.after = f
@@ -28,14 +28,14 @@ func (l *Ledger) AfterAppend(f func()) {
 // CopyTo makes the copy in a folder what the ledger is, durably, and counts the
 // entries. It refuses when the copy is the longer one, or another: then the
 // ledger here was lost or put back from something older.
-func (l *Ledger) CopyTo(dir string) (uint64, error) {
+func (l *FileLedger) CopyTo(dir string) (uint64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return uint64(len(l.entries)), l.CopyAppended(dir)
+	return uint64(len(l.chain.entries)), l.CopyAppended(dir)
 }
 
 // CopyAppended is CopyTo for the function of AfterAppend.
-func (l *Ledger) CopyAppended(dir string) error {
+func (l *FileLedger) CopyAppended(dir string) error {
 	whole, err := os.ReadFile(l.file.Name())
 	if err != nil {
 		return fmt.Errorf("copy the erasure ledger: %w", err)
@@ -95,11 +95,10 @@ func ChooseLedger(keys store.Keys, region policy.RegionID, places ...string) (ra
 	if from == "" {
 		return nil, nil, "", ErrNoLedger
 	}
-	sealer, err := store.NewSealer(keys, string(region), ledgerKey)
+	l, err := newChain(keys, region)
 	if err != nil {
 		return nil, nil, "", err
 	}
-	l := &Ledger{sealer: sealer}
 	for line := range bytes.Lines(raw) {
 		if err := l.take(bytes.TrimSuffix(line, []byte("\n"))); err != nil {
 			return nil, nil, "", fmt.Errorf("the erasure ledger %s, entry %d: %w", from, len(l.entries)+1, err)

@@ -154,6 +154,12 @@ func (g *guard) pass(t policy.TenantID) {
 // the one that was lost or put back, and what it lacks cannot be applied.
 func (g *guard) missing(ctx context.Context, t policy.TenantID) (out []Intent, err error) {
 	s := g.service
+	// The ledger is read before the store and again after it: an erasure that
+	// another node begins meanwhile is missing in neither.
+	entries, err := s.o.Ledger.Since(t, 0)
+	if err != nil {
+		return nil, err
+	}
 	known := map[string]bool{}
 	last := uint64(0)
 	err = s.jobs(ctx, t, func(j *job) error {
@@ -164,10 +170,14 @@ func (g *guard) missing(ctx context.Context, t policy.TenantID) (out []Intent, e
 	if err != nil {
 		return nil, err
 	}
-	if have := s.o.Ledger.Last(t); last > have {
+	have, err := s.o.Ledger.Last(t)
+	if err != nil {
+		return nil, err
+	}
+	if last > have {
 		return nil, policy.Errorf(policy.NotReady, "the erasure ledger of this node is older than its record store: put it back from its copy, because a backup of the records would bring back what only it knows to be erased")
 	}
-	for _, in := range s.o.Ledger.Since(t, 0) {
+	for _, in := range entries {
 		if in.Certificate != "" && !known[in.Certificate] {
 			out = append(out, in)
 		}
@@ -228,7 +238,11 @@ func (s *Service) reapply(ctx context.Context, j *job) error {
 	if err != nil {
 		return err
 	}
-	lost, err := s.o.Store.Mend(tell(ctx, j.Tenant, "store.mend", j.Certificate.ID, nil), permit, s.o.Ledger.forgotten(j.Tenant))
+	forgotten, err := forgottenIn(s.o.Ledger, j.Tenant)
+	if err != nil {
+		return err
+	}
+	lost, err := s.o.Store.Mend(tell(ctx, j.Tenant, "store.mend", j.Certificate.ID, nil), permit, forgotten)
 	if err != nil {
 		return fmt.Errorf("let go of what stands under destroyed keys: %w", err)
 	}

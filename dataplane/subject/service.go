@@ -46,7 +46,7 @@ type Options struct {
 	Region policy.RegionID
 	Node   policy.NodeID
 	Store  store.Store
-	Ledger *Ledger
+	Ledger Ledger
 	Gate   *gate.Gate
 	Sign   func(statement []byte) ([]byte, error) // with the node's key
 

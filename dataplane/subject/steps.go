@@ -77,7 +77,11 @@ func (s *Service) intend(ctx context.Context, j *job) error {
 	if err := s.audited(ctx); err != nil {
 		return err
 	}
-	for _, in := range s.o.Ledger.Since(j.Tenant, 0) {
+	entries, err := s.o.Ledger.Since(j.Tenant, 0)
+	if err != nil {
+		return err
+	}
+	for _, in := range entries {
 		if in.Certificate == j.Certificate.ID {
 			j.Certificate.Entry = in.N
 			return nil
@@ -282,7 +286,11 @@ func (s *Service) mentioned(ctx context.Context, j *job) ([]string, error) {
 
 func (s *Service) noteQuarantined(j *job) error {
 	noted := map[string]bool{}
-	for _, in := range s.o.Ledger.Since(j.Tenant, 0) {
+	entries, err := s.o.Ledger.Since(j.Tenant, 0)
+	if err != nil {
+		return err
+	}
+	for _, in := range entries {
 		if in.Certificate == j.Certificate.ID {
 			for _, id := range in.Quarantined {
 				noted[id] = true
