@@ -22,6 +22,7 @@ type Config struct {
 	PeerAddress   string   `yaml:"peer_address"`   // host:port, mTLS gRPC, other regions' nodes
 	OpsAddress    string   `yaml:"ops_address"`    // host:port, plain HTTP: /metrics, /healthz, /readyz; never the tenant network; "" none
 
+	Store StoreConfig `yaml:"store"` // where records are; default: data_dir
 	Media MediaConfig `yaml:"media"` // where recordings are; default: a folder of data_dir
 
 	Telemetry *TelemetryConfig `yaml:"telemetry"` // traces to a collector of the region; default: none

@@ -97,7 +97,7 @@ func (c Config) Check() error {
 	need(len(c.DefaultCountry) == 2, "default_country: give two capital letters, such as IE")
 	need(c.ExportInterval >= 0 && c.ExportWindow >= 0, "export_interval and export_window must not be negative")
 	need(c.ScrubInterval >= 0 && c.ScrubRate >= 0, "scrub_interval and scrub_rate must not be negative")
-	bad = append(bad, c.Admission.Check(), c.Keys.Check(), c.Backup.Check(c.DataDir), c.Telemetry.check(c.Region))
+	bad = append(bad, c.Admission.Check(), c.Keys.Check(), c.Backup.Check(c.DataDir), c.Telemetry.check(c.Region), c.checkStore())
 	return errors.Join(bad...)
 }
 

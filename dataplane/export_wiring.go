@@ -13,8 +13,10 @@ import (
 
 	"github.com/domicile-io/domicile/dataplane/egress"
 	"github.com/domicile-io/domicile/dataplane/export"
+	"github.com/domicile-io/domicile/dataplane/lease"
 	"github.com/domicile-io/domicile/dataplane/peer"
 	"github.com/domicile-io/domicile/dataplane/server"
+	"github.com/domicile-io/domicile/dataplane/shelf"
 	"github.com/domicile-io/domicile/dataplane/shelf/bolt"
 	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/internal/mtls"
@@ -48,7 +50,7 @@ func (n *Node) openExports() (server.Exports, error) {
 }
 
 func (n *Node) openReceiver(dir string) (*peer.Receiver, error) {
-	received, err := bolt.Open(filepath.Join(dir, "received.db"), peer.Buckets())
+	received, err := n.openShelf(dir, "received", peer.Buckets())
 	if err != nil {
 		return nil, err
 	}
@@ -99,11 +101,11 @@ func (n *Node) openExporter(dir string) (*export.Exporter, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := bolt.Open(filepath.Join(dir, "outbox.db"), export.Buckets())
+	kept, err := n.openShelf(dir, "outbox", export.Buckets())
 	if err != nil {
 		return nil, err
 	}
-	outbox, err := export.OpenOutbox(file, sealer)
+	outbox, err := export.OpenOutbox(kept, sealer)
 	if err != nil {
 		return nil, err
 	}
@@ -113,15 +115,21 @@ func (n *Node) openExporter(dir string) (*export.Exporter, error) {
 	roads := &roads{node: n, open: map[egress.Route]*grpc.ClientConn{}}
 	n.onClose("connections to other regions", func(context.Context) error { return roads.close() })
 	exporter, err := export.New(export.Options{Store: n.store, Keys: n.keys, Outbox: outbox, Sender: &peer.Sender{Dial: roads.to, Reach: roads.between},
-		Gate: n.gate, Region: n.region(), View: n.feed.Current, Interval: n.cfg.ExportInterval, Window: n.cfg.ExportWindow, Logger: n.log, Metrics: n.registry})
+		Gate: n.gate, Region: n.region(), Leases: n.leases, View: n.feed.Current, Interval: n.cfg.ExportInterval, Window: n.cfg.ExportWindow, Logger: n.log, Metrics: n.registry})
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() { defer close(ended); exporter.Run(ctx) }()
-	n.onClose("exporter", func(context.Context) error { cancel(); <-ended; return nil })
+	n.background("exporter", lease.Exports, exporter.Run)
 	return exporter, nil
+}
+
+// openShelf opens what lies beside the records: a file in dir, or a shelf of the
+// region's database.
+func (n *Node) openShelf(dir, name string, buckets []shelf.Bucket) (shelf.Shelf, error) {
+	if n.shared != nil {
+		return n.recordShelf(name)
+	}
+	return bolt.Open(filepath.Join(dir, name+".db"), buckets)
 }
 
 // roads keeps one connection per (region, basis, tenant), so that the ledger

@@ -21,10 +21,12 @@ import (
 
 // KeysConfig is the section `keys` of a node's configuration. All of it may be left out.
 type KeysConfig struct {
-	RotateEvery   time.Duration `yaml:"rotate_every"`   // age at which a key generation is replaced and destroyed; default 12h, at most 20h
-	RotateSpacing time.Duration `yaml:"rotate_spacing"` // at least between two rotations that erasures ask for; default 1h
-	Copy          string        `yaml:"copy"`           // folder on another disk of the region: the key table's copy; "" none
-	RootFile      string        `yaml:"root_file"`      // without a key service: the root key; default root.key in the folder keys of data_dir
+	RotateEvery   time.Duration   `yaml:"rotate_every"`   // age at which a key generation is replaced and destroyed; default 12h, at most 20h
+	RotateSpacing time.Duration   `yaml:"rotate_spacing"` // at least between two rotations that erasures ask for; default 1h
+	Copy          string          `yaml:"copy"`           // folder on another disk of the region: the key table's copy; "" none
+	Database      *DatabaseConfig `yaml:"database"`       // with store.kind sql: the key table's own database, for all nodes of the region
+
+	RootFile string `yaml:"root_file"` // without a key service: the root key; default root.key in the folder keys of data_dir
 
 	// Who keeps the generations' keys: one of these, else a file. It cannot be
 	// changed for a key table that exists.
@@ -75,7 +77,16 @@ func (c KeysConfig) withDefaults() KeysConfig {
 	return c
 }
 
+// operatedKeys are a key table as its operator sees it.
+type operatedKeys interface {
+	Status() local.Status
+	Rotate(ctx context.Context) error
+}
+
 func (n *Node) openKeys(Options) error {
+	if n.shared != nil {
+		return n.openKeyTable()
+	}
 	o, err := n.cfg.keyring(n.door, n.material.Identity.Cluster)
 	if err != nil {
 		return err
@@ -117,6 +128,9 @@ func (c Config) keyring(door *egress.Door, cluster string) (local.Options, error
 // offlineKeyring is keyring for a node that does not run; end is called after the
 // keyring is closed.
 func (c Config) offlineKeyring(log *slog.Logger) (o local.Options, end func(), err error) {
+	if c.shared() {
+		return o, nil, fmt.Errorf("this region's records and keys are in its database (store.kind %s); this command is for a region of one node", SQLStore)
+	}
 	if c.Keys.AWSKMS == nil && c.Keys.PKCS11 == nil {
 		o, err = c.keyring(nil, "")
 		return o, func() {}, err
@@ -138,6 +152,9 @@ func (c Config) offlineKeyring(log *slog.Logger) (o local.Options, end func(), e
 
 // EscrowKeys writes the node's root key, encrypted to recipients (age1…).
 func EscrowKeys(c Config, w io.Writer, recipients []string) error {
+	if c.shared() && c.Keys.RootFile == "" {
+		return errors.New("this region's root is in its key service, which has no escrow here")
+	}
 	return local.Escrow(w, c.places(), recipients)
 }
 

@@ -20,7 +20,8 @@ import (
 // MediaConfig is the section `media` of a node's configuration: where recordings
 // are. Without it they are in the folder media of data_dir.
 type MediaConfig struct {
-	S3 *aws.S3Config `yaml:"s3"` // one bucket of the region
+	S3     *aws.S3Config `yaml:"s3"`     // one bucket of the region
+	Folder string        `yaml:"folder"` // with store.kind sql: a folder that every node of the region shares
 }
 
 // Check names every setting that is malformed.
@@ -49,6 +50,9 @@ func (n *Node) openBlobs() (store.Blobs, error) {
 	}
 	c := n.cfg.Media.S3
 	if c == nil {
+		if n.cfg.Media.Folder != "" {
+			return local.OpenBlobs(n.cfg.Media.Folder)
+		}
 		return local.OpenBlobs(filepath.Join(n.cfg.DataDir, mediaDir))
 	}
 	for _, d := range c.Destinations() {

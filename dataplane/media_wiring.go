@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/domicile-io/domicile/dataplane/gate"
+	"github.com/domicile-io/domicile/dataplane/lease"
 	"github.com/domicile-io/domicile/dataplane/media"
 	"github.com/domicile-io/domicile/policy"
 )
@@ -43,7 +44,6 @@ func (n *Node) startSweeper() {
 				if n.bucket != nil {
 					n.bucket.verify(ctx)
 				}
-				n.sweep(ctx)
 			}
 			select {
 			case <-ctx.Done():
@@ -51,7 +51,15 @@ func (n *Node) startSweeper() {
 			}
 		}
 	}()
-	n.onClose("sweeper", func(context.Context) error { cancel(); <-ended; return nil })
+	n.onClose("bucket's watch", func(context.Context) error { cancel(); <-ended; return nil })
+	n.background("sweeper", lease.Sweep, func(ctx context.Context) {
+		for ctx.Err() == nil {
+			if err := n.feed.Wait(ctx, 1); err == nil { // there are no tenants before the first bundle
+				n.sweep(ctx)
+			}
+			wait(ctx, sweepEvery)
+		}
+	})
 }
 
 func (n *Node) sweep(ctx context.Context) {

@@ -20,7 +20,7 @@ import (
 	"github.com/domicile-io/domicile/dataplane/feed"
 	"github.com/domicile-io/domicile/dataplane/gate"
 	"github.com/domicile-io/domicile/dataplane/intake"
-	"github.com/domicile-io/domicile/dataplane/local"
+	"github.com/domicile-io/domicile/dataplane/lease"
 	regionlog "github.com/domicile-io/domicile/dataplane/log"
 	"github.com/domicile-io/domicile/dataplane/media"
 	"github.com/domicile-io/domicile/dataplane/server"
@@ -62,7 +62,9 @@ type Node struct {
 	registry  *prometheus.Registry
 	material  *mtls.Material
 	keys      store.Keys
-	keyring   *local.Keyring // keys, as its operator sees it
+	keyring   operatedKeys // keys, as its operator sees it
+	shared    *databases   // nil: a region of one node
+	leases    lease.Leases
 	store     store.Store
 	media     *media.Library
 	bucket    *bucket // nil: recordings are in a folder
@@ -107,7 +109,7 @@ func Open(ctx context.Context, cfg Config, opts Options) (*Node, error) {
 	}
 	n.log = n.log.With("region", cfg.Region)
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, step := range []func(Options) error{n.identify, n.checkRestored, n.bind, n.lock, n.openDoor, n.openTraces, n.openKeys, n.openBackups, n.openStore, n.openLog, n.openMedia, n.openFeed, n.openServer, n.openOps, n.openAdmin} {
+	for _, step := range []func(Options) error{n.identify, n.checkRestored, n.bind, n.lock, n.openDoor, n.openTraces, n.openDatabases, n.openKeys, n.openBackups, n.openStore, n.openLog, n.openMedia, n.openFeed, n.openServer, n.openOps, n.openAdmin} {
 		err := ctx.Err()
 		if err == nil {
 			err = step(opts)
@@ -160,6 +162,9 @@ func (n *Node) openStore(Options) error {
 		Help: "Sealed values that did not open; they are neither served nor dropped."}, []string{"kind"})
 	n.registry.MustRegister(n.corrupt)
 	n.disk = &disk{path: n.cfg.DataDir, now: time.Now}
+	if n.shared != nil {
+		return n.openSharedStore()
+	}
 	s, err := localstore.Open(localstore.Options{Dir: filepath.Join(n.cfg.DataDir, recordsDir), Region: n.region(), Keys: n.keys, Logger: n.log, DiskUsed: n.disk.share, Backup: n.backups.note,
 		OnCorrupt: func(kind string) { n.corrupt.WithLabelValues(kind).Inc() }})
 	if err != nil {
@@ -257,7 +262,7 @@ func (n *Node) Ready() error {
 	for _, part := range []struct {
 		name    string
 		healthy func() error
-	}{{"keyring", n.keys.Healthy}, {"record store", n.store.Healthy}, {"egress ledger", n.door.Healthy}} {
+	}{{"keyring", n.keys.Healthy}, {"record store", n.store.Healthy}, {"egress ledger", n.door.Healthy}, {"database", n.shared.healthy}} {
 		if err := part.healthy(); err != nil {
 			why = append(why, fmt.Errorf("%s: %w", part.name, err))
 		}

@@ -20,6 +20,7 @@ import (
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/dataplane/export"
 	"github.com/domicile-io/domicile/dataplane/feed"
+	"github.com/domicile-io/domicile/dataplane/lease"
 	"github.com/domicile-io/domicile/dataplane/peer"
 	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/policy"
@@ -135,7 +136,13 @@ func (p *purger) carryOut(ctx context.Context, tenant policy.TenantID, order *po
 		return err
 	}
 	if k == nil {
-		if k, err = p.destroy(ctx, tenant, order); err != nil {
+		held, release, err := p.node.leases.Hold(ctx, lease.Purge(tenant)) // each node of a region destroys, one after the other
+		if err != nil {
+			return err
+		}
+		k, err = p.destroy(held, tenant, order)
+		release()
+		if err != nil {
 			return err
 		}
 	}

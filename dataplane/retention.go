@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/domicile-io/domicile/dataplane/gate"
+	"github.com/domicile-io/domicile/dataplane/lease"
 	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/dataplane/telemetry"
 	"github.com/domicile-io/domicile/policy"
@@ -59,10 +60,7 @@ func newRetention(r retention) *retention {
 func (n *Node) startRetention() {
 	r := newRetention(retention{store: n.store, check: n.gate.Check, tenants: n.endingTenants, held: n.held, now: time.Now, log: n.log})
 	n.registry.MustRegister(r.dropped, r.kept, r.ended, r.waiting)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	n.background("retention", lease.Retention, func(ctx context.Context) {
 		if err := n.feed.Wait(ctx, 1); err != nil {
 			return
 		}
@@ -81,8 +79,7 @@ func (n *Node) startRetention() {
 			}
 			wait(ctx, next)
 		}
-	}()
-	n.onClose("retention", func(context.Context) error { cancel(); <-done; return nil })
+	})
 }
 
 // endingTenants are the tenants at home here whose policy ends call records.

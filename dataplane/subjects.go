@@ -8,6 +8,7 @@ import (
 
 	"github.com/domicile-io/domicile/dataplane/gate"
 	"github.com/domicile-io/domicile/dataplane/intake"
+	"github.com/domicile-io/domicile/dataplane/lease"
 	"github.com/domicile-io/domicile/dataplane/server"
 	"github.com/domicile-io/domicile/dataplane/subject"
 	"github.com/domicile-io/domicile/policy"
@@ -21,12 +22,11 @@ const erasuresDir = "erasures"
 // after what it erases from is open, and before the tenants' listener is; numbers
 // is what the listener remembers of telephone numbers.
 func (n *Node) openSubjects(out server.Exports, numbers *intake.Numbers) (*subject.Service, error) {
-	ledger, err := subject.OpenLedger(filepath.Join(n.cfg.DataDir, erasuresDir), n.keys, n.region())
+	ledger, err := n.openLedger(numbers)
 	if err != nil {
 		return nil, err
 	}
 	n.onClose("erasure ledger", func(context.Context) error { return ledger.Close() })
-	n.backups.source.ledger = ledger
 	o := subject.Options{Region: n.region(), Node: n.material.Identity.Node, Store: n.store, Ledger: ledger, Gate: n.gate, Sign: n.material.SignStatement,
 		CallingCode: intake.CallingCode, Audit: n.door.Healthy, Log: n.regionLog, Forget: []func(){numbers.Forget}, Logger: n.log}
 	o.Retire = n.keys.Retire
@@ -45,13 +45,48 @@ func (n *Node) openSubjects(out server.Exports, numbers *intake.Numbers) (*subje
 	if err != nil {
 		return nil, fmt.Errorf("open subjects: %w", err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() { defer close(ended); service.Run(ctx, n.atHome) }()
-	n.onClose("erasures", func(context.Context) error { cancel(); <-ended; return nil })
+	n.background("erasures", lease.Erasures, func(ctx context.Context) { service.Run(ctx, n.atHome) })
 	n.subjects.Store(service)
 	return service, nil
 }
+
+// openLedger opens the erasure ledger: a file, or a shelf beside the keys, since
+// it belongs into no backup of the records. What another node erases this one
+// forgets too.
+func (n *Node) openLedger(numbers *intake.Numbers) (subject.Ledger, error) {
+	if n.shared == nil {
+		ledger, err := subject.OpenLedger(filepath.Join(n.cfg.DataDir, erasuresDir), n.keys, n.region())
+		if err != nil {
+			return nil, err
+		}
+		n.backups.source.ledger = ledger
+		return ledger, nil
+	}
+	kept, err := n.keyShelf("erasures")
+	if err != nil {
+		return nil, err
+	}
+	ledger, err := subject.OpenShelfLedger(kept, n.shared.keys.Healthy, n.keys, n.region())
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for seen := uint64(0); ctx.Err() == nil; wait(ctx, forgetEvery) {
+			if n, err := ledger.Len(); err == nil && n != seen {
+				seen = n
+				numbers.Forget()
+			}
+		}
+	}()
+	n.onClose("watch over erasures", func(context.Context) error { cancel(); <-ended; return nil })
+	return ledger, nil
+}
+
+// forgetEvery is how soon a node forgets the numbers of whom another erases.
+const forgetEvery = 5 * time.Second
 
 // rekeyed reports whether a tenant's indexes were built anew after a time, or
 // hold nothing that waits for it.
