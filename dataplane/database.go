@@ -14,6 +14,7 @@ import (
 	"github.com/domicile-io/domicile/dataplane/lease"
 	"github.com/domicile-io/domicile/dataplane/shelf"
 	"github.com/domicile-io/domicile/dataplane/shelf/sql"
+	sqlstore "github.com/domicile-io/domicile/dataplane/store/sql"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -224,7 +225,21 @@ func (n *Node) keyShelf(name string) (shelf.Shelf, error) {
 
 // openSharedStore opens the records of a region of several nodes.
 func (n *Node) openSharedStore() error {
-	return errors.New("store.kind sql: this build has no record store for databases yet")
+	dial, err := n.databaseDial(n.shared.dsn, policy.LocalStore)
+	if err != nil {
+		return fmt.Errorf("open record store: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), databaseStartLimit)
+	defer cancel()
+	s, err := sqlstore.Open(ctx, sqlstore.Options{DSN: n.shared.dsn, Dial: dial, Region: n.region(), Keys: n.keys, Logger: n.log,
+		Connections: orElse(n.cfg.Store.Connections, recordConnections), OnCorrupt: func(kind string) { n.corrupt.WithLabelValues(kind).Inc() }})
+	if err != nil {
+		return err
+	}
+	n.store = s
+	n.onClose("record store", func(context.Context) error { return s.Close() })
+	n.startScrubber(s)
+	return nil
 }
 
 // background runs work on the one node of the region that has its lease, until

@@ -10,8 +10,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/domicile-io/domicile/dataplane/lease"
 	"github.com/domicile-io/domicile/dataplane/local"
 	localstore "github.com/domicile-io/domicile/dataplane/store/local"
+	"github.com/domicile-io/domicile/dataplane/store/sealed"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -52,14 +54,21 @@ func Scrub(ctx context.Context, cfg Config, log *slog.Logger, progress func(shar
 	return ScrubReport{Checked: state.Checked, Corrupt: state.Corrupt, Aside: aside}, errors.Join(err, asideErr, s.Close())
 }
 
-// startScrubber keeps passes going in the background.
-func (n *Node) startScrubber(s *localstore.Store) {
+// scrubbed is a record store as its scrubber sees it.
+type scrubbed interface {
+	Scrub(ctx context.Context, o sealed.ScrubOptions) (sealed.ScrubState, error)
+	ScrubState() (sealed.ScrubState, error)
+	Aside() (uint64, error)
+}
+
+// startScrubber keeps passes going in the background, on one node of the region.
+func (n *Node) startScrubber(s scrubbed) {
 	share := prometheus.NewGauge(prometheus.GaugeOpts{Name: "domicile_scrub_share", Help: "How much of the pass over everything stored is done, 0 to 1."})
 	ended := prometheus.NewGauge(prometheus.GaugeOpts{Name: "domicile_scrub_last_end_timestamp_seconds", Help: "When the last whole pass ended; 0 before the first."})
 	corrupt := prometheus.NewGauge(prometheus.GaugeOpts{Name: "domicile_scrub_corrupt_values", Help: "Values that the pass under way, or the last, found not to be what was written."})
 	aside := prometheus.NewGauge(prometheus.GaugeOpts{Name: "domicile_store_aside_values", Help: "Damaged values whose bytes are kept aside."})
 	n.registry.MustRegister(share, ended, corrupt, aside)
-	tell := func(p localstore.ScrubState) {
+	tell := func(p sealed.ScrubState) {
 		share.Set(p.Share())
 		corrupt.Set(float64(p.Corrupt))
 		if !p.Ended.IsZero() {
@@ -69,27 +78,23 @@ func (n *Node) startScrubber(s *localstore.Store) {
 			aside.Set(float64(kept))
 		}
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	n.background("scrubber", lease.Scrub, func(ctx context.Context) {
 		for ctx.Err() == nil {
 			wait(ctx, n.scrubOnce(ctx, s, tell))
 		}
-	}()
-	n.onClose("scrubber", func(context.Context) error { cancel(); <-done; return nil })
+	})
 }
 
 // scrubOnce makes a pass when it is time for one, and says how long there is
 // nothing to do.
-func (n *Node) scrubOnce(ctx context.Context, s *localstore.Store, tell func(localstore.ScrubState)) time.Duration {
+func (n *Node) scrubOnce(ctx context.Context, s scrubbed, tell func(sealed.ScrubState)) time.Duration {
 	p, err := s.ScrubState()
 	if err == nil {
 		tell(p)
 		if rest := time.Until(p.Ended.Add(n.cfg.ScrubInterval)); !p.Ended.IsZero() && rest > 0 {
 			return rest
 		}
-		p, err = s.Scrub(ctx, localstore.ScrubOptions{BytesPerSecond: n.cfg.ScrubRate, Progress: tell})
+		p, err = s.Scrub(ctx, sealed.ScrubOptions{BytesPerSecond: n.cfg.ScrubRate, Progress: tell})
 	}
 	switch {
 	case ctx.Err() != nil:
