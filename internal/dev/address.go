@@ -67,5 +67,10 @@ func (e *Environment) listeners() []listener {
 		all = append(all, listener{r, "tenants of region " + r}, listener{r + "-peer", "transfers into region " + r},
 			listener{r + "-ops", "metrics and health of region " + r})
 	}
+	for _, r := range e.opts.Second {
+		name := SecondName(r)
+		all = append(all, listener{name, "tenants of region " + r + ", second node"}, listener{name + "-peer", "transfers into region " + r + ", second node"},
+			listener{name + "-ops", "metrics and health of region " + r + ", second node"})
+	}
 	return all
 }

@@ -56,6 +56,10 @@ type Options struct {
 	ExportWindow   time.Duration // 0: DefaultExportWindow
 
 	TerraformProvider string // program that the voters serve to `terraform init`; "" none
+
+	// Second names regions that have a second node, called REGION-2, which shares
+	// the region's database. It is for Prepare: in one process each region has one.
+	Second []string
 }
 
 func (o Options) withDefaults() (Options, error) {

@@ -44,13 +44,13 @@ type identities struct {
 
 // openPKI reads what dir holds and makes what is missing. Certificates are
 // issued anew at each start, so that they never run out.
-func openPKI(dir string, voters, regions []string) (*pki, error) {
+func openPKI(dir string, voters, regions, second []string) (*pki, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the PKI folder: %w", err)
 	}
 	p := &pki{dir: dir, bundleKey: filepath.Join(dir, "bundle.key"), bundleCert: filepath.Join(dir, "bundle.cert"),
 		control: map[string]mtls.Files{}, gateway: map[string]mtls.Files{}, region: map[string]mtls.Files{}}
-	if err := p.openIdentities(voters, regions); err != nil {
+	if err := p.openIdentities(voters, regions, second); err != nil {
 		return nil, err
 	}
 	if err := p.openTokens(); err != nil {
@@ -59,10 +59,10 @@ func openPKI(dir string, voters, regions []string) (*pki, error) {
 	if err := p.openKeys(); err != nil {
 		return nil, err
 	}
-	return p, p.issue(voters, regions)
+	return p, p.issue(voters, regions, second)
 }
 
-func (p *pki) openIdentities(voters, regions []string) error {
+func (p *pki) openIdentities(voters, regions, second []string) error {
 	path := filepath.Join(p.dir, "identities.json")
 	raw, err := os.ReadFile(path)
 	if err == nil {
@@ -81,6 +81,9 @@ func (p *pki) openIdentities(voters, regions []string) error {
 		p.identity.Nodes = map[string]policy.NodeID{}
 	}
 	names := append([]string(nil), regions...)
+	for _, r := range second {
+		names = append(names, SecondName(r))
+	}
 	for _, v := range voters {
 		names = append(names, v, v+"-gateway")
 	}
@@ -159,7 +162,7 @@ func drawSecret() (string, error) {
 	return hex.EncodeToString(secret[:]), nil
 }
 
-func (p *pki) issue(voters, regions []string) error {
+func (p *pki) issue(voters, regions, second []string) error {
 	ca, err := mtls.OpenAuthority(p.dir)
 	if err != nil {
 		return err
@@ -180,6 +183,11 @@ func (p *pki) issue(voters, regions []string) error {
 	}
 	for _, r := range regions {
 		if err := one(p.region, r, r, policy.RegionID(r), mtls.DataPlane); err != nil {
+			return err
+		}
+	}
+	for _, r := range second {
+		if err := one(p.region, SecondName(r), SecondName(r), policy.RegionID(r), mtls.DataPlane); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/domicile-io/domicile/controlplane"
 	"github.com/domicile-io/domicile/dataplane"
@@ -47,6 +48,22 @@ func (e *Environment) RegionConfig(region string) (dataplane.Config, error) {
 	return dataplane.Config{}, fmt.Errorf("region %q is not part of this environment", region)
 }
 
+// SecondConfig is the configuration of a region's second node: an address and a
+// folder of its own, the same region's certificate and name.
+func (e *Environment) SecondConfig(region string) (dataplane.Config, error) {
+	c, err := e.RegionConfig(region)
+	if err != nil || !slices.Contains(e.opts.Second, region) {
+		return c, errors.Join(err, fmt.Errorf("region %q has no second node in this environment", region))
+	}
+	name := SecondName(region)
+	c.DataDir, c.TLS = filepath.Join(e.opts.Dir, name), e.pki.region[name]
+	c.ListenAddress, c.PeerAddress, c.OpsAddress = e.ports.address(name), e.ports.address(name+"-peer"), e.ports.address(name+"-ops")
+	return c, nil
+}
+
+// SecondName is what the second node of a region is called.
+func SecondName(region string) string { return region + "-2" }
+
 // prepare makes or loads what must be there before anything runs.
 func (e *Environment) prepare() error {
 	if err := os.Remove(e.opts.EnvFile); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -67,6 +84,6 @@ func (e *Environment) prepare() error {
 	if err := e.packProvider(); err != nil {
 		return err
 	}
-	e.pki, err = openPKI(filepath.Join(e.opts.Dir, "pki"), e.Voters(), e.Regions())
+	e.pki, err = openPKI(filepath.Join(e.opts.Dir, "pki"), e.Voters(), e.Regions(), e.opts.Second)
 	return err
 }

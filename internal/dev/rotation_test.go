@@ -71,7 +71,7 @@ func TestEveryListenerRotatesUnderLoad(t *testing.T) {
 		}
 	}
 	await("load", func() bool { return asked.Load() > 10 })
-	if err := e.pki.issue(voterNames, e.Regions()); err != nil {
+	if err := e.pki.issue(voterNames, e.Regions(), nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, l := range listeners {

@@ -37,6 +37,9 @@ type Options struct {
 	// EditVoter does the same for a voter.
 	EditVoter func(env *dev.Environment, c *controlplane.Config) error
 	Only      Part // what runs; "" everything
+	// Second names regions that have a second node, called REGION-2. EditRegion makes
+	// both share a database.
+	Second []string
 }
 
 // Part of the system.
@@ -50,6 +53,7 @@ type Cluster struct {
 	Env   *dev.Environment // prepared, running nothing itself
 	http  *http.Client
 	procs map[string]*Process
+	nodes []string // second nodes of regions
 }
 
 // Build compiles the two servers into dir.
@@ -94,7 +98,7 @@ func build(ctx context.Context, args ...string) error {
 
 // Open starts every process and waits until all are ready.
 func Open(ctx context.Context, o Options) (*Cluster, error) {
-	env, err := dev.Prepare(dev.Options{Dir: o.Dir, ExportInterval: o.ExportInterval, ExportWindow: o.ExportWindow})
+	env, err := dev.Prepare(dev.Options{Dir: o.Dir, ExportInterval: o.ExportInterval, ExportWindow: o.ExportWindow, Second: o.Second})
 	if err != nil {
 		return nil, err
 	}
@@ -131,16 +135,31 @@ func (c *Cluster) plan(o Options) error {
 		if err != nil {
 			return err
 		}
-		if o.EditRegion != nil {
-			if err := o.EditRegion(c.Env, &config); err != nil {
-				return err
-			}
-		}
-		if err := c.add(o, r, "domicile-dataplane", config); err != nil {
+		if err := c.addNode(o, r, config); err != nil {
 			return err
 		}
 	}
+	for _, r := range o.Second {
+		config, err := c.Env.SecondConfig(r)
+		if err != nil {
+			return err
+		}
+		name := dev.SecondName(r)
+		if err := c.addNode(o, name, config); err != nil {
+			return err
+		}
+		c.nodes = append(c.nodes, name)
+	}
 	return nil
+}
+
+func (c *Cluster) addNode(o Options, name string, config dataplane.Config) error {
+	if o.EditRegion != nil {
+		if err := o.EditRegion(c.Env, &config); err != nil {
+			return err
+		}
+	}
+	return c.add(o, name, "domicile-dataplane", config)
 }
 
 func (c *Cluster) add(o Options, name, program string, config any) error {
@@ -192,7 +211,7 @@ func (c *Cluster) HTTP() *http.Client { return c.http }
 // Close ends every process, regions first, and gives the folder back.
 func (c *Cluster) Close() error {
 	var all []error
-	for _, names := range [][]string{c.Env.Regions(), c.Env.Voters()} {
+	for _, names := range [][]string{c.nodes, c.Env.Regions(), c.Env.Voters()} {
 		for _, name := range names {
 			if p := c.procs[name]; p != nil {
 				all = append(all, p.Stop())
