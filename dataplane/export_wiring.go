@@ -59,7 +59,6 @@ func (n *Node) openReceiver(dir string) (*peer.Receiver, error) {
 		return nil, fmt.Errorf("open received rows: %w", err)
 	}
 	n.onClose("received rows", func(context.Context) error { return receiver.Close() })
-	n.backups.add("received.db", received.Snapshot)
 	if n.peers == nil {
 		return receiver, nil
 	}
@@ -110,7 +109,6 @@ func (n *Node) openExporter(dir string) (*export.Exporter, error) {
 		return nil, err
 	}
 	n.onClose("outbox", func(context.Context) error { return outbox.Close() })
-	n.backups.add("outbox.db", file.Snapshot)
 	outbox.OnBury(n.backups.noteTombstones)
 	roads := &roads{node: n, open: map[egress.Route]*grpc.ClientConn{}}
 	n.onClose("connections to other regions", func(context.Context) error { return roads.close() })
@@ -129,7 +127,12 @@ func (n *Node) openShelf(dir, name string, buckets []shelf.Bucket) (shelf.Shelf,
 	if n.shared != nil {
 		return n.recordShelf(name)
 	}
-	return bolt.Open(filepath.Join(dir, name+".db"), buckets)
+	file, err := bolt.Open(filepath.Join(dir, name+".db"), buckets)
+	if err != nil {
+		return nil, err
+	}
+	n.backups.add(name+".db", file.Snapshot)
+	return file, nil
 }
 
 // roads keeps one connection per (region, basis, tenant), so that the ledger

@@ -404,3 +404,71 @@ func check(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+// What another node destroys after a rotation has carried it is destroyed in what
+// the rotation puts in place, too.
+func TestAKeyDestroyedDuringARotationStaysDestroyed(t *testing.T) {
+	r := newRegion(t)
+	b := r.node(nil)
+	all, gone := keys{}, map[store.KeyID]bool{}
+	a := r.node(func(o *Options) {
+		o.step = func(name string) error {
+			if name != "carried" {
+				return nil
+			}
+			for id := range all {
+				if len(gone) == 20 {
+					break
+				}
+				gone[id] = true
+			}
+			var dead []store.KeyID
+			for id := range gone {
+				dead = append(dead, id)
+			}
+			return b.Destroy(dead)
+		}
+	})
+	all.draw(t, a, 300)
+	for id := range all { // one, so that the table is written anew
+		gone[id] = true
+		check(t, b.Destroy([]store.KeyID{id}))
+		break
+	}
+	check(t, a.Rotate(t.Context()))
+	all.opens(t, r, gone)
+}
+
+// Nodes of a new region that start at once, on one root file, end with one root
+// and one table.
+func TestNodesThatStartAtOnceHaveOneRoot(t *testing.T) {
+	r := newRegion(t)
+	var nodes [4]*Table
+	var all sync.WaitGroup
+	for i := range nodes {
+		db, s := r.shelf()
+		all.Go(func() {
+			k, err := Open(context.Background(), Options{Shelf: s, Region: "ie1", Custodian: &local.SharedRoot{Path: r.root, Region: "ie1"}, Refresh: time.Hour,
+				Leases: lease.Contend(lease.Options{Book: db.Book(), Node: "n", TTL: 3 * time.Second})})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			nodes[i] = k
+		})
+	}
+	all.Wait()
+	keys := map[[32]byte]bool{}
+	for _, n := range nodes {
+		if n == nil {
+			continue
+		}
+		key, err := n.Named("one")
+		check(t, err)
+		keys[key] = true
+		check(t, n.Close())
+	}
+	if len(keys) != 1 {
+		t.Errorf("one name has %d keys", len(keys))
+	}
+}

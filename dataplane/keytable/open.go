@@ -147,7 +147,7 @@ func (t *Table) load(ctx context.Context) error {
 		return err
 	}
 	if t.o.Existing {
-		return errors.New("there are records but the key database holds no key table: put it back (docs/operations/nodes.md, \"The key database is lost\"); a new one would open nothing")
+		return errors.New("there are records but the key database holds no key table: put it back (docs/operations/several-nodes.md, \"The key database is lost\"); a new one would open nothing")
 	}
 	if err := t.found(ctx); err != nil {
 		return err

@@ -3,7 +3,10 @@ package local
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"io"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/domicile-io/domicile/dataplane/store"
@@ -38,12 +41,43 @@ func (r *SharedRoot) random() io.Reader {
 }
 
 func (r *SharedRoot) wrapper(makeIt bool) (wrapper, error) {
-	root, err := loadRoot(r.Path, makeIt, r.random())
+	if makeIt {
+		if err := r.make(); err != nil {
+			return wrapper{}, err
+		}
+	}
+	root, err := loadRoot(r.Path, false, r.random())
 	if err != nil {
 		return wrapper{}, err
 	}
 	defer clear(root[:])
 	return newWrapper(root, r.Region, slotKind)
+}
+
+// make makes the root key where there is none. Of two nodes that do it at once on
+// one file one is first.
+func (r *SharedRoot) make() error {
+	if _, err := os.Stat(r.Path); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	key, err := randomKey(r.random())
+	if err != nil {
+		return err
+	}
+	defer clear(key[:])
+	temp, err := os.MkdirTemp(filepath.Dir(r.Path), ".root-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(temp)
+	whole := filepath.Join(temp, "key")
+	if err := writeRoot(whole, key); err != nil {
+		return err
+	}
+	if err := os.Link(whole, r.Path); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return syncDir(filepath.Dir(r.Path))
 }
 
 // Create implements Custodian.
