@@ -15,6 +15,7 @@ import (
 	"github.com/domicile-io/domicile/dataplane/egress"
 	"github.com/domicile-io/domicile/dataplane/hsm"
 	"github.com/domicile-io/domicile/dataplane/local"
+	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/internal/mtls"
 	"github.com/domicile-io/domicile/policy"
 )
@@ -81,6 +82,7 @@ func (c KeysConfig) withDefaults() KeysConfig {
 type operatedKeys interface {
 	Status() local.Status
 	Rotate(ctx context.Context) error
+	Generations() []store.KeyFate
 }
 
 func (n *Node) openKeys(Options) error {

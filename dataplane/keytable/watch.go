@@ -182,6 +182,20 @@ func (t *Table) fates() (out []fate, current uint64, err error) {
 	return out, current, err
 }
 
+// Generations is what became of every generation, oldest first; none while the
+// shelf does not answer.
+func (t *Table) Generations() []store.KeyFate {
+	all, _, err := t.fates()
+	if err != nil {
+		return nil
+	}
+	out := make([]store.KeyFate, 0, len(all))
+	for gen := range all {
+		out = append(out, fateOf(all, uint64(gen)+1))
+	}
+	return out
+}
+
 // fateOf adds what only all generations together say: when one is final.
 func fateOf(all []fate, gen uint64) store.KeyFate {
 	out := store.KeyFate{Generation: gen}

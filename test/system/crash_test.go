@@ -98,7 +98,11 @@ const (
 // A data-plane node dies under ingest load: every acknowledged record is there
 // afterwards, once.
 func TestINV33KillOfADataPlaneLosesNothingAcknowledged(t *testing.T) {
-	c := start(t, testcluster.Options{})
+	onBothStores(t, killsUnderLoad)
+}
+
+func killsUnderLoad(t *testing.T, store edit) {
+	c := start(t, testcluster.Options{EditRegion: store})
 	_, region := place(t, c, "acme-ie", "ie1", "IE", nil)
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()

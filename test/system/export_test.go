@@ -97,9 +97,16 @@ const (
 // of it; then the receiver dies. Each row is there once, and the egress ledger
 // agrees with the wire.
 func TestINV33TransferArrivesOnceThoughBothSidesDie(t *testing.T) {
+	onBothStores(t, bothSidesDie)
+}
+
+func bothSidesDie(t *testing.T, store edit) {
 	var wire *strait
 	c := start(t, testcluster.Options{ExportInterval: 200 * time.Millisecond, ExportWindow: 2 * time.Second,
-		EditRegion: func(_ *dev.Environment, cfg *dataplane.Config) (err error) {
+		EditRegion: func(env *dev.Environment, cfg *dataplane.Config) (err error) {
+			if err := store(env, cfg); err != nil {
+				return err
+			}
 			if cfg.Region != "ie1" {
 				return nil
 			}

@@ -10,13 +10,16 @@ import (
 
 	"github.com/domicile-io/domicile/api/client"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
+	"github.com/domicile-io/domicile/internal/postgres"
 	"github.com/domicile-io/domicile/internal/testcluster"
 )
 
 // bin is where the binaries are, built once.
 var bin string
 
-func TestMain(m *testing.M) { os.Exit(testcluster.BuildAndRun(&bin, m.Run)) }
+func TestMain(m *testing.M) {
+	os.Exit(testcluster.BuildAndRun(&bin, func() int { return postgres.Main(m) }))
+}
 
 // start runs a system that ends with the test.
 func start(t *testing.T, o testcluster.Options) *testcluster.Cluster {
