@@ -225,6 +225,11 @@ func TestBackgroundWorkIsOneNodes(t *testing.T) {
 	defer cancel()
 	check(t, c.Process(holder).WaitReady(ctx))
 	check(t, heldOnce(t, c, nodes, leases))
+	listed, err := c.Control("cp1").Nodes(ctx, "ie1", "")
+	check(t, err)
+	if len(listed) != len(nodes) {
+		t.Errorf("the control plane lists %d nodes of ie1, want %d", len(listed), len(nodes))
+	}
 }
 
 func heldOnce(t *testing.T, c *testcluster.Cluster, nodes, leases []string) error {
