@@ -275,3 +275,38 @@ func TestPlacementNeedsANodeOfTheLevel(t *testing.T) {
 		t.Error("an evicted node counts")
 	}
 }
+
+// What a node finds in its own region is among the violations, by a cause of the
+// closed list, until the node says that it is over; what is not of the list is nothing.
+func TestFindingsOfNodesAreViolations(t *testing.T) {
+	c := newCluster(t, 1)
+	n := c.holder("ie1").come(0, nil)
+	say := func(causes ...string) {
+		t.Helper()
+		a := &controlv1.Ack{}
+		for p := n.next(); ; p = n.next() {
+			if p.GetSeal() != nil {
+				a.Revision, a.Nonce = p.GetRevision(), p.GetNonce()
+				break
+			}
+		}
+		for _, cause := range causes {
+			a.Findings = append(a.Findings, &controlv1.Finding{Cause: cause})
+		}
+		n.say(&controlv1.NodeMessage{Message: &controlv1.NodeMessage_Ack{Ack: a}})
+	}
+	say("BUCKET_REPLICATION", "CORRUPT_VALUES", "CALL_ME_ON_353")
+	v := c.violation(0, "BUCKET_REPLICATION", "open")
+	if v["category"] != "LOCATION" || len(v["commands"].([]any)) < 3 {
+		t.Errorf("the violation: %v", v)
+	}
+	c.violation(0, "CORRUPT_VALUES", "open")
+	if l := c.want(c.do(0, "GET", "/v1/violations", nil, nil), 200, ""); len(l.Body["violations"].([]any)) != 2 {
+		t.Errorf("violations: %s", l.Raw)
+	}
+	say("CORRUPT_VALUES")
+	c.violation(0, "BUCKET_REPLICATION", "resolved")
+	c.violation(0, "CORRUPT_VALUES", "open")
+	say()
+	c.violation(0, "CORRUPT_VALUES", "resolved")
+}

@@ -45,6 +45,7 @@ func (n *Node) openAdmin(Options) error {
 	})
 	base, cancel := context.WithCancel(context.Background())
 	n.backupRoutes(mux)
+	n.logRoutes(mux)
 	srv := &http.Server{Handler: mux, ReadTimeout: adminTimeout, BaseContext: func(net.Listener) context.Context { return base }}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()

@@ -105,6 +105,9 @@ func (b *bucket) verify(ctx context.Context) {
 		b.node.log.Warn("the bucket of recordings cannot be asked where it is; it is asked again", "cause", err)
 		return
 	}
+	for _, cause := range aws.Causes {
+		b.node.found.set(string(cause), v != nil && v.Cause == cause)
+	}
 	for _, c := range categories {
 		value := 0.0
 		if v != nil && v.Category == c {

@@ -25,7 +25,7 @@ func (n *Node) openMedia(Options) error {
 		n.backups.source.blobs = blobs
 	}
 	n.media, err = media.New(media.Options{Region: n.region(), Keys: n.keys, Store: n.store, Blobs: blobs, Logger: n.log, Reference: n.regionLog.Reference,
-		OnCorrupt: func(kind string) { n.corrupt.WithLabelValues(kind).Inc() }})
+		OnCorrupt: n.foundCorrupt})
 	if err != nil {
 		return fmt.Errorf("open media: %w", err)
 	}

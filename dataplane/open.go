@@ -78,6 +78,7 @@ type Node struct {
 	subjects  atomic.Pointer[subject.Service] // nil until it is open
 	server    *server.Server
 	regionLog *regionlog.Log
+	found     findings
 	traces    *telemetry.Tracer // nil: nothing is traced
 
 	tenants net.Listener // bound, below TLS and the count
@@ -166,7 +167,7 @@ func (n *Node) openStore(Options) error {
 		return n.openSharedStore()
 	}
 	s, err := localstore.Open(localstore.Options{Dir: filepath.Join(n.cfg.DataDir, recordsDir), Region: n.region(), Keys: n.keys, Logger: n.log, DiskUsed: n.disk.share, Backup: n.backups.note,
-		OnCorrupt: func(kind string) { n.corrupt.WithLabelValues(kind).Inc() }})
+		OnCorrupt: n.foundCorrupt})
 	if err != nil {
 		return fmt.Errorf("open record store: %w", err)
 	}
@@ -206,7 +207,7 @@ func (n *Node) openFeed(Options) error {
 		}
 	}
 	f, err := feed.Open(feed.Options{Region: n.region(), Document: document, Instances: instances, SigningTenants: signing, Material: n.material, ControlPlane: n.cfg.ControlPlane,
-		RootPublicKey: ed25519.PublicKey(root), Dir: filepath.Join(n.cfg.DataDir, bundleDir), Keys: n.keys, Door: n.door,
+		RootPublicKey: ed25519.PublicKey(root), Dir: filepath.Join(n.cfg.DataDir, bundleDir), Keys: n.keys, Door: n.door, Findings: n.found.list,
 		Logger: n.log, Metrics: n.registry})
 	if err != nil {
 		return fmt.Errorf("open policy feed: %w", err)

@@ -71,6 +71,9 @@ func (n *Node) startScrubber(s scrubbed) {
 	tell := func(p sealed.ScrubState) {
 		share.Set(p.Share())
 		corrupt.Set(float64(p.Corrupt))
+		if p.Corrupt > 0 {
+			n.found.set(corruptValues, true)
+		}
 		if !p.Ended.IsZero() {
 			ended.Set(float64(p.Ended.Unix()))
 		}
@@ -103,8 +106,10 @@ func (n *Node) scrubOnce(ctx context.Context, s scrubbed, tell func(sealed.Scrub
 		n.log.Warn("what is stored could not be checked to the end; it goes on in a moment", "cause", err)
 		return scrubRetry
 	case p.Corrupt > 0:
+		n.found.set(corruptValues, true)
 		n.log.Error("what is stored was checked; some is not what was written", "checked", p.Checked, "corrupt", p.Corrupt)
 	default:
+		n.found.set(corruptValues, false)
 		n.log.Info("what is stored was checked and is sound", "checked", p.Checked, "began", p.Began)
 	}
 	return n.cfg.ScrubInterval

@@ -4,6 +4,7 @@
 //	domicile-dataplane keys status|rotate|escrow|recover --config /etc/domicile/dataplane.yaml
 //	domicile-dataplane backup create|list|verify|prune --config /etc/domicile/dataplane.yaml
 //	domicile-dataplane restore --config /etc/domicile/dataplane.yaml
+//	domicile-dataplane log export --config /etc/domicile/dataplane.yaml
 //	domicile-dataplane scrub --config /etc/domicile/dataplane.yaml
 //
 // scrub reads and checks everything that a stopped node has stored; a running
@@ -46,6 +47,9 @@ func main() {
 	}
 	if len(os.Args) > 1 && os.Args[1] == "backup" {
 		os.Exit(backups(ctx, os.Args[2:], os.Stdout, os.Stderr))
+	}
+	if len(os.Args) > 1 && os.Args[1] == "log" {
+		os.Exit(exportLog(ctx, os.Args[2:], os.Stdout, os.Stderr))
 	}
 	if len(os.Args) > 1 && os.Args[1] == "restore" {
 		os.Exit(restore(ctx, os.Args[2:], os.Stdout, os.Stderr))

@@ -81,6 +81,7 @@ func (s distributionService) Subscribe(stream grpc.BidiStreamingServer[controlv1
 func (s distributionService) listen(stream grpc.BidiStreamingServer[controlv1.NodeMessage, controlv1.Push], id policy.NodeID, f *feed, ss *session) error {
 	nacks, acks := 0, 0
 	kept := keptBy{hub: s.hub, node: callOf(stream.Context()).node}
+	found := foundBy{hub: s.hub, node: string(id)}
 	for {
 		m, err := stream.Recv()
 		if err != nil {
@@ -95,8 +96,9 @@ func (s distributionService) listen(stream grpc.BidiStreamingServer[controlv1.No
 				s.hub.recorder.resolve("ENCRYPTION", string(id))
 				s.hub.recorder.resolve("STALENESS", string(id))
 			}
+			found.ack(m.GetAck())
 		case m.GetNack() != nil:
-			nacks, acks = nacks+1, 0
+			nacks, acks, found.told = nacks+1, 0, false
 			s.log.Warn("a node refused its bundle", "node", string(id), "region", string(f.region), "reason", nackReason(m.GetNack().GetReason()), "last_good", m.GetNack().GetLastGood())
 			if m.GetNack().GetReason() != nackGap {
 				reason := nackReason(m.GetNack().GetReason())

@@ -94,6 +94,10 @@ func Remediation(cluster string, v store.Violation) []string {
 			"domicile nodes admit " + resource + " --admission admission.json"}
 	case v.Category == "ATTESTATION":
 		do = []string{show, evict}
+	case v.Cause == causeBucketLocation, v.Cause == causeBucketReplication, v.Cause == causeBucketKey:
+		do = []string{show, "domicile regions list", evict} // the bucket is mended with its cloud's own tools
+	case v.Cause == causeCorrupt:
+		do = []string{show, "domicile nodes evict " + resource + " --reason REPLACED"}
 	case v.Category == "ENCRYPTION":
 		do = []string{show, "domicile status", evict}
 	case v.Category == "STALENESS":

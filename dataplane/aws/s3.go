@@ -132,7 +132,7 @@ func (b *S3) Create(ctx context.Context, name string, r io.Reader) (store.BlobIn
 		return store.BlobInfo{}, b.explain(err)
 	}
 	if !b.c.Compatible && (out.ServerSideEncryption != tmtypes.ServerSideEncryptionAwsKms || aws.ToString(out.SSEKMSKeyID) != b.c.KMSKey) {
-		v := b.violates(Encryption, "the store did not encrypt a blob under the KMS key that was demanded; nothing more is taken in")
+		v := b.violates(Encryption, BucketKey, "the store did not encrypt a blob under the KMS key that was demanded; nothing more is taken in")
 		return store.BlobInfo{}, errors.Join(v.err(), b.Delete(context.WithoutCancel(ctx), name))
 	}
 	return store.BlobInfo{Name: name, Size: source.n}, nil
@@ -263,7 +263,7 @@ func (b *S3) explain(err error) error {
 	}
 	switch {
 	case region != "" && region != b.c.Region, status/100 == 3 && status != http.StatusNotModified, code == "PermanentRedirect", code == "IllegalLocationConstraintException":
-		return b.violates(Location, "the bucket is in another region than the node's configuration says").err()
+		return b.violates(Location, BucketLocation, "the bucket is in another region than the node's configuration says").err()
 	case code == "NoSuchKey", code == "NotFound" && status == http.StatusNotFound:
 		return store.ErrNoBlob()
 	case code == "PreconditionFailed", code == "ConditionalRequestConflict":

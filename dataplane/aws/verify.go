@@ -24,9 +24,23 @@ const (
 	Encryption Category = "ENCRYPTION"
 )
 
+// Cause is which rule it is, as the control plane's violations name it.
+type Cause string
+
+// The causes.
+const (
+	BucketLocation    Cause = "BUCKET_LOCATION"
+	BucketReplication Cause = "BUCKET_REPLICATION"
+	BucketKey         Cause = "BUCKET_KEY"
+)
+
+// Causes is the closed list.
+var Causes = []Cause{BucketLocation, BucketReplication, BucketKey}
+
 // Violation is what a store does that it must not.
 type Violation struct {
 	Category Category
+	Cause    Cause
 	Problem  string
 }
 
@@ -34,8 +48,8 @@ func (v *Violation) err() error {
 	return policy.Errorf(policy.NotReady, "%s violation of the blob store: %s", v.Category, v.Problem)
 }
 
-func (b *S3) violates(c Category, format string, args ...any) *Violation {
-	v := &Violation{Category: c, Problem: fmt.Sprintf(format, args...)}
+func (b *S3) violates(c Category, cause Cause, format string, args ...any) *Violation {
+	v := &Violation{Category: c, Cause: cause, Problem: fmt.Sprintf(format, args...)}
 	b.found.Store(v)
 	return v
 }
@@ -48,7 +62,7 @@ func (b *S3) violates(c Category, format string, args ...any) *Violation {
 // nothing. Between violation and the next good answer nothing is taken in.
 func (b *S3) Verify(ctx context.Context, cloud string) (*Violation, error) {
 	if at, ok := strings.CutPrefix(cloud, "aws-"); ok && !b.c.Compatible && at != b.c.Region {
-		return b.violates(Location, "the configuration names a bucket of %s, and the region is in %s", b.c.Region, at), nil
+		return b.violates(Location, BucketLocation, "the configuration names a bucket of %s, and the region is in %s", b.c.Region, at), nil
 	}
 	for _, ask := range []func(context.Context) (*Violation, error){b.verifyPlace, b.verifyReplication, b.verifyKey} {
 		if v, err := ask(ctx); v != nil || err != nil {
@@ -69,14 +83,14 @@ func (b *S3) verifyPlace(ctx context.Context) (*Violation, error) {
 		return nil, err
 	}
 	if got := location(at.LocationConstraint); got != b.c.Region {
-		return b.violates(Location, "the bucket is in region %s and must be in %s", got, b.c.Region), nil
+		return b.violates(Location, BucketLocation, "the bucket is in region %s and must be in %s", got, b.c.Region), nil
 	}
 	head, err := b.client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: aws.String(b.c.Bucket)})
 	if err != nil {
 		return nil, b.explain(err)
 	}
 	if got := aws.ToString(head.BucketRegion); got != "" && got != b.c.Region {
-		return b.violates(Location, "the bucket is in region %s and must be in %s", got, b.c.Region), nil
+		return b.violates(Location, BucketLocation, "the bucket is in region %s and must be in %s", got, b.c.Region), nil
 	}
 	return nil, nil
 }
@@ -94,7 +108,7 @@ func (b *S3) verifyReplication(ctx context.Context) (*Violation, error) {
 	if out.ReplicationConfiguration != nil {
 		for _, r := range out.ReplicationConfiguration.Rules {
 			if r.Status == types.ReplicationRuleStatusEnabled {
-				return b.violates(Location, "the bucket is replicated; take the replication rules out"), nil
+				return b.violates(Location, BucketReplication, "the bucket is replicated; take the replication rules out"), nil
 			}
 		}
 	}
@@ -117,7 +131,7 @@ func (b *S3) verifyKey(ctx context.Context) (*Violation, error) {
 	for _, r := range out.ServerSideEncryptionConfiguration.Rules {
 		if d := r.ApplyServerSideEncryptionByDefault; d != nil {
 			if m := kmsKeyARN.FindStringSubmatch(aws.ToString(d.KMSMasterKeyID)); m != nil && m[1] != b.c.Region {
-				return b.violates(Encryption, "the bucket's default key is of region %s and must be of %s", m[1], b.c.Region), nil
+				return b.violates(Encryption, BucketKey, "the bucket's default key is of region %s and must be of %s", m[1], b.c.Region), nil
 			}
 		}
 	}

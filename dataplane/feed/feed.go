@@ -44,6 +44,9 @@ type Options struct {
 	Dir            string                // folder of the cache, made 0700 when absent; owned by one process
 	Keys           store.Keys            // encrypts the cache
 	Door           *egress.Door
+	// Findings tells what is against the rules in this region, as causes of a
+	// closed list; the control plane makes violations of them. Nil: nothing is.
+	Findings func() []string
 
 	Clock   Clock
 	Logger  *slog.Logger          // nil: slog.Default()

@@ -172,3 +172,19 @@ func (f *Feed) keptForm() (out []*controlv1.Kept) {
 	}
 	return out
 }
+
+// maxFindings is how much of what it finds a node tells the control plane.
+const maxFindings = 8
+
+func (f *Feed) findings() (out []*controlv1.Finding) {
+	if f.o.Findings == nil {
+		return nil
+	}
+	for _, cause := range f.o.Findings() {
+		if len(out) == maxFindings {
+			break
+		}
+		out = append(out, &controlv1.Finding{Cause: cause})
+	}
+	return out
+}

@@ -198,7 +198,10 @@ type Ack struct {
 	Nonce    uint64                 `protobuf:"varint,2,opt,name=nonce,proto3" json:"nonce,omitempty"`
 	// What the node keeps although the bundle says otherwise, because the control plane was restored and offers again
 	// what had been taken back. At most the first 100.
-	Kept          []*Kept `protobuf:"bytes,3,rep,name=kept,proto3" json:"kept,omitempty"`
+	Kept []*Kept `protobuf:"bytes,3,rep,name=kept,proto3" json:"kept,omitempty"`
+	// What the node sees to be against the rules in its own region, all of it: what stood in an earlier one and does
+	// not here is over.
+	Findings      []*Finding `protobuf:"bytes,4,rep,name=findings,proto3" json:"findings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -254,6 +257,58 @@ func (x *Ack) GetKept() []*Kept {
 	return nil
 }
 
+func (x *Ack) GetFindings() []*Finding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+type Finding struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// BUCKET_LOCATION, BUCKET_REPLICATION, BUCKET_KEY, CORRUPT_VALUES; what a voter does not know it passes over.
+	Cause         string `protobuf:"bytes,1,opt,name=cause,proto3" json:"cause,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Finding) Reset() {
+	*x = Finding{}
+	mi := &file_control_v1_distribution_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Finding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Finding) ProtoMessage() {}
+
+func (x *Finding) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_distribution_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Finding.ProtoReflect.Descriptor instead.
+func (*Finding) Descriptor() ([]byte, []int) {
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Finding) GetCause() string {
+	if x != nil {
+		return x.Cause
+	}
+	return ""
+}
+
 type Kept struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// KEY (it was revoked and is refused), TENANT (a tighter policy or suspension stays), BASIS (a tighter state stays).
@@ -266,7 +321,7 @@ type Kept struct {
 
 func (x *Kept) Reset() {
 	*x = Kept{}
-	mi := &file_control_v1_distribution_proto_msgTypes[3]
+	mi := &file_control_v1_distribution_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -278,7 +333,7 @@ func (x *Kept) String() string {
 func (*Kept) ProtoMessage() {}
 
 func (x *Kept) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_distribution_proto_msgTypes[3]
+	mi := &file_control_v1_distribution_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -291,7 +346,7 @@ func (x *Kept) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Kept.ProtoReflect.Descriptor instead.
 func (*Kept) Descriptor() ([]byte, []int) {
-	return file_control_v1_distribution_proto_rawDescGZIP(), []int{3}
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Kept) GetWhat() string {
@@ -320,7 +375,7 @@ type Nack struct {
 
 func (x *Nack) Reset() {
 	*x = Nack{}
-	mi := &file_control_v1_distribution_proto_msgTypes[4]
+	mi := &file_control_v1_distribution_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -332,7 +387,7 @@ func (x *Nack) String() string {
 func (*Nack) ProtoMessage() {}
 
 func (x *Nack) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_distribution_proto_msgTypes[4]
+	mi := &file_control_v1_distribution_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -345,7 +400,7 @@ func (x *Nack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Nack.ProtoReflect.Descriptor instead.
 func (*Nack) Descriptor() ([]byte, []int) {
-	return file_control_v1_distribution_proto_rawDescGZIP(), []int{4}
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Nack) GetLastGood() uint64 {
@@ -392,7 +447,7 @@ type Push struct {
 
 func (x *Push) Reset() {
 	*x = Push{}
-	mi := &file_control_v1_distribution_proto_msgTypes[5]
+	mi := &file_control_v1_distribution_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -404,7 +459,7 @@ func (x *Push) String() string {
 func (*Push) ProtoMessage() {}
 
 func (x *Push) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_distribution_proto_msgTypes[5]
+	mi := &file_control_v1_distribution_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -417,7 +472,7 @@ func (x *Push) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Push.ProtoReflect.Descriptor instead.
 func (*Push) Descriptor() ([]byte, []int) {
-	return file_control_v1_distribution_proto_rawDescGZIP(), []int{5}
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Push) GetRevision() uint64 {
@@ -528,7 +583,7 @@ type SnapshotPart struct {
 
 func (x *SnapshotPart) Reset() {
 	*x = SnapshotPart{}
-	mi := &file_control_v1_distribution_proto_msgTypes[6]
+	mi := &file_control_v1_distribution_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -540,7 +595,7 @@ func (x *SnapshotPart) String() string {
 func (*SnapshotPart) ProtoMessage() {}
 
 func (x *SnapshotPart) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_distribution_proto_msgTypes[6]
+	mi := &file_control_v1_distribution_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -553,7 +608,7 @@ func (x *SnapshotPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotPart.ProtoReflect.Descriptor instead.
 func (*SnapshotPart) Descriptor() ([]byte, []int) {
-	return file_control_v1_distribution_proto_rawDescGZIP(), []int{6}
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SnapshotPart) GetNumber() uint32 {
@@ -593,7 +648,7 @@ type Wait struct {
 
 func (x *Wait) Reset() {
 	*x = Wait{}
-	mi := &file_control_v1_distribution_proto_msgTypes[7]
+	mi := &file_control_v1_distribution_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -605,7 +660,7 @@ func (x *Wait) String() string {
 func (*Wait) ProtoMessage() {}
 
 func (x *Wait) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_distribution_proto_msgTypes[7]
+	mi := &file_control_v1_distribution_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -618,7 +673,7 @@ func (x *Wait) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wait.ProtoReflect.Descriptor instead.
 func (*Wait) Descriptor() ([]byte, []int) {
-	return file_control_v1_distribution_proto_rawDescGZIP(), []int{7}
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{8}
 }
 
 type Delta struct {
@@ -632,7 +687,7 @@ type Delta struct {
 
 func (x *Delta) Reset() {
 	*x = Delta{}
-	mi := &file_control_v1_distribution_proto_msgTypes[8]
+	mi := &file_control_v1_distribution_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -644,7 +699,7 @@ func (x *Delta) String() string {
 func (*Delta) ProtoMessage() {}
 
 func (x *Delta) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_distribution_proto_msgTypes[8]
+	mi := &file_control_v1_distribution_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -657,7 +712,7 @@ func (x *Delta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delta.ProtoReflect.Descriptor instead.
 func (*Delta) Descriptor() ([]byte, []int) {
-	return file_control_v1_distribution_proto_rawDescGZIP(), []int{8}
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Delta) GetFromRevision() uint64 {
@@ -699,7 +754,7 @@ type Seal struct {
 
 func (x *Seal) Reset() {
 	*x = Seal{}
-	mi := &file_control_v1_distribution_proto_msgTypes[9]
+	mi := &file_control_v1_distribution_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -711,7 +766,7 @@ func (x *Seal) String() string {
 func (*Seal) ProtoMessage() {}
 
 func (x *Seal) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_distribution_proto_msgTypes[9]
+	mi := &file_control_v1_distribution_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -724,7 +779,7 @@ func (x *Seal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seal.ProtoReflect.Descriptor instead.
 func (*Seal) Descriptor() ([]byte, []int) {
-	return file_control_v1_distribution_proto_rawDescGZIP(), []int{9}
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Seal) GetFormat() uint32 {
@@ -791,11 +846,14 @@ const file_control_v1_distribution_proto_rawDesc = "" +
 	"\n" +
 	"state_hash\x18\x02 \x01(\tB\x18\xbaH\x15r\x132\x11^([0-9a-f]{64})?$R\tstateHash\x12R\n" +
 	"\vattestation\x18\x03 \x01(\tB0\xbaH-r+R\x00R\bdeclaredR\x0foperator_signedR\fcloud_signedR\vattestation\x126\n" +
-	"\x11instance_document\x18\x04 \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80\x01R\x10instanceDocument\"p\n" +
+	"\x11instance_document\x18\x04 \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80\x01R\x10instanceDocument\"\xb4\x01\n" +
 	"\x03Ack\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x14\n" +
 	"\x05nonce\x18\x02 \x01(\x04R\x05nonce\x127\n" +
-	"\x04kept\x18\x03 \x03(\v2\x19.domicile.control.v1.KeptB\b\xbaH\x05\x92\x01\x02\x10dR\x04kept\"z\n" +
+	"\x04kept\x18\x03 \x03(\v2\x19.domicile.control.v1.KeptB\b\xbaH\x05\x92\x01\x02\x10dR\x04kept\x12B\n" +
+	"\bfindings\x18\x04 \x03(\v2\x1c.domicile.control.v1.FindingB\b\xbaH\x05\x92\x01\x02\x10\bR\bfindings\";\n" +
+	"\aFinding\x120\n" +
+	"\x05cause\x18\x01 \x01(\tB\x1a\xbaH\x17r\x152\x13^[A-Z][A-Z_]{0,31}$R\x05cause\"z\n" +
 	"\x04Kept\x12-\n" +
 	"\x04what\x18\x01 \x01(\tB\x19\xbaH\x16r\x14R\x03KEYR\x06TENANTR\x05BASISR\x04what\x12C\n" +
 	"\x02id\x18\x02 \x01(\tB3\xbaH0r.2,^((SK|TN)[0-9a-f]{32}|[A-Z][A-Z0-9-]{1,31})$R\x02id\"h\n" +
@@ -848,35 +906,37 @@ func file_control_v1_distribution_proto_rawDescGZIP() []byte {
 	return file_control_v1_distribution_proto_rawDescData
 }
 
-var file_control_v1_distribution_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_control_v1_distribution_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_control_v1_distribution_proto_goTypes = []any{
 	(*NodeMessage)(nil),  // 0: domicile.control.v1.NodeMessage
 	(*Hello)(nil),        // 1: domicile.control.v1.Hello
 	(*Ack)(nil),          // 2: domicile.control.v1.Ack
-	(*Kept)(nil),         // 3: domicile.control.v1.Kept
-	(*Nack)(nil),         // 4: domicile.control.v1.Nack
-	(*Push)(nil),         // 5: domicile.control.v1.Push
-	(*SnapshotPart)(nil), // 6: domicile.control.v1.SnapshotPart
-	(*Wait)(nil),         // 7: domicile.control.v1.Wait
-	(*Delta)(nil),        // 8: domicile.control.v1.Delta
-	(*Seal)(nil),         // 9: domicile.control.v1.Seal
+	(*Finding)(nil),      // 3: domicile.control.v1.Finding
+	(*Kept)(nil),         // 4: domicile.control.v1.Kept
+	(*Nack)(nil),         // 5: domicile.control.v1.Nack
+	(*Push)(nil),         // 6: domicile.control.v1.Push
+	(*SnapshotPart)(nil), // 7: domicile.control.v1.SnapshotPart
+	(*Wait)(nil),         // 8: domicile.control.v1.Wait
+	(*Delta)(nil),        // 9: domicile.control.v1.Delta
+	(*Seal)(nil),         // 10: domicile.control.v1.Seal
 }
 var file_control_v1_distribution_proto_depIdxs = []int32{
-	1, // 0: domicile.control.v1.NodeMessage.hello:type_name -> domicile.control.v1.Hello
-	2, // 1: domicile.control.v1.NodeMessage.ack:type_name -> domicile.control.v1.Ack
-	4, // 2: domicile.control.v1.NodeMessage.nack:type_name -> domicile.control.v1.Nack
-	3, // 3: domicile.control.v1.Ack.kept:type_name -> domicile.control.v1.Kept
-	6, // 4: domicile.control.v1.Push.part:type_name -> domicile.control.v1.SnapshotPart
-	8, // 5: domicile.control.v1.Push.delta:type_name -> domicile.control.v1.Delta
-	7, // 6: domicile.control.v1.Push.wait:type_name -> domicile.control.v1.Wait
-	9, // 7: domicile.control.v1.Push.seal:type_name -> domicile.control.v1.Seal
-	0, // 8: domicile.control.v1.DistributionService.Subscribe:input_type -> domicile.control.v1.NodeMessage
-	5, // 9: domicile.control.v1.DistributionService.Subscribe:output_type -> domicile.control.v1.Push
-	9, // [9:10] is the sub-list for method output_type
-	8, // [8:9] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	1,  // 0: domicile.control.v1.NodeMessage.hello:type_name -> domicile.control.v1.Hello
+	2,  // 1: domicile.control.v1.NodeMessage.ack:type_name -> domicile.control.v1.Ack
+	5,  // 2: domicile.control.v1.NodeMessage.nack:type_name -> domicile.control.v1.Nack
+	4,  // 3: domicile.control.v1.Ack.kept:type_name -> domicile.control.v1.Kept
+	3,  // 4: domicile.control.v1.Ack.findings:type_name -> domicile.control.v1.Finding
+	7,  // 5: domicile.control.v1.Push.part:type_name -> domicile.control.v1.SnapshotPart
+	9,  // 6: domicile.control.v1.Push.delta:type_name -> domicile.control.v1.Delta
+	8,  // 7: domicile.control.v1.Push.wait:type_name -> domicile.control.v1.Wait
+	10, // 8: domicile.control.v1.Push.seal:type_name -> domicile.control.v1.Seal
+	0,  // 9: domicile.control.v1.DistributionService.Subscribe:input_type -> domicile.control.v1.NodeMessage
+	6,  // 10: domicile.control.v1.DistributionService.Subscribe:output_type -> domicile.control.v1.Push
+	10, // [10:11] is the sub-list for method output_type
+	9,  // [9:10] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_distribution_proto_init() }
@@ -889,7 +949,7 @@ func file_control_v1_distribution_proto_init() {
 		(*NodeMessage_Ack)(nil),
 		(*NodeMessage_Nack)(nil),
 	}
-	file_control_v1_distribution_proto_msgTypes[5].OneofWrappers = []any{
+	file_control_v1_distribution_proto_msgTypes[6].OneofWrappers = []any{
 		(*Push_Part)(nil),
 		(*Push_Delta)(nil),
 		(*Push_Wait)(nil),
@@ -900,7 +960,7 @@ func file_control_v1_distribution_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_distribution_proto_rawDesc), len(file_control_v1_distribution_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
