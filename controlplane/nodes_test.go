@@ -295,7 +295,7 @@ func TestFindingsOfNodesAreViolations(t *testing.T) {
 		}
 		n.say(&controlv1.NodeMessage{Message: &controlv1.NodeMessage_Ack{Ack: a}})
 	}
-	say("BUCKET_REPLICATION", "CORRUPT_VALUES", "CALL_ME_ON_353")
+	say("BUCKET_REPLICATION", "CORRUPT_VALUES", "CALL_ME")
 	v := c.violation(0, "BUCKET_REPLICATION", "open")
 	if v["category"] != "LOCATION" || len(v["commands"].([]any)) < 3 {
 		t.Errorf("the violation: %v", v)
