@@ -232,7 +232,7 @@ func (n *Node) openSharedStore() error {
 	ctx, cancel := context.WithTimeout(context.Background(), databaseStartLimit)
 	defer cancel()
 	s, err := sqlstore.Open(ctx, sqlstore.Options{DSN: n.shared.dsn, Dial: dial, Region: n.region(), Keys: n.keys, Logger: n.log,
-		Connections: orElse(n.cfg.Store.Connections, recordConnections), OnCorrupt: func(kind string) { n.corrupt.WithLabelValues(kind).Inc() }})
+		Connections: orElse(n.cfg.Store.Connections, recordConnections), OnCorrupt: n.foundCorrupt})
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ const logDir = "log"
 // openLog opens the region's log and begins to give entries their places.
 func (n *Node) openLog(Options) error {
 	l, err := regionlog.Open(regionlog.Options{Store: n.store, Keys: n.keys, Cluster: n.material.Identity.Cluster, Region: n.region(), Node: n.material.Identity.Node,
-		Dir: filepath.Join(n.cfg.DataDir, logDir), Certify: n.certify, Logger: n.log, Metrics: n.registry})
+		Dir: filepath.Join(n.cfg.DataDir, logDir), Shared: n.shared != nil, Certify: n.certify, Logger: n.log, Metrics: n.registry})
 	if err != nil {
 		return err
 	}
