@@ -110,6 +110,10 @@ chaos-short: ## the same for half a minute, as in go test ./...
 powercut: ## cut the power of a volume under the Raft log 1000 times (needs root and loop devices)
 	$(GO) test -count=1 -v -timeout 30m -run PowerCuts ./controlplane/journal -journal.cuts=1000
 
+.PHONY: overload
+overload: ## ask a node for 10 times what it can do, and write docs/operations/overload.md (two minutes, nothing else running)
+	$(GO) test -count=1 -v -timeout 20m -run TestINV41_Overload ./test/overload -overload.measure -overload.result=$(CURDIR)/docs/operations/overload.md
+
 .PHONY: planted-bugs
 planted-bugs: ## plant known bugs into copies of the source; a test must catch each
 	$(GO) test -count=1 -v -timeout 60m -run TestPlantedBugs ./test/chaos -chaos.planted
