@@ -10,6 +10,7 @@ type lane struct {
 	number   Lane
 	capacity int64
 	most     int64 // what one tenant may have of it
+	room     int64 // what is handed out now: less than capacity while turns take long
 	used     int64
 	clock    int64      // virtual time: the start tag of the latest grant
 	busy     []*account // those with somebody waiting, in the order in which they began to wait
@@ -111,7 +112,7 @@ func (l *lane) next(fits func(*request) bool) *request {
 	for _, a := range l.busy {
 		s := &a.lanes[l.number]
 		r := s.queue[0]
-		if s.used+r.ask.Weight > l.most || !fits(r) {
+		if s.used > 0 && s.used+r.ask.Weight > min(l.most, l.room*3/4) || !fits(r) {
 			continue
 		}
 		t := max(l.clock, s.finish)
@@ -119,7 +120,7 @@ func (l *lane) next(fits func(*request) bool) *request {
 			best, used, tag = r, s.used, t
 		}
 	}
-	if best == nil || l.used+best.ask.Weight > l.capacity {
+	if best == nil || l.used+best.ask.Weight > l.capacity || l.used > 0 && l.used+best.ask.Weight > l.room {
 		return nil
 	}
 	return best
@@ -128,12 +129,29 @@ func (l *lane) next(fits func(*request) bool) *request {
 // grant gives r, which next has named, its turn.
 func (l *lane) grant(r *request, now time.Duration) {
 	s := &r.of.lanes[l.number]
+	r.turned = now
 	s.pace.give(r.ask.Weight, now)
 	l.clock = max(l.clock, s.finish)
 	s.finish = l.clock + r.ask.Weight
 	s.used += r.ask.Weight
 	l.used += r.ask.Weight
 	l.remove(r)
+}
+
+// longTurn is what a turn should take at most. When turns take longer, processors
+// or disk are shared by too many; fewer at once do as much, and whoever comes next,
+// be it to be refused, finds a processor sooner.
+const longTurn = 100 * time.Millisecond
+
+// learn takes a turn's time, of a request that did not wait for its client: the
+// room shrinks by a sixteenth for each long one, down to a quarter of the
+// capacity, and grows by a quarter of the weight of each other.
+func (l *lane) learn(r *request, now time.Duration) {
+	if now-r.turned > longTurn {
+		l.room = max(l.room-l.room/16, (l.capacity+3)/4)
+		return
+	}
+	l.room = min(l.room+(r.ask.Weight+3)/4, l.capacity)
 }
 
 func (l *lane) giveBack(r *request) {

@@ -69,11 +69,13 @@ const (
 
 // request is one that is in flight.
 type request struct {
-	id    uint64
-	of    *account
-	ask   Ask
-	state state
-	since time.Duration // of waiting
+	id     uint64
+	of     *account
+	ask    Ask
+	state  state
+	since  time.Duration // of waiting
+	turned time.Duration // when its latest turn began
+	waited bool          // for its client, ever
 }
 
 type state uint8
@@ -113,7 +115,7 @@ func newMachine(l Limits) *machine {
 	l = l.WithDefaults()
 	m := &machine{limits: l, accounts: map[policy.TenantID]*account{}, requests: map[uint64]*request{}}
 	for i, capacity := range [numLanes]int64{l.Ingest, l.Read, l.Erase} {
-		m.lanes[i] = lane{number: Lane(i), capacity: capacity, most: max(1, capacity*3/4)}
+		m.lanes[i] = lane{number: Lane(i), capacity: capacity, most: max(1, capacity*3/4), room: capacity}
 	}
 	return m
 }
@@ -137,7 +139,7 @@ func (m *machine) step(now time.Duration, e event) []effect {
 		m.end(now, r)
 	case away:
 		if r.state == working {
-			r.state = absent
+			r.state, r.waited = absent, true
 			m.lanes[r.ask.Lane].giveBack(r)
 		}
 	case back:
@@ -252,6 +254,9 @@ func (m *machine) end(now time.Duration, r *request) {
 		l.remove(r)
 	case working:
 		l.giveBack(r)
+		if !r.waited && r.ask.Lane != Erase {
+			l.learn(r, now)
+		}
 	}
 	if r.state != waiting && r.ask.Lane != Erase {
 		a.memory -= r.ask.Memory

@@ -22,7 +22,7 @@ const (
 	// request that came too early is kept: reading it costs less than shaking hands
 	// anew. It must have come within keepFor.
 	keepBody = 256 << 10
-	keepFor  = time.Second
+	keepFor  = 5 * time.Second
 	// refuseWrite bounds the writing of a refusal to a client that does not read.
 	refuseWrite = 2 * time.Second
 )
