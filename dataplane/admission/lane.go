@@ -10,6 +10,7 @@ type lane struct {
 	number   Lane
 	capacity int64
 	most     int64 // what one tenant may have of it
+	holders  int   // tenants that have turns
 	room     int64 // what is handed out now: less than capacity while turns take long
 	used     int64
 	clock    int64      // virtual time: the start tag of the latest grant
@@ -54,9 +55,9 @@ func (p *pace) give(weight int64, now time.Duration) {
 }
 
 // stands reports whether a tenant's queue takes no more, and when to come again: it
-// is full, or the tenant has its part of the lane and yet somebody in its queue has
-// waited for longer than the target, or whoever comes now would. A tenant with less
-// than its part waits on: its turn comes soon, and the overload is others'.
+// is full, or somebody in it has waited for longer than the target, or whoever comes
+// now would. A tenant with less than its part of the lane may wait ten times as
+// long: its turn comes soon, and the overload is others'.
 func (l *lane) stands(a *account, now, target time.Duration) (time.Duration, bool) {
 	s := &a.lanes[l.number]
 	if len(s.queue) == 0 {
@@ -65,8 +66,8 @@ func (l *lane) stands(a *account, now, target time.Duration) (time.Duration, boo
 	if len(s.queue) >= maxQueued || s.pace.given == 0 && s.queued > unpaced*l.capacity {
 		return time.Second, true
 	}
-	if s.used*int64(len(l.busy)) < l.used {
-		return 0, false
+	if s.used*int64(max(len(l.busy), l.holders)) < l.used {
+		target *= 10
 	}
 	return time.Second, max(now-s.queue[0].since, s.pace.of(s.queued, now)) > target
 }
@@ -133,6 +134,9 @@ func (l *lane) grant(r *request, now time.Duration) {
 	s.pace.give(r.ask.Weight, now)
 	l.clock = max(l.clock, s.finish)
 	s.finish = l.clock + r.ask.Weight
+	if s.used == 0 {
+		l.holders++
+	}
 	s.used += r.ask.Weight
 	l.used += r.ask.Weight
 	l.remove(r)
@@ -156,5 +160,8 @@ func (l *lane) learn(r *request, now time.Duration) {
 
 func (l *lane) giveBack(r *request) {
 	l.used -= r.ask.Weight
-	r.of.lanes[l.number].used -= r.ask.Weight
+	s := &r.of.lanes[l.number]
+	if s.used -= r.ask.Weight; s.used == 0 {
+		l.holders--
+	}
 }

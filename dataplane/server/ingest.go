@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"net/http"
+	"runtime"
 	"strconv"
 	"sync"
 	"time"
@@ -203,7 +204,14 @@ func parseInto(ctx context.Context, from origin, parse parser, ready chan<- *chu
 	return nil
 }
 
+// yieldEvery is after how many items a parser lets others have its processor: the
+// scheduler would wait for 10 ms, and whoever is to be refused waits with it.
+const yieldEvery = 16
+
 func (c *chunk) take(from origin, it intake.Item) {
+	if (len(c.records)+len(c.bad))%yieldEvery == yieldEvery-1 {
+		runtime.Gosched()
+	}
 	if it.Err == nil {
 		c.records = append(c.records, it.Record)
 		c.bytes += len(it.Record.Native)
