@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/domicile-io/domicile/internal/failpoint"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -37,7 +38,7 @@ type freshness struct {
 
 func newFreshness(c Clock) *freshness {
 	if c.Wall == nil {
-		c.Wall = time.Now
+		c.Wall = func() time.Time { return time.Now().Add(failpoint.Slept()) }
 	}
 	if c.Elapsed == nil {
 		c.Elapsed = bootTime

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/domicile-io/domicile/internal/failpoint"
 )
 
 // bootTime is CLOCK_BOOTTIME: Go's own monotonic clock stops in suspend, and a
@@ -13,7 +15,7 @@ func bootTime() time.Duration {
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
 		return time.Since(started)
 	}
-	return time.Duration(ts.Nano())
+	return time.Duration(ts.Nano()) + failpoint.Slept()
 }
 
 var started = time.Now()

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/domicile-io/domicile/internal/failpoint"
 )
 
 const (
@@ -75,6 +77,7 @@ func (c *cache) replaceFile(name string, content []byte) error {
 	if err == nil {
 		err = f.Sync()
 	}
+	failpoint.At("feed/rename")
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(path+".new", path)
 	}

@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/internal/failpoint"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -94,6 +95,7 @@ func (b *Blobs) stage(ctx context.Context, r io.Reader) (path string, size int64
 	case err != nil:
 		err = b.writeError(err)
 	default:
+		failpoint.At("blob/sync")
 		if syncErr := f.Sync(); syncErr != nil {
 			err = b.fail(syncErr)
 		}
@@ -133,6 +135,7 @@ func (b *Blobs) link(staged, path string) error {
 		if err := b.makeDirs(filepath.Dir(path)); err != nil {
 			return err
 		}
+		failpoint.At("blob/link")
 		err := os.Link(staged, path)
 		switch {
 		case errors.Is(err, fs.ErrExist):

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/internal/failpoint"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -350,6 +351,7 @@ func (k *Keyring) String() string { return "keyring of " + string(k.o.Region) + 
 func (k *Keyring) GoString() string { return k.String() }
 
 func (k *Keyring) step(name string) {
+	failpoint.At("keys/" + name)
 	if k.o.step != nil {
 		k.o.step(name)
 	}

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/internal/failpoint"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -18,7 +19,7 @@ func bootTime() time.Duration {
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
 		return time.Since(started)
 	}
-	return time.Duration(ts.Nano())
+	return time.Duration(ts.Nano()) + failpoint.Slept()
 }
 
 var started = time.Now()

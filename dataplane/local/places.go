@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/domicile-io/domicile/internal/failpoint"
 )
 
 // copyPatience bounds one write to the copy. A copy that hangs must not stop
@@ -149,6 +151,7 @@ func (f *file) put(b []byte, at int64) error {
 	if _, err := f.f.WriteAt(b, at); err != nil {
 		return err
 	}
+	failpoint.At("keys/written")
 	if twin := f.other(); twin != nil {
 		kept := bytes.Clone(b) // a write that hangs may outlive the caller's buffer
 		f.p.onCopy(func() error { _, err := twin.WriteAt(kept, at); return err })
@@ -232,6 +235,7 @@ func writeWhole(path string, data []byte) error {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("write %s: %w", filepath.Base(path), err)
 	}
+	failpoint.At("keys/rename")
 	if err := os.Rename(temp, path); err != nil {
 		return err
 	}
@@ -240,6 +244,7 @@ func writeWhole(path string, data []byte) error {
 
 // syncDir makes created and renamed entries of a folder durable.
 func syncDir(dir string) error {
+	failpoint.At("folder/sync")
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

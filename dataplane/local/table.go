@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/domicile-io/domicile/internal/failpoint"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -140,9 +141,11 @@ func (t *table) fill(random io.Reader) error {
 			return err
 		}
 	}
+	failpoint.At("keys/block")
 	if err := t.file.write(block, offset(t.written)); err != nil {
 		return err
 	}
+	failpoint.At("keys/block synced")
 	t.next, t.ready = t.written, keys
 	t.written += tableBlock
 	return nil

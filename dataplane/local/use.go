@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/internal/failpoint"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -122,6 +123,7 @@ func (k *Keyring) destroy(ids []store.KeyID, use store.KeyUse) error {
 		}
 		touched[id.Generation] = t
 	}
+	failpoint.At("keys/marked")
 	for _, t := range touched {
 		if err := t.file.sync(); err != nil {
 			return k.fail(fmt.Errorf("destroy keys: %w", err))

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/internal/failpoint"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -90,7 +91,9 @@ func (l *FileLedger) Append(in Intent) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
+	failpoint.At("ledger/write")
 	if _, err = l.file.Write(append(raw[:len(raw):len(raw)], '\n')); err == nil {
+		failpoint.At("ledger/sync")
 		err = l.file.Sync()
 	}
 	if err != nil {

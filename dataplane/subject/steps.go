@@ -8,6 +8,7 @@ import (
 
 	"github.com/domicile-io/domicile/dataplane/export"
 	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/internal/failpoint"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -59,6 +60,7 @@ func (s *Service) advance(ctx context.Context, j *job) error {
 		j.Step = at.next()
 	}
 	j.Certificate.Problem = ""
+	failpoint.At("erase/" + string(at))
 	told := ctx
 	if at == stepExecuted {
 		told = tell(ctx, j.Tenant, "erasure.execute", j.Certificate.ID, j.Certificate.Counts)
@@ -66,6 +68,7 @@ func (s *Service) advance(ctx context.Context, j *job) error {
 	if err := s.save(told, j); err != nil {
 		return err
 	}
+	failpoint.At("erased/" + string(at))
 	if s.o.Between != nil {
 		return s.o.Between(string(at))
 	}
@@ -118,6 +121,7 @@ func (s *Service) page(ctx context.Context, j *job) (done bool, err error) {
 		if err := s.save(ctx, j); err != nil {
 			return false, err
 		}
+		failpoint.At("erased/page")
 		if s.o.Between != nil {
 			if err := s.o.Between("page"); err != nil {
 				return false, err

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,7 +40,8 @@ type Options struct {
 	Only      Part // what runs; "" everything
 	// Second names regions that have a second node, called REGION-2. EditRegion makes
 	// both share a database.
-	Second []string
+	Second  []string
+	Regions []string // whose nodes run; nil: all
 }
 
 // Part of the system.
@@ -57,17 +59,18 @@ type Cluster struct {
 }
 
 // Build compiles the two servers into dir.
-func Build(ctx context.Context, dir string) error {
-	return build(ctx, "-o", dir+string(filepath.Separator), "./cmd/domicile-controlplane", "./cmd/domicile-dataplane")
+func Build(ctx context.Context, dir string, flags ...string) error {
+	return build(ctx, append(flags, "-o", dir+string(filepath.Separator), "./cmd/domicile-controlplane", "./cmd/domicile-dataplane")...)
 }
 
 // BuildAndRun is a TestMain: it builds the servers into a folder of their own,
 // names that in bin, runs the tests, and removes it. It gives the exit code.
-func BuildAndRun(bin *string, run func() int) int {
+// flags are for the compiler: "-tags", "failpoints".
+func BuildAndRun(bin *string, run func() int, flags ...string) int {
 	dir, err := os.MkdirTemp("", "domicile-bin")
 	if err == nil {
 		defer os.RemoveAll(dir)
-		err = Build(context.Background(), dir)
+		err = Build(context.Background(), dir, flags...)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -131,6 +134,9 @@ func (c *Cluster) plan(o Options) error {
 		return nil
 	}
 	for _, r := range c.Env.Regions() {
+		if o.Regions != nil && !slices.Contains(o.Regions, r) {
+			continue
+		}
 		config, err := c.Env.RegionConfig(r)
 		if err != nil {
 			return err

@@ -19,6 +19,8 @@ const stopLimit = 20 * time.Second
 type Process struct {
 	name, program, config, log, ready string
 
+	env []string // besides the test's own
+
 	cmd  *exec.Cmd
 	file *os.File
 	done chan error // receives the process's end once
@@ -32,6 +34,9 @@ func (p *Process) Config() string { return p.config }
 
 // Install makes the next Start run another program, as an upgrade does.
 func (p *Process) Install(program string) { p.program = program }
+
+// Environ sets what the next Start adds to the environment: "NAME=value".
+func (p *Process) Environ(env ...string) { p.env = env }
 
 // PID of the running process.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
@@ -47,6 +52,7 @@ func (p *Process) Start() error {
 	}
 	cmd := exec.Command(p.program, "--config", p.config)
 	cmd.Stdout, cmd.Stderr = f, f
+	cmd.Env = append(os.Environ(), p.env...)
 	if err := cmd.Start(); err != nil {
 		return errors.Join(fmt.Errorf("start %s: %w", p.name, err), f.Close())
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/dataplane/store/sealed"
+	"github.com/domicile-io/domicile/internal/failpoint"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -80,6 +81,7 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open local store %s: %w", o.Dir, errors.Join(err, e.db.Close()))
 	}
+	failpoint.At("recovery/end")
 	e.store.Store(s)
 	return &Store{s, e}, nil
 }
@@ -96,6 +98,8 @@ func (e *engine) open(o *Options) (err error) {
 	if err := errors.Join(e.checkManifest(o.Dir), checkLogs(o.Dir)); err != nil {
 		return err
 	}
+	failpoint.At("recovery/begin")
 	e.db, err = pebble.Open(o.Dir, e.pebbleOptions(o.FS))
+	failpoint.At("recovery/replayed")
 	return err
 }

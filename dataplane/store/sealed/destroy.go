@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/internal/failpoint"
 )
 
 // Keys are destroyed only when nothing durable is sealed under them any more.
@@ -39,9 +40,11 @@ func (s *Store) finishDestroying(t *tenant) error {
 	if err := s.engine.Settle(t == nil); err != nil {
 		return s.fail(err)
 	}
+	failpoint.At("destroy/keys")
 	if err := s.destroyKeys(ids); err != nil {
 		return err
 	}
+	failpoint.At("destroy/noted")
 	return s.forgetTasks(b)
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/domicile-io/domicile/dataplane/record"
 	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/internal/failpoint"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -101,6 +102,7 @@ func (g *group) build() error {
 	}
 	x := t.index.Load()
 	u.reshape = !x.saved.Load()
+	failpoint.At("store/write")
 	if err := u.commit(g.batch); err != nil {
 		return err
 	}
@@ -116,6 +118,7 @@ func (g *group) build() error {
 func (g *group) finish(s *Store) {
 	defer close(g.done)
 	if g.applied {
+		failpoint.At("store/sync")
 		if err := g.batch.Wait(); err != nil {
 			g.err = s.fail(err)
 		} else {
@@ -125,6 +128,7 @@ func (g *group) finish(s *Store) {
 	if err := s.usable(); err != nil && g.err == nil {
 		g.err = err
 	}
+	failpoint.At("store/acknowledge")
 	for _, j := range g.jobs {
 		if j.err = g.err; g.err != nil {
 			j.out = nil

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/internal/failpoint"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -201,6 +202,7 @@ func (t *tenant) commitRewrite(ctx context.Context, p *plan, chunks []int64, who
 		sealed = append(sealed, c)
 	}
 	b := t.s.engine.NewBatch()
+	failpoint.At("rewrite/write")
 	out, err := t.applyRewrite(ctx, p, b, sealed, whole)
 	if err != nil {
 		_ = b.Close()
@@ -212,9 +214,11 @@ func (t *tenant) commitRewrite(ctx context.Context, p *plan, chunks []int64, who
 		}
 		return store.Rewritten{}, unused(err)
 	}
+	failpoint.At("rewrite/sync")
 	if err := t.s.sync(b); err != nil {
 		return store.Rewritten{}, err
 	}
+	failpoint.At("rewrite/synced")
 	t.backupFrames(sealed)
 	return out, t.s.finishDestroying(t)
 }

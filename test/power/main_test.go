@@ -1,0 +1,48 @@
+// Package power takes the power, the disk, the keys, the clock and the control
+// plane away from a region's node, a real process of a test build (see
+// internal/failpoint), and holds what is there afterwards against what was
+// acknowledged.
+package power
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/domicile-io/domicile/internal/testcluster"
+)
+
+// bin is where the binaries are, built once, with their failpoints.
+var bin string
+
+func TestMain(m *testing.M) {
+	os.Exit(testcluster.BuildAndRun(&bin, m.Run, "-tags", "failpoints"))
+}
+
+// until asks until done says so; a system that never gets there fails the test.
+func until(t *testing.T, limit time.Duration, what string, done func() error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := done()
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%s: %v", what, err)
+		case <-tick.C:
+		}
+	}
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
