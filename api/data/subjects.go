@@ -108,6 +108,7 @@ type ErasureCounts struct {
 	Versions    uint64 `json:"versions"`
 	Chunks      uint64 `json:"chunks_rewritten"`
 	Keys        uint64 `json:"keys_destroyed"`
+	Damaged     uint64 `json:"calls_damaged,omitempty"` // of them, whose chunk did not open, so that its key could not be told and may live
 	Quarantined uint64 `json:"quarantined_payloads"`
 	Recordings  uint64 `json:"recordings"`
 	Transcripts uint64 `json:"transcripts"`

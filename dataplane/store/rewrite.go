@@ -43,7 +43,7 @@ type Rewritten struct {
 	Versions uint64 // stored versions and events of both, as ingested
 	Chunks   uint64 // sealed anew, or gone as a whole
 	Keys     uint64 // destroyed
-	Damaged  uint64 // chunks of dropped calls of which nothing opens, so that nobody knows which key to destroy
+	Damaged  uint64 // dropped calls with a chunk of which nothing opens, so that nobody knows which key to destroy; said again when the rewrite is repeated
 }
 
 // Add sums up.

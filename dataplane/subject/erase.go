@@ -205,6 +205,9 @@ func (s *Service) conclude(ctx context.Context, j *job) error {
 	if !beyond {
 		waits = append(waits, "KEY_GENERATION")
 	}
+	if c.Counts.Damaged > 0 {
+		waits = append(waits, "DAMAGED_CHUNK") // for a store that is put back: see docs/operations/erasure.md
+	}
 	deleted := c.Counts.Deleted
 	if s.o.Exports != nil {
 		left := uint64(0)

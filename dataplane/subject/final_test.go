@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -47,5 +48,34 @@ func TestCertificateBecomesFinal(t *testing.T) {
 	look(Final)
 	for _, f := range scanner().Bytes("store", r.everything(t, r.store)) {
 		t.Errorf("after the rebuild: %+v", f)
+	}
+}
+
+// lossy is a store of which a chunk of each dropped call did not open.
+type lossy struct{ store.Store }
+
+func (l lossy) Rewrite(ctx context.Context, p policy.Permit, w store.Rewrite) (store.Rewritten, error) {
+	out, err := l.Store.Rewrite(ctx, p, w)
+	out.Damaged = uint64(len(w.Calls))
+	return out, err
+}
+
+// A key that may live never lets a certificate become final.
+func TestINV21_DamagedChunkKeepsACertificateFromBeingFinal(t *testing.T) {
+	ctx := context.Background()
+	r := newRegion(t)
+	r.populate()
+	r.service.o.Store = lossy{r.store}
+	c := r.erase(r.who(person))
+	for range 3 {
+		must(t, r.keys.Rotate(ctx))
+		must(t, r.store.Reindex(ctx, r.permit(policy.Erase)))
+		r.now = r.now.Add(25 * time.Hour)
+		must(t, r.service.Round(ctx, []policy.TenantID{tenant}))
+	}
+	c, err := r.service.Certificate(ctx, tenant, c.ID)
+	must(t, err)
+	if c.State != Executed || !slices.Equal(c.Waits, []string{"DAMAGED_CHUNK"}) || c.Counts.Damaged == 0 {
+		t.Fatalf("%s, waits for %v, %d damaged", c.State, c.Waits, c.Counts.Damaged)
 	}
 }

@@ -159,7 +159,7 @@ func (s *Service) erasePage(ctx context.Context, j *job) error {
 	}
 	count.Dropped += j.Dropped
 	count.Redacted += uint64(len(j.Page)) - j.Dropped
-	count.Versions, count.Chunks, count.Keys = count.Versions+r.Versions, count.Chunks+r.Chunks, count.Keys+r.Keys
+	count.Versions, count.Chunks, count.Keys, count.Damaged = count.Versions+r.Versions, count.Chunks+r.Chunks, count.Keys+r.Keys, count.Damaged+r.Damaged
 	if s.o.Exports != nil {
 		f, err := s.o.Exports.Forget(ctx, j.Tenant, j.Certificate.ID, j.Page)
 		if err != nil {

@@ -24,7 +24,8 @@ var (
 	only    = flag.String("power.only", "", "arms this failpoint alone")
 )
 
-// minRate is acknowledged requests per second of load below which a run shows nothing.
+// minRate is acknowledged operations (records, and what else is durable) per second of
+// load below which a run shows nothing.
 const minRate = 150
 
 // cutter cuts the power of a node again and again.
@@ -237,11 +238,11 @@ func (c *cutter) report(took time.Duration) {
 		}
 		lines = append(lines, fmt.Sprintf("%6d  %s", c.by[name], name))
 	}
-	rate := float64(c.book.acks.Load()) / c.worked.Seconds()
-	c.Logf("seed %d: %d cuts in %v, %d of them within recovery; %d records in %d acknowledged requests (%.0f/s under load, %d clients); none lost, none twice, none partial; %d answers came when the power was off; %v of load, %v of restarts, %v of judging\n%s",
+	rate := float64(c.book.saved.Load()) / c.worked.Seconds()
+	c.Logf("seed %d: %d cuts in %v, %d of them within recovery; %d records in %d acknowledged requests (%.0f records/s under load, %d clients); none lost, none twice, none partial; %d answers came when the power was off; %v of load, %v of restarts, %v of judging\n%s",
 		*seed, total, took.Round(time.Second), recovery, c.book.saved.Load(), c.book.acks.Load(), rate, clients, c.book.late.Load(), c.worked.Round(time.Second), c.started.Round(time.Second), c.judged.Round(time.Second), strings.Join(lines, "\n"))
 	if rate < minRate {
-		c.Errorf("void: %.0f requests a second were acknowledged under load, and %d are needed", rate, minRate)
+		c.Errorf("void: %.0f records a second were acknowledged under load, and %d are needed", rate, minRate)
 	}
 	if total < *cuts {
 		c.Error(errors.New("void: the power was not cut as often as it should have been"))

@@ -7,18 +7,37 @@ package power
 import (
 	"context"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/domicile-io/domicile/internal/testcluster"
 )
 
-// bin is where the binaries are, built once, with their failpoints.
-var bin string
+// bin is where the binaries are, built with their failpoints when a test first needs them.
+var bin = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "domicile-bin")
+	if err == nil {
+		err = testcluster.Build(context.Background(), dir, "-tags", "failpoints")
+	}
+	return dir, err
+})
 
 func TestMain(m *testing.M) {
-	os.Exit(testcluster.BuildAndRun(&bin, m.Run, "-tags", "failpoints"))
+	if os.Getenv(childDir) != "" {
+		testing.Init()
+		os.Exit(child())
+	}
+	code := m.Run()
+	if usedBin {
+		if dir, err := bin(); err == nil {
+			_ = os.RemoveAll(dir)
+		}
+	}
+	os.Exit(code)
 }
+
+var usedBin bool
 
 // until asks until done says so; a system that never gets there fails the test.
 func until(t *testing.T, limit time.Duration, what string, done func() error) {

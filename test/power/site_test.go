@@ -43,6 +43,9 @@ type siteOptions struct {
 
 func openSite(t *testing.T, o siteOptions) *site {
 	t.Helper()
+	usedBin = true
+	programs, err := bin()
+	check(t, err)
 	dir, err := os.MkdirTemp("", "dmpower") // short, for the administration socket's path
 	check(t, err)
 	s := &site{t: t, dir: dir, data: filepath.Join(dir, "v", "d"), witness: filepath.Join(dir, "witness"), slept: filepath.Join(dir, "slept")}
@@ -51,7 +54,7 @@ func openSite(t *testing.T, o siteOptions) *site {
 		if os.Geteuid() != 0 {
 			t.Skip("SKIPPED: a volume of its own needs root and loop devices")
 		}
-		if s.volume, err = chaos.NewVolume(s.image(), filepath.Join(dir, "v"), o.volume); err != nil {
+		if s.volume, err = chaos.NewVolume(imageIn(t, dir), filepath.Join(dir, "v"), o.volume); err != nil {
 			t.Skipf("SKIPPED: no volume of its own: %v", err)
 		}
 		t.Cleanup(func() {
@@ -63,7 +66,7 @@ func openSite(t *testing.T, o siteOptions) *site {
 	if o.regions == nil {
 		o.regions = []string{"ie1"}
 	}
-	s.Cluster, err = testcluster.Open(context.Background(), testcluster.Options{Dir: filepath.Join(dir, "c"), Bin: bin, Regions: o.regions,
+	s.Cluster, err = testcluster.Open(context.Background(), testcluster.Options{Dir: filepath.Join(dir, "c"), Bin: programs, Regions: o.regions,
 		ExportInterval: 200 * time.Millisecond, ExportWindow: 2 * time.Second,
 		EditRegion: func(env *dev.Environment, c *dataplane.Config) error {
 			if c.Region == "ie1" {
@@ -84,14 +87,14 @@ func openSite(t *testing.T, o siteOptions) *site {
 	return s
 }
 
-// image is where the volume's blocks are: in memory, where that can be. What a cut
+// imageIn is where the volume's blocks are: in memory, where that can be. What a cut
 // takes away is what ext4 has not written to them.
-func (s *site) image() string {
+func imageIn(t *testing.T, dir string) string {
 	if d, err := os.MkdirTemp("/dev/shm", "dmpower"); err == nil {
-		s.t.Cleanup(func() { _ = os.RemoveAll(d) })
-		return filepath.Join(d, "volume.img")
+		t.Cleanup(func() { _ = os.RemoveAll(d) })
+		dir = d
 	}
-	return filepath.Join(s.dir, "volume.img")
+	return filepath.Join(dir, "volume.img")
 }
 
 // place makes a tenant at home in ie1, and a key of role admin for it.

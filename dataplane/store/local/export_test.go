@@ -68,3 +68,31 @@ func (s *Store) misname(kind byte, a, b policy.TenantID) error {
 		return s.engine.db.Set(key, value, pebble.Sync)
 	})
 }
+
+// DamageCells flips a byte of each counter of a tenant that pick chooses; what
+// is in memory already is not asked again before the next start.
+func (s *Store) DamageCells(id policy.TenantID, pick func(n int) bool) error {
+	n := 0
+	return s.each('r', id, func(key, value []byte) error {
+		if n++; !pick(n - 1) {
+			return nil
+		}
+		value[len(value)-1] ^= 0x10
+		return s.engine.db.Set(key, value, pebble.Sync)
+	})
+}
+
+// SetCellsAside does the first half of counting counters anew.
+func (s *Store) SetCellsAside(id policy.TenantID, pick func(n int) bool) error {
+	n := 0
+	return s.each('r', id, func(key, value []byte) error {
+		if n++; !pick(n - 1) {
+			return nil
+		}
+		aside := append(append([]byte{'y'}, key[1:17]...), 'r')
+		if err := s.engine.db.Set(append(aside, key[17:]...), value, pebble.Sync); err != nil {
+			return err
+		}
+		return s.engine.db.Delete(key, pebble.Sync)
+	})
+}

@@ -40,6 +40,10 @@ func (s *Store) watchSuspects() {
 			if err := s.moveAside(frameKey(nil, id.tenant, id.chunk, id.number)); err != nil && s.usable() == nil {
 				s.log.Warn("a damaged frame could not be moved aside; the next scrub tries again", "cause", err)
 			}
+		case t := <-s.badCells:
+			if err := s.recell(t); err != nil && s.usable() == nil {
+				s.log.Warn("a damaged counter could not be counted anew; the next scrub or start tries again", "cause", err)
+			}
 		}
 	}
 }

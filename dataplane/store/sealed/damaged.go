@@ -13,7 +13,8 @@ import (
 // their rows cannot be read, so every index row of the tenant is looked at; it
 // is rare. Ingest waits. What they added to the counters is not known any more
 // and stays. The keys of their chunks are known from the frames that still open;
-// when none does, the call counts as Damaged: its key may live.
+// when none does, the calls count as Damaged: the key may live. That is noted in
+// rows of their own, so that a rewrite that is repeated after a crash says it again.
 func (t *tenant) dropDamaged(ctx context.Context, calls []ref) (out store.Rewritten, err error) {
 	t.build.Lock()
 	defer t.build.Unlock()
@@ -36,7 +37,7 @@ func (t *tenant) dropDamaged(ctx context.Context, calls []ref) (out store.Rewrit
 	}
 	var ids []int64
 	for id := range p.chunks {
-		if id > sealed {
+		if id > sealed && t.s.engine.Shared() { // alone, nobody else writes; and what does not open tells no time
 			return out, errElsewhere // another node is writing it
 		}
 		ids = append(ids, id)
@@ -144,7 +145,9 @@ func (t *tenant) commitDamaged(ctx context.Context, d *damage, chunks []int64) (
 			return out, errors.Join(err, b.Close())
 		}
 		if len(c.old) == 0 {
-			out.Damaged++
+			if err := d.undead(b); err != nil {
+				return out, errors.Join(err, b.Close())
+			}
 		}
 		gone[id] = true
 		sealed = append(sealed, c)
@@ -163,6 +166,35 @@ func (t *tenant) commitDamaged(ctx context.Context, d *damage, chunks []int64) (
 	}
 	t.backupFrames(sealed)
 	return out, t.s.finishDestroying(t)
+}
+
+// undead notes that a key of these calls may live. Which of them stood in the
+// chunk nobody knows any more.
+func (d *damage) undead(b Batch) error {
+	for call := range d.calls {
+		if err := b.Set(call.append(keyOf(nil, kindUndead, d.t.raw)), nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// countUndead counts those of some calls of which a key may live.
+func (t *tenant) countUndead(calls []ref) (n uint64, err error) {
+	noted := map[ref]bool{} // of the tenant; mostly none, and never many
+	prefix := keyOf(nil, kindUndead, t.raw)
+	err = t.s.scan(kindUndead, prefix, func(key, _ []byte) error {
+		if len(key) == len(prefix)+refSize {
+			noted[readRef(key[len(prefix):])] = true
+		}
+		return nil
+	})
+	for _, call := range calls {
+		if noted[call] {
+			n++
+		}
+	}
+	return n, err
 }
 
 // commitRows lets nothing list the calls any more; their stones stay.

@@ -40,7 +40,8 @@ func (s *Store) Rewrite(ctx context.Context, permit policy.Permit, w store.Rewri
 	if err := s.finishDestroying(t); err != nil {
 		return out, err
 	}
-	calls := t.refsOf(w.Calls)
+	all := t.refsOf(w.Calls)
+	calls := all
 	var damaged []ref
 	for len(calls) > 0 {
 		if err := ctx.Err(); err != nil {
@@ -54,11 +55,14 @@ func (s *Store) Rewrite(ctx context.Context, permit policy.Permit, w store.Rewri
 		}
 		calls = calls[n:]
 	}
-	if len(damaged) == 0 {
-		return out, nil
+	if len(damaged) > 0 {
+		done, err := t.dropDamaged(ctx, damaged)
+		out.Add(done)
+		if err != nil {
+			return out, err
+		}
 	}
-	done, err := t.dropDamaged(ctx, damaged)
-	out.Add(done)
+	out.Damaged, err = t.countUndead(all)
 	return out, err
 }
 

@@ -78,8 +78,9 @@ func (g *group) writeCells() error {
 			if old != nil {
 				_, c, err = t.s.openCell(t.raw, key, old)
 				if isCorrupt(err) {
-					// Counting begins anew until a recount (see scrub.go); what stood there is kept.
+					// What comes from here on is counted from nothing; see recell.go.
 					c, err = cell{}, g.batch.Set(asideKey(key), old)
+					t.s.suspectCell(t.raw)
 				}
 				if err != nil {
 					return err
@@ -145,6 +146,9 @@ func (s *Store) Rollups(_ context.Context, permit policy.Permit, firstDay, lastD
 	if err1 != nil || err2 != nil {
 		return nil, policy.Errorf(policy.InvalidArgument, "a day must be YYYY-MM-DD")
 	}
+	if err := t.wholeCells(record.DayOf(first), record.DayOf(last)); err != nil {
+		return nil, err
+	}
 	it, err := s.engine.Rows(dayKey(t.raw, record.DayOf(first)), dayKey(t.raw, record.DayOf(last)+1))
 	if err != nil {
 		return nil, s.readError(kindRollup, err)
@@ -157,6 +161,9 @@ func (s *Store) Rollups(_ context.Context, permit policy.Permit, firstDay, lastD
 			return nil, s.readError(kindRollup, err)
 		}
 		k, c, err := s.openCell(t.raw, it.Key(), value)
+		if isCorrupt(err) {
+			s.suspectCell(t.raw)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -27,6 +27,7 @@ import (
 //	F/ D/ S/                                    f/, d/ and s/ of every other generation of the index key
 //	x/<tenant>/<what 1>                         which key the index is under (index.go)
 //	y/<tenant>/<kind><rest of the key>          what stood there and was not what had been written (aside.go)
+//	g/<tenant>/<ref of the call>                a dropped call of which a chunk's key is not known, and so not destroyed (damaged.go)
 //	z/<tenant>/<key id 16>                      a key that nothing is sealed under any more, still to be destroyed
 //	o/<tenant>/<item kind 1>/<id 16>            → a sealed item (itemrow.go)
 //	l/<tenant>/<item kind 1>/<created µs 8>/<id 16>: items in order of time
@@ -55,6 +56,7 @@ const (
 	kindQuarantine kind = 'q'
 	kindFeed       kind = 'e'
 	kindDestroy    kind = 'z'
+	kindUndead     kind = 'g'
 	kindItem       kind = 'o'
 	kindItemTime   kind = 'l'
 	kindItemCall   kind = 'c'
@@ -72,7 +74,7 @@ const (
 
 // tenantKinds are the kinds of keys that a tenant has.
 var tenantKinds = []kind{kindFrame, kindFold, kindSpill, kindTime, kindPosting, kindSubject, kindRollup, kindInstance, kindQuarantine, kindFeed,
-	kindItem, kindItemTime, kindItemCall, kindItemUnique, kindDestroy, kindAside, kindIndex, 'F', 'D', 'S'}
+	kindItem, kindItemTime, kindItemCall, kindItemUnique, kindDestroy, kindUndead, kindAside, kindIndex, 'F', 'D', 'S'}
 
 // Kinds are the first bytes of all keys: what an engine must keep rows of, in
 // order.
@@ -108,7 +110,7 @@ func (k kind) name() string {
 		return "index"
 	case kindAside:
 		return "aside"
-	case kindDestroy:
+	case kindDestroy, kindUndead:
 		return "destroy"
 	case kindItem, kindItemTime, kindItemCall, kindItemUnique:
 		return "item"

@@ -249,7 +249,9 @@ func (s *Store) checkRow(key, value []byte) error {
 			err = s.corrupt(k, nil)
 		}
 	case kindRollup:
-		_, _, err = s.openCell(t, key, value)
+		if _, _, err = s.openCell(t, key, value); isCorrupt(err) {
+			s.suspectCell(t)
+		}
 	case kindQuarantine:
 		_, err = s.openItem(t, key, value)
 	case kindItem:

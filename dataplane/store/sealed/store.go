@@ -70,6 +70,7 @@ type Store struct {
 	frames        *frameCache
 	subjects      tagCache
 	suspects      chan frameID
+	badCells      chan tenantRaw // tenants of which a counter does not open
 	stop, watched chan struct{}
 	destroyed     atomic.Uint64 // counts calls of Keys.Destroy; see aeadOf
 	receipts      *store.Receipts
@@ -100,7 +101,7 @@ func Open(engine Engine, o Options) (*Store, error) {
 	}
 	s := &Store{engine: engine, region: o.Region, keys: o.Keys, log: o.Logger, now: o.Now, rand: o.Rand, onCorrupt: o.OnCorrupt, backup: o.Backup, room: o.Room,
 		maxPending: o.MaxPending, maxPendingBytes: o.MaxPendingBytes, tenants: map[policy.TenantID]*tenant{},
-		sealers: make(chan struct{}, runtime.GOMAXPROCS(0)), suspects: make(chan frameID, maxSuspects), stop: make(chan struct{}), watched: make(chan struct{})}
+		sealers: make(chan struct{}, runtime.GOMAXPROCS(0)), suspects: make(chan frameID, maxSuspects), badCells: make(chan tenantRaw, maxSuspects), stop: make(chan struct{}), watched: make(chan struct{})}
 	s.defaults(&o)
 	if err := s.openKeys(); err != nil {
 		return nil, err
@@ -113,6 +114,9 @@ func Open(engine Engine, o Options) (*Store, error) {
 	}
 	if err := s.finishDestroying(nil); err != nil {
 		return nil, fmt.Errorf("finish an erasure that was cut short: %w", err)
+	}
+	if err := s.recellLater(); err != nil {
+		return nil, err
 	}
 	if !engine.Shared() { // else others add tags, too
 		s.seen = newSeen()
