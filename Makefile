@@ -107,8 +107,14 @@ chaos-short: ## the same for half a minute, as in go test ./...
 	$(GO) test -count=1 -v -run TestINV30_Chaos ./test/chaos -chaos.seed=$(or $(SEED),0)
 
 .PHONY: powercut
-powercut: ## cut the power of a volume under the Raft log 1000 times (needs root and loop devices)
+powercut: ## cut the power 1000 times under the Raft log, 1000 times under a record store, 150 times under a whole node (needs root and loop devices; an hour)
 	$(GO) test -count=1 -v -timeout 30m -run PowerCuts ./controlplane/journal -journal.cuts=1000
+	$(GO) test -tags failpoints -count=1 -v -timeout 90m -run INV33_PowerCutsOfTheStore ./test/power -power.seed=$(or $(SEED),0) -power.storecuts=1100 -power.storerecords=1000
+	$(GO) test -tags failpoints -count=1 -v -timeout 90m -run INV33_PowerCutsOfARegion ./test/power -power.seed=$(or $(SEED),0) -power.cuts=150
+
+.PHONY: powercut-short
+powercut-short: ## the same for half a minute, with every failpoint compiled in
+	$(GO) test -tags failpoints -count=1 -v -run INV33_PowerCuts ./test/power -power.seed=$(or $(SEED),0)
 
 .PHONY: overload
 overload: ## ask a node for 10 times what it can do, and write docs/operations/overload.md (two minutes, nothing else running)
