@@ -23,6 +23,7 @@ var tables = map[byte]string{
 	'q': "domicile_quarantine",
 	'e': "domicile_feeds",
 	'z': "domicile_doomed",
+	'g': "domicile_undead",
 	'o': "domicile_items",
 	'l': "domicile_item_times",
 	'c': "domicile_item_calls",

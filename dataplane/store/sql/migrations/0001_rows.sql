@@ -40,6 +40,8 @@ CREATE TABLE domicile_quarantine (tenant bytea NOT NULL, key bytea NOT NULL, val
 CREATE TABLE domicile_feeds (tenant bytea NOT NULL, key bytea NOT NULL, value bytea NOT NULL, PRIMARY KEY (tenant, key));
 -- keys that are still to be destroyed
 CREATE TABLE domicile_doomed (tenant bytea NOT NULL, key bytea NOT NULL, value bytea NOT NULL, PRIMARY KEY (tenant, key));
+-- dropped calls of which a key is not known and may live
+CREATE TABLE domicile_undead (tenant bytea NOT NULL, key bytea NOT NULL, value bytea NOT NULL, PRIMARY KEY (tenant, key));
 -- sealed items
 CREATE TABLE domicile_items (tenant bytea NOT NULL, key bytea NOT NULL, value bytea NOT NULL, PRIMARY KEY (tenant, key));
 -- items in order of time
