@@ -56,7 +56,7 @@ func (p *pace) give(weight int64, now time.Duration) {
 
 // stands reports whether a tenant's queue takes no more, and when to come again: it
 // is full, or somebody in it has waited for longer than the target, or whoever comes
-// now would. A tenant with less than its part of the lane may wait ten times as
+// now would. A tenant with no more than its part of the lane, beside others, may wait ten times as
 // long: its turn comes soon, and the overload is others'.
 func (l *lane) stands(a *account, now, target time.Duration) (time.Duration, bool) {
 	s := &a.lanes[l.number]
@@ -66,7 +66,7 @@ func (l *lane) stands(a *account, now, target time.Duration) (time.Duration, boo
 	if len(s.queue) >= maxQueued || s.pace.given == 0 && s.queued > unpaced*l.capacity {
 		return time.Second, true
 	}
-	if s.used*int64(max(len(l.busy), l.holders)) < l.used {
+	if n := int64(max(len(l.busy), l.holders)); n > 1 && s.used*n <= l.used {
 		target *= 10
 	}
 	return time.Second, max(now-s.queue[0].since, s.pace.of(s.queued, now)) > target
@@ -145,14 +145,14 @@ func (l *lane) grant(r *request, now time.Duration) {
 // longTurn is what a turn should take at most. When turns take longer, processors
 // or disk are shared by too many; fewer at once do as much, and whoever comes next,
 // be it to be refused, finds a processor sooner.
-const longTurn = 100 * time.Millisecond
+const longTurn = 250 * time.Millisecond
 
 // learn takes a turn's time, of a request that did not wait for its client: the
-// room shrinks by a sixteenth for each long one, down to a quarter of the
+// room shrinks by a sixteenth for each long one, down to half of the
 // capacity, and grows by a quarter of the weight of each other.
 func (l *lane) learn(r *request, now time.Duration) {
 	if now-r.turned > longTurn {
-		l.room = max(l.room-l.room/16, (l.capacity+3)/4)
+		l.room = max(l.room-l.room/16, (l.capacity+1)/2)
 		return
 	}
 	l.room = min(l.room+(r.ask.Weight+3)/4, l.capacity)
