@@ -21,7 +21,8 @@ var personal = []any{Party{}, Call{}, NewCall{}, Calls{}, Search{}, Quarantined{
 
 // plain are the types that hold ids, counts and codes only.
 var plain = strings.Fields(`Recording Recordings Created Counts Rollup Rollups Replay Replayed Egress EgressLedger Transfer Transfers PseudonymRow Received ExportRun Suppressed
-	Upload SimulateRequest Simulation SimulatedFlow Tally SimulatedReason Owner Owners HoldRelease Certificate ErasureCounts Signature Certificates Manifest ManifestPart`)
+	Upload SimulateRequest Simulation SimulatedFlow Tally SimulatedReason Owner Owners HoldRelease Certificate ErasureCounts Signature Certificates Manifest ManifestPart
+	Checkpoint LogLeaf LogLeaves LogProof LogConsistency Receipt ReceiptPart`)
 
 func TestINV01_WhatIsPersonalDoesNotPrint(t *testing.T) {
 	const number = "+353867391846"
