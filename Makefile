@@ -107,10 +107,10 @@ chaos-short: ## the same for half a minute, as in go test ./...
 	$(GO) test -count=1 -v -run TestINV30_Chaos ./test/chaos -chaos.seed=$(or $(SEED),0)
 
 .PHONY: powercut
-powercut: ## cut the power 1000 times under the Raft log, 1000 times under a record store, 150 times under a whole node (needs root and loop devices; an hour)
+powercut: ## cut the power 1000 times under the Raft log, 1000 times under a record store, 250 times under a whole node (needs root and loop devices; an hour)
 	$(GO) test -count=1 -v -timeout 30m -run PowerCuts ./controlplane/journal -journal.cuts=1000
-	$(GO) test -tags failpoints -count=1 -v -timeout 90m -run INV33_PowerCutsOfTheStore ./test/power -power.seed=$(or $(SEED),0) -power.storecuts=1100 -power.storerecords=1000
-	$(GO) test -tags failpoints -count=1 -v -timeout 90m -run INV33_PowerCutsOfARegion ./test/power -power.seed=$(or $(SEED),0) -power.cuts=150
+	$(GO) test -tags failpoints -count=1 -v -timeout 90m -run INV33_PowerCutsOfTheStore ./test/power -power.seed=$(or $(SEED),0) -power.storecuts=1100 -power.storerecords=1500
+	$(GO) test -tags failpoints -count=1 -v -timeout 90m -run INV33_PowerCutsOfARegion ./test/power -power.seed=$(or $(SEED),0) -power.cuts=250
 
 .PHONY: powercut-short
 powercut-short: ## the same for half a minute, with every failpoint compiled in
@@ -119,6 +119,10 @@ powercut-short: ## the same for half a minute, with every failpoint compiled in
 .PHONY: overload
 overload: ## ask a node for 10 times what it can do, and write docs/operations/overload.md (two minutes, nothing else running)
 	$(GO) test -count=1 -v -timeout 20m -run TestINV41_Overload ./test/overload -overload.measure -overload.result=$(CURDIR)/docs/operations/overload.md
+
+.PHONY: fail-closed
+fail-closed: ## bring every condition of docs/operations/fail-closed.md about on a real node (three minutes; needs root and strace)
+	$(GO) test -count=1 -v -run FailClosedInProcesses ./test/power -power.all
 
 .PHONY: planted-bugs
 planted-bugs: ## plant known bugs into copies of the source; a test must catch each

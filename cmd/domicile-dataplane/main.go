@@ -12,7 +12,8 @@
 //
 // Exit codes: 0 ended by SIGINT or SIGTERM after requests in flight were
 // answered; 1 failed to start, or to end cleanly; 2 wrong usage or
-// configuration. scrub: 0 all is as it was written; 1 it is not, or the check
+// configuration; 74 a write or sync of its files failed: nothing was acknowledged
+// after it. scrub: 0 all is as it was written; 1 it is not, or the check
 // did not end.
 package main
 
@@ -35,6 +36,8 @@ const (
 	exitOK     = 0
 	exitFailed = 1
 	exitUsage  = 2
+
+	exitStorage = 74 // EX_IOERR of sysexits.h
 
 	drainFor = 30 * time.Second
 )
@@ -88,7 +91,10 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "domicile-dataplane:", err)
 		return exitFailed
 	}
-	<-ctx.Done()
+	if err := node.Failed(ctx); err != nil {
+		fmt.Fprintln(stderr, "domicile-dataplane: the node ends, because it can keep nothing any more; check the disk, then start it again, which finds all that was acknowledged:", err)
+		return exitStorage
+	}
 	log.Info("node ends; requests in flight are answered first", "at_most", drainFor.String())
 	drain, cancel := context.WithTimeout(context.Background(), drainFor)
 	defer cancel()

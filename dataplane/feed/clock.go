@@ -23,6 +23,10 @@ type Clock struct {
 	Elapsed func() time.Duration // since any fixed moment; goes on in suspend, never jumps; nil: CLOCK_BOOTTIME
 }
 
+// BootTime is the clock by which ages are measured: it goes on in suspend and never
+// jumps.
+func BootTime() time.Duration { return bootTime() }
+
 // freshness knows when the control plane was last heard. Ages are measured on
 // the monotonic clock; the wall clock only carries them over a restart.
 type freshness struct {

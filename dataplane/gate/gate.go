@@ -36,7 +36,7 @@ type Options struct {
 	Disk func() error // why the node's disk can take no more (less than 5 % free), else nil; asked for each ingest, so cheap; nil: always fine
 
 	Clock   func() time.Time      // nil: time.Now
-	Elapsed func() time.Duration  // since any fixed moment, never jumping; nil: Go's monotonic clock
+	Elapsed func() time.Duration  // since any fixed moment, never jumping; nil: CLOCK_BOOTTIME
 	Metrics prometheus.Registerer // nil: none
 }
 
@@ -69,8 +69,7 @@ func New(o Options) *Gate {
 		o.Clock = time.Now
 	}
 	if o.Elapsed == nil {
-		began := time.Now()
-		o.Elapsed = func() time.Duration { return time.Since(began) }
+		o.Elapsed = feed.BootTime
 	}
 	fine := func() error { return nil }
 	if o.Keys == nil {
@@ -153,8 +152,9 @@ func (g *Gate) decide(v *feed.View, q Question) (policy.Decision, policy.Request
 }
 
 // keysDown asks for the keys' health. A node goes on with the keys that it has
-// for policy.KeysFor; how long they have been away is measured on Go's monotonic
-// clock, from when somebody first asked in vain.
+// for policy.KeysFor; how long they have been away is measured on CLOCK_BOOTTIME,
+// because a machine that sleeps must not hold them longer, from when somebody first
+// asked in vain.
 func (g *Gate) keysDown() (down, lost bool) {
 	if g.o.Keys() == nil {
 		if g.keysGone.Load() != 0 {

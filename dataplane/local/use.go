@@ -191,6 +191,14 @@ func (k *Keyring) fail(err error) error {
 	return k.failed
 }
 
+// Failed is the first write or sync of the table that failed, after which nothing
+// more is drawn or destroyed; nil: none.
+func (k *Keyring) Failed() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.failed
+}
+
 // tableOf finds the table of the keys drawn in a generation. One that the sheet
 // does not name holds no survivor.
 func (k *Keyring) tableOf(birth uint64) (*table, error) {
