@@ -9,6 +9,7 @@ import (
 	"os"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/domicile-io/domicile/internal/testcluster"
 )
@@ -37,6 +38,26 @@ func TestMain(m *testing.M) {
 }
 
 var usedBin bool
+
+// until asks until done says so; a system that never gets there fails the test.
+func until(t *testing.T, limit time.Duration, what string, done func() error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := done()
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%s: %v", what, err)
+		case <-tick.C:
+		}
+	}
+}
 
 func check(t *testing.T, err error) {
 	t.Helper()
