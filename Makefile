@@ -107,10 +107,10 @@ chaos-short: ## the same for half a minute, as in go test ./...
 	$(GO) test -count=1 -v -run TestINV30_Chaos ./test/chaos -chaos.seed=$(or $(SEED),0)
 
 .PHONY: powercut
-powercut: ## cut the power 1000 times under the Raft log, 1000 times under a record store, 250 times under a whole node (needs root and loop devices; an hour)
+powercut: ## cut the power 1000 times under the Raft log, 1000 times under a record store, 120 times under a whole node (needs root and loop devices; an hour)
 	$(GO) test -count=1 -v -timeout 30m -run PowerCuts ./controlplane/journal -journal.cuts=1000
 	$(GO) test -tags failpoints -count=1 -v -timeout 90m -run INV33_PowerCutsOfTheStore ./test/power -power.seed=$(or $(SEED),0) -power.storecuts=1100 -power.storerecords=1500
-	$(GO) test -tags failpoints -count=1 -v -timeout 90m -run INV33_PowerCutsOfARegion ./test/power -power.seed=$(or $(SEED),0) -power.cuts=250
+	$(GO) test -tags failpoints -count=1 -v -timeout 90m -run INV33_PowerCutsOfARegion ./test/power -power.seed=$(or $(SEED),0) -power.cuts=120
 
 .PHONY: powercut-short
 powercut-short: ## the same for half a minute, with every failpoint compiled in
