@@ -295,7 +295,7 @@ func TestFindingsOfNodesAreViolations(t *testing.T) {
 		}
 		n.say(&controlv1.NodeMessage{Message: &controlv1.NodeMessage_Ack{Ack: a}})
 	}
-	say("BUCKET_REPLICATION", "CORRUPT_VALUES", "CALL_ME")
+	say("CALL_ME", "BUCKET_REPLICATION", "CORRUPT_VALUES") // the first of a category counts
 	v := c.violation(0, "BUCKET_REPLICATION", "open")
 	if v["category"] != "LOCATION" || len(v["commands"].([]any)) < 3 {
 		t.Errorf("the violation: %v", v)

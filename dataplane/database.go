@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/domicile-io/domicile/dataplane/database"
 	"github.com/domicile-io/domicile/dataplane/egress"
 	"github.com/domicile-io/domicile/dataplane/lease"
 	"github.com/domicile-io/domicile/dataplane/shelf"
@@ -143,7 +144,7 @@ func (n *Node) openDatabases(Options) error {
 	if err != nil {
 		return err
 	}
-	if same, err := sql.SamePlace(records, keys); err != nil || same {
+	if same, err := database.SamePlace(records, keys); err != nil || same {
 		return errors.Join(err, errors.New("keys.database: it is the database of the records: a backup of them would hold every key; give it a database of its own"))
 	}
 	n.shared = &databases{dsn: records}
@@ -189,7 +190,7 @@ func (n *Node) openDatabase(name, dsn string, class policy.EgressClass, connecti
 
 // databaseDial declares where a database is. What goes there stays in the region.
 func (n *Node) databaseDial(dsn string, class policy.EgressClass) (egress.Dial, error) {
-	at, err := sql.Destinations(dsn)
+	at, err := database.Destinations(dsn)
 	if err != nil {
 		return nil, err
 	}

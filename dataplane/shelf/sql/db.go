@@ -6,13 +6,9 @@ package sql
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -20,13 +16,14 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/domicile-io/domicile/dataplane/database"
 	"github.com/domicile-io/domicile/policy"
 )
 
 // Options of a DB. All but Timeout, Connections and Logger are required.
 type Options struct {
 	DSN         string // secret: a URL or key words, as libpq takes them
-	Dial        func(ctx context.Context, network, addr string) (net.Conn, error)
+	Dial        database.Dial
 	Region      policy.RegionID // the database belongs to one region of one cluster for good
 	Cluster     string
 	Connections int           // at most; 0: 4
@@ -51,69 +48,6 @@ type DB struct {
 	sick  error
 }
 
-// settings reads a DSN and holds it against the rules: nothing leaves this
-// machine in the clear, and whoever answers proves its name.
-func settings(dsn string) (*pgxpool.Config, error) {
-	c, err := pgxpool.ParseConfig(dsn)
-	if err != nil {
-		return nil, errors.New("the database's connection string is malformed") // pgx's words may quote it
-	}
-	if c.ConnConfig.Host == "" || c.ConnConfig.Database == "" {
-		return nil, errors.New("the database's connection string must name host and database")
-	}
-	for _, at := range targets(c) {
-		if err := at.check(); err != nil {
-			return nil, err
-		}
-	}
-	return c, nil
-}
-
-// target is one place that a connection may go to.
-type target struct {
-	host string
-	port uint16
-	tls  *tls.Config
-}
-
-func targets(c *pgxpool.Config) []target {
-	out := []target{{c.ConnConfig.Host, c.ConnConfig.Port, c.ConnConfig.TLSConfig}}
-	for _, f := range c.ConnConfig.Fallbacks {
-		out = append(out, target{f.Host, f.Port, f.TLSConfig})
-	}
-	return out
-}
-
-func (t target) unix() bool { return strings.HasPrefix(t.host, "/") }
-
-func (t target) check() error {
-	ip := net.ParseIP(t.host)
-	if t.unix() || ip != nil && ip.IsLoopback() || t.tls != nil && !t.tls.InsecureSkipVerify {
-		return nil
-	}
-	return fmt.Errorf("the database at %s would be spoken to in the clear, or without a proof of who it is: set sslmode=verify-full", t.host)
-}
-
-// address is what is dialed, as the egress door wants it declared.
-func (t target) address() string {
-	if t.unix() {
-		return t.host + "/.s.PGSQL." + strconv.Itoa(int(t.port))
-	}
-	return net.JoinHostPort(t.host, strconv.Itoa(int(t.port)))
-}
-
-// Destinations are the addresses that a DSN leads to; an error when it breaks a rule.
-func Destinations(dsn string) (out []string, err error) {
-	c, err := settings(dsn)
-	if err != nil {
-		return nil, err
-	}
-	for _, t := range targets(c) {
-		out = append(out, t.address())
-	}
-	return out, nil
-}
-
 // Open connects, makes the tables where they are missing, and makes sure that
 // the database is this region's.
 func Open(ctx context.Context, o Options) (*DB, error) {
@@ -129,14 +63,11 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	c, err := settings(o.DSN)
+	c, err := database.Config(o.DSN, o.Dial, nil)
 	if err != nil {
 		return nil, err
 	}
 	c.MaxConns = int32(o.Connections)
-	c.ConnConfig.DialFunc = o.Dial
-	c.ConnConfig.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil } // whoever dials looks up
-	c.AfterConnect = durable
 	pool, err := pgxpool.NewWithConfig(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("open the region's database: %w", plain(err))
@@ -147,23 +78,6 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		return nil, fmt.Errorf("open the region's database: %w", err)
 	}
 	return db, nil
-}
-
-// durable refuses a server that does not sync, and a session that would not wait
-// for it. Other servers than PostgreSQL know neither setting, and always sync.
-func durable(ctx context.Context, conn *pgx.Conn) error {
-	var fsync, commit string
-	err := conn.QueryRow(ctx, `SELECT coalesce(current_setting('fsync', true), ''), coalesce(current_setting('synchronous_commit', true), '')`).Scan(&fsync, &commit)
-	if err != nil {
-		return err
-	}
-	if fsync == "off" {
-		return errors.New("the database runs with fsync=off: what it acknowledges can be lost; turn it on")
-	}
-	if commit == "off" {
-		_, err = conn.Exec(ctx, `SET synchronous_commit TO on`)
-	}
-	return err
 }
 
 // prepare makes the tables. Two nodes that start at once may collide in it.

@@ -1,33 +1,9 @@
 package sql
 
 import (
-	"errors"
-
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 )
-
-// SamePlace reports whether two connection strings lead to one database.
-func SamePlace(a, b string) (bool, error) {
-	first, err := settings(a)
-	second, err2 := settings(b)
-	if err := errors.Join(err, err2); err != nil {
-		return false, err
-	}
-	if first.ConnConfig.Database != second.ConnConfig.Database {
-		return false, nil
-	}
-	at := map[string]bool{}
-	for _, t := range targets(first) {
-		at[t.address()] = true
-	}
-	for _, t := range targets(second) {
-		if at[t.address()] {
-			return true, nil
-		}
-	}
-	return false, nil
-}
 
 // collector shows a pool of connections to Prometheus.
 type collector struct{ db *DB }

@@ -2,17 +2,13 @@ package sql
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"net"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/domicile-io/domicile/dataplane/database"
 	"github.com/domicile-io/domicile/dataplane/store/sealed"
 )
 
@@ -34,14 +30,10 @@ const (
 // one reads: so reads and each kind of turn have a pool of their own, and none
 // can wait for a connection that waits for it.
 func connect(ctx context.Context, o *Options) (_ *engine, err error) {
-	c, err := settings(o.DSN)
+	c, err := database.Config(o.DSN, o.Dial, session)
 	if err != nil {
 		return nil, err
 	}
-	c.ConnConfig.DialFunc = o.Dial
-	c.ConnConfig.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil } // whoever dials looks up
-	c.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
-	c.AfterConnect = durable
 	c.MinConns, c.MinIdleConns = 0, 0
 	e := &engine{timeout: o.Timeout, turns: map[sealed.TurnKind]*pgxpool.Pool{}}
 	defer func() {
@@ -67,51 +59,10 @@ func connect(ctx context.Context, o *Options) (_ *engine, err error) {
 	return e, nil
 }
 
-// settings reads a DSN and holds it against the rules: nothing leaves this
-// machine in the clear, and whoever answers proves its name.
-func settings(dsn string) (*pgxpool.Config, error) {
-	c, err := pgxpool.ParseConfig(dsn)
-	if err != nil {
-		return nil, errors.New("the database's connection string is malformed") // pgx's words may quote it
-	}
-	if c.ConnConfig.Host == "" || c.ConnConfig.Database == "" {
-		return nil, errors.New("the database's connection string must name host and database")
-	}
-	check := func(host string, proven bool) error {
-		ip := net.ParseIP(host)
-		if proven || strings.HasPrefix(host, "/") || ip != nil && ip.IsLoopback() {
-			return nil
-		}
-		return fmt.Errorf("the database at %s would be spoken to in the clear, or without a proof of who it is: set sslmode=verify-full", host)
-	}
-	errs := []error{check(c.ConnConfig.Host, c.ConnConfig.TLSConfig != nil && !c.ConnConfig.TLSConfig.InsecureSkipVerify)}
-	for _, f := range c.ConnConfig.Fallbacks {
-		errs = append(errs, check(f.Host, f.TLSConfig != nil && !f.TLSConfig.InsecureSkipVerify))
-	}
-	return c, errors.Join(errs...)
-}
-
-// durable makes a session wait for every commit to be durable, refuses a server
-// that does not sync, and lets the server end a turn whose node is gone. Servers
-// that know none of these settings always sync.
-func durable(ctx context.Context, conn *pgx.Conn) error {
-	var fsync, commit string
-	err := conn.QueryRow(ctx, `SELECT coalesce(current_setting('fsync', true), ''), coalesce(current_setting('synchronous_commit', true), '')`).Scan(&fsync, &commit)
-	if err != nil {
-		return err
-	}
-	if fsync == "off" {
-		return errors.New("the database runs with fsync=off: what it acknowledges can be lost; turn it on")
-	}
-	if commit == "off" {
-		if _, err := conn.Exec(ctx, `SET synchronous_commit TO on`); err != nil {
-			return err
-		}
-		if err := conn.QueryRow(ctx, `SELECT current_setting('synchronous_commit')`).Scan(&commit); err != nil || commit != "on" {
-			return errors.Join(err, errors.New("the database does not let a session wait for its commits to be durable (synchronous_commit)"))
-		}
-	}
-	_, err = conn.Exec(ctx, `SET idle_in_transaction_session_timeout TO `+strconv.FormatInt(abandoned.Milliseconds(), 10))
+// session lets the server end a turn whose node is gone, and fixes what a
+// transaction sees.
+func session(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, `SET idle_in_transaction_session_timeout TO `+strconv.FormatInt(abandoned.Milliseconds(), 10))
 	if err != nil {
 		return err
 	}
