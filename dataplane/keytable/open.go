@@ -46,12 +46,18 @@ const (
 	custodianAnswer = 10 * time.Second
 )
 
+// Bounds of what is kept unwrapped (about 150 bytes each).
+const (
+	cachedKeys  = 1 << 16
+	cachedNames = 1 << 12
+)
+
 // Table is the key table as one node sees it. It is safe for concurrent use.
 type Table struct {
 	o     Options
 	log   *slog.Logger
-	cache *cache
-	named *cache
+	cache *local.KeyCache[store.KeyID]
+	named *local.KeyCache[string]
 	uses  local.KeyUses
 	views map[store.KeyUse]*view
 
@@ -93,7 +99,7 @@ func Open(ctx context.Context, o Options) (*Table, error) {
 		return nil, errors.New("open the key table: shelf, region, custodian and leases must be given")
 	}
 	o.defaults()
-	t := &Table{o: o, log: o.Logger, cache: newCache(cachedKeys), named: newCache(cachedNames), wake: make(chan struct{}, 1)}
+	t := &Table{o: o, log: o.Logger, cache: local.NewKeyCache[store.KeyID](cachedKeys), named: local.NewKeyCache[string](cachedNames), wake: make(chan struct{}, 1)}
 	t.views = viewsOf(t)
 	if err := t.load(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the key table of %s: %w", o.Region, err), o.Custodian.Close())

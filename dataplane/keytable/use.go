@@ -79,7 +79,7 @@ func (t *Table) draw(use store.KeyUse) (store.KeyID, [32]byte, error) {
 			clear(t.ready[0].key[:])
 			t.ready = t.ready[1:]
 			t.mu.Unlock()
-			t.cache.add(d.id, d.key, t.o.Elapsed())
+			t.cache.Add(d.id, d.key, t.o.Elapsed())
 			return d.id, d.key, nil
 		}
 		t.mu.Unlock()
@@ -155,7 +155,7 @@ func (t *Table) open(id store.KeyID, use store.KeyUse) (key [32]byte, err error)
 	if _, err := t.holding(); err != nil {
 		return key, err
 	}
-	if key, ok := t.cache.get(id, t.o.Elapsed()); ok {
+	if key, ok := t.cache.Get(id, t.o.Elapsed()); ok {
 		return key, nil
 	}
 	asked := t.o.Elapsed()
@@ -186,7 +186,7 @@ func (t *Table) open(id store.KeyID, use store.KeyUse) (key [32]byte, err error)
 	if err != nil {
 		return [32]byte{}, err
 	}
-	t.cache.add(id, key, asked)
+	t.cache.Add(id, key, asked)
 	return key, nil
 }
 
@@ -217,7 +217,7 @@ func (t *Table) namedFor(name string, use store.KeyUse) (key [32]byte, err error
 	if _, err := t.holding(); err != nil {
 		return key, err
 	}
-	if key, ok := t.named.get(name, t.o.Elapsed()); ok {
+	if key, ok := t.named.Get(name, t.o.Elapsed()); ok {
 		return key, nil
 	}
 	asked := t.o.Elapsed()
@@ -259,7 +259,7 @@ func (t *Table) namedFor(name string, use store.KeyUse) (key [32]byte, err error
 	if err != nil {
 		return [32]byte{}, err
 	}
-	t.named.add(name, key, asked)
+	t.named.Add(name, key, asked)
 	return key, nil
 }
 
@@ -278,7 +278,7 @@ func (t *Table) Destroy(ids []store.KeyID) error { return t.destroy(ids, store.U
 func (t *Table) destroy(ids []store.KeyID, use store.KeyUse) error {
 	for _, id := range ids {
 		t.uses.Count(use, local.OpDestroy)
-		t.cache.remove(id)
+		t.cache.Remove(id)
 	}
 	if len(ids) == 0 {
 		return nil
@@ -356,7 +356,7 @@ func (t *Table) Forget(names []string) (int, error) { return t.forget(names, sto
 func (t *Table) forget(names []string, use store.KeyUse) (n int, err error) {
 	t.uses.Count(use, local.OpForget)
 	for _, name := range names {
-		t.named.remove(name)
+		t.named.Remove(name)
 	}
 	err = t.with(t.o.Shelf.Update, func(tx shelf.Tx, s *sheet) error {
 		n = 0

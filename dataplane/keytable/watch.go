@@ -32,8 +32,8 @@ func (t *Table) drop() {
 		clear(t.ready[i].key[:])
 	}
 	t.ready = nil
-	t.cache.purge()
-	t.named.purge()
+	t.cache.Purge()
+	t.named.Purge()
 }
 
 // watch asks custodian and shelf again and again whether they are there, which
@@ -48,8 +48,8 @@ func (t *Table) watch(ctx context.Context) {
 		case <-tick.C:
 		}
 		err := t.reload(ctx)
-		t.cache.sweep(t.o.Elapsed())
-		t.named.sweep(t.o.Elapsed())
+		t.cache.Sweep(t.o.Elapsed())
+		t.named.Sweep(t.o.Elapsed())
 		if err == nil || ctx.Err() != nil {
 			continue
 		}
@@ -282,7 +282,7 @@ func (t *Table) Status() local.Status {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.o.Now().UTC()
-	s := local.Status{Custodian: t.o.Custodian.Kind(), Generation: current, Cached: t.cache.len(), Service: "up", Copy: "none",
+	s := local.Status{Custodian: t.o.Custodian.Kind(), Generation: current, Cached: t.cache.Len(), Service: "up", Copy: "none",
 		Rotating: t.turns.rotating, Done: t.turns.done, Total: t.turns.total, Rotations: t.turns.succeeded, LastRotation: t.turns.last, LastTook: t.turns.took}
 	if t.turns.err != nil {
 		s.LastError = t.turns.err.Error()

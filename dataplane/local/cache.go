@@ -6,7 +6,6 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2/simplelru"
 
-	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -14,34 +13,38 @@ import (
 // bytes each).
 const cachedKeys = 1 << 16
 
-// keyCache keeps unwrapped keys for policy.KeysFor at most, and wipes them when
-// they leave.
-type keyCache struct {
+// KeyCache keeps unwrapped keys for policy.KeysFor at most, and wipes them when
+// they leave. Times are of whatever clock its owner has. It is safe for concurrent
+// use.
+type KeyCache[ID comparable] struct {
 	mu   sync.Mutex
-	keys *lru.LRU[store.KeyID, *cachedKey]
+	keys *lru.LRU[ID, *cachedKey]
 }
 
 type cachedKey struct {
 	key   [32]byte
-	until time.Duration // on the keyring's clock
+	until time.Duration // on the owner's clock
 }
 
-func newKeyCache(size int) *keyCache {
-	keys, err := lru.NewLRU(size, func(_ store.KeyID, c *cachedKey) { clear(c.key[:]) })
+// NewKeyCache is a cache of at most size keys; size must be positive.
+func NewKeyCache[ID comparable](size int) *KeyCache[ID] {
+	keys, err := lru.NewLRU(size, func(_ ID, c *cachedKey) { clear(c.key[:]) })
 	if err != nil {
 		panic("cache of no size: " + err.Error())
 	}
-	return &keyCache{keys: keys}
+	return &KeyCache[ID]{keys: keys}
 }
 
-func (c *keyCache) add(id store.KeyID, key [32]byte, now time.Duration) {
+// Add keeps a key in the place of any before it.
+func (c *KeyCache[ID]) Add(id ID, key [32]byte, now time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.keys.Remove(id)
 	c.keys.Add(id, &cachedKey{key, now + policy.KeysFor})
 }
 
-func (c *keyCache) get(id store.KeyID, now time.Duration) ([32]byte, bool) {
+// Get finds a key that is not past its time.
+func (c *KeyCache[ID]) Get(id ID, now time.Duration) ([32]byte, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e, ok := c.keys.Get(id)
@@ -51,14 +54,15 @@ func (c *keyCache) get(id store.KeyID, now time.Duration) ([32]byte, bool) {
 	return e.key, true
 }
 
-func (c *keyCache) remove(id store.KeyID) {
+// Remove wipes a key.
+func (c *KeyCache[ID]) Remove(id ID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.keys.Remove(id)
 }
 
-// sweep wipes what is past its time.
-func (c *keyCache) sweep(now time.Duration) {
+// Sweep wipes what is past its time.
+func (c *KeyCache[ID]) Sweep(now time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, id := range c.keys.Keys() {
@@ -68,13 +72,15 @@ func (c *keyCache) sweep(now time.Duration) {
 	}
 }
 
-func (c *keyCache) purge() {
+// Purge wipes all.
+func (c *KeyCache[ID]) Purge() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.keys.Purge()
 }
 
-func (c *keyCache) len() int {
+// Len is how many keys are kept.
+func (c *KeyCache[ID]) Len() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.keys.Len()

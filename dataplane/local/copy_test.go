@@ -124,7 +124,7 @@ func TestVerifyMendsInUse(t *testing.T) {
 	}
 	flip(o.Dir, offset(2)+20)
 	flip(o.Copy, offset(5)+20)
-	k.cache.purge()
+	k.cache.Purge()
 	c.look(t, k) // mends what it touches
 	flip(o.Dir, offset(8)+20)
 	k.verify()

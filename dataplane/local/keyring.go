@@ -57,7 +57,7 @@ type Keyring struct {
 	places    *places
 	locks     []*os.File
 	custodian Custodian
-	cache     *keyCache
+	cache     *KeyCache[store.KeyID]
 	uses      KeyUses
 	turns     turns
 	views     map[store.KeyUse]*view
@@ -97,7 +97,7 @@ func OpenKeyring(o Options) (*Keyring, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open keyring: %w", err)
 	}
-	k := &Keyring{o: o, log: o.Logger, places: &places{main: o.Dir, copy: o.Copy, log: o.Logger}, custodian: o.Custodian, cache: newKeyCache(cachedKeys),
+	k := &Keyring{o: o, log: o.Logger, places: &places{main: o.Dir, copy: o.Copy, log: o.Logger}, custodian: o.Custodian, cache: NewKeyCache[store.KeyID](cachedKeys),
 		tables: map[uint64]*table{}, wake: make(chan struct{}, 1)}
 	if k.custodian == nil {
 		k.custodian = &fileRoot{p: k.places, root: o.RootFile, region: o.Region, rand: o.Rand, now: o.Now}

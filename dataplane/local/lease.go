@@ -50,7 +50,7 @@ func (k *Keyring) drop() {
 	if k.sheet != nil {
 		k.sheet.wipe()
 	}
-	k.cache.purge()
+	k.cache.Purge()
 }
 
 func (k *Keyring) dropTables() {
@@ -108,7 +108,7 @@ func (k *Keyring) refresh(ctx context.Context) {
 	k.expire()
 	if k.held {
 		k.until.Store(int64(asked + policy.KeysFor))
-		k.cache.sweep(k.o.Elapsed())
+		k.cache.Sweep(k.o.Elapsed())
 		return
 	}
 	if err := k.unseal(key); err != nil {

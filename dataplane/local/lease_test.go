@@ -88,7 +88,7 @@ func TestKeysAreHeldForTenMinutesWithoutTheirService(t *testing.T) {
 			t.Errorf("ten minutes after: %v", err)
 		}
 	}
-	if k.names != nil || len(k.tables) != 0 || k.cache.len() != 0 || k.sheet.tables[0].key != [32]byte{} || k.sheet.tag != [32]byte{} {
+	if k.names != nil || len(k.tables) != 0 || k.cache.Len() != 0 || k.sheet.tables[0].key != [32]byte{} || k.sheet.tag != [32]byte{} {
 		t.Error("keys are still in memory")
 	}
 	for id := range c.keys { // a key is destroyed without the key service
@@ -140,11 +140,11 @@ func TestCachedKeysHaveAnEnd(t *testing.T) {
 	k.mu.Lock()
 	k.extend()
 	k.mu.Unlock()
-	if _, ok := k.cache.get(id, k.o.Elapsed()); ok {
+	if _, ok := k.cache.Get(id, k.o.Elapsed()); ok {
 		t.Error("a key is cached for too long")
 	}
 	k.refresh(t.Context())
-	if k.cache.len() != 0 {
+	if k.cache.Len() != 0 {
 		t.Error("it is not wiped")
 	}
 	if got, err := k.Open(id); err != nil || got != key {

@@ -271,7 +271,7 @@ func TestRotationBesideDrawsOpensAndDestructions(t *testing.T) {
 	stop()
 	wg.Wait()
 	all.look(t, k)
-	k.cache.purge()
+	k.cache.Purge()
 	all.look(t, k)
 	if s := k.Status(); s.Generation != 9 || s.Rotations != 8 {
 		t.Errorf("%+v", s)
@@ -377,13 +377,13 @@ func TestKeysDrawnDuringARotationGoOver(t *testing.T) {
 	defer k.Close()
 	c.more(t, k, 10)
 	check(t, k.Rotate(t.Context()))
-	k.cache.purge()
+	k.cache.Purge()
 	c.look(t, k)
 	if !k.tables[1].dirty {
 		t.Error("a table in which keys were destroyed meanwhile counts as clean")
 	}
 	check(t, k.Rotate(t.Context()))
-	k.cache.purge()
+	k.cache.Purge()
 	c.look(t, k)
 }
 

@@ -43,7 +43,7 @@ func (k *Keyring) Status() Status {
 	defer k.mu.Unlock()
 	now := k.o.Now().UTC()
 	s := Status{Custodian: k.custodian.Kind(), Generation: k.sheet.generation, Created: k.sheet.created, Asked: k.asked,
-		Tables: len(k.sheet.tables), Cached: k.cache.len(), Service: "up", Copy: "none",
+		Tables: len(k.sheet.tables), Cached: k.cache.Len(), Service: "up", Copy: "none",
 		Verified: k.verified.at, Mended: k.verified.fixed, Corrupt: k.verified.corrupt, Rotating: k.planned != 0}
 	if k.o.RotateEvery > 0 {
 		s.NextTime = s.Created.Add(k.o.RotateEvery)

@@ -30,7 +30,7 @@ func (k *Keyring) draw(use store.KeyUse) (store.KeyID, [32]byte, error) {
 		return store.KeyID{}, [32]byte{}, k.fail(err)
 	}
 	id := store.KeyID{Generation: birth, Index: index}
-	k.cache.add(id, key, k.o.Elapsed())
+	k.cache.Add(id, key, k.o.Elapsed())
 	return id, key, nil
 }
 
@@ -41,7 +41,7 @@ func (k *Keyring) open(id store.KeyID, use store.KeyUse) ([32]byte, error) {
 	k.uses.Count(use, OpOpen)
 	now := k.o.Elapsed()
 	if int64(now) < k.until.Load() {
-		if key, ok := k.cache.get(id, now); ok {
+		if key, ok := k.cache.Get(id, now); ok {
 			return key, nil
 		}
 	}
@@ -58,7 +58,7 @@ func (k *Keyring) open(id store.KeyID, use store.KeyUse) ([32]byte, error) {
 	if err != nil {
 		return [32]byte{}, err
 	}
-	k.cache.add(id, key, now)
+	k.cache.Add(id, key, now)
 	return key, nil
 }
 
@@ -107,7 +107,7 @@ func (k *Keyring) destroy(ids []store.KeyID, use store.KeyUse) error {
 	touched := map[uint64]*table{}
 	for _, id := range ids {
 		k.uses.Count(use, OpDestroy)
-		k.cache.remove(id)
+		k.cache.Remove(id)
 		t, err := k.tableOf(id.Generation)
 		if isDestroyed(err) {
 			continue // with its whole table
