@@ -1,7 +1,8 @@
 // Package store is the contract between a region's data plane and whatever
 // keeps its records: [Store], its types, and (in storetest) the conformance
-// suite that every implementation passes. dataplane/store/local is the embedded
-// engine; a PostgreSQL one follows.
+// suite that every implementation passes. dataplane/store/local keeps the rows in
+// an embedded engine, dataplane/store/sql in the region's database;
+// dataplane/store/sealed is what both have in common.
 //
 // Everything that is acknowledged is durable, sealed under its chunk's key, and
 // indexed by time and by subject. Every method that touches personal data takes

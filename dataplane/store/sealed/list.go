@@ -57,6 +57,7 @@ func (s *Store) List(ctx context.Context, permit policy.Permit, q store.Query) (
 func (s *Store) page(ctx context.Context, t *tenant, q store.Query, m *merged, subjects map[string]bool) (store.Page, error) {
 	var page store.Page
 	var last []byte
+	bytes := 0
 	for scanned := 0; ; scanned++ {
 		suffix, value, ok, err := m.next()
 		if err != nil {
@@ -65,7 +66,7 @@ func (s *Store) page(ctx context.Context, t *tenant, q store.Query, m *merged, s
 		if !ok {
 			return page, nil
 		}
-		if len(page.Calls) == q.PageSize || scanned == maxScan || scanned%256 == 255 && ctx.Err() != nil {
+		if len(page.Calls) == q.PageSize || bytes > maxPageBytes || scanned == maxScan || scanned%256 == 255 && ctx.Err() != nil {
 			page.NextPageToken, err = s.sealToken(t.raw, listScope(q), last)
 			return page, err
 		}
@@ -88,6 +89,7 @@ func (s *Store) page(ctx context.Context, t *tenant, q store.Query, m *merged, s
 		}
 		if matches(&c, q, subjects) {
 			page.Calls = append(page.Calls, c)
+			bytes += len(c.Record.Native)
 		}
 	}
 }

@@ -125,7 +125,7 @@ func (s *Store) Quarantines(_ context.Context, permit policy.Permit, size int, t
 	var out []store.Quarantined
 	bytes := 0
 	for ok := it.First(); ok; ok = it.Next() {
-		if len(out) == size || bytes > maxQuarantinePage {
+		if len(out) == size || bytes > maxPageBytes {
 			token, err := s.sealToken(t.raw, scope, last)
 			return out, token, err
 		}
@@ -147,8 +147,9 @@ func (s *Store) Quarantines(_ context.Context, permit policy.Permit, size int, t
 	return out, "", nil
 }
 
-// maxQuarantinePage bounds the payload bytes of a page; it is then short.
-const maxQuarantinePage = 16 << 20
+// maxPageBytes bounds the payload bytes of a page of calls or of quarantined ones;
+// it is then short.
+const maxPageBytes = 16 << 20
 
 func (s *Store) openItem(t tenantRaw, key, value []byte) (store.Quarantined, error) {
 	plain, err := s.openRow(kindQuarantine, t, key, value)

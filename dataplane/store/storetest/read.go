@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math"
@@ -115,6 +116,34 @@ func testPaging(t *testing.T, f *fixture) {
 		if seen[fmt.Sprintf("call-%d", 2*n)] != 1 {
 			t.Errorf("call-%d was seen %d times, want once", 2*n, seen[fmt.Sprintf("call-%d", 2*n)])
 		}
+	}
+}
+
+// testLargePages: a page ends early when its payloads are large, and goes on behind
+// them, so that no list of them is in memory at once (invariant 41).
+func testLargePages(t *testing.T, f *fixture) {
+	const calls, size = 5, 6 << 20
+	for n := range calls {
+		r := Native(n)
+		r.Native = bytes.Repeat([]byte{byte('a' + n)}, size)
+		f.append(TenantA, Hashed(r))
+	}
+	found := 0
+	for q := (store.Query{PageSize: store.MaxPageSize}); ; {
+		p, err := f.store.List(context.Background(), Permit(t, TenantA, policy.View), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if held := len(p.Calls) * size; held > 24<<20 {
+			t.Errorf("a page holds %d MiB of payloads", held>>20)
+		}
+		found += len(p.Calls)
+		if q.PageToken = p.NextPageToken; q.PageToken == "" {
+			break
+		}
+	}
+	if found != calls {
+		t.Errorf("%d calls in all pages, want %d", found, calls)
 	}
 }
 

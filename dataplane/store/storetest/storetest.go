@@ -44,6 +44,7 @@ func Run(t *testing.T, open Open) {
 		{"ListFilters", testListFilters},
 		{"Newest", testNewest},
 		{"PagingUnderIngest", testPaging},
+		{"LargePages", testLargePages},
 		{"TokensAreBound", testTokens},
 		{"Rollups", testRollups},
 		{"Window", testWindow},
