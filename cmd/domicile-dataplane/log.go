@@ -58,6 +58,9 @@ func copyLog(ctx context.Context, cfg dataplane.Config, stdout io.Writer) error 
 		return fmt.Errorf("ask the node: %w; is it running, and are you its user?", errors.Unwrap(err))
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("the node answered %s; it may be of a version without a log: start it anew with this one", resp.Status)
+	}
 	if _, err := io.Copy(stdout, resp.Body); err != nil {
 		return fmt.Errorf("the node stopped before the end of its log: %w; its own log says why", err)
 	}
