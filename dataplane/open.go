@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/domicile-io/domicile/dataplane/disk"
 	"github.com/domicile-io/domicile/dataplane/egress"
 	"github.com/domicile-io/domicile/dataplane/feed"
 	"github.com/domicile-io/domicile/dataplane/gate"
@@ -73,7 +74,7 @@ type Node struct {
 	door      *egress.Door
 	feed      *feed.Feed
 	gate      *gate.Gate
-	disk      *disk
+	disk      *disk.Gauge
 	held      held                            // what legal holds keep; nil: nothing is held
 	subjects  atomic.Pointer[subject.Service] // nil until it is open
 	server    *server.Server
@@ -162,11 +163,11 @@ func (n *Node) openStore(Options) error {
 	n.corrupt = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "domicile_corrupt_values_total",
 		Help: "Sealed values that did not open; they are neither served nor dropped."}, []string{"kind"})
 	n.registry.MustRegister(n.corrupt)
-	n.disk = &disk{path: n.cfg.DataDir, now: time.Now}
+	n.disk = disk.New(n.cfg.DataDir)
 	if n.shared != nil {
 		return n.openSharedStore()
 	}
-	s, err := localstore.Open(localstore.Options{Dir: filepath.Join(n.cfg.DataDir, recordsDir), Region: n.region(), Keys: n.keys, Logger: n.log, DiskUsed: n.disk.share, Backup: n.backups.note,
+	s, err := localstore.Open(localstore.Options{Dir: filepath.Join(n.cfg.DataDir, recordsDir), Region: n.region(), Keys: n.keys, Logger: n.log, Room: n.disk.Check, Backup: n.backups.note,
 		OnCorrupt: n.foundCorrupt})
 	if err != nil {
 		return fmt.Errorf("open record store: %w", err)
@@ -215,7 +216,7 @@ func (n *Node) openFeed(Options) error {
 	n.feed = f
 	n.onClose("policy feed", func(context.Context) error { return f.Close() })
 	n.gate = gate.New(gate.Options{Region: n.region(), Feed: f, Attestation: f.Attestation, BaseURLs: n.cfg.BaseURLs,
-		Keys: n.keys.Healthy, Ledger: n.door.Healthy, Disk: n.disk.full, Serves: n.serves, Metrics: n.registry})
+		Keys: n.keys.Healthy, Ledger: n.door.Healthy, Disk: func() error { return n.disk.Check(time.Now()) }, Serves: n.serves, Metrics: n.registry})
 	return nil
 }
 

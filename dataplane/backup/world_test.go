@@ -62,7 +62,7 @@ func (w *world) open() {
 	w.book, err = NewNotebook(w.options())
 	must(w.t, err)
 	w.store, err = localstore.Open(localstore.Options{Dir: filepath.Join(w.dir, "records"), Region: w.region, Keys: w.keys,
-		DiskUsed: func() (float64, error) { return 0.1, nil }, Backup: w.note})
+		Room: func(time.Time) error { return nil }, Backup: w.note})
 	must(w.t, err)
 	w.blobs, err = local.OpenBlobs(filepath.Join(w.dir, "media"))
 	must(w.t, err)

@@ -80,7 +80,7 @@ func open(t testing.TB, dir string) *region {
 	if r.keys, err = local.OpenKeyring(local.Options{Dir: filepath.Join(dir, "keys"), Region: "ie1"}); err != nil {
 		t.Fatal(err)
 	}
-	if r.s, err = localstore.Open(localstore.Options{Dir: filepath.Join(dir, "records"), Region: storetest.Region, Keys: r.keys, DiskUsed: func() (float64, error) { return 0, nil }}); err != nil {
+	if r.s, err = localstore.Open(localstore.Options{Dir: filepath.Join(dir, "records"), Region: storetest.Region, Keys: r.keys, Room: func(time.Time) error { return nil }}); err != nil {
 		t.Fatal(err)
 	}
 	r.hang = &hanging{Store: r.s}

@@ -203,7 +203,7 @@ func startWith(t testing.TB, keyring func(*local.Options), door func(*gate.Optio
 	must(t, err)
 	t.Cleanup(func() { _ = keys.Close() })
 	records, err := localstore.Open(localstore.Options{Dir: filepath.Join(dir, "records"), Region: r.id, Keys: keys, Logger: logger,
-		DiskUsed: func() (float64, error) { return 0.1, nil }})
+		Room: func(time.Time) error { return nil }})
 	must(t, err)
 	t.Cleanup(func() { _ = records.Close() })
 	r.store = &switchable{Store: records}

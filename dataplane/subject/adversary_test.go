@@ -42,7 +42,7 @@ func (a *adversary) open(records, keys string) []byte {
 		return nil
 	}
 	defer ring.Close()
-	s, err := localstore.Open(localstore.Options{Dir: filepath.Join(work, "records"), Region: "ie1", Keys: ring, Now: a.r.clock, DiskUsed: func() (float64, error) { return 0.1, nil }})
+	s, err := localstore.Open(localstore.Options{Dir: filepath.Join(work, "records"), Region: "ie1", Keys: ring, Now: a.r.clock, Room: func(time.Time) error { return nil }})
 	if err != nil {
 		return nil
 	}

@@ -98,7 +98,7 @@ func (r *region) open() {
 	r.closed = false
 	r.keys, err = local.OpenKeyring(local.Options{Dir: filepath.Join(r.dir, "keys"), Region: "ie1", Now: r.clock})
 	must(r.t, err)
-	r.store, err = localstore.Open(localstore.Options{Dir: filepath.Join(r.dir, "records"), Region: "ie1", Keys: r.keys, Now: r.clock, DiskUsed: func() (float64, error) { return 0.1, nil }})
+	r.store, err = localstore.Open(localstore.Options{Dir: filepath.Join(r.dir, "records"), Region: "ie1", Keys: r.keys, Now: r.clock, Room: func(time.Time) error { return nil }})
 	must(r.t, err)
 	r.blobs, err = local.OpenBlobs(filepath.Join(r.dir, "media"))
 	must(r.t, err)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -74,12 +75,28 @@ func (p *Process) WaitReady(ctx context.Context) error {
 		select {
 		case err := <-p.done:
 			p.done <- err
-			return fmt.Errorf("%s ended at its start: %v; its log is %s", p.name, err, p.log)
+			return fmt.Errorf("%s ended at its start: %v; its log %s ends:\n%s", p.name, err, p.log, p.lastWords())
 		case <-ctx.Done():
-			return fmt.Errorf("%s is not ready: %w; its log is %s", p.name, context.Cause(ctx), p.log)
+			return fmt.Errorf("%s is not ready: %w; its log %s ends:\n%s", p.name, context.Cause(ctx), p.log, p.lastWords())
 		case <-tick.C:
 		}
 	}
+}
+
+// lastWords are the ends of the log's last lines: the folder is often gone when a
+// failure is read.
+func (p *Process) lastWords() string {
+	const lines, most = 6, 600
+	raw, err := os.ReadFile(p.log)
+	if err != nil {
+		return err.Error()
+	}
+	last := strings.Split(strings.TrimSpace(string(raw)), "\n")
+	last = last[max(0, len(last)-lines):]
+	for i, l := range last {
+		last[i] = l[max(0, len(l)-most):]
+	}
+	return strings.Join(last, "\n")
 }
 
 func (p *Process) isReady(ctx context.Context) bool {

@@ -76,7 +76,7 @@ func TestFailClosedInProcesses(t *testing.T) {
 	if !chaos.HasClock() || !chaos.HasStrace() {
 		t.Skip("SKIPPED: another process's clock and disk need root, Linux and strace")
 	}
-	s := openSite(t, siteOptions{volume: 1 << 30, edit: func(_ *dev.Environment, c *dataplane.Config) error { c.ExportInterval = time.Hour; return nil }})
+	s := openSite(t, siteOptions{volume: 8 << 30, edit: func(_ *dev.Environment, c *dataplane.Config) error { c.ExportInterval = time.Hour; return nil }})
 	check(t, s.node.Kill())
 	s.arm("", "", 0)
 	check(t, s.start())

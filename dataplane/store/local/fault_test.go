@@ -244,23 +244,20 @@ func TestINV33_NoAcknowledgementAfterAFailedSync(t *testing.T) {
 }
 
 func TestStorageFull(t *testing.T) {
-	used := 0.949
-	clock := &storetest.Clock{}
+	var full error
 	s, _ := openAt(t, t.TempDir(), func(o *local.Options) {
-		o.Now, o.DiskUsed = clock.Now, func() (float64, error) { return used, nil }
+		o.Room = func(time.Time) error { return full }
 	})
 	if _, err := ingest(t, s, storetest.Native(1)); err != nil {
 		t.Fatal(err)
 	}
-	used = 0.95
-	clock.Advance(time.Second)
+	full = policy.Errorf(policy.StorageFull, "the disk is full")
 	_, err := ingest(t, s, storetest.Native(2))
 	wantReason(t, err, policy.StorageFull)
 	if n := len(listAll(t, s, store.Query{})); n != 1 {
 		t.Fatalf("reads on a full disk: %d calls, want 1", n)
 	}
-	used = 0.5
-	clock.Advance(time.Second)
+	full = nil
 	if _, err := ingest(t, s, storetest.Native(2)); err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/domicile-io/domicile/dataplane/disk"
 	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/dataplane/store/sealed"
 	"github.com/domicile-io/domicile/internal/failpoint"
@@ -30,9 +31,9 @@ type Options struct {
 	MaxPendingBytes int // native bytes waiting per tenant before OVERLOADED; 0 is 64 MiB
 	FrameCache      int // bytes of opened frames kept for reads; 0 is 64 MiB
 
-	// DiskUsed tells the used share of the disk in [0, 1]; asked at most once a
-	// second. nil asks the file system. From 0.95 on, Append answers STORAGE_FULL.
-	DiskUsed func() (float64, error)
+	// Room is asked before anything is taken in; it answers STORAGE_FULL when there
+	// is no room. nil asks the file system of Dir.
+	Room func(now time.Time) error
 
 	// OnCorrupt is called for every sealed value that does not open; kind is one
 	// of a closed list ("frame", "fold", "rollup", …), fit for a metric label.
@@ -68,6 +69,9 @@ func Open(o Options) (*Store, error) {
 	if o.Dir == "" || o.Region == "" || o.Keys == nil {
 		return nil, errors.New("open local store: Dir, Region and Keys must be set")
 	}
+	if o.Room == nil {
+		o.Room = disk.New(o.Dir).Check
+	}
 	e := &engine{dir: o.Dir, log: o.Logger, onCorrupt: o.OnCorrupt}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
@@ -77,7 +81,7 @@ func Open(o Options) (*Store, error) {
 	}
 	s, err := sealed.Open(e, sealed.Options{Region: o.Region, Keys: o.Keys, Logger: o.Logger, Now: o.Now, Rand: o.Rand,
 		MaxPending: o.MaxPending, MaxPendingBytes: o.MaxPendingBytes, FrameCache: o.FrameCache, OnCorrupt: o.OnCorrupt, Backup: o.Backup,
-		Room: newDiskGauge(o.Dir, o.DiskUsed).check})
+		Room: o.Room})
 	if err != nil {
 		return nil, fmt.Errorf("open local store %s: %w", o.Dir, errors.Join(err, e.db.Close()))
 	}
