@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -218,8 +219,21 @@ func (a answer) str(key string) string { s, _ := a.Body[key].(string); return s 
 // headers of one request; "Authorization" is the operator's unless given.
 type headers map[string]string
 
-// do sends one request to a voter; body is marshalled unless it is a string.
+// do sends a request to a voter, again while the leader changes and nothing was
+// done; body is marshalled unless it is a string.
 func (c *cluster) do(voter int, method, path string, body any, h headers) answer {
+	c.t.Helper()
+	for deadline := time.Now().Add(patience); ; <-time.After(20 * time.Millisecond) {
+		a := c.once(voter, method, path, body, h)
+		leaderless := a.Status == 503 && a.str("reason") == string(policy.NotReady) && strings.Contains(a.str("detail"), "nothing was done")
+		if !leaderless || time.Now().After(deadline) {
+			return a
+		}
+	}
+}
+
+// once sends one request to a voter.
+func (c *cluster) once(voter int, method, path string, body any, h headers) answer {
 	c.t.Helper()
 	a, err := c.try(voter, method, path, body, h)
 	if err != nil {

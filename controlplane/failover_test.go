@@ -41,7 +41,7 @@ func TestAnyVoterAnswersAndALostLeaderIsReplaced(t *testing.T) {
 		if p == nil {
 			continue
 		}
-		a := c.do(i, "POST", "/v1/tenants", body("no-quorum"), nil)
+		a := c.once(i, "POST", "/v1/tenants", body("no-quorum"), nil)
 		if a.Status != 503 || (a.str("reason") != string(policy.NotReady) && a.str("reason") != string(policy.OutcomeUnknown)) || a.Header.Get("Retry-After") == "" {
 			t.Errorf("without a quorum: %d %s", a.Status, a.Raw)
 		}
