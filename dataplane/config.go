@@ -48,6 +48,8 @@ type Config struct {
 
 	Admission admission.Limits `yaml:"admission"` // quotas of tenants, and what the node works on at once; docs/operations/load.md
 
+	DiskReserve int64 `yaml:"disk_reserve"` // bytes kept for erasures on a full disk; 0: 2 % of the disk, at least 128 MiB or an eighth of a small one, at most 1 GiB; negative: none
+
 	ScrubInterval time.Duration `yaml:"scrub_interval"` // from one pass over everything stored to the next; default 168h
 	ScrubRate     int           `yaml:"scrub_rate"`     // bytes per second that a pass reads; default 4 MiB
 }

@@ -93,7 +93,7 @@ func (n *Node) openKeys(Options) error {
 	if err != nil {
 		return err
 	}
-	o.Logger = n.log
+	o.Logger, o.Retry = n.log, n.reserve.Retry
 	keys, err := local.OpenKeyring(o)
 	if err != nil {
 		return err

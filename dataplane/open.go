@@ -75,6 +75,7 @@ type Node struct {
 	feed      *feed.Feed
 	gate      *gate.Gate
 	disk      *disk.Gauge
+	reserve   *disk.Reserve                   // nil: none
 	held      held                            // what legal holds keep; nil: nothing is held
 	subjects  atomic.Pointer[subject.Service] // nil until it is open
 	server    *server.Server
@@ -111,7 +112,7 @@ func Open(ctx context.Context, cfg Config, opts Options) (*Node, error) {
 	}
 	n.log = n.log.With("region", cfg.Region)
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, step := range []func(Options) error{n.identify, n.checkRestored, n.bind, n.lock, n.openDoor, n.openTraces, n.openDatabases, n.openKeys, n.openBackups, n.openStore, n.openLog, n.openMedia, n.openFeed, n.openServer, n.openOps, n.openAdmin} {
+	for _, step := range []func(Options) error{n.identify, n.checkRestored, n.bind, n.lock, n.openDisk, n.openDoor, n.openTraces, n.openDatabases, n.openKeys, n.openBackups, n.openStore, n.openLog, n.openMedia, n.openFeed, n.openServer, n.openOps, n.openAdmin} {
 		err := ctx.Err()
 		if err == nil {
 			err = step(opts)
@@ -163,12 +164,11 @@ func (n *Node) openStore(Options) error {
 	n.corrupt = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "domicile_corrupt_values_total",
 		Help: "Sealed values that did not open; they are neither served nor dropped."}, []string{"kind"})
 	n.registry.MustRegister(n.corrupt)
-	n.disk = disk.New(n.cfg.DataDir)
 	if n.shared != nil {
 		return n.openSharedStore()
 	}
 	s, err := localstore.Open(localstore.Options{Dir: filepath.Join(n.cfg.DataDir, recordsDir), Region: n.region(), Keys: n.keys, Logger: n.log, Room: n.disk.Check, Backup: n.backups.note,
-		OnCorrupt: n.foundCorrupt})
+		NoRoom: n.noRoom, OnCorrupt: n.foundCorrupt})
 	if err != nil {
 		return fmt.Errorf("open record store: %w", err)
 	}
@@ -179,7 +179,7 @@ func (n *Node) openStore(Options) error {
 }
 
 func (n *Node) openDoor(Options) error {
-	door, err := egress.New(egress.Options{Region: n.region(), Dir: filepath.Join(n.cfg.DataDir, ledgerDir), Logger: n.log, Metrics: n.registry})
+	door, err := egress.New(egress.Options{Region: n.region(), Dir: filepath.Join(n.cfg.DataDir, ledgerDir), Logger: n.log, Metrics: n.registry, Retry: n.reserve.Retry})
 	if err != nil {
 		return fmt.Errorf("open egress ledger: %w", err)
 	}

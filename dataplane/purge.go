@@ -158,6 +158,7 @@ func (p *purger) carryOut(ctx context.Context, tenant policy.TenantID, order *po
 
 func (p *purger) destroy(ctx context.Context, tenant policy.TenantID, order *policy.PurgeOrder) (*kept, error) {
 	r := policy.PurgeReceipt{Order: order.ID, Tenant: tenant, Region: p.node.region(), Node: p.node.material.Identity.Node}
+	defer p.node.reserve.Use()()
 	about := store.Entry{Action: "tenant.purge_begin", Resource: order.ID, Tenant: tenant, Once: "purge/" + order.ID}
 	if err := p.node.store.Note(ctx, about); err != nil {
 		return nil, fmt.Errorf("tell the region's log that a tenant ends: %w", err)

@@ -48,6 +48,11 @@ func (r *retention) forgetIn(ctx context.Context, tenant policy.TenantID) (done 
 	if err != nil || waiting.IsZero() || r.now().Sub(began) < reindexEvery {
 		return err == nil && waiting.IsZero(), err
 	}
+	if r.full != nil { // all of a tenant's indexes once more is more than a reserve holds
+		if err := r.full(); err != nil {
+			return false, err
+		}
+	}
 	if err := r.store.Reindex(ctx, permit); err != nil {
 		return false, err
 	}

@@ -38,6 +38,8 @@ type retention struct {
 	check   func(gate.Question) (policy.Permit, error)
 	tenants func() (iter.Seq2[policy.TenantID, time.Duration], error) // whose call records end, and after how long
 	held    held                                                      // nil: nothing is held
+	room    func() (end func())                                       // for what destroys
+	full    func() error                                              // why nothing large can be written now, else nil
 	now     func() time.Time
 	log     *slog.Logger
 
@@ -58,7 +60,8 @@ func newRetention(r retention) *retention {
 // startRetention begins the rounds. Without a bundle that is known to be recent,
 // and while the clock is in doubt, nothing is dropped.
 func (n *Node) startRetention() {
-	r := newRetention(retention{store: n.store, check: n.gate.Check, tenants: n.endingTenants, held: n.held, now: time.Now, log: n.log})
+	r := newRetention(retention{store: n.store, check: n.gate.Check, tenants: n.endingTenants, held: n.held, room: n.reserve.Use,
+		full: func() error { return n.disk.Check(time.Now()) }, now: time.Now, log: n.log})
 	n.registry.MustRegister(r.dropped, r.kept, r.ended, r.waiting)
 	n.background("retention", lease.Retention, func(ctx context.Context) {
 		if err := n.feed.Wait(ctx, 1); err != nil {
@@ -161,7 +164,7 @@ func (r *retention) calls(ctx context.Context, permit policy.Permit, before time
 			ids = rest
 		}
 		if len(ids) > 0 {
-			done, err := r.store.Rewrite(r.tell(ctx, permit, "call.expire", before), permit, store.Rewrite{Calls: ids, KeepCounts: true})
+			done, err := r.drop(r.tell(ctx, permit, "call.expire", before), permit, ids)
 			r.dropped.WithLabelValues("call").Add(float64(done.Dropped))
 			if err != nil {
 				return err
@@ -172,6 +175,13 @@ func (r *retention) calls(ctx context.Context, permit policy.Permit, before time
 			return nil
 		}
 	}
+}
+
+func (r *retention) drop(ctx context.Context, permit policy.Permit, ids []string) (store.Rewritten, error) {
+	if r.room != nil {
+		defer r.room()()
+	}
+	return r.store.Rewrite(ctx, permit, store.Rewrite{Calls: ids, KeepCounts: true})
 }
 
 // quarantined drops payloads that nobody has fixed for as long as a call is

@@ -29,7 +29,7 @@ func (n *Node) openSubjects(out server.Exports, numbers *intake.Numbers) (*subje
 	n.onClose("erasure ledger", func(context.Context) error { return ledger.Close() })
 	o := subject.Options{Region: n.region(), Node: n.material.Identity.Node, Store: n.store, Ledger: ledger, Gate: n.gate, Sign: n.material.SignStatement,
 		CallingCode: intake.CallingCode, Audit: n.door.Healthy, Log: n.regionLog, Forget: []func(){numbers.Forget}, Logger: n.log}
-	o.Retire = n.keys.Retire
+	o.Retire, o.Room = n.keys.Retire, n.reserve.Use
 	o.Beyond = func(generation uint64, now time.Time) (bool, error) {
 		fate, err := n.keys.Fate(generation)
 		return fate.IsFinal(now), err
@@ -59,6 +59,7 @@ func (n *Node) openLedger(numbers *intake.Numbers) (subject.Ledger, error) {
 		if err != nil {
 			return nil, err
 		}
+		ledger.RetryWith(n.reserve.Retry)
 		n.backups.source.ledger = ledger
 		return ledger, nil
 	}

@@ -72,6 +72,19 @@ func (g *Gauge) Room(now time.Time) (Room, error) {
 	return g.room, nil
 }
 
+// Forget makes the next question a new one: a write found no room.
+func (g *Gauge) Forget() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.asked = time.Time{}
+}
+
+// now asks the file system, however lately it was asked.
+func (g *Gauge) now() (Room, error) {
+	g.Forget()
+	return g.Room(time.Now())
+}
+
 // Check answers STORAGE_FULL when nothing more is taken in. A gauge that cannot be
 // read stops nothing: the write itself will say.
 func (g *Gauge) Check(now time.Time) error {

@@ -42,6 +42,10 @@ type Options struct {
 	Flush   time.Duration         // how often byte counts are made durable; 0: 1 s
 	Logger  *slog.Logger          // nil: slog.Default()
 	Metrics prometheus.Registerer // nil: none
+
+	// Retry runs a write, and again when it makes room for one that found none; nil
+	// runs it once.
+	Retry func(write func() error) error
 }
 
 // Route says why a connection is opened and where it leads.

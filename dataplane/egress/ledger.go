@@ -64,6 +64,7 @@ type ledger struct {
 	clock    func() time.Time
 	log      *slog.Logger
 	patience time.Duration
+	retry    func(func() error) error
 
 	requests chan chan error // each wants everything pending to be durable
 	stop     chan struct{}
@@ -83,8 +84,11 @@ func openLedger(o Options) (*ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &ledger{clock: o.Clock, log: o.Logger, patience: hung, journal: j, days: days, counters: map[key]*counter{},
+	l := &ledger{clock: o.Clock, log: o.Logger, patience: hung, retry: o.Retry, journal: j, days: days, counters: map[key]*counter{},
 		requests: make(chan chan error), stop: make(chan struct{}), done: make(chan struct{})}
+	if l.retry == nil {
+		l.retry = func(write func() error) error { return write() }
+	}
 	go l.run(o.Flush)
 	return l, nil
 }
@@ -175,16 +179,19 @@ func (l *ledger) write() error {
 	}
 	l.since.Store(time.Now().UnixNano())
 	defer l.since.Store(0)
-	var err error
-	if was != nil || l.journal.full() {
-		l.mu.Lock()
-		foldMonths(l.days, now)
-		l.mu.Unlock()
-		err = l.journal.rewrite(l.days)
-	}
-	if err == nil {
-		err = l.journal.append(lines)
-	}
+	whole := was != nil || l.journal.full()
+	err := l.retry(func() error {
+		if whole {
+			l.mu.Lock()
+			foldMonths(l.days, now)
+			l.mu.Unlock()
+			if err := l.journal.rewrite(l.days); err != nil {
+				return err
+			}
+		}
+		whole = true // of a second try
+		return l.journal.append(lines)
+	})
 	if err != nil {
 		l.broken.Store(&err)
 		if was == nil {

@@ -40,6 +40,10 @@ type Options struct {
 	Elapsed func() time.Duration // since any fixed moment, never jumping; nil: CLOCK_BOOTTIME
 	Logger  *slog.Logger         // nil discards
 
+	// Retry runs a write of the main place, and again when it makes room for one that
+	// found none; nil runs it once.
+	Retry func(write func() error) error
+
 	step func(string) // tests look at the folders after each step of a rotation
 }
 
@@ -97,7 +101,7 @@ func OpenKeyring(o Options) (*Keyring, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open keyring: %w", err)
 	}
-	k := &Keyring{o: o, log: o.Logger, places: &places{main: o.Dir, copy: o.Copy, log: o.Logger}, custodian: o.Custodian, cache: NewKeyCache[store.KeyID](cachedKeys),
+	k := &Keyring{o: o, log: o.Logger, places: &places{main: o.Dir, copy: o.Copy, log: o.Logger, retry: o.Retry}, custodian: o.Custodian, cache: NewKeyCache[store.KeyID](cachedKeys),
 		tables: map[uint64]*table{}, wake: make(chan struct{}, 1)}
 	if k.custodian == nil {
 		k.custodian = &fileRoot{p: k.places, root: o.RootFile, region: o.Region, rand: o.Rand, now: o.Now}

@@ -27,6 +27,7 @@ const copyPatience = 2 * time.Second
 type places struct {
 	main, copy string // copy "" is none
 	log        *slog.Logger
+	retry      func(func() error) error // nil: a write is tried once
 
 	mu     sync.Mutex
 	files  map[*file]struct{} // open ones
@@ -83,9 +84,18 @@ func (p *places) onCopy(f func() error) bool {
 	}
 }
 
+// again runs a write of the main place. A write that found no room changed nothing
+// that writing all of it again does not set right.
+func (p *places) again(write func() error) error {
+	if p.retry == nil {
+		return write()
+	}
+	return p.retry(write)
+}
+
 // do runs op in the main folder, then in the copy.
 func (p *places) do(op func(dir string) error) error {
-	if err := op(p.main); err != nil {
+	if err := p.again(func() error { return op(p.main) }); err != nil {
 		return err
 	}
 	p.onCopy(func() error { return op(p.copy) })
@@ -119,7 +129,11 @@ type file struct {
 
 // open opens a file for reading and writing; flag may add O_CREATE and O_TRUNC.
 func (p *places) open(name string, flag int) (*file, error) {
-	f, err := os.OpenFile(filepath.Join(p.main, name), os.O_RDWR|flag, 0o600)
+	var f *os.File
+	err := p.again(func() (err error) {
+		f, err = os.OpenFile(filepath.Join(p.main, name), os.O_RDWR|flag, 0o600)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +162,7 @@ func (f *file) other() *os.File {
 
 // put writes in place without a sync.
 func (f *file) put(b []byte, at int64) error {
-	if _, err := f.f.WriteAt(b, at); err != nil {
+	if err := f.p.again(func() error { _, err := f.f.WriteAt(b, at); return err }); err != nil {
 		return err
 	}
 	failpoint.At("keys/written")
@@ -172,7 +186,7 @@ func (f *file) sync() error {
 
 // write is put and sync.
 func (f *file) write(b []byte, at int64) error {
-	return errors.Join(f.put(b, at), f.sync())
+	return f.p.again(func() error { return errors.Join(f.put(b, at), f.sync()) })
 }
 
 func (f *file) size() (int64, error) {

@@ -21,6 +21,7 @@ func (s *Service) DeleteCall(ctx context.Context, t policy.TenantID, id string) 
 	if !policy.ValidID(policy.KindCall, id) {
 		return errNoCall
 	}
+	defer s.o.Room()()
 	if err := s.audited(ctx); err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ import (
 // answers that one. A number that nothing is kept of is searched for in the
 // quarantine all the same. LEGAL_HOLD: a hold stands against it.
 func (s *Service) Erase(ctx context.Context, t policy.TenantID, w Who) (data.Certificate, error) {
+	defer s.o.Room()()
 	if err := s.audited(ctx); err != nil {
 		return data.Certificate{}, err
 	}

@@ -26,14 +26,15 @@ type FileLedger struct {
 	mu     sync.Mutex
 	file   *os.File
 	chain  chain
-	failed error
-	after  func() // after an entry is durable
+	failed error                    // of the last write; the file is made anew before the next
+	after  func()                   // after an entry is durable
+	retry  func(func() error) error // makes room for a write that found none; nil: tried once
 }
 
 // OpenLedger opens or makes the ledger in dir. A last line that was cut short by
 // a crash was never acknowledged and is cut off; any other damage is an error.
-// After a failed append nothing more is appended until a restart: what the disk
-// holds is not known.
+// After a failed append what the file holds is not known, and it is not appended to
+// again: all entries go into a new one first, which takes its place.
 func OpenLedger(dir string, keys store.Keys, region policy.RegionID) (*FileLedger, error) {
 	c, err := newChain(keys, region)
 	if err != nil {
@@ -80,25 +81,37 @@ func (l *FileLedger) read() error {
 	}
 }
 
+// RetryWith lets writes that found no room be tried again by f.
+func (l *FileLedger) RetryWith(f func(write func() error) error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.retry = f
+}
+
+func (l *FileLedger) again(write func() error) error {
+	if l.retry == nil {
+		return write()
+	}
+	return l.retry(write)
+}
+
 // Append implements Ledger.
 func (l *FileLedger) Append(in Intent) (uint64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.failed != nil {
-		return 0, l.failed
-	}
 	n, raw, err := l.chain.next(in)
 	if err != nil {
 		return 0, err
 	}
-	failpoint.At("ledger/write")
-	if _, err = l.file.Write(append(raw[:len(raw):len(raw)], '\n')); err == nil {
-		failpoint.At("ledger/sync")
-		err = l.file.Sync()
-	}
+	err = l.again(func() error {
+		if err := l.mend(); err != nil {
+			return err
+		}
+		l.failed = l.write(append(raw[:len(raw):len(raw)], '\n'))
+		return l.failed
+	})
 	if err != nil {
-		l.failed = &policy.Error{Reason: policy.NotReady, Cause: err, Message: "the erasure ledger cannot be written, so that nothing is erased; restart the node on a sound disk"}
-		return 0, l.failed
+		return 0, unwritable(err)
 	}
 	in.N = n
 	l.chain.entries, l.chain.last = append(l.chain.entries, in), hashOf(raw)
@@ -108,11 +121,66 @@ func (l *FileLedger) Append(in Intent) (uint64, error) {
 	return n, nil
 }
 
-// Healthy implements Ledger.
+func (l *FileLedger) write(line []byte) error {
+	failpoint.At("ledger/write")
+	if _, err := l.file.Write(line); err != nil {
+		return err
+	}
+	failpoint.At("ledger/sync")
+	return l.file.Sync()
+}
+
+// mend puts a new file in the place of one that a write failed on: the entries that
+// were acknowledged, checked again, and nothing else. Its own sync vouches for it.
+func (l *FileLedger) mend() error {
+	if l.failed == nil {
+		return nil
+	}
+	path := l.file.Name()
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	c, whole := chain{sealer: l.chain.sealer}, 0
+	for line := range bytes.Lines(raw) {
+		if len(c.entries) == len(l.chain.entries) {
+			break // what was being written when it failed was never acknowledged
+		}
+		if err := c.take(bytes.TrimSuffix(line, []byte("\n"))); err != nil {
+			return fmt.Errorf("entry %d: %w", len(c.entries)+1, err)
+		}
+		whole += len(line)
+	}
+	if c.last != l.chain.last {
+		return errors.New("the file is not what was written: put it back from its copy and restart the node")
+	}
+	if err := PutLedger(l.dir, raw[:whole]); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Seek(0, io.SeekEnd); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	_ = l.file.Close() // the one that failed
+	l.file, l.failed = f, nil
+	return nil
+}
+
+func unwritable(cause error) error {
+	return &policy.Error{Reason: policy.NotReady, Cause: cause, Message: "the erasure ledger cannot be written, so that nothing is erased; make room on the node's disk, or give it a sound one, and try again"}
+}
+
+// Healthy implements Ledger. It mends what failed, when that is possible by now.
 func (l *FileLedger) Healthy() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.failed
+	if err := l.again(l.mend); err != nil {
+		return unwritable(err)
+	}
+	return nil
 }
 
 // Since implements Ledger.

@@ -66,6 +66,9 @@ func (s *Service) tenant(ctx context.Context, t policy.TenantID) error {
 
 // work takes a job as far as it goes now.
 func (s *Service) work(ctx context.Context, j *job) error {
+	if j.Certificate.State == Pending {
+		defer s.o.Room()()
+	}
 	for j.Certificate.State == Pending {
 		if err := s.advance(ctx, j); err != nil {
 			s.trouble(ctx, j, err)
@@ -217,6 +220,9 @@ func (g *guard) Apply(ctx context.Context, t policy.TenantID) error {
 			j.Owners, j.Certificate.Owners = in.Owners, OwnerForms(in.Owners)
 		}
 		j.Items = append(j.Items, in.Quarantined...)
+	}
+	if len(order) > 0 {
+		defer s.o.Room()()
 	}
 	for _, j := range order {
 		s.log.Warn("the record store was put back from a backup; an erasure is applied again", "tenant", string(t), "certificate", j.Certificate.ID)

@@ -64,6 +64,10 @@ type Options struct {
 	Beyond  func(generation uint64, now time.Time) (bool, error)
 	Rekeyed func(ctx context.Context, t policy.TenantID, since time.Time) (bool, error)
 
+	// Room says that something destroys until the returned function is called, so that
+	// there is room for it on a full disk. nil: there always is.
+	Room func() (end func())
+
 	Audit  func() error // why the ledger of what leaves cannot be written, else nil; nil: always fine
 	Log    Log          // the region's log; nil: nothing is told of exports of persons
 	Forget []func()     // empty what this process remembers of numbers
@@ -103,6 +107,9 @@ func New(o Options) (*Service, error) {
 	}
 	if o.Audit == nil {
 		s.o.Audit = func() error { return nil }
+	}
+	if o.Room == nil {
+		s.o.Room = func() func() { return func() {} }
 	}
 	if o.Retry <= 0 {
 		s.o.Retry = 5 * time.Second

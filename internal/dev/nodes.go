@@ -41,6 +41,7 @@ func (e *Environment) nodeConfig(r policy.Region) dataplane.Config {
 		PeerAddress: e.ports.address(name + "-peer"), OpsAddress: e.ports.address(name + "-ops"),
 		RootPublicKey: hex.EncodeToString(e.pki.rootPublic), BaseURLs: e.baseURLs(), Peers: map[string]dataplane.Peer{},
 		DefaultCountry: r.Country, ExportInterval: e.opts.ExportInterval, ExportWindow: e.opts.ExportWindow,
+		DiskReserve: -1, // three regions share a developer's disk
 	}
 	for _, v := range voterNames {
 		c.ControlPlane = append(c.ControlPlane, e.ports.address(v+"-grpc"))

@@ -45,6 +45,11 @@ type Options struct {
 	// come back soon, and cannot hold the destruction up. nil: there are no backups.
 	Backup func(tenant policy.TenantID, rows []Row)
 
+	// NoRoom is called when a write of pebble found no room on the disk, before it is
+	// tried once more; patient: it is a merge of tables, which can wait. nil: the
+	// write fails, and with it the process when it was one of the log's.
+	NoRoom func(patient bool)
+
 	// FS is pebble's file system; nil is the real one. Tests inject errors here.
 	FS vfs.FS
 }
@@ -103,7 +108,7 @@ func (e *engine) open(o *Options) (err error) {
 		return err
 	}
 	failpoint.At("recovery/begin")
-	e.db, err = pebble.Open(o.Dir, e.pebbleOptions(o.FS))
+	e.db, err = pebble.Open(o.Dir, e.pebbleOptions(withRoom(o.FS, o.NoRoom)))
 	failpoint.At("recovery/replayed")
 	return err
 }
