@@ -1,0 +1,19 @@
+package chaos
+
+// loadBugs are bugs that only a full disk or a hostile client shows.
+var loadBugs = []bug{
+	{"the reserve of a full disk is given to nobody", []plant{{"dataplane/disk/reserve.go",
+		"\treturn r.has > 0 && r.resize(max(0, r.has-r.part())) == nil", "\treturn false"}},
+		"./dataplane/disk", "TestReserve"},
+	{"a merge takes the reserve", []plant{{"dataplane/store/local/roomfs.go",
+		"\tif category == mergeCategory {", "\tif category == \"\" {"}},
+		"./dataplane/store/local", "TestMergesAskPatiently"},
+	{"an entry goes into an erasure ledger whose write failed", []plant{{"dataplane/subject/ledger_file.go",
+		"\tif l.failed == nil {\n\t\treturn nil\n\t}\n", "\tif l.failed == nil || true {\n\t\treturn nil\n\t}\n"}},
+		"./dataplane/subject", "TestLedgerMendsAfterAFailedWrite"},
+	{"a ledger that somebody changed is carried on from", []plant{{"dataplane/subject/ledger_file.go",
+		"\tif c.last != l.chain.last {", "\tif false && c.last != l.chain.last {"}},
+		"./dataplane/subject", "TestLedgerDoesNotMendWhatWasChanged"},
+}
+
+func init() { bugs = append(bugs, loadBugs...) }
