@@ -66,6 +66,19 @@ $(BUILD)/twilio/node_modules: test/twilio/package.json test/twilio/package-lock.
 	cd $(BUILD)/twilio && npm ci --no-audit --no-fund --ignore-scripts
 	@touch $@
 
+.PHONY: mermaid
+mermaid: $(BUILD)/mermaid/node_modules ## install the parser that tests hold the diagrams of docs against (needs node and npm)
+
+$(BUILD)/mermaid/node_modules: test/docs/mermaid/package.json test/docs/mermaid/package-lock.json test/docs/mermaid/parse.mjs
+	@mkdir -p $(BUILD)/mermaid
+	cp test/docs/mermaid/package.json test/docs/mermaid/package-lock.json test/docs/mermaid/parse.mjs $(BUILD)/mermaid/
+	cd $(BUILD)/mermaid && npm ci --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+.PHONY: docs
+docs: ## write docs/reference and docs/picture.svg from the code and a run of the demo
+	$(GO) test -count=1 ./test/docs -run 'Reference|ReadMe' -rewrite
+
 # Packages in which most happens at once; their tests are short.
 RACED := ./internal/lobby ./internal/watchdog ./policy/... ./audit/... ./controlplane/journal ./controlplane/members ./controlplane/login ./controlplane/store ./controlplane/server \
   ./dataplane/egress ./dataplane/feed ./dataplane/gate ./dataplane/server ./dataplane/store/local

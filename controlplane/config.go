@@ -54,9 +54,9 @@ type Config struct {
 
 // Voter is one member of the cluster as its peers see it.
 type Voter struct {
-	Name        string `yaml:"name"`
-	RaftAddress string `yaml:"raft_address"`
-	GRPCAddress string `yaml:"grpc_address"`
+	Name        string `yaml:"name"`         // unique in the cluster
+	RaftAddress string `yaml:"raft_address"` // host:port
+	GRPCAddress string `yaml:"grpc_address"` // host:port
 }
 
 // Addresses of one member; "" is as it would be without.

@@ -56,6 +56,6 @@ type Config struct {
 
 // Peer is where another region's node listens for transfers.
 type Peer struct {
-	Address  string `yaml:"address"`
-	Boundary string `yaml:"boundary"`
+	Address  string `yaml:"address"`  // host:port of its peer_address
+	Boundary string `yaml:"boundary"` // of that region, such as eu
 }

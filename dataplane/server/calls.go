@@ -87,6 +87,7 @@ func (x *exchange) batch() error {
 	return x.answer(http.StatusOK, t.form())
 }
 
+// listCalls answers calls between two times, oldest first, by status and direction.
 func (x *exchange) listCalls() error {
 	p := newParams(x.r.URL)
 	q := p.calls()

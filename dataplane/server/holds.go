@@ -8,6 +8,7 @@ import (
 	"github.com/domicile-io/domicile/policy"
 )
 
+// holds answers legal holds, released ones included.
 func (x *exchange) holds() error {
 	service, err := x.subjects()
 	if err != nil {
@@ -29,6 +30,7 @@ func (x *exchange) holds() error {
 	return x.answer(http.StatusOK, out)
 }
 
+// putHold sets a legal hold: what it covers is not destroyed while it stands.
 func (x *exchange) putHold() error {
 	service, err := x.subjects()
 	if err != nil {
@@ -60,6 +62,7 @@ func (x *exchange) putHold() error {
 	return x.answer(http.StatusCreated, holdForm(&h))
 }
 
+// releaseHold ends a legal hold.
 func (x *exchange) releaseHold() error {
 	service, err := x.subjects()
 	if err != nil {

@@ -43,6 +43,7 @@ func (x *exchange) logLeaves() error {
 	return x.answer(http.StatusOK, out)
 }
 
+// logProof answers the proof that one record is in the region's log.
 func (x *exchange) logProof() error {
 	if err := newParams(x.r.URL).done(); err != nil {
 		return err
@@ -61,6 +62,7 @@ func (x *exchange) logProof() error {
 	return x.answer(http.StatusOK, out)
 }
 
+// logConsistency answers the proof that a later log continues an earlier one.
 func (x *exchange) logConsistency() error {
 	p := newParams(x.r.URL)
 	from, to := p.number("from"), p.number("to")

@@ -134,6 +134,7 @@ func (x *exchange) mediaQuery() (media.Query, error) {
 	return q, p.done()
 }
 
+// recording answers what is known of one recording, without its sound.
 func (x *exchange) recording() error {
 	if err := newParams(x.r.URL).done(); err != nil {
 		return err

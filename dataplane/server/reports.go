@@ -21,6 +21,7 @@ type Exports interface {
 
 var errNotYet = policy.Errorf(policy.NotYet, "this is not built yet; the README lists what is")
 
+// notYet answers NOT_YET.
 func (x *exchange) notYet() error { return errNotYet }
 
 // egress answers the region's ledger as this tenant may see it: its own lines,
@@ -41,6 +42,7 @@ func (x *exchange) egress() error {
 	return x.answer(http.StatusOK, out)
 }
 
+// transfers answers what left the region for this tenant's recipients: one record for each transfer.
 func (x *exchange) transfers() error {
 	p := newParams(x.r.URL)
 	size, token := p.pageSize(), p.take("page_token")
@@ -57,6 +59,7 @@ func (x *exchange) transfers() error {
 	return x.answer(http.StatusOK, out)
 }
 
+// transfer answers one transfer with what it released and suppressed.
 func (x *exchange) transfer() error {
 	if err := newParams(x.r.URL).done(); err != nil {
 		return err
@@ -75,6 +78,7 @@ func (x *exchange) transfer() error {
 	return x.answer(http.StatusOK, out)
 }
 
+// runExports looks at the closed export windows now, instead of at the next interval.
 func (x *exchange) runExports() error {
 	if err := newParams(x.r.URL).done(); err != nil {
 		return err

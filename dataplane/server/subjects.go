@@ -56,6 +56,7 @@ func (x *exchange) plainBody(into any) error {
 	return x.decode(into)
 }
 
+// findSubjects answers who had a number and when, with how many calls each has; the number stands in the body.
 func (x *exchange) findSubjects() error {
 	service, err := x.subjects()
 	if err != nil {
@@ -76,6 +77,7 @@ func (x *exchange) findSubjects() error {
 	return x.answer(http.StatusOK, data.Owners{Owners: owners})
 }
 
+// reassignSubject records that a number went to somebody else: from that time on its holder is another person.
 func (x *exchange) reassignSubject() error {
 	service, err := x.subjects()
 	if err != nil {
@@ -163,6 +165,7 @@ func (x *exchange) eraseSubject() error {
 	return x.answer(http.StatusAccepted, c)
 }
 
+// certificate answers one certificate of an erasure.
 func (x *exchange) certificate() error {
 	service, err := x.subjects()
 	if err != nil {
@@ -178,6 +181,7 @@ func (x *exchange) certificate() error {
 	return x.answer(http.StatusOK, c)
 }
 
+// certificates answers the certificates of erasures.
 func (x *exchange) certificates() error {
 	service, err := x.subjects()
 	if err != nil {

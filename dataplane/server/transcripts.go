@@ -73,6 +73,7 @@ func transcriptForm(t media.Transcript, segments []media.Segment, region policy.
 	return out
 }
 
+// listTranscripts answers the transcripts of a call, or of all calls.
 func (x *exchange) listTranscripts() error {
 	q, err := x.mediaQuery()
 	if err != nil {
@@ -93,6 +94,7 @@ func (x *exchange) listTranscripts() error {
 	return x.answer(http.StatusOK, out)
 }
 
+// transcript answers one transcript.
 func (x *exchange) transcript() error {
 	if err := newParams(x.r.URL).done(); err != nil {
 		return err
@@ -154,6 +156,7 @@ func (x *exchange) searchTranscripts() error {
 	return x.answer(http.StatusOK, out)
 }
 
+// deleteTranscript destroys one transcript and its key.
 func (x *exchange) deleteTranscript() error {
 	if err := newParams(x.r.URL).done(); err != nil {
 		return err

@@ -58,6 +58,7 @@ func (x *exchange) account() (string, error) {
 // pass comes in short pages, each with the next one's uri.
 const twilioMost = 20_000
 
+// twilioCalls answers calls, as Twilio lists them.
 func (x *exchange) twilioCalls() error {
 	sid, err := x.account()
 	if err != nil {
@@ -106,6 +107,7 @@ func tokenError(err error) error {
 	return err
 }
 
+// twilioCall answers one call.
 func (x *exchange) twilioCall() error {
 	sid, err := x.account()
 	if err != nil {
@@ -138,6 +140,7 @@ func (x *exchange) resource(kind policy.IDKind) (string, error) {
 	return id, nil
 }
 
+// twilioDeleteCall destroys a call and all that it has.
 func (x *exchange) twilioDeleteCall() error {
 	if _, err := x.account(); err != nil {
 		return err

@@ -15,6 +15,7 @@ var errNoSuch = policy.Errorf(policy.NotFound, "the requested resource was not f
 // number reads a number as ingest does.
 func (x *exchange) number(s string) record.Party { return x.s.numbers.Party(s, x.s.o.DefaultCountry) }
 
+// twilioRecordings answers recordings of all calls.
 func (x *exchange) twilioRecordings() error {
 	sid, err := x.account()
 	if err != nil {
@@ -36,6 +37,7 @@ func (x *exchange) twilioRecordings() error {
 	return x.answer(http.StatusOK, out)
 }
 
+// twilioCallRecordings answers the recordings of a call.
 func (x *exchange) twilioCallRecordings() error {
 	sid, err := x.account()
 	if err != nil {
@@ -124,6 +126,7 @@ func plural(n int, of string) string {
 	return strconv.Itoa(n) + " " + of + "s"
 }
 
+// twilioDeleteRecording destroys a recording.
 func (x *exchange) twilioDeleteRecording() error {
 	if _, err := x.account(); err != nil {
 		return err

@@ -26,6 +26,7 @@ var imports = []importRule{
 	{From: "dataplane/intake", Never: []string{"dataplane/store/...", "dataplane/egress", "dataplane/peer"}, Reason: "parsers read bytes and return records; they can neither keep nor send them"},
 	{From: "...", Never: []string{"dataplane/store/storetest"}, Reason: "a test helper that makes permits belongs in no program"},
 	{From: "...", Never: []string{"dataplane/shelf/shelftest"}, Reason: "a test helper belongs in no program"},
+	{From: "...", Never: []string{"internal/pasted"}, Reason: "what follows the documentation belongs in no program"},
 	{From: "...", Never: []string{"dataplane/aws/awstest"}, Reason: "a key service of tests belongs in no program"},
 	{From: "...", Never: []string{"internal/instance/instancetest"}, Reason: "a cloud of tests belongs in no program"},
 	{From: "...", Never: []string{"internal/postgres"}, Reason: "a database server of tests belongs in no program"},

@@ -1,0 +1,40 @@
+package pasted_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/domicile-io/domicile/internal/pasted"
+)
+
+func follow(t *testing.T, page string) (string, error) {
+	t.Helper()
+	return pasted.Follow(context.Background(), []byte(page), pasted.Options{Dir: t.TempDir(), Env: []string{"PATH=/usr/bin:/bin"}, Done: []string{"make build"}, CI: "step tests\nmake test\n"})
+}
+
+func TestAPageThatHolds(t *testing.T) {
+	said, err := follow(t, "# A page\n\n```sh\nmake build\n```\n\n```sh ci\nmake test   # everything\n```\n\n```sh terminal\ntrap 'echo bye; exit 0' INT; echo up; while :; do read -t 1 || :; done < <(tail -f /dev/null)\n# says: up\n```\n\n```sh\nword=there\n```\n\n```text\nfalse\n```\n\n```sh\necho hello   $word\n# says: hello there\n```\n")
+	if err != nil || !strings.Contains(said, "hello there") || !strings.Contains(said, "bye") {
+		t.Errorf("%v: %s", err, said)
+	}
+}
+
+// Each page here has one mistake, which must be found and named.
+func TestMistakesOfAPageAreFound(t *testing.T) {
+	for what, page := range map[string]string{
+		"line 2":                "x\n```sh\ndomicile-does-not-exist\n```\n",
+		"did not say":           "```sh\necho one\n# says: two\n```\n",
+		"line 4":                "```sh\necho two\n```\n```sh\necho one\n# says: two\n```\n", // another block's words do not count
+		"before it said":        "```sh terminal\necho short\n# says: long\n```\n",
+		"nothing to wait for":   "```sh terminal\nsleep 1000\n```\n",
+		".ci/run does not run":  "```sh ci\nmake tea\n```\n",
+		"nobody knows what":     "```sh later\ntrue\n```\n",
+		"no shell block":        "nothing\n",
+		"failed (exit status 3": "```sh\n(exit 3) | cat\n```\n",
+	} {
+		if _, err := follow(t, page); err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("want %q, got %v", what, err)
+		}
+	}
+}
