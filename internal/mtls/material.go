@@ -21,8 +21,8 @@ const (
 // Files names PEM files.
 type Files struct {
 	Certificate string `yaml:"certificate"` // the leaf, then intermediates
-	Key         string `yaml:"key"` // of the leaf
-	CA          string `yaml:"ca"` // every authority that peers may be signed by; two during a rotation
+	Key         string `yaml:"key"`         // of the leaf
+	CA          string `yaml:"ca"`          // every authority that peers may be signed by; two during a rotation
 }
 
 // Material is a certificate, its key, and the authorities that sign peers. It
