@@ -18,6 +18,8 @@ import (
 type target struct {
 	id, what    string
 	ours, peer  []float64 // of each round, operations a second
+	oursCost    []cost
+	peerCost    []cost
 	floor, goal float64
 	unit, note  string
 }

@@ -79,6 +79,7 @@ func run(ctx context.Context, dir string, short bool, only string) error {
 	r.print(os.Stdout)
 	if only != "enforced" {
 		printTargets(os.Stdout, targets)
+		printCosts(os.Stdout, targets)
 		printLimits(os.Stdout, limits)
 	}
 	printDelays(os.Stdout, r.delays)

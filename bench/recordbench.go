@@ -64,25 +64,30 @@ func (b *recordBench) bulk(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
+		m := meterOf(b.c.Process("ie1").PID())
 		v, err := post(ctx, b.region, l, b.each)
 		if err != nil {
 			return fmt.Errorf("ours: %w", err)
 		}
+		ours := m.per(l.records())
+		copied.oursCost, put.oursCost = append(copied.oursCost, ours), append(put.oursCost, ours)
 		b.note(l)
 		copied.ours, put.ours = append(copied.ours, v), append(put.ours, v)
 		l.next.Store(0)
+		m = meterOf(0)
 		if v, err = b.p.put(ctx, l, b.each); err != nil {
 			return fmt.Errorf("pebble: %w", err)
 		}
-		put.peer = append(put.peer, v)
+		put.peer, put.peerCost = append(put.peer, v), append(put.peerCost, m.per(l.records()))
 		if b.p.pg == nil {
 			continue
 		}
 		l.next.Store(0)
+		m = meterOf(b.p.pg.server.Process.Pid)
 		if v, err = b.p.copyIn(ctx, l, b.each); err != nil {
 			return fmt.Errorf("PostgreSQL: %w", err)
 		}
-		copied.peer = append(copied.peer, v)
+		copied.peer, copied.peerCost = append(copied.peer, v), append(copied.peerCost, m.per(l.records()))
 	}
 	b.targets = append(b.targets, copied, put)
 	return nil
@@ -106,11 +111,12 @@ func (b *recordBench) size(context.Context) error {
 func (b *recordBench) single(ctx context.Context) error {
 	one := &target{id: "P10", what: "single-record POST, 64 clients / PostgreSQL INSERT, 64 connections", floor: 1.5, goal: 3, unit: "records/s"}
 	for range rounds {
+		before, m := serial.Load(), meterOf(b.c.Process("ie1").PID())
 		v, err := singles(ctx, b.region, b.each)
 		if err != nil {
 			return fmt.Errorf("ours: %w", err)
 		}
-		one.ours = append(one.ours, v)
+		one.ours, one.oursCost = append(one.ours, v), append(one.oursCost, m.per(int(serial.Load()-before)))
 		if b.p.pg == nil {
 			continue
 		}
@@ -118,10 +124,11 @@ func (b *recordBench) single(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		m = meterOf(b.p.pg.server.Process.Pid)
 		if v, err = b.p.insert(ctx, l, b.each); err != nil {
 			return fmt.Errorf("PostgreSQL: %w", err)
 		}
-		one.peer = append(one.peer, v)
+		one.peer, one.peerCost = append(one.peer, v), append(one.peerCost, m.per(l.records()))
 	}
 	b.targets = append(b.targets, one)
 	return nil
@@ -142,7 +149,7 @@ func (c *counting) Write(p []byte) (int, error) {
 func (b *recordBench) scan(ctx context.Context) error {
 	t := &target{id: "P12", what: "everything of a tenant by time: GET /v1/calls:export / COPY (SELECT … ORDER BY listed) TO STDOUT", floor: 2, goal: 4, unit: "records/s"}
 	for range rounds {
-		start := time.Now()
+		start, used := time.Now(), meterOf(b.c.Process("ie1").PID())
 		file, err := b.region.ExportCalls(ctx, "ndjson", client.Filter{})
 		if err != nil {
 			return err
@@ -153,11 +160,11 @@ func (b *recordBench) scan(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		t.ours = append(t.ours, rate(n.lines, time.Since(start)))
+		t.ours, t.oursCost = append(t.ours, rate(n.lines, time.Since(start))), append(t.oursCost, used.per(n.lines))
 		if b.p.pg == nil {
 			continue
 		}
-		start = time.Now()
+		start, used = time.Now(), meterOf(b.p.pg.server.Process.Pid)
 		conn, err := b.p.pg.pool.Acquire(ctx)
 		if err != nil {
 			return err
@@ -168,7 +175,7 @@ func (b *recordBench) scan(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		t.peer = append(t.peer, rate(m.lines, time.Since(start)))
+		t.peer, t.peerCost = append(t.peer, rate(m.lines, time.Since(start))), append(t.peerCost, used.per(m.lines))
 	}
 	b.targets = append(b.targets, t)
 	return nil

@@ -96,6 +96,14 @@ func (l *lines) take() (int, bool) {
 	return i, i < len(l.bodies)
 }
 
+// records counts what was taken.
+func (l *lines) records() (n int) {
+	for i := range min(int(l.next.Load()), len(l.rows)) {
+		n += len(l.rows[i])
+	}
+	return n
+}
+
 // copyIn sends every batch by COPY, each its own transaction, as we sync each.
 func (p *peers) copyIn(ctx context.Context, l *lines, length time.Duration) (float64, error) {
 	var done atomic.Int64

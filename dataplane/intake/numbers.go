@@ -1,10 +1,12 @@
 package intake
 
 import (
+	"hash/maphash"
+	"math/bits"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
-	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/nyaruka/phonenumbers"
 
 	"github.com/domicile-io/domicile/dataplane/record"
@@ -18,34 +20,43 @@ const (
 )
 
 // Numbers reads telephone numbers by the public number plans and remembers the
-// last ones in memory, because that costs several microseconds each. It holds
+// last ones in memory, because that costs a microsecond or more each. It holds
 // personal data: call Forget after an erasure. Safe for concurrent use; a nil
 // Numbers remembers nothing.
 type Numbers struct {
-	seen *lru.Cache[dialled, read]
+	seed  maphash.Seed
+	slots []atomic.Pointer[remembered] // a power of two of them; a number has one, which the last that came has
 }
 
-type dialled struct{ digits, country string }
+type remembered struct {
+	digits, country string
+	read
+}
 
 type read struct{ e164, country string }
 
-// NewNumbers remembers at most size numbers, about 200 bytes each; size ≤ 0 is 65536.
+// NewNumbers remembers at most size numbers, rounded down to a power of two, about
+// 120 bytes each; size ≤ 0 is 65536.
 func NewNumbers(size int) *Numbers {
 	if size <= 0 {
 		size = 1 << 16
 	}
-	seen, err := lru.New[dialled, read](size)
-	if err != nil {
-		panic(err) // only for a size that is not positive
-	}
-	return &Numbers{seen: seen}
+	return &Numbers{seed: maphash.MakeSeed(), slots: make([]atomic.Pointer[remembered], 1<<(bits.Len(uint(size))-1))}
 }
 
 // Forget drops everything remembered.
 func (n *Numbers) Forget() {
-	if n != nil {
-		n.seen.Purge()
+	if n == nil {
+		return
 	}
+	for i := range n.slots {
+		n.slots[i].Store(nil)
+	}
+}
+
+// slot is where a number stands, if it does.
+func (n *Numbers) slot(digits string) *atomic.Pointer[remembered] {
+	return &n.slots[maphash.String(n.seed, digits)&uint64(len(n.slots)-1)]
 }
 
 // withheld are the words that sources write for a party who withheld its
@@ -74,18 +85,19 @@ func (n *Numbers) Party(raw, country string) record.Party {
 	if digits[0] == '+' {
 		country = ""
 	}
-	key := dialled{digits, country}
-	if n != nil {
-		if got, ok := n.seen.Get(key); ok {
-			p.E164, p.Country = got.e164, got.country
-			return p
-		}
+	if n == nil {
+		got := plan(digits, country)
+		p.E164, p.Country = got.e164, got.country
+		return p
 	}
-	got := plan(digits, country)
-	if n != nil {
-		n.seen.Add(dialled{strings.Clone(digits), country}, got)
+	slot := n.slot(digits)
+	got := slot.Load()
+	if got == nil || got.digits != digits || got.country != country {
+		digits = strings.Clone(digits) // it may be a part of a whole body
+		got = &remembered{digits, country, plan(digits, country)}
+		slot.Store(got)
 	}
-	p.E164, p.Country = got.e164, got.country
+	p.E164, p.Country = got.e164, got.read.country
 	return p
 }
 
@@ -149,7 +161,7 @@ func plan(digits, country string) read {
 	if err != nil {
 		return read{}
 	}
-	region := regionOf(number)
+	region := plansFor(int(number.GetCountryCode())).region(phonenumbers.GetNationalSignificantNumber(number))
 	if region == "" {
 		return read{}
 	}
@@ -168,23 +180,12 @@ func international(digits string) read {
 		if digits[1+n] == '0' || phonenumbers.GetRegionCodeForCountryCode(code) == "ZZ" {
 			continue
 		}
-		national, _ := strconv.ParseUint(digits[1+n:], 10, 64)
-		cc := int32(code)
-		if region := regionOf(&phonenumbers.PhoneNumber{CountryCode: &cc, NationalNumber: &national}); region != "" {
+		if region := plansFor(code).region(digits[1+n:]); region != "" {
 			return read{digits, geographic(region)}
 		}
 		break // calling codes are prefix-free
 	}
 	return read{}
-}
-
-// regionOf is the region in whose plan the number is valid, or "".
-func regionOf(number *phonenumbers.PhoneNumber) string {
-	region := phonenumbers.GetRegionCodeForNumber(number)
-	if region == "" || region == "ZZ" || !phonenumbers.IsValidNumberForRegion(number, region) {
-		return ""
-	}
-	return region
 }
 
 // geographic is the country of a region of the number plans; the plans of no

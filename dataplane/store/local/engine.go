@@ -58,7 +58,13 @@ func (e *engine) Rows(lower, upper []byte) (sealed.Rows, error) {
 }
 
 // NewBatch implements sealed.Engine.
-func (e *engine) NewBatch() sealed.Batch { return batch{e.db.NewBatch()} }
+func (e *engine) NewBatch() sealed.Batch {
+	return batch{e.db.NewBatch(pebble.WithMaxRetainedSizeBytes(keptBatch))}
+}
+
+// keptBatch is how long a batch may be that is kept to be used again: a group of
+// the usual size needs no memory of its own.
+const keptBatch = 4 << 20
 
 // Begin implements sealed.Engine.
 func (e *engine) Begin([16]byte, sealed.TurnKind) (sealed.Turn, error) { return turn{e}, nil }

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 
@@ -11,16 +12,18 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// pebbleOptions: a large memtable, because index rows arrive in random order;
-// bloom filters, because most look-ups ask for calls that are not there; no
-// compression, because frames are compressed and sealed and tags are random.
+// pebbleOptions: memtables of a size at which the log files that pebble keeps to
+// use again, one more than it may have memtables, are a small part of the disk, and
+// merges as rare as with larger ones (ADR 0065); bloom filters, because most look-ups ask for
+// calls that are not there; no compression, because frames are compressed and sealed
+// and tags are random.
 func (e *engine) pebbleOptions(fs vfs.FS) *pebble.Options {
 	o := &pebble.Options{
 		FormatMajorVersion:          pebble.FormatValueSeparation,
-		MemTableSize:                64 << 20,
-		MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold:       4,
-		L0StopWritesThreshold:       24,
+		MemTableSize:                16 << 20,
+		MemTableStopWritesThreshold: 3,
+		L0CompactionThreshold:       8,
+		L0StopWritesThreshold:       48,
 		LBaseMaxBytes:               256 << 20,
 		CacheSize:                   128 << 20,
 		BytesPerSync:                1 << 20,
@@ -28,7 +31,7 @@ func (e *engine) pebbleOptions(fs vfs.FS) *pebble.Options {
 		Logger:                      pebbleLogger{e},
 		// One bad table does not stop the region: what is in it answers INTERNAL.
 		EventListener: &pebble.EventListener{DataCorruption: func(pebble.DataCorruptionInfo) { e.damaged() }},
-		FS:            failFS(fs),
+		FS:            logFS{failFS(cmp.Or(fs, vfs.Default))},
 	}
 	for i := range o.Levels {
 		o.Levels[i] = pebble.LevelOptions{FilterPolicy: bloom.FilterPolicy(10), BlockSize: 16 << 10,

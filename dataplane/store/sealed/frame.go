@@ -211,7 +211,7 @@ func (c *cursor) contribution() record.Contribution {
 type sealedFrame struct {
 	chunk    *chunk
 	number   uint16
-	raw      []byte // plaintext, pooled
+	raw      []byte // plaintext; from frameSpace, until forget
 	versions int
 	entries  int
 	ingest   int64
@@ -232,15 +232,15 @@ func must[T any](v T, err error) T {
 
 // seal compresses and seals; it runs beside the building of the next frame.
 func (s *Store) seal(f *sealedFrame, t tenantRaw) {
-	h := make([]byte, 0, frameHeader+len(f.raw)/3+64)
-	h = append(h, format)
+	h := append(frameSpace(), format)
 	h = binary.BigEndian.AppendUint64(h, f.chunk.key.Generation)
 	h = binary.BigEndian.AppendUint64(h, f.chunk.key.Index)
 	h = binary.BigEndian.AppendUint64(h, uint64(f.ingest))
 	h = binary.BigEndian.AppendUint16(h, uint16(f.versions))
 	h = binary.BigEndian.AppendUint16(h, uint16(f.entries))
-	packed := zstdEncoder.EncodeAll(f.raw, nil)
-	f.value = f.chunk.aead.Seal(h, frameNonce(f.number), packed, s.frameAAD(t, f.chunk.start, f.number, f.chunk.key, h))
+	aad := s.frameAAD(t, f.chunk.start, f.number, f.chunk.key, h)
+	h = zstdEncoder.EncodeAll(f.raw, h)
+	f.value = f.chunk.aead.Seal(h[:frameHeader], frameNonce(f.number), h[frameHeader:], aad) // in place
 }
 
 func frameNonce(number uint16) []byte {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"runtime"
 	"sync"
 	"time"
 
@@ -34,6 +35,8 @@ type group struct {
 	content  *[32]byte   // hash of the record being added
 	versions []committed // what was written, of every job
 	key      []byte      // scratch
+	value    []byte      // scratch
+	calls    callSpace
 
 	current *sealedFrame
 	frames  []*sealedFrame
@@ -62,8 +65,12 @@ func (t *tenant) commit(jobs []*job) *group {
 	}
 }
 
+// yieldEvery is after how many records the building of a group lets others have its
+// processor, as parsers do: the scheduler would wait for 10 ms.
+const yieldEvery = 32
+
 func (t *tenant) tryCommit(jobs []*job) *group {
-	g := &group{t: t, jobs: jobs, done: make(chan struct{}), folds: map[[16]byte]*foldState{},
+	g := &group{t: t, jobs: jobs, done: make(chan struct{}), folds: make(map[[16]byte]*foldState, countRecords(jobs)),
 		subjects: map[[16]byte][16]byte{}, owned: map[[16]byte]tenures{}, deltas: map[cellKey]cell{}, spills: map[string]ref{}}
 	n := t.nextN
 	t.life.RLock()
@@ -71,6 +78,8 @@ func (t *tenant) tryCommit(jobs []*job) *group {
 	if g.err = t.alive(); g.err == nil {
 		g.err = g.build()
 	}
+	g.folds, g.spills, g.deltas, g.ahead, g.versions = nil, nil, nil, nil, nil // the group is kept until it is synced
+	g.calls.release()
 	if g.err != nil {
 		g.sealing.Wait()
 		t.chunk = nil
@@ -145,11 +154,8 @@ func (g *group) make() error {
 	t.last = max(t.s.now().UnixMicro(), t.last+1)
 	g.ingest = t.last
 	g.batch = t.s.engine.NewBatch()
-	records := 0
-	for _, j := range g.jobs {
-		records += len(j.recs)
-	}
-	g.salts = make([]byte, 16*records)
+	records := countRecords(g.jobs)
+	g.salts, g.versions = make([]byte, 16*records), make([]committed, 0, records)
 	if _, err := io.ReadFull(t.s.rand, g.salts); err != nil {
 		return err
 	}
@@ -165,6 +171,9 @@ func (g *group) make() error {
 		j.out = make([]store.Appended, len(j.recs))
 		j.from = len(g.versions)
 		for i := range j.recs {
+			if i%yieldEvery == yieldEvery-1 {
+				runtime.Gosched()
+			}
 			var err error
 			g.content = &j.recs[i].ContentHash
 			if j.out[i], err = g.add(&j.recs[i], &j.tags[i]); err != nil {
@@ -184,7 +193,8 @@ func (g *group) close() error {
 			continue
 		}
 		g.key = append(g.t.index.Load().key(g.key, kindFold, g.t.raw), tag[:]...)
-		g.rows.set(g.key, st.row.append(nil))
+		g.value = st.row.append(g.value[:0])
+		g.rows.set(g.key, g.value)
 	}
 	if err := g.t.saveIndex(g.batch); err != nil {
 		return err
@@ -204,8 +214,17 @@ func (g *group) close() error {
 		if err := g.batch.Set(g.key, f.value); err != nil {
 			return err
 		}
+		putFrameSpace(f.value)
 	}
+	g.frames = nil
 	return nil
+}
+
+func countRecords(jobs []*job) (n int) {
+	for _, j := range jobs {
+		n += len(j.recs)
+	}
+	return n
 }
 
 // add puts one record into the group and says what became of it.
@@ -247,25 +266,26 @@ func (g *group) add(r *record.Record, tags *recordTags) (store.Appended, error) 
 
 // first stores the first event of a call.
 func (g *group) first(r *record.Record, tags *recordTags) (store.Appended, error) {
-	own := *r
 	self, err := g.place() // may move the group's stamp
 	if err != nil {
 		return store.Appended{}, err
 	}
 	listed := g.ingest
-	if !own.Start.IsZero() {
-		listed = own.Start.UnixMicro()
+	if !r.Start.IsZero() {
+		listed = r.Start.UnixMicro()
 	}
-	if err := g.identify(&own, tags, listed); err != nil {
+	st := g.calls.next()
+	e := st.view
+	e.record = *r
+	if err := g.identify(&e.record, tags, listed); err != nil {
 		return store.Appended{}, err
 	}
-	view := record.NewView(own)
-	e := &entry{kind: versionAndView, call: self, listed: listed, first: g.ingest, count: 1,
-		parts: view.Parts, adds: record.ContributionOf(&own, time.UnixMicro(listed)), record: own}
+	e.kind, e.call, e.listed, e.first, e.count = versionAndView, self, listed, g.ingest, 1
+	e.parts, e.adds = record.NewView(e.record).Parts, record.ContributionOf(&e.record, time.UnixMicro(listed))
 	g.write(e, self)
 	g.count(&e.adds, 1)
-	st := &foldState{view: e, dirty: true, row: foldRow{call: self, view: self, total: 1,
-		events: []foldEvent{{key: tags.key, content: tags.content, at: self}}}}
+	st.dirty, st.row = true, foldRow{call: self, view: self, total: 1,
+		events: append(st.row.events, foldEvent{key: tags.key, content: tags.content, at: self})}
 	g.folds[tags.fold] = st
 	g.index(e, nil)
 	return store.Appended{ID: g.t.s.callID(g.t.raw, self), State: store.Stored}, nil
@@ -359,7 +379,7 @@ func (g *group) place() (ref, error) {
 		c = t.chunk
 	}
 	if g.current == nil {
-		f := &sealedFrame{chunk: c, number: uint16(c.frames), ingest: g.ingest, raw: make([]byte, 0, frameTarget+4096)}
+		f := &sealedFrame{chunk: c, number: uint16(c.frames), ingest: g.ingest, raw: frameSpace()}
 		f.raw = append(f.raw, t.s.writer[:]...)
 		f.raw = binary.BigEndian.AppendUint64(f.raw, t.nextN)
 		c.frames++
@@ -434,6 +454,7 @@ func (g *group) flush() {
 	g.frames = append(g.frames, f)
 	if len(f.raw) < frameTarget/4 {
 		g.t.s.seal(f, g.t.raw)
+		f.forget()
 		return
 	}
 	g.sealing.Add(1)
@@ -441,6 +462,7 @@ func (g *group) flush() {
 	go func() {
 		defer g.sealing.Done()
 		g.t.s.seal(f, g.t.raw)
+		f.forget()
 		<-g.t.s.sealers
 	}()
 }

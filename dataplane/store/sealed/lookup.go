@@ -162,7 +162,8 @@ func (g *group) newSubject(tag [16]byte, row tenures, listed int64) (string, err
 		g.owned[tag] = row
 	}
 	g.key = append(g.t.index.Load().key(g.key, kindSubject, g.t.raw), tag[:]...)
-	g.rows.set(g.key, row.append(nil))
+	g.value = row.append(g.value[:0])
+	g.rows.set(g.key, g.value)
 	return subjectID(id), nil
 }
 

@@ -4,20 +4,34 @@ import (
 	"bytes"
 	"cmp"
 	"slices"
+	"sync"
 )
 
 // rowBuffer gathers a group's index rows and gives them to the engine in key order.
 // Tags are random, so rows come in random order; in key order each insertion
 // into the memtable begins where the last one ended instead of at the top.
 type rowBuffer struct {
+	*rowSpace // nil until the first row, and after moveTo
+}
+
+// rowSpace is what a buffer takes up; it is used again by the next.
+type rowSpace struct {
 	arena []byte
 	rows  []bufferedRow
 }
+
+var rowSpaces = sync.Pool{New: func() any { return &rowSpace{} }}
+
+// maxRowSpace is how much of an arena is kept: a group of the usual size.
+const maxRowSpace = 4 << 20
 
 // bufferedRow is where a row's key and value stand in the arena.
 type bufferedRow struct{ key, value, end int }
 
 func (b *rowBuffer) set(key, value []byte) {
+	if b.rowSpace == nil {
+		b.rowSpace, _ = rowSpaces.Get().(*rowSpace)
+	}
 	at := len(b.arena)
 	b.arena = append(append(b.arena, key...), value...)
 	b.rows = append(b.rows, bufferedRow{at, at + len(key), len(b.arena)})
@@ -26,6 +40,10 @@ func (b *rowBuffer) set(key, value []byte) {
 // moveTo writes every row into a batch. Of rows with the same key the one that
 // was set last comes last, and holds.
 func (b *rowBuffer) moveTo(batch Batch) error {
+	if b.rowSpace == nil {
+		return nil
+	}
+	defer b.release()
 	slices.SortFunc(b.rows, func(x, y bufferedRow) int {
 		if c := bytes.Compare(b.arena[x.key:x.value], b.arena[y.key:y.value]); c != 0 {
 			return c
@@ -38,4 +56,12 @@ func (b *rowBuffer) moveTo(batch Batch) error {
 		}
 	}
 	return nil
+}
+
+func (b *rowBuffer) release() {
+	if cap(b.arena) <= maxRowSpace {
+		b.arena, b.rows = b.arena[:0], b.rows[:0]
+		rowSpaces.Put(b.rowSpace)
+	}
+	b.rowSpace = nil
 }
