@@ -31,6 +31,7 @@ func TestINV41_Overload(t *testing.T) {
 		t.Skip("measures; make overload runs it")
 	}
 	n := openNode(t, func(*dataplane.Config) {})
+	n.onOneCore()
 	apart(t, n.Process("ie1").PID())
 	m := &measured{t: t, n: n, base: n.rss()}
 	stop := m.watch()
@@ -41,12 +42,10 @@ func TestINV41_Overload(t *testing.T) {
 	capacity := loud.closed(16, *phase)
 	rate := float64(len(capacity.ok)) / capacity.took.Seconds()
 	m.capacity(rate, capacity)
-	before := loud.open(t, rate/2, *phase/2)
-	m.row("0.5 ×, before", before)
+	before := m.open(loud, "0.5 ×, before", rate/2, *phase/2)
 	peak := max(capacity.goodput(), 1)
 	for _, times := range []float64{1, 2, 5, 10} {
-		a := loud.open(t, rate*times, *phase)
-		m.row(fmt.Sprintf("%v ×", times), a)
+		a := m.open(loud, fmt.Sprintf("%v ×", times), rate*times, *phase)
 		peak = max(peak, a.goodput())
 		if times == 5 && a.goodput() < atLeast*peak {
 			t.Errorf("goodput at 5 × is %.0f records/s, less than %.0f %% of the peak, %.0f", a.goodput(), 100*atLeast, peak)
@@ -78,6 +77,17 @@ type measured struct {
 	most int64
 	rows []string
 	said []string
+	idle string // of the latest load: how late the sender itself was, and how long the node waited for its core
+}
+
+// open is one load, with what it says of sender and node.
+func (m *measured) open(s *sender, load string, rate float64, d time.Duration) *answers {
+	s.prepare(int(1.1*rate*d.Seconds()) + 50)
+	stop := m.watchTurns()
+	a := s.open(m.t, rate, d)
+	m.idle = stop()
+	m.row(load, a)
+	return a
 }
 
 func (m *measured) capacity(rate float64, a *answers) {
@@ -89,10 +99,10 @@ func (m *measured) capacity(rate float64, a *answers) {
 }
 
 func (m *measured) row(load string, a *answers) {
-	row := fmt.Sprintf("| %s | %.0f | %.0f | %.0f %% | %s | %s | %s | %d |", load, float64(a.sent+a.held)/a.took.Seconds(), a.goodput(),
-		100*a.share(), short(percentile(a.ok, 0.5)), short(percentile(a.refused, 0.5)), short(percentile(a.refused, 0.99)), m.n.rss()>>20)
+	row := fmt.Sprintf("| %s | %.0f | %.0f | %.0f %% | %s | %s | %s | %s | %d |", load, float64(a.sent+a.held)/a.took.Seconds(), a.goodput(),
+		100*a.share(), short(percentile(a.ok, 0.5)), short(percentile(a.refused, 0.5)), short(percentile(a.refused, 0.99)), m.idle, m.n.rss()>>20)
 	m.rows = append(m.rows, row)
-	m.t.Log(row, a.other, "held back:", a.held)
+	m.t.Log(row, a.other, "held back:", a.held, "made late:", a.late.Load())
 	if len(a.other) > 0 {
 		m.t.Errorf("%s: neither taken nor refused: %v", load, a.other)
 	}
@@ -111,11 +121,17 @@ func (m *measured) fairness(loud *sender, quiet []*sender, rate float64) {
 	fair := rate / float64(len(quiet)+1)
 	var all sync.WaitGroup
 	of := make([]*answers, len(quiet)+1)
+	loud.prepare(mostPrepared)
+	for _, s := range quiet {
+		s.prepare(int(fair * phase.Seconds()))
+	}
+	stop := m.watchTurns()
 	all.Go(func() { of[0] = loud.open(m.t, 20*fair, *phase) })
 	for i, s := range quiet {
 		all.Go(func() { of[i+1] = s.open(m.t, fair/2, *phase) })
 	}
 	all.Wait()
+	m.idle = stop()
 	m.row("one tenant at 20 × its part", of[0])
 	sent, ok, slow := 0, 0, time.Duration(0)
 	for _, a := range of[1:] {
@@ -163,7 +179,7 @@ func (m *measured) watch() (stop func()) {
 }
 
 func (m *measured) write() {
-	text := strings.Join(m.said, "\n") + "\n\n| load | batches/s sent | records/s taken | of those answered, taken | median, taken | median, refused | p99, refused | RSS, MiB |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n" + strings.Join(m.rows, "\n") + "\n"
+	text := strings.Join(m.said, "\n") + "\n\n| load | batches/s sent | records/s taken | of those answered, taken | median, taken | median, refused | p99, refused | sender late, p99; node kept from its core | RSS, MiB |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n" + strings.Join(m.rows, "\n") + "\n"
 	m.t.Log("\n" + text)
 	if *result == "" || m.t.Failed() {
 		return
