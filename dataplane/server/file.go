@@ -2,7 +2,7 @@ package server
 
 import (
 	"bufio"
-	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -44,7 +44,7 @@ func (x *exchange) exportCalls() error {
 	kind := ""
 	switch format {
 	case "ndjson":
-		files, kind = &ndjsonWriter{json.NewEncoder(buffered)}, "application/x-ndjson"
+		files, kind = &lineWriter{w: buffered}, "application/x-ndjson"
 	case "csv":
 		files, kind = &csvWriter{w: buffered}, "text/csv; charset=utf-8"
 	case "parquet":
@@ -80,8 +80,13 @@ func (x *exchange) writePages(q store.Query, page store.Page, revision uint64, f
 	corrupt := 0
 	for {
 		corrupt += page.Corrupt
+		q.PageToken = page.NextPageToken
+		next := x.ahead(q, &page)
 		for i := range page.Calls {
 			if err := files.call(callForm(&page.Calls[i], string(x.s.o.Region), revision)); err != nil {
+				if next != nil {
+					<-next
+				}
 				return err
 			}
 		}
@@ -91,18 +96,60 @@ func (x *exchange) writePages(q store.Query, page store.Page, revision uint64, f
 			}
 			return flush.Flush()
 		}
-		q.PageToken = page.NextPageToken
 		var err error
-		if page, revision, err = x.page(q); err != nil {
+		if page, revision, err = x.following(q, next); err != nil {
 			return err
 		}
 	}
 }
 
-type ndjsonWriter struct{ enc *json.Encoder }
+// readAhead is how many payload bytes a page may have for the next to be read while
+// it is written: two larger ones would not fit what the request may hold.
+const readAhead = 2 << 20
 
-func (*ndjsonWriter) begin() error             { return nil }
-func (w *ndjsonWriter) call(c data.Call) error { return w.enc.Encode(c) }
+// paged is a page that was read ahead.
+type paged struct {
+	page     store.Page
+	revision uint64
+	err      error
+}
+
+// ahead reads the page of q while the one before is written; nil: it is not read ahead.
+func (x *exchange) ahead(q store.Query, before *store.Page) <-chan paged {
+	held := 0
+	for i := range before.Calls {
+		held += len(before.Calls[i].Record.Native)
+	}
+	if q.PageToken == "" || held > readAhead {
+		return nil
+	}
+	out := make(chan paged, 1)
+	go func() {
+		var p paged
+		defer func() {
+			if r := recover(); r != nil { // in the handler's goroutine net/http would have caught it
+				p.err = &policy.Error{Reason: policy.Internal, Message: "the request failed inside; quote the request id to the operator", Cause: errors.New("page: " + panicWords(r))}
+			}
+			out <- p
+		}()
+		p.page, p.revision, p.err = x.page(q)
+	}()
+	return out
+}
+
+// following is the page of q. One that was read ahead is decided again, since its
+// client may have taken the one before for minutes.
+func (x *exchange) following(q store.Query, next <-chan paged) (store.Page, uint64, error) {
+	if next == nil {
+		return x.page(q)
+	}
+	p := <-next
+	if p.err != nil {
+		return store.Page{}, 0, p.err
+	}
+	permit, err := x.permit(policy.View, policy.CallRecord)
+	return p.page, permit.Revision(), err
+}
 
 // csvWriter writes RFC 4180 with every cell quoted.
 type csvWriter struct {

@@ -14,7 +14,7 @@ import (
 
 // pebbleOptions: memtables of a size at which the log files that pebble keeps to
 // use again, one more than it may have memtables, are a small part of the disk, and
-// merges as rare as with larger ones (ADR 0065); bloom filters, because most look-ups ask for
+// merges as rare as with larger ones, because more tables wait for one (ADR 0065); bloom filters, because most look-ups ask for
 // calls that are not there; no compression, because frames are compressed and sealed
 // and tags are random.
 func (e *engine) pebbleOptions(fs vfs.FS) *pebble.Options {
@@ -22,8 +22,8 @@ func (e *engine) pebbleOptions(fs vfs.FS) *pebble.Options {
 		FormatMajorVersion:          pebble.FormatValueSeparation,
 		MemTableSize:                16 << 20,
 		MemTableStopWritesThreshold: 3,
-		L0CompactionThreshold:       8,
-		L0StopWritesThreshold:       48,
+		L0CompactionThreshold:       16,
+		L0StopWritesThreshold:       64,
 		LBaseMaxBytes:               256 << 20,
 		CacheSize:                   128 << 20,
 		BytesPerSync:                1 << 20,

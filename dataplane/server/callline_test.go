@@ -1,0 +1,66 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/domicile-io/domicile/api/data"
+)
+
+// A line of an export is what encoding/json writes, of every field, empty and not.
+func TestExportedLinesAreWhatJSONSays(t *testing.T) {
+	words := []string{"", "plain", "+353861234567", `quoted "x" \ <&> é`, "\x00\u2028\xff", "Ünï"}
+	for seed := range uint64(500) {
+		var c data.Call
+		fillAny(reflect.ValueOf(&c).Elem(), rand.New(rand.NewPCG(seed, 7)), words, seed == 0)
+		want, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := appendCall(nil, &c); err != nil || string(got) != string(want) {
+			t.Fatalf("%v\n%s, want\n%s", err, got, want)
+		}
+	}
+}
+
+// fillAny sets each field, by reflection, so that one that is new is set too; whole: none stays empty.
+func fillAny(v reflect.Value, rnd *rand.Rand, words []string, whole bool) {
+	if !whole && rnd.IntN(3) == 0 {
+		return
+	}
+	switch v.Interface().(type) {
+	case time.Time:
+		v.Set(reflect.ValueOf(time.Unix(rnd.Int64N(4e9), rnd.Int64N(3)*1e6*rnd.Int64N(1000)).UTC()))
+		return
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fillAny(v.Field(i), rnd, words, whole)
+		}
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fillAny(v.Elem(), rnd, words, whole)
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1+rnd.IntN(3), 3))
+		for i := range v.Len() {
+			fillAny(v.Index(i), rnd, words, whole)
+		}
+	case reflect.String:
+		s := words[rnd.IntN(len(words))]
+		if whole {
+			s = fmt.Sprint("text", rnd.Uint32())
+		}
+		v.SetString(s)
+	case reflect.Int, reflect.Int64:
+		v.SetInt(1 + rnd.Int64N(1e6))
+	case reflect.Uint64:
+		v.SetUint(1 + rnd.Uint64N(1e6))
+	default:
+		panic(v.Type().String())
+	}
+}
