@@ -102,7 +102,7 @@ func (m *measured) row(load string, a *answers) {
 	row := fmt.Sprintf("| %s | %.0f | %.0f | %.0f %% | %s | %s | %s | %s | %d |", load, float64(a.sent+a.held)/a.took.Seconds(), a.goodput(),
 		100*a.share(), short(percentile(a.ok, 0.5)), short(percentile(a.refused, 0.5)), short(percentile(a.refused, 0.99)), m.idle, m.n.rss()>>20)
 	m.rows = append(m.rows, row)
-	m.t.Log(row, a.other, "held back:", a.held, "made late:", a.late.Load())
+	m.t.Log(row, a.other, "held back:", a.held, "made late:", a.late.Load(), "connections made:", a.dialled.Load())
 	if len(a.other) > 0 {
 		m.t.Errorf("%s: neither taken nor refused: %v", load, a.other)
 	}
@@ -134,7 +134,8 @@ func (m *measured) fairness(loud *sender, quiet []*sender, rate float64) {
 	m.idle = stop()
 	m.row("one tenant at 20 × its part", of[0])
 	sent, ok, slow := 0, 0, time.Duration(0)
-	for _, a := range of[1:] {
+	for i, a := range of[1:] {
+		m.t.Logf("%s: %d sent, %d taken (median %s, p99 %s), %d refused", quiet[i].slug, a.sent, len(a.ok), short(percentile(a.ok, 0.5)), short(percentile(a.ok, 0.99)), len(a.refused))
 		sent, ok, slow = sent+a.sent+a.held, ok+len(a.ok), max(slow, percentile(a.ok, 0.99))
 	}
 	share := float64(ok) / float64(sent)
@@ -179,7 +180,7 @@ func (m *measured) watch() (stop func()) {
 }
 
 func (m *measured) write() {
-	text := strings.Join(m.said, "\n") + "\n\n| load | batches/s sent | records/s taken | of those answered, taken | median, taken | median, refused | p99, refused | sender late, p99; node kept from its core | RSS, MiB |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n" + strings.Join(m.rows, "\n") + "\n"
+	text := strings.Join(m.said, "\n") + "\n\n| load | batches/s sent | records/s taken | of those answered, taken | median, taken | median, refused | p99, refused | sender late, p99; node ran, was kept from its core | RSS, MiB |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n" + strings.Join(m.rows, "\n") + "\n"
 	m.t.Log("\n" + text)
 	if *result == "" || m.t.Failed() {
 		return

@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptrace"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -89,6 +91,7 @@ type answers struct {
 	refused []time.Duration
 	other   map[string]int
 	held    int          // not sent: too many waited already
+	dialled atomic.Int64 // connections that were made
 	late    atomic.Int64 // batches that were made while the clock ran
 	took    time.Duration
 }
@@ -111,7 +114,8 @@ func percentile(d []time.Duration, p float64) time.Duration {
 // send sends one batch and notes what became of it.
 func (s *sender) send(a *answers) {
 	b := s.batch(a)
-	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, s.url, bytes.NewReader(b.body))
+	ctx := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{ConnectStart: func(string, string) { a.dialled.Add(1) }})
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, bytes.NewReader(b.body))
 	if err != nil {
 		panic(err)
 	}
@@ -174,7 +178,9 @@ const mostWaiting = 1500
 func (s *sender) open(t *testing.T, rate float64, d time.Duration) *answers {
 	t.Helper()
 	a := &answers{other: map[string]int{}}
-	rnd := rand.New(rand.NewPCG(1, uint64(rate*1000)))
+	name := fnv.New64a() // so that two senders of one rate do not send at the same moments
+	_, _ = io.WriteString(name, s.slug)
+	rnd := rand.New(rand.NewPCG(name.Sum64(), uint64(rate*1000)))
 	s.prepare(int(1.1*rate*d.Seconds()) + 50)
 	began := time.Now()
 	var all sync.WaitGroup

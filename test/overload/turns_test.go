@@ -20,12 +20,13 @@ func (n *node) onOneCore() {
 
 // watchTurns measures, until it is stopped, what is no doing of the node's: how late
 // a thing that the sender wanted to do each millisecond was done, and for what part of the
-// time threads of the node were ready and had no processor. When these are large, other
+// time threads of the node ran, and were ready to and had no processor. When these are large, other
 // work on the machine, or the sender, is what the load's numbers are of.
 func (m *measured) watchTurns() (stop func() string) {
 	end, done := make(chan struct{}), make(chan []time.Duration)
 	pid := m.n.Process("ie1").PID()
-	before, began := waited(pid), time.Now()
+	ranBefore, waitedBefore := turns(pid)
+	began := time.Now()
 	go func() {
 		var late []time.Duration
 		for {
@@ -42,22 +43,24 @@ func (m *measured) watchTurns() (stop func() string) {
 	return func() string {
 		close(end)
 		late := <-done
-		return fmt.Sprintf("%s; %.0f %%", short(percentile(late, 0.99)), 100*(waited(pid)-before).Seconds()/time.Since(began).Seconds())
+		ran, waited := turns(pid)
+		share := func(d time.Duration) float64 { return 100 * d.Seconds() / time.Since(began).Seconds() }
+		return fmt.Sprintf("%s; %.0f %%, %.0f %%", short(percentile(late, 0.99)), share(ran-ranBefore), share(waited-waitedBefore))
 	}
 }
 
-// waited is how long the threads of a process were ready to run and did not.
-func waited(pid int) (sum time.Duration) {
+// turns are how long the threads of a process ran, and were ready to run and did not.
+func turns(pid int) (ran, waited time.Duration) {
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
 	for _, task := range tasks {
 		raw, err := os.ReadFile(task)
 		if err != nil {
 			continue // it ended
 		}
-		var ran, waited int64
-		if _, err := fmt.Fscan(strings.NewReader(string(raw)), &ran, &waited); err == nil {
-			sum += time.Duration(waited)
+		var on, off int64
+		if _, err := fmt.Fscan(strings.NewReader(string(raw)), &on, &off); err == nil {
+			ran, waited = ran+time.Duration(on), waited+time.Duration(off)
 		}
 	}
-	return sum
+	return ran, waited
 }
