@@ -4,11 +4,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"testing"
 	"time"
 
 	"github.com/domicile-io/domicile/api/data"
+	"github.com/domicile-io/domicile/dataplane/gate"
+	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/policy"
 )
 
 // A line of an export is what encoding/json writes, of every field, empty and not.
@@ -62,5 +67,23 @@ func fillAny(v reflect.Value, rnd *rand.Rand, words []string, whole bool) {
 		v.SetUint(1 + rnd.Uint64N(1e6))
 	default:
 		panic(v.Type().String())
+	}
+}
+
+// A page that was read ahead is not written when meanwhile nothing may be shown any more.
+func TestAPageReadAheadIsDecidedAgain(t *testing.T) {
+	r := start(t)
+	of := func(tenant policy.TenantID) *exchange {
+		req := httptest.NewRequest(http.MethodGet, "/v1/calls:export", nil)
+		return &exchange{s: r.server, r: req, who: gate.Principal{Tenant: tenant}}
+	}
+	read := make(chan paged, 1)
+	read <- paged{page: store.Page{Calls: make([]store.Call, 3)}}
+	if page, _, err := of(tenantID("a")).following(store.Query{}, read); err != nil || len(page.Calls) != 3 {
+		t.Errorf("of a tenant that is at home: %d calls, %v", len(page.Calls), err)
+	}
+	read <- paged{page: store.Page{Calls: make([]store.Call, 3)}}
+	if _, _, err := of(tenantID("9")).following(store.Query{}, read); err == nil {
+		t.Error("of a tenant that is not, a page that was read is written")
 	}
 }
