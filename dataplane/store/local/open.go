@@ -31,7 +31,7 @@ func (e *engine) pebbleOptions(fs vfs.FS) *pebble.Options {
 		Logger:                      pebbleLogger{e},
 		// One bad table does not stop the region: what is in it answers INTERNAL.
 		EventListener: &pebble.EventListener{DataCorruption: func(pebble.DataCorruptionInfo) { e.damaged() }},
-		FS:            logFS{failFS(cmp.Or(fs, vfs.Default))},
+		FS:            diskFS{failFS(cmp.Or(fs, vfs.Default))},
 	}
 	for i := range o.Levels {
 		o.Levels[i] = pebble.LevelOptions{FilterPolicy: bloom.FilterPolicy(10), BlockSize: 16 << 10,

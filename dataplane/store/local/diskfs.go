@@ -1,0 +1,60 @@
+package local
+
+import (
+	"runtime"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// diskFS makes pebble a better neighbour (ADR 0065, 0066). Its log files have the
+// blocks that they were written to and no more: pebble asks for 110 % of a memtable's
+// size ahead, of which a log never fills the half, because a memtable holds each row
+// with a node of a list and a log does not. And whoever writes tables lets others have
+// the processor after each block.
+type diskFS struct{ vfs.FS }
+
+// Create implements vfs.FS.
+func (f diskFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	return neighbour(name)(f.FS.Create(name, category))
+}
+
+// ReuseForWrite implements vfs.FS.
+func (f diskFS) ReuseForWrite(old, name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	return neighbour(name)(f.FS.ReuseForWrite(old, name, category))
+}
+
+// Unwrap implements vfs.FS.
+func (f diskFS) Unwrap() vfs.FS { return f.FS }
+
+func neighbour(name string) func(vfs.File, error) (vfs.File, error) {
+	return func(file vfs.File, err error) (vfs.File, error) {
+		switch {
+		case err != nil:
+			return file, err
+		case strings.HasSuffix(name, ".log"):
+			return plainLog{file}, nil
+		case strings.HasSuffix(name, ".sst"):
+			return politeTable{file}, nil
+		}
+		return file, nil
+	}
+}
+
+// plainLog is a log file that takes no blocks ahead.
+type plainLog struct{ vfs.File }
+
+// Preallocate implements vfs.File.
+func (plainLog) Preallocate(int64, int64) error { return nil }
+
+// politeTable is a table being written, by a flush or a merge. Parsers and the
+// building of groups let others have their processor many times for each batch; a merge
+// that kept it for the scheduler's 10 ms each time would have nearly all of it, and
+// ingest would stand for as long as the merge takes.
+type politeTable struct{ vfs.File }
+
+// Write implements vfs.File.
+func (f politeTable) Write(b []byte) (int, error) {
+	runtime.Gosched()
+	return f.File.Write(b)
+}
