@@ -56,21 +56,30 @@ func beside(ctx context.Context, dir string, each time.Duration, turns int, c *t
 		{linear, single(func(ctx context.Context, w int) error { return ours.get(ctx, w, "fully_consistent") }),
 			func(ctx context.Context, w int) error { return peer.get(ctx, w) }},
 	}
+	var voters, members []int
+	for _, name := range []string{"cp1", "cp2", "cp3"} {
+		voters = append(voters, c.Process(name).PID())
+	}
+	if peer != nil {
+		for _, p := range peer.procs {
+			members = append(members, p.Process.Pid)
+		}
+	}
 	for range turns {
 		for _, s := range steps {
-			v, err := many(ctx, workers, each, s.ours)
+			v, used, err := many(ctx, workers, each, voters, s.ours)
 			if err != nil {
 				return nil, fmt.Errorf("ours, %s: %w", s.t.what, err)
 			}
-			s.t.ours = append(s.t.ours, v)
+			s.t.ours, s.t.oursCost = append(s.t.ours, v), append(s.t.oursCost, used)
 			if peer == nil {
 				continue
 			}
-			v, err = many(ctx, workers, each, single(s.peer))
+			v, used, err = many(ctx, workers, each, members, single(s.peer))
 			if err != nil {
 				return nil, fmt.Errorf("etcd, %s: %w", s.t.what, err)
 			}
-			s.t.peer = append(s.t.peer, v)
+			s.t.peer, s.t.peerCost = append(s.t.peer, v), append(s.t.peerCost, used)
 		}
 	}
 	if r.delays, err = enforced(ctx, filepath.Join(dir, "node"), 2*each, c, ours); err != nil {

@@ -19,18 +19,25 @@ type cost struct{ server, client float64 }
 // meter reads how much processor time a peer's process with its children has
 // used, and this one, which is the client of all of them.
 type meter struct {
-	server int // process id; 0: the peer runs in this process
-	before cost
+	servers []int // process ids; none: the peer runs in this process
+	before  cost
 }
 
 // meterOf begins to measure.
-func meterOf(server int) *meter {
-	return &meter{server: server, before: cost{used(server), usedHere()}}
+func meterOf(servers ...int) *meter {
+	return &meter{servers: servers, before: cost{usedBy(servers), usedHere()}}
+}
+
+func usedBy(pids []int) (sum float64) {
+	for _, pid := range pids {
+		sum += used(pid)
+	}
+	return sum
 }
 
 // per gives what was used since, for each of n operations.
 func (m *meter) per(n int) cost {
-	c := cost{used(m.server) - m.before.server, usedHere() - m.before.client}
+	c := cost{usedBy(m.servers) - m.before.server, usedHere() - m.before.client}
 	return cost{c.server / float64(max(n, 1)), c.client / float64(max(n, 1))}
 }
 
@@ -46,9 +53,6 @@ const ticksPerSecond = 100 // USER_HZ, the same on every Linux
 
 // used sums a process and its children, µs; what is not there used nothing.
 func used(pid int) (sum float64) {
-	if pid == 0 {
-		return 0
-	}
 	all := []string{strconv.Itoa(pid)}
 	if lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid)); err == nil {
 		for _, list := range lists {

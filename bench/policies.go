@@ -112,13 +112,15 @@ func (p *policies) get(ctx context.Context, worker int, consistency string) erro
 	return err
 }
 
-// many runs workers for a while and gives operations a second.
-func many(ctx context.Context, workers int, length time.Duration, once func(ctx context.Context, worker int) (int, error)) (float64, error) {
+// many runs workers for a while and gives operations a second, and what one cost the
+// servers' processes and this one.
+func many(ctx context.Context, workers int, length time.Duration, servers []int, once func(ctx context.Context, worker int) (int, error)) (float64, cost, error) {
 	var next, done atomic.Int64
 	names := make(chan int, workers)
 	for i := range workers {
 		names <- i
 	}
+	m := meterOf(servers...)
 	took, err := load(ctx, workers, length, func(ctx context.Context) (bool, error) {
 		worker := <-names // each goroutine holds one at a time, so a worker is never in two calls
 		defer func() { names <- worker }()
@@ -130,7 +132,7 @@ func many(ctx context.Context, workers int, length time.Duration, once func(ctx 
 	if err != nil {
 		err = fmt.Errorf("after %d calls: %w", next.Load(), err)
 	}
-	return rate(int(done.Load()), took), err
+	return rate(int(done.Load()), took), m.per(int(done.Load())), err
 }
 
 func single(once func(ctx context.Context, worker int) error) func(context.Context, int) (int, error) {

@@ -74,7 +74,7 @@ func (b *recordBench) bulk(ctx context.Context) (err error) {
 		b.note(l)
 		copied.ours, put.ours = append(copied.ours, v), append(put.ours, v)
 		l.next.Store(0)
-		m = meterOf(0)
+		m = meterOf()
 		if v, err = b.p.put(ctx, l, b.each); err != nil {
 			return fmt.Errorf("pebble: %w", err)
 		}
