@@ -79,6 +79,17 @@ $(BUILD)/mermaid/node_modules: test/docs/mermaid/package.json test/docs/mermaid/
 docs: ## write docs/reference and docs/picture.svg from the code and a run of the demo
 	$(GO) test -count=1 ./test/docs -run 'Reference|ReadMe' -rewrite
 
+# The schema of Terraform's AWS provider, read out of bindings that a lock file pins.
+.PHONY: aws-schema
+aws-schema: $(BUILD)/aws-schema/schema.json ## make the AWS provider's schema that tests of the Terraform modules use (needs node and npm)
+
+$(BUILD)/aws-schema/schema.json: internal/awsschema/package.json internal/awsschema/package-lock.json internal/awsschema/schema.mjs
+	@mkdir -p $(BUILD)/aws-schema
+	cp internal/awsschema/package.json internal/awsschema/package-lock.json $(BUILD)/aws-schema/
+	cd $(BUILD)/aws-schema && npm ci --no-audit --no-fund --ignore-scripts --legacy-peer-deps
+	node internal/awsschema/schema.mjs $(BUILD)/aws-schema/node_modules/@cdktn/provider-aws/lib $@
+	rm -rf $(BUILD)/aws-schema/node_modules
+
 # Packages in which most happens at once; their tests are short.
 RACED := ./internal/lobby ./internal/watchdog ./policy/... ./audit/... ./controlplane/journal ./controlplane/members ./controlplane/login ./controlplane/store ./controlplane/server \
   ./dataplane/egress ./dataplane/feed ./dataplane/gate ./dataplane/server ./dataplane/store/local

@@ -69,6 +69,7 @@ var doors = []door{
 	{"charm.land/lipgloss/v2", []string{"internal/screen"}, "one package decides how things look"},
 	{"github.com/schollz/progressbar/v3", []string{"internal/cli"}, "only people watch progress"},
 	{"github.com/hashicorp/terraform-plugin-framework/...", []string{"terraform/provider", "cmd/terraform-provider-domicile"}, "the provider is a client like any other; nothing of ours depends on Terraform"},
+	{"github.com/hashicorp/terraform-plugin-go/...", []string{"internal/awsschema"}, "only what serves another provider's schema speaks the plugin protocol itself"},
 	{"github.com/jhump/protoreflect/v2/...", []string{"internal/protodeps"}, "a tool of code generation"},
 }
 

@@ -63,6 +63,9 @@ func TestDocumentationIsWhatTheSchemasSay(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range all {
+		if filepath.Base(filepath.Dir(path)) == "modules" {
+			continue // terraform/modules makes them
+		}
 		if !found[path] {
 			t.Errorf("%s is about nothing that there is", path)
 		}
@@ -143,7 +146,23 @@ func first(t *testing.T, what string, all map[string]attribute, list map[string]
 		slices.Sort(list[folder])
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n", strings.ToUpper(folder[:1])+strings.ReplaceAll(folder[1:], "-", " "), strings.Join(list[folder], " · "))
 	}
+	b.WriteString("\n## Modules\n\n" + modules(t) + "\nWhole regions, one to three: [terraform/examples](../../terraform/examples).\n")
 	return b.String()
+}
+
+// modules links the pages of terraform/modules, whose tests make them.
+func modules(t *testing.T) string {
+	t.Helper()
+	found, err := filepath.Glob("../modules/*/main.tf")
+	if err != nil || len(found) == 0 {
+		t.Fatalf("no module: %v", err)
+	}
+	var links []string
+	for _, f := range found {
+		name := filepath.Base(filepath.Dir(f))
+		links = append(links, fmt.Sprintf("[`%s`](modules/%s.md)", name, name))
+	}
+	return strings.Join(links, " · ") + "\n"
 }
 
 func parameters(d function.Definition) string {
@@ -250,7 +269,7 @@ func plain(a attribute) string {
 // Every example is valid, alone, by the real Terraform.
 func TestExamplesAreValid(t *testing.T) {
 	var all []string
-	for _, pattern := range []string{"*/*.tf", "*.tf"} {
+	for _, pattern := range []string{"resources/*.tf", "data-sources/*.tf", "ephemeral-resources/*.tf", "functions/*.tf", "*.tf"} {
 		found, err := filepath.Glob(filepath.Join(examplesDir, pattern))
 		if err != nil {
 			t.Fatal(err)

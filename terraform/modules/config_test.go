@@ -1,0 +1,44 @@
+package modules_test
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/domicile-io/domicile/dataplane"
+)
+
+// restOfNode is what an operator writes beside the module's part.
+const restOfNode = `
+data_dir: /var/lib/domicile
+tls: {certificate: cert.pem, key: key.pem, ca: ca.pem}
+listen_address: 10.0.0.5:443
+hosts: [api.ie1.example.com]
+control_plane: [cp1.example.com:7001]
+root_public_key: "0000000000000000000000000000000000000000000000000000000000000000"
+base_urls: {ie1: "https://api.ie1.example.com"}
+`
+
+// The node takes the module's part of its configuration as it is.
+func TestTheNodeTakesWhatTheModuleTells(t *testing.T) {
+	var part string
+	if err := json.Unmarshal(regionAWS(t)["node_config"], &part); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "node.yaml")
+	write(t, file, part+restOfNode)
+	c, err := dataplane.LoadConfig(file)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, part)
+	}
+	if c.Region != "ie1" || c.DefaultCountry != "IE" || c.Media.S3 == nil || c.Media.S3.Region != "eu-west-1" || c.Media.S3.KMSKey != mediaKey ||
+		c.Media.S3.Bucket != strings.TrimPrefix(bucket, "arn:aws:s3:::") || c.Keys.AWSKMS == nil || c.Keys.AWSKMS.DeletionDays != 7 {
+		t.Errorf("it was read as %+v", c)
+	}
+	// And refuses it when the key is of another region.
+	write(t, file, strings.Replace(part, "arn:aws:kms:eu-west-1", "arn:aws:kms:us-east-1", 1)+restOfNode)
+	if _, err := dataplane.LoadConfig(file); err == nil {
+		t.Error("a key of another region was taken")
+	}
+}
