@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/domicile-io/domicile/controlplane"
 	"github.com/domicile-io/domicile/dataplane"
 )
 
@@ -40,5 +41,27 @@ func TestTheNodeTakesWhatTheModuleTells(t *testing.T) {
 	write(t, file, strings.Replace(part, "arn:aws:kms:eu-west-1", "arn:aws:kms:us-east-1", 1)+restOfNode)
 	if _, err := dataplane.LoadConfig(file); err == nil {
 		t.Error("a key of another region was taken")
+	}
+}
+
+// So do voters.
+func TestVotersTakeWhatTheModuleTells(t *testing.T) {
+	var all map[string]string
+	if err := json.Unmarshal(tested(t, "modules/control-plane-aws").outputs["what_is_made"]["voter_config"], &all); err != nil {
+		t.Fatal(err)
+	}
+	if len(all) != 3 {
+		t.Fatalf("%d voters", len(all))
+	}
+	for name, text := range all {
+		file := filepath.Join(t.TempDir(), "voter.yaml")
+		write(t, file, text)
+		c, err := controlplane.LoadConfig(file)
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", name, err, text)
+		}
+		if c.Name != name || len(c.Voters) != 3 || c.Backup == nil || len(c.Backup.Recipients) != 1 {
+			t.Errorf("%s was read as %+v", name, c)
+		}
 	}
 }

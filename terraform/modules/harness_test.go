@@ -92,6 +92,7 @@ type space struct {
 	t   *testing.T
 	w   *tools
 	dir string // of the copy
+	env []string
 }
 
 // open copies modules and examples. Without terraform or the schema the test is
@@ -129,7 +130,7 @@ func (s *space) run(folder string, args ...string) (string, int) {
 	c := exec.Command("terraform", args...)
 	c.Dir = filepath.Join(s.dir, folder)
 	// Nothing of a cloud's is in the environment: whoever asked for credentials would fail.
-	c.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir, "TF_CLI_CONFIG_FILE=" + s.w.rc, "CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1"}
+	c.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir, "TF_CLI_CONFIG_FILE=" + s.w.rc, "CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1"}, s.env...)
 	out, err := c.CombinedOutput()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {

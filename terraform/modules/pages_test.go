@@ -93,7 +93,8 @@ func page(t *testing.T, folder string) string {
 	}
 	// The page lies elsewhere than the README does.
 	readme = strings.ReplaceAll(readme, "](../../../docs/", "](../../")
-	b.WriteString(generated + strings.TrimSpace(readme) + "\n\n## Variables\n\n| name | type | | what it is |\n| --- | --- | --- | --- |\n")
+	fmt.Fprintf(&b, "%s%s\n\nThe module is [terraform/%s](../../../terraform/%s/README.md).\n", generated, strings.TrimSpace(readme), folder, folder)
+	b.WriteString("\n## Variables\n\n| name | type | | what it is |\n| --- | --- | --- | --- |\n")
 	variables := variablesOf(t, folder)
 	slices.SortStableFunc(variables, func(x, y variable) int { return cmp.Compare(rank(x), rank(y)) })
 	for _, v := range variables {

@@ -1,0 +1,55 @@
+# Planned only: applying would issue a certificate. A Go test applies it for real.
+mock_provider "domicile" {}
+
+variables {
+  region          = "fr1"
+  boundary        = "eu"
+  country         = "FR"
+  place           = "laptop"
+  folder          = "/srv/fr1"
+  pki_dir         = "/srv/pki"
+  control_plane   = ["127.0.0.1:7001"]
+  root_public_key = "0000000000000000000000000000000000000000000000000000000000000000"
+  hosts           = ["127.0.0.1"]
+  listen_address  = "127.0.0.1:8443"
+  base_url        = "https://127.0.0.1:8443"
+}
+
+run "what_is_configured" {
+  command = plan
+  assert {
+    condition     = yamldecode(output.config).region == "fr1" && yamldecode(output.config).data_dir == "/srv/fr1/data" && domicile_region.this.deletion_protection
+    error_message = "the node is not what was asked for"
+  }
+  assert {
+    condition     = !strcontains(output.config, "peer_address")
+    error_message = "a listener that nobody asked for"
+  }
+}
+
+run "settings_do_not_change_the_region" {
+  command = plan
+  variables {
+    settings = { region = "us1", backup = { folder = "/mnt/backup" } }
+  }
+  assert {
+    condition     = yamldecode(output.config).region == "fr1" && yamldecode(output.config).backup.folder == "/mnt/backup"
+    error_message = "settings change the region"
+  }
+}
+
+run "a_place_of_aws_is_refused" {
+  command = plan
+  variables {
+    place = "aws-eu-west-1"
+  }
+  expect_failures = [var.place]
+}
+
+run "plain_http_is_refused" {
+  command = plan
+  variables {
+    base_url = "http://127.0.0.1:8443"
+  }
+  expect_failures = [var.base_url]
+}
