@@ -8,6 +8,7 @@ SPECTRAL_VERSION := 6.16.3
 SPECTRAL := $(BUILD)/spectral/node_modules/.bin/spectral
 STATICCHECK := $(BUILD)/staticcheck
 FUZZTIME ?= 10s
+RACES ?= 10
 # Packages whose every statement a test must reach.
 COVERED := ./policy ./dataplane/record
 
@@ -101,6 +102,10 @@ race: ## run the tests under the race detector, one package at a time (an hour)
 .PHONY: race-short
 race-short: ## the same for the packages in which most happens at once (five minutes)
 	$(GO) test -race $(RACED)
+
+.PHONY: races
+races: ## erasures beside everything else, under the race detector, with RACES (10) seeds (five minutes)
+	$(GO) test -race -count=1 -v -timeout 60m -run TestINV21_ErasuresRaceWithEverything ./dataplane/subject -races $(RACES) -races.seed $$(date +%s)
 
 .PHONY: cover
 cover: ## demand that tests reach every statement of the pure packages

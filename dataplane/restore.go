@@ -319,7 +319,7 @@ func (r *restoring) exports(intents []subject.Intent, notes map[backup.NoteKind]
 	dir := filepath.Join(r.dir, exportsDir)
 	head := r.report.Snapshot
 	if _, err := os.Stat(filepath.Join(dir, "outbox.db")); err == nil {
-		p := export.PutBack{Erased: map[policy.TenantID]bool{}, Ended: r.ended()}
+		p := export.PutBack{Erased: map[policy.TenantID]bool{}, Ended: r.ended(), At: r.report.Restored}
 		for _, in := range intents { // one that was under way when the snapshot was taken counts as well
 			if in.N > head.Erasures || in.Time.After(head.Began.Add(-24*time.Hour)) {
 				p.Erased[in.Tenant] = true

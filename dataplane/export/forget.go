@@ -39,6 +39,12 @@ type lair struct {
 // waits for a window that is being judged and for what is being sent; repeating
 // it changes nothing more. ALREADY gone streams are told too: they hold rows.
 func (e *Exporter) Forget(ctx context.Context, t policy.TenantID, certificate string, calls []Gone) (Forgotten, error) {
+	return e.ForgetAnd(ctx, t, certificate, calls, nil)
+}
+
+// ForgetAnd is Forget, and then runs what destroys the calls' records while no
+// window is judged from them: afterwards nothing would lead to the rows.
+func (e *Exporter) ForgetAnd(ctx context.Context, t policy.TenantID, certificate string, calls []Gone, destroy func(context.Context) error) (Forgotten, error) {
 	var out Forgotten
 	ctx, release, err := e.o.Leases.Hold(ctx, lease.Export(t))
 	if err != nil {
@@ -61,6 +67,9 @@ func (e *Exporter) Forget(ctx context.Context, t policy.TenantID, certificate st
 			err = e.outbox(ctx).bury(l, certificate)
 			out.Tombstones += uint64(len(l.rows))
 		}
+	}
+	if err == nil && destroy != nil {
+		err = destroy(ctx)
 	}
 	return out, err
 }
@@ -116,7 +125,8 @@ func (e *Exporter) lairs(ctx context.Context, t policy.TenantID, calls []Gone) (
 			out = append(out, l)
 		}
 	}
-	return out, nil
+	lost, err := e.lostLairs(ctx, t, calls)
+	return append(out, lost...), err
 }
 
 // overlapping lists a tenant's transfers whose windows meet [first, last].

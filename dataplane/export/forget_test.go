@@ -3,6 +3,7 @@ package export
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/domicile-io/domicile/dataplane/gate"
 	"github.com/domicile-io/domicile/dataplane/store"
@@ -93,5 +94,34 @@ func TestErasedRowsAreTakenBack(t *testing.T) {
 	left, deleted, err := r.exporter.Unburied(tenant, certificate)
 	if err != nil || left != 0 || deleted != 1 || len(r.road.held) != 19 {
 		t.Fatalf("%d left, %d deleted, %d held, %v", left, deleted, len(r.road.held), err)
+	}
+}
+
+// No window is judged from a record between the moment in which its rows are named
+// and the one in which it is destroyed: they would leave, and nothing lead to them.
+func TestINV21_NothingIsJudgedWhileARecordIsDestroyed(t *testing.T) {
+	r := newRegion(t)
+	check(t, r.round())
+	r.ingest("many", 14, "IE")
+	gone := r.gone("+353860000000")
+	r.after(window + 2*grace)
+	judged := make(chan error, 1)
+	_, err := r.exporter.ForgetAnd(context.Background(), tenant, certificate, gone, func(ctx context.Context) error {
+		go func() { judged <- r.round() }()
+		select {
+		case err := <-judged:
+			t.Errorf("a window was judged meanwhile: %v", err)
+		case <-time.After(50 * time.Millisecond): // time enough to be wrong in
+		}
+		permit, err := r.gate.Check(gate.Question{Tenant: tenant, Op: policy.Erase, Class: policy.CallRecord})
+		if err == nil {
+			_, err = r.store.Rewrite(ctx, permit, store.Rewrite{Calls: []string{gone[0].Call}})
+		}
+		return err
+	})
+	check(t, err)
+	check(t, <-judged)
+	if r.road.rows != 13 {
+		t.Errorf("%d rows left, want 13", r.road.rows)
 	}
 }

@@ -3,6 +3,7 @@ package export
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/domicile-io/domicile/dataplane/shelf"
 
@@ -20,6 +21,7 @@ type PutBack struct {
 	Erased     map[policy.TenantID]bool // tenants of which somebody was erased since
 	Ended      []policy.TenantID        // tenants whose end was carried out
 	Tombstones []Tombstone              // that were noted since
+	At         time.Time                // when it is put back
 }
 
 // PutBackReport counts what became of it.
@@ -58,6 +60,9 @@ func PutBackOutbox(s shelf.Shelf, p PutBack) (out PutBackReport, err error) {
 			return out, err
 		}
 		out.GivenUp++
+	}
+	if err := o.loseAll(p.At); err != nil {
+		return out, err
 	}
 	out.Tombstones = uint64(len(p.Tombstones))
 	return out, o.shelf.Update(func(tx shelf.Tx) error {

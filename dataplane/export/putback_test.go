@@ -1,8 +1,13 @@
 package export
 
 import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
 	"testing"
 
+	"github.com/domicile-io/domicile/dataplane/shelf/bolt"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -47,5 +52,40 @@ func TestINV22_ARestoredOutboxSendsNobodyWhoWasErased(t *testing.T) {
 		if left, _, err := r.exporter.Unburied(tenant, certificate); erased && (err != nil || left != 1) {
 			t.Errorf("%d to delete, %v", left, err)
 		}
+	}
+}
+
+// What an outbox sent after its backup it knows nothing of: a call of that time
+// that is erased before its window is judged again is told of all the same.
+func TestINV21_ARestoredOutboxTellsOfRowsThatItForgot(t *testing.T) {
+	r := newRegion(t)
+	check(t, r.round())
+	r.ingest("first", 20, "IE")
+	r.after(window + 2*grace)
+	check(t, r.round())
+	var old bytes.Buffer
+	check(t, r.shelf.Shelf.(*bolt.Shelf).Snapshot(&old))
+	r.ingest("second", 20, "GB")
+	r.after(window + 2*grace)
+	check(t, r.round())
+	if r.road.rows != 40 {
+		t.Fatalf("%d rows left, want 40", r.road.rows)
+	}
+	check(t, r.exporter.Outbox().Close())
+	check(t, os.WriteFile(filepath.Join(r.dir, "outbox.db"), old.Bytes(), 0o600))
+	r.open()
+	_, err := PutBackOutbox(r.shelf, PutBack{At: r.now})
+	check(t, err)
+	r.open()
+	r.forget("+353860000000") // in both windows
+	check(t, r.exporter.Bury(context.Background(), tenant))
+	if n := len(r.road.held); n != 38 {
+		t.Errorf("%d rows are there, want 38", n)
+	}
+	r.ingest("later", 20, "FR") // of which the outbox knows all
+	before := r.now
+	r.after(window + 2*grace)
+	if got := r.forget("+353860000001"); got.Tombstones != 2 {
+		t.Errorf("of three calls, the last since %v and not judged, %d are told of; want 2", before, got.Tombstones)
 	}
 }

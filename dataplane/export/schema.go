@@ -73,6 +73,9 @@ type Stream struct {
 	Delivered uint64    `json:"delivered"`        // receiver's mark
 	Day       string    `json:"day"`              // UTC, of Today
 	Today     uint64    `json:"today"`            // transfers that were acknowledged on that day, for caps
+
+	LostFrom  time.Time `json:"lost_from,omitzero"`  // the outbox was put back from a backup: of what was acknowledged from here on
+	LostUntil time.Time `json:"lost_until,omitzero"` // until here, rows may have left that it knows nothing of
 }
 
 // Bounds of what is remembered of judged windows; transfers are kept for ever.

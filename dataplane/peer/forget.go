@@ -76,15 +76,17 @@ func (r *Receiver) forget(from policy.RegionID, q *peerv1.ForgetRequest) (uint64
 	}
 	stream := streamKey(tenant, recipient)
 	source, held, err := r.inbox.source(stream)
-	if err != nil || !held {
-		return 0, err // nothing is here, so nothing has to go
+	if err != nil {
+		return 0, err
 	}
-	if source == "" { // from before sources were noted
-		if pair, ok := r.o.Pair(tenant, recipient); ok {
-			source = pair.From
-		}
+	pair, paired := r.o.Pair(tenant, recipient)
+	if source == "" && paired { // nothing came yet, or from before sources were noted
+		source = pair.From
 	}
 	if source != from {
+		if !held {
+			return 0, nil // nothing is here, so nothing has to go
+		}
 		return 0, denied("the rows did not come from the sender's region")
 	}
 	if r.o.Note != nil && len(q.Rows) > 0 {
@@ -120,8 +122,24 @@ func (in *Inbox) source(stream []byte) (from policy.RegionID, held bool, err err
 }
 
 // forget deletes the rows of a stream that have these pseudonyms. It opens each
-// row, because a pseudonym does not stand in clear.
+// row, because a pseudonym does not stand in clear. First it notes that they must
+// not come: a transfer that holds them may be on its way still, on a connection
+// whose sender has given it up.
 func (in *Inbox) forget(stream []byte, rows map[string]bool) (deleted uint64, err error) {
+	if len(rows) == 0 {
+		return 0, nil
+	}
+	err = in.shelf.Update(func(tx shelf.Tx) error {
+		for row := range rows {
+			if err := tx.Put(bucketGraves, graveKey(stream, row), []byte{1}); err != nil {
+				return fmt.Errorf("note a row that must not come: %w", err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
 	prefix := append(append([]byte{}, stream...), '/')
 	var keys [][]byte
 	err = in.shelf.View(func(tx shelf.Tx) error {
@@ -152,4 +170,31 @@ func (in *Inbox) forget(stream []byte, rows map[string]bool) (deleted uint64, er
 		}
 		return nil
 	})
+}
+
+// burials says which of a transfer's rows must not come any more.
+func burials(tx shelf.Tx, stream []byte, rows []json.RawMessage) (map[int]bool, error) {
+	some := false
+	err := tx.Ascend(bucketGraves, graveKey(stream, ""), nil, func(_, _ []byte) error {
+		some = true
+		return shelf.ErrStop
+	})
+	if err != nil || !some {
+		return nil, err
+	}
+	out := map[int]bool{}
+	for i, raw := range rows {
+		var row data.PseudonymRow
+		if err := json.Unmarshal(raw, &row); err != nil {
+			return nil, fmt.Errorf("a row that came does not parse: %w", err)
+		}
+		grave, err := tx.Get(bucketGraves, graveKey(stream, row.Row))
+		if err != nil {
+			return nil, err
+		}
+		if grave != nil {
+			out[i] = true
+		}
+	}
+	return out, nil
 }

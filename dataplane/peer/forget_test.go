@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/domicile-io/domicile/api/data"
+	"github.com/domicile-io/domicile/dataplane/shelf"
 	"github.com/domicile-io/domicile/internal/mtls"
 	"github.com/domicile-io/domicile/policy"
 )
@@ -89,5 +90,36 @@ func TestRowsOfErasedCallsAreDeletedByTheRegionTheyCameFrom(t *testing.T) {
 	check(t, err)
 	if n := len(r.rows()); n != 3 {
 		t.Errorf("%d rows after the transfer came again", n)
+	}
+}
+
+// A transfer that was on its way while its rows were deleted, because its sender
+// had given it up, brings none of them; nor does one that comes back with a file.
+func TestINV21_RowsThatWereDeletedDoNotComeLate(t *testing.T) {
+	ctx := context.Background()
+	r := newRoad(t)
+	s := r.reaching("ie1")
+	late := outgoing(t, 1, 5)
+	rows, err := Thawed(late.Payload, late.Rows)
+	check(t, err)
+	gone := []string{rows[1].Row, rows[3].Row}
+	if n, err := s.Forget(ctx, erasePermit(t), "us1", "", recipient, gone); err != nil || n != 0 {
+		t.Fatalf("%d deleted before anything came, %v", n, err)
+	}
+	mark, err := s.Send(ctx, permit(t), late)
+	if err != nil || mark != 1 {
+		t.Fatalf("mark %d, %v", mark, err)
+	}
+	if got := r.rows(); len(got) != 3 || got[0] != rows[0].Row || got[1] != rows[2].Row || got[2] != rows[4].Row {
+		t.Errorf("there are %v", got)
+	}
+	// Whoever is no source of the stream buries nothing in advance.
+	if _, err := r.reaching("au1").Forget(ctx, erasePermit(t), "us1", "", "RP00000000000000000000000000000009", gone); err != nil {
+		t.Error(err)
+	}
+	graves := 0
+	check(t, r.receiver.Inbox().shelf.View(func(tx shelf.Tx) (err error) { graves, err = tx.Count(bucketGraves); return err }))
+	if graves != 2 {
+		t.Errorf("%d rows are kept from coming, want 2", graves)
 	}
 }

@@ -110,7 +110,14 @@ func (in *Inbox) accept(stream []byte, a arrival) (before, mark uint64, err erro
 
 // take stores the rows of the transfer that comes next.
 func (in *Inbox) take(tx shelf.Tx, stream, id []byte, a arrival) error {
+	buried, err := burials(tx, stream, a.rows)
+	if err != nil {
+		return err
+	}
 	for i, row := range a.rows {
+		if buried[i] {
+			continue
+		}
 		key := rowKey(stream, a.sequence, uint32(i))
 		if err := tx.Put(bucketRows, key, in.sealer.Seal(row, key)); err != nil {
 			return fmt.Errorf("store a received row: %w", err)

@@ -16,15 +16,20 @@ const (
 	bucketRows    shelf.Bucket = "rows"    // TN…/RP…/sequence/row → sealed JSON row
 	bucketTaken   shelf.Bucket = "taken"   // TN…/RP…/EX… → uint64 sequence under which it was taken
 	bucketSources shelf.Bucket = "sources" // TN…/RP… → region that the rows came from; absent for rows of before it was noted
+	bucketGraves  shelf.Bucket = "graves"  // TN…/RP…/pseudonym → 1: a row that must not come, or come back
 )
 
 // Buckets are those that the shelf of an inbox has.
 func Buckets() []shelf.Bucket {
-	return []shelf.Bucket{bucketMarks, bucketRows, bucketTaken, bucketSources}
+	return []shelf.Bucket{bucketMarks, bucketRows, bucketTaken, bucketSources, bucketGraves}
 }
 
 func streamKey(tenant policy.TenantID, recipient policy.RecipientID) []byte {
 	return []byte(string(tenant) + "/" + string(recipient))
+}
+
+func graveKey(stream []byte, row string) []byte {
+	return append(append(append([]byte{}, stream...), '/'), row...)
 }
 
 // rowKey orders by stream, then sequence, then place within the transfer.

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 
@@ -71,6 +72,9 @@ func (x *exchange) replay() error {
 			q.Payload = in.Payload
 		}
 		done, err := x.replayOne(q)
+		if errors.Is(err, &policy.Error{Reason: policy.Destroyed}) {
+			return nil // by an erasure, meanwhile: it was neither replayed nor does it remain
+		}
 		if done {
 			out.Replayed++
 		} else {
@@ -154,12 +158,18 @@ func (x *exchange) replayOne(q store.Quarantined) (bool, error) {
 	if parseErr != nil || broken || len(recs) == 0 {
 		return false, nil // its problem has not changed
 	}
+	if err := x.replayable(ctx, q.ID, nil); err != nil {
+		return false, err
+	}
 	permit, err := x.permit(policy.Ingest, policy.CallRecord)
 	if err != nil {
 		return false, err
 	}
 	got, err := x.s.o.Store.Append(ctx, permit, recs)
 	if err != nil {
+		return false, err
+	}
+	if err := x.replayable(ctx, q.ID, got); err != nil {
 		return false, err
 	}
 	remove, err := x.permit(reprocess.op, reprocess.class)
@@ -178,6 +188,21 @@ func (x *exchange) replayOne(q store.Quarantined) (bool, error) {
 	}
 	x.s.metrics.took(q.Source, t)
 	return true, nil
+}
+
+// replayable refuses to bring back what an erasure has taken since the payload was
+// read; what of it is stored already goes again.
+func (x *exchange) replayable(ctx context.Context, payload string, got []store.Appended) error {
+	if x.s.o.Subjects == nil {
+		return nil
+	}
+	var stored []string
+	for _, a := range got {
+		if a.State == store.Stored {
+			stored = append(stored, a.ID)
+		}
+	}
+	return x.s.o.Subjects.Replayable(ctx, x.who.Tenant, payload, stored)
 }
 
 func (x *exchange) parseAgain(ctx context.Context, q store.Quarantined, take func(intake.Item) error) error {

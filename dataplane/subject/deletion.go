@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/domicile-io/domicile/dataplane/export"
 	"github.com/domicile-io/domicile/dataplane/store"
@@ -49,8 +50,9 @@ func (s *Service) DeleteCall(ctx context.Context, t policy.TenantID, id string) 
 
 var errNoCall = policy.Errorf(policy.NotFound, "there is no such call")
 
-// destroyCall goes in the order of an erasure: media, records, exports. Rows that
-// left are named before the record goes, because nothing leads to them afterwards.
+// destroyCall goes in the order of an erasure but for the rows that left: they are
+// named before the record goes, because nothing leads to them afterwards, and no
+// window is judged from the record in between.
 func (s *Service) destroyCall(ctx context.Context, t policy.TenantID, c *store.Call) error {
 	between := func(step string) error {
 		if s.o.Between == nil {
@@ -66,22 +68,51 @@ func (s *Service) destroyCall(ctx context.Context, t policy.TenantID, c *store.C
 			return fmt.Errorf("destroy media: %w", err)
 		}
 	}
-	if s.o.Exports != nil {
-		if _, err := s.o.Exports.Forget(ctx, t, c.ID, []export.Gone{{Call: c.ID, Ingested: c.IngestedAt}}); err != nil {
-			return fmt.Errorf("take rows out of exports: %w", err)
+	return s.unsent(ctx, t, c, func(ctx context.Context) error {
+		if err := between("deletion media"); err != nil {
+			return err
 		}
+		permit, err := s.permit(t, policy.Erase, policy.CallRecord)
+		if err != nil {
+			return err
+		}
+		if _, err := s.o.Store.Rewrite(s.tellOfCall(ctx, t, c.ID), permit, store.Rewrite{Calls: []string{c.ID}}); err != nil {
+			return fmt.Errorf("rewrite a call: %w", err)
+		}
+		return nil
+	})
+}
+
+// unsent takes a call's rows out of exports, and destroys its record.
+func (s *Service) unsent(ctx context.Context, t policy.TenantID, c *store.Call, destroy func(context.Context) error) error {
+	if s.o.Exports == nil {
+		return destroy(ctx)
 	}
-	if err := between("deletion media"); err != nil {
-		return err
+	_, err := s.o.Exports.ForgetAnd(ctx, t, c.ID, []export.Gone{{Call: c.ID, Ingested: c.IngestedAt}}, destroy)
+	if err != nil {
+		err = fmt.Errorf("take rows out of exports, and destroy the record: %w", err)
 	}
-	permit, err := s.permit(t, policy.Erase, policy.CallRecord)
+	return err
+}
+
+// Replayable refuses, DESTROYED, what a quarantined payload was to be replayed
+// for when an erasure has taken the payload meanwhile. It is asked before the
+// payload's records are stored and again after, with the calls that are new by it:
+// these go again, because what they say was there before the erasure.
+func (s *Service) Replayable(ctx context.Context, t policy.TenantID, payload string, stored []string) error {
+	entries, err := s.o.Ledger.Since(t, 0)
 	if err != nil {
 		return err
 	}
-	if _, err := s.o.Store.Rewrite(s.tellOfCall(ctx, t, c.ID), permit, store.Rewrite{Calls: []string{c.ID}}); err != nil {
-		return fmt.Errorf("rewrite a call: %w", err)
+	if !slices.ContainsFunc(entries, func(in Intent) bool { return slices.Contains(in.Quarantined, payload) }) {
+		return nil
 	}
-	return nil
+	for _, id := range stored {
+		if err := s.DeleteCall(ctx, t, id); err != nil && !errors.Is(err, errNoCall) {
+			return fmt.Errorf("delete what was replayed of an erased payload: %w", err)
+		}
+	}
+	return policy.Errorf(policy.Destroyed, "the payload was erased while it was replayed")
 }
 
 // undeleted lists the calls that the ledger says are deleted and that the store
@@ -130,16 +161,29 @@ func (g *guard) deleteAgain(ctx context.Context, t policy.TenantID) error {
 	if _, err := s.o.Store.Mend(tell(ctx, t, "store.mend", string(t), nil), permit, forgotten); err != nil {
 		return fmt.Errorf("let go of what stands under destroyed keys: %w", err)
 	}
-	if _, err := s.o.Store.Rewrite(tell(ctx, t, "call.delete", string(t), map[string]any{"again": true}), permit, store.Rewrite{Calls: calls}); err != nil {
-		return fmt.Errorf("delete calls again: %w", err)
-	}
 	for _, id := range calls {
-		if s.o.Media == nil {
-			break
-		}
-		if _, _, err := s.o.Media.Forget(ctx, t, id); err != nil {
-			return fmt.Errorf("destroy media of a deleted call: %w", err)
+		if err := s.deleteOneAgain(ctx, permit, id); err != nil {
+			return fmt.Errorf("delete a call again: %w", err)
 		}
 	}
 	return nil
+}
+
+// deleteOneAgain destroys a deleted call that is there again, or still.
+func (s *Service) deleteOneAgain(ctx context.Context, permit policy.Permit, id string) error {
+	t := permit.Tenant()
+	if s.o.Media != nil {
+		if _, _, err := s.o.Media.Forget(ctx, t, id); err != nil {
+			return fmt.Errorf("destroy media: %w", err)
+		}
+	}
+	destroy := func(ctx context.Context) error {
+		_, err := s.o.Store.Rewrite(tell(ctx, t, "call.delete", string(t), map[string]any{"again": true}), permit, store.Rewrite{Calls: []string{id}})
+		return err
+	}
+	c, err := s.o.Store.Call(ctx, permit, id)
+	if err != nil { // gone by now, or so damaged that nobody knows when it came
+		return destroy(ctx)
+	}
+	return s.unsent(ctx, t, &c, destroy)
 }

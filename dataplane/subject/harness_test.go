@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -57,6 +58,11 @@ type region struct {
 	public  ed25519.PublicKey
 	signer  ed25519.PrivateKey
 	closed  bool
+
+	shift  atomic.Int64 // nanoseconds by which the clock was moved while others look at it
+	stores func(*localstore.Options)
+	wire   func(*Options) // what else a service is to have
+	ends   []func() error // what wire opened
 }
 
 func (r *region) Current() *feed.View { return r.view }
@@ -89,7 +95,7 @@ func newRegion(t testing.TB) *region {
 	return r
 }
 
-func (r *region) clock() time.Time { return r.now }
+func (r *region) clock() time.Time { return r.now.Add(time.Duration(r.shift.Load())) }
 
 // open starts everything, as a process does.
 func (r *region) open() {
@@ -98,7 +104,11 @@ func (r *region) open() {
 	r.closed = false
 	r.keys, err = local.OpenKeyring(local.Options{Dir: filepath.Join(r.dir, "keys"), Region: "ie1", Now: r.clock})
 	must(r.t, err)
-	r.store, err = localstore.Open(localstore.Options{Dir: filepath.Join(r.dir, "records"), Region: "ie1", Keys: r.keys, Now: r.clock, Room: func(time.Time) error { return nil }})
+	records := localstore.Options{Dir: filepath.Join(r.dir, "records"), Region: "ie1", Keys: r.keys, Now: r.clock, Room: func(time.Time) error { return nil }}
+	if r.stores != nil {
+		r.stores(&records)
+	}
+	r.store, err = localstore.Open(records)
 	must(r.t, err)
 	r.blobs, err = local.OpenBlobs(filepath.Join(r.dir, "media"))
 	must(r.t, err)
@@ -109,7 +119,7 @@ func (r *region) open() {
 	var service *Service
 	r.gate = gate.New(gate.Options{Region: "ie1", Feed: r, Clock: r.clock, Ledger: func() error { return r.audit },
 		Serves: func(t policy.TenantID) error { return service.Serves(context.Background(), t) }})
-	service, err = New(Options{Region: "ie1", Node: "ND00000000000000000000000000000001", Store: r.store, Ledger: r.ledger, Gate: r.gate, Media: regionMedia{r},
+	o := Options{Region: "ie1", Node: "ND00000000000000000000000000000001", Store: r.store, Ledger: r.ledger, Gate: r.gate, Media: regionMedia{r},
 		Sign:        func(b []byte) ([]byte, error) { return ed25519.Sign(r.signer, b), nil },
 		CallingCode: intake.CallingCode, Audit: func() error { return r.audit }, Forget: []func(){r.numbers.Forget},
 		Retire: r.keys.Retire, Beyond: func(generation uint64, now time.Time) (bool, error) {
@@ -124,7 +134,11 @@ func (r *region) open() {
 				return nil
 			}
 			return r.between(step)
-		}})
+		}}
+	if r.wire != nil {
+		r.wire(&o)
+	}
+	service, err = New(o)
 	must(r.t, err)
 	r.service = service
 }
@@ -134,6 +148,12 @@ func (r *region) close() {
 		return
 	}
 	r.closed = true
+	for _, end := range r.ends {
+		if err := end(); err != nil {
+			r.t.Error(err)
+		}
+	}
+	r.ends = nil
 	if err := errors.Join(r.ledger.Close(), r.store.Close(), r.blobs.Close(), r.keys.Close()); err != nil {
 		r.t.Error(err)
 	}

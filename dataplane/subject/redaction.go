@@ -1,6 +1,7 @@
 package subject
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -26,13 +27,14 @@ import (
 // still mentions the number is emptied.
 type Redaction struct {
 	subjects map[string]bool
+	who      *target // nil when nobody knows the number any more
 	mentions []mentions
 	key      [32]byte // of the tokens; the job's, so that a job that goes on makes the same
 }
 
 // Fate decides on a call: it is dropped when nobody else is in it.
 func (x *Redaction) Fate(c store.Call) store.Fate {
-	from, to := x.is(c.Record.From), x.is(c.Record.To)
+	from, to := x.is(&c.Record, c.Record.From), x.is(&c.Record, c.Record.To)
 	switch {
 	case from && (to || nobody(c.Record.To)), to && nobody(c.Record.From):
 		return store.Drop
@@ -44,14 +46,36 @@ func (x *Redaction) Fate(c store.Call) store.Fate {
 // erased itself.
 func nobody(p record.Party) bool { return p.Anonymous() && p.Subject == "" }
 
-func (x *Redaction) is(p record.Party) bool { return p.Subject != "" && x.subjects[p.Subject] }
+// is reports whether a party of a record is the person: by its subject; or by its
+// number, which an event that came after the number was let go has under another
+// subject, although its call was there before.
+func (x *Redaction) is(r *record.Record, p record.Party) bool {
+	if p.Subject == "" {
+		return false
+	}
+	return x.subjects[p.Subject] || x.who.has(r, p)
+}
+
+func (w *target) has(r *record.Record, p record.Party) bool {
+	switch {
+	case w == nil:
+		return false
+	case w.Instance != "":
+		return p.E164 == "" && p.Raw == w.Raw && r.Key.Instance == w.Instance
+	}
+	if p.E164 != "" {
+		return p.E164 == w.E164
+	}
+	return p.Raw == cmp.Or(w.E164, w.Raw)
+}
 
 // Apply redacts one version, event or view.
 func (x *Redaction) Apply(r *record.Record) {
-	if x.is(r.From) {
+	from, to := x.is(r, r.From), x.is(r, r.To)
+	if from {
 		r.From, r.CallerName = record.Party{}, ""
 	}
-	if x.is(r.To) {
+	if to {
 		r.To = record.Party{}
 	}
 	r.STIR, r.ConsentRef, r.RecordingRefs = record.STIR{}, "", nil

@@ -70,7 +70,11 @@ func (s *Service) work(ctx context.Context, j *job) error {
 		defer s.o.Room()()
 	}
 	for j.Certificate.State == Pending {
-		if err := s.advance(ctx, j); err != nil {
+		err := s.advance(ctx, j)
+		if errors.Is(err, &policy.Error{Reason: policy.ETagMismatch}) {
+			return nil // whoever took it in, or another node, is carrying it on
+		}
+		if err != nil {
 			s.trouble(ctx, j, err)
 			return err
 		}

@@ -18,6 +18,7 @@ import (
 // is the one; nil in Options means that nothing ever leaves.
 type Exports interface {
 	Forget(ctx context.Context, t policy.TenantID, certificate string, calls []export.Gone) (export.Forgotten, error)
+	ForgetAnd(ctx context.Context, t policy.TenantID, certificate string, calls []export.Gone, destroy func(context.Context) error) (export.Forgotten, error)
 	Unburied(t policy.TenantID, certificate string) (left, deleted uint64, err error)
 }
 

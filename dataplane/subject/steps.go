@@ -19,15 +19,16 @@ type step string
 // The steps, in order.
 const (
 	stepIntent     step = "intent"     // the ledger's entry
+	stepPayloads   step = "payloads"   // payloads that mention the number: those of before, so that a replay brings none of them back
 	stepUnlink     step = "unlink"     // the number leads to nobody any more
 	stepCalls      step = "calls"      // page by page: media, records, indexes, counters, exports
-	stepQuarantine step = "quarantine" // payloads that mention the number
+	stepQuarantine step = "quarantine" // payloads that came meanwhile
 	stepForget     step = "forget"     // what processes remember, and the old key generation
 	stepExecuted   step = "executed"
 	stepFinal      step = "final"
 )
 
-var order = []step{stepIntent, stepUnlink, stepCalls, stepQuarantine, stepForget, stepExecuted, stepFinal}
+var order = []step{stepIntent, stepPayloads, stepUnlink, stepCalls, stepQuarantine, stepForget, stepExecuted, stepFinal}
 
 func (s step) next() step { return order[min(slices.Index(order, s)+1, len(order)-1)] }
 
@@ -44,7 +45,7 @@ func (s *Service) advance(ctx context.Context, j *job) error {
 		done, err = true, s.unlink(ctx, j)
 	case stepCalls:
 		done, err = s.page(ctx, j)
-	case stepQuarantine:
+	case stepPayloads, stepQuarantine:
 		done, err = s.quarantine(ctx, j)
 	case stepForget:
 		done, err = true, s.forget(j)
@@ -208,7 +209,7 @@ func (s *Service) nextPage(ctx context.Context, j *job) error {
 }
 
 func (s *Service) redaction(j *job) *Redaction {
-	x := &Redaction{subjects: map[string]bool{}, key: j.Token, mentions: s.mentionsOf(j.Who)}
+	x := &Redaction{subjects: map[string]bool{}, who: j.Who, key: j.Token, mentions: s.mentionsOf(j.Who)}
 	for _, o := range j.Owners {
 		for _, subject := range o.Subjects() {
 			x.subjects[subject] = true

@@ -193,7 +193,7 @@ func TestINV33_FullDisk(t *testing.T) {
 }
 
 // steps are the moments of an erasure at which a node is killed.
-var steps = []string{"ledger/write", "ledger/sync", "erase/intent", "erased/intent", "erase/unlink", "erased/unlink", "erased/page", "rewrite/write", "rewrite/sync", "rewrite/synced",
+var steps = []string{"ledger/write", "ledger/sync", "erase/intent", "erased/intent", "erase/payloads", "erased/payloads", "erase/unlink", "erased/unlink", "erased/page", "rewrite/write", "rewrite/sync", "rewrite/synced",
 	"destroy/keys", "keys/marked", "destroy/noted", "erase/calls", "erased/calls", "erase/quarantine", "erased/quarantine", "erase/forget", "erased/forget", "erase/executed", "erased/executed"}
 
 // A node is killed at each step of an erasure. The next start ends what was

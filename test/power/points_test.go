@@ -28,8 +28,8 @@ var moments = []moment{
 	{"folder/sync", "folder sync", 12},
 	{"blob/sync", "blob", 3}, {"blob/link", "blob", 3},
 	{"ledger/write", "erasure", 3}, {"ledger/sync", "erasure", 3},
-	{"erase/intent", "erasure", 3}, {"erase/unlink", "erasure", 3}, {"erase/calls", "erasure", 3}, {"erase/quarantine", "erasure", 3}, {"erase/forget", "erasure", 3}, {"erase/executed", "erasure", 3},
-	{"erased/intent", "erasure", 3}, {"erased/unlink", "erasure", 3}, {"erased/page", "erasure", 3}, {"erased/calls", "erasure", 3}, {"erased/quarantine", "erasure", 3}, {"erased/forget", "erasure", 3}, {"erased/executed", "erasure", 3},
+	{"erase/intent", "erasure", 3}, {"erase/payloads", "erasure", 3}, {"erase/unlink", "erasure", 3}, {"erase/calls", "erasure", 3}, {"erase/quarantine", "erasure", 3}, {"erase/forget", "erasure", 3}, {"erase/executed", "erasure", 3},
+	{"erased/intent", "erasure", 3}, {"erased/payloads", "erasure", 3}, {"erased/unlink", "erasure", 3}, {"erased/page", "erasure", 3}, {"erased/calls", "erasure", 3}, {"erased/quarantine", "erasure", 3}, {"erased/forget", "erasure", 3}, {"erased/executed", "erasure", 3},
 	{"feed/rename", "policy cache", 2},
 }
 

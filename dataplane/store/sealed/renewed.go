@@ -102,6 +102,37 @@ func (r *ruins) closeRenewed() error {
 	})
 }
 
+// findSubjects lets numbers lead to nobody who was erased since, as the erasure
+// itself did: a note may bring its certificate back, so that nobody carries it out
+// again. What was hashed of them, or of their calls, waits for a new index key.
+func (r *ruins) findSubjects(owners []store.Owner) error {
+	t := r.t
+	x := t.index.Load()
+	if x.lost {
+		return nil // nothing is found by these rows; new ones are made from the calls
+	}
+	err := t.s.scan(kindSubject, x.key(nil, kindSubject, t.raw), func(key, value []byte) error {
+		row, ok := readTenures(value)
+		if !ok || len(key) != 17+16 {
+			return nil // damage is another's work
+		}
+		left, changed := row.without(owners)
+		if !changed {
+			return nil
+		}
+		key = slices.Clone(key)
+		r.unlinked = append(r.unlinked, [16]byte(key[17:]))
+		if left.gone() {
+			return r.batch.Delete(key)
+		}
+		return r.batch.Set(key, left.append(nil))
+	})
+	if err == nil && len(r.unlinked)+len(r.stones)+len(r.redacted) > 0 {
+		err = t.soil(r.batch)
+	}
+	return err
+}
+
 // findItems lets go of versions of items whose keys are destroyed. Keys of blobs
 // that only such a version names go too: nothing would destroy them later.
 func (r *ruins) findItems() error {

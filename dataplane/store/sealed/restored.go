@@ -23,6 +23,7 @@ type ruins struct {
 
 	renewed  map[int64]bool   // chunks with frames that a note brought (renewed.go)
 	redacted map[ref]*renewal // calls that were redacted after the backup
+	unlinked [][16]byte       // rows of the subject index that led to whom an erasure let go
 
 	quarantined, items, unknown uint64
 }
@@ -94,7 +95,7 @@ func (t *tenant) clearRuins(ctx context.Context, f store.Forgotten, renewed map[
 
 func (r *ruins) clear(ctx context.Context, u *turn, owners []store.Owner) error {
 	t := r.t
-	for _, step := range []func() error{r.findChunks, r.findCalls, func() error { return r.findPostings(owners) }, r.findFolds, r.closeRenewed, r.findQuarantined, r.findItems, func() error { return t.saveIndex(r.batch) }} {
+	for _, step := range []func() error{r.findChunks, r.findCalls, func() error { return r.findPostings(owners) }, r.findFolds, r.closeRenewed, func() error { return r.findSubjects(owners) }, r.findQuarantined, r.findItems, func() error { return t.saveIndex(r.batch) }} {
 		if err := errors.Join(ctx.Err(), step()); err != nil {
 			return errors.Join(err, r.batch.Close())
 		}
@@ -109,6 +110,7 @@ func (r *ruins) clear(ctx context.Context, u *turn, owners []store.Owner) error 
 	}
 	t.index.Load().saved.Store(true)
 	t.s.frames.drop(t.raw, r.chunks)
+	t.s.subjects.drop(r.unlinked)
 	return t.s.sync(r.batch)
 }
 
