@@ -505,31 +505,10 @@ func (a *arena) raw() {
 // abroad demands that the other region holds no row that names who was erased.
 func (a *arena) abroad() {
 	a.t.Helper()
-	rows := map[string]data.PseudonymRow{}
-	for cursor := ""; ; {
-		page, next, err := a.inbox.Page(tenant, raceRecipient, cursor, peer.MaxPage)
-		must(a.t, err)
-		for _, r := range page {
-			var row data.PseudonymRow
-			must(a.t, json.Unmarshal(r.JSON, &row))
-			if old, twice := rows[row.Row]; !twice || old.From+old.To == "" {
-				rows[row.Row] = row
-			}
-		}
-		if len(page) < peer.MaxPage {
-			break
-		}
-		cursor = next
-	}
-	secret, err := a.keys.Named(fmt.Sprintf("pseudonym/%s/%s/analytics/2026-03", tenant, raceRecipient))
-	must(a.t, err)
-	key, err := record.NewPseudonymKey(secret, record.Scope{Tenant: tenant, Recipient: raceRecipient, Purpose: "analytics", Period: "2026-03"})
-	must(a.t, err)
+	rows := a.rowsAbroad()
 	n := 0
 	for id, c := range a.book.calls {
-		token, err := key.Tombstone(id)
-		must(a.t, err)
-		row, there := rows[token]
+		row, there := rows[a.rowOf(id)]
 		if !there {
 			continue
 		}
@@ -543,4 +522,37 @@ func (a *arena) abroad() {
 		a.t.Error("no row of any call reached the other region: it shows nothing")
 	}
 	a.t.Logf("%d rows abroad, %d of calls that are known", len(rows), n)
+}
+
+// rowsAbroad is what the other region holds, by pseudonym of the call.
+func (a *arena) rowsAbroad() map[string]data.PseudonymRow {
+	a.t.Helper()
+	rows := map[string]data.PseudonymRow{}
+	for cursor := ""; ; {
+		page, next, err := a.us.receiver.Inbox().Page(tenant, raceRecipient, cursor, peer.MaxPage)
+		must(a.t, err)
+		for _, r := range page {
+			var row data.PseudonymRow
+			must(a.t, json.Unmarshal(r.JSON, &row))
+			if old, twice := rows[row.Row]; !twice || old.From+old.To == "" {
+				rows[row.Row] = row
+			}
+		}
+		if len(page) < peer.MaxPage {
+			return rows
+		}
+		cursor = next
+	}
+}
+
+// rowOf is the pseudonym under which a call leaves.
+func (a *arena) rowOf(call string) string {
+	a.t.Helper()
+	secret, err := a.keys.Named(fmt.Sprintf("pseudonym/%s/%s/analytics/2026-03", tenant, raceRecipient))
+	must(a.t, err)
+	key, err := record.NewPseudonymKey(secret, record.Scope{Tenant: tenant, Recipient: raceRecipient, Purpose: "analytics", Period: "2026-03"})
+	must(a.t, err)
+	row, err := key.Tombstone(call)
+	must(a.t, err)
+	return row
 }

@@ -45,8 +45,7 @@ type arena struct {
 	folder   string
 	known    atomic.Pointer[string] // id of the repository, once there is one
 	notebook *backup.Notebook
-	road     *grpc.ClientConn
-	inbox    *peer.Inbox
+	us       *abroad
 	exporter *export.Exporter
 	outbox   *bolt.Shelf
 	stolen   []string
@@ -63,7 +62,7 @@ type taken struct {
 func newArena(t testing.TB, seed uint64) *arena {
 	t.Helper()
 	a := &arena{draw: rand.New(rand.NewPCG(seed, 17)), folder: t.TempDir(), book: newBook()}
-	a.receive(t)
+	a.us = newAbroad(t)
 	a.region = newRegion(t)
 	a.close()
 	a.stores = func(o *localstore.Options) {
@@ -101,8 +100,20 @@ func raceView(t testing.TB) *feed.View {
 	return view
 }
 
-// receive starts the other region.
-func (a *arena) receive(t testing.TB) {
+// abroad is the other region.
+type abroad struct {
+	t        testing.TB
+	dir      string
+	keys     *local.Keyring
+	us, ie   *mtls.Material
+	receiver *peer.Receiver
+	road     atomic.Pointer[grpc.ClientConn]
+	end      func()
+	cut      atomic.Int32 // 0 the road is good, 1 requests get lost, 2 answers do
+	noted    []peer.Deletion
+}
+
+func newAbroad(t testing.TB) *abroad {
 	t.Helper()
 	ca, err := mtls.OpenAuthority(t.TempDir())
 	must(t, err)
@@ -113,37 +124,64 @@ func (a *arena) receive(t testing.TB) {
 		must(t, err)
 		return m
 	}
-	dir := t.TempDir()
-	keys, err := local.OpenKeyring(local.Options{Dir: filepath.Join(dir, "keys"), Region: "us1"})
+	b := &abroad{t: t, dir: t.TempDir(), us: material("us1", 1), ie: material("ie1", 2)}
+	b.keys, err = local.OpenKeyring(local.Options{Dir: filepath.Join(b.dir, "keys"), Region: "us1"})
 	must(t, err)
-	file, err := bolt.Open(filepath.Join(dir, "received.db"), peer.Buckets())
-	must(t, err)
-	receiver, err := peer.NewReceiver(peer.ReceiverOptions{Shelf: file, Region: "us1", Keys: keys, Material: material("us1", 1),
-		Pair: func(of policy.TenantID, r policy.RecipientID) (policy.InboundPair, bool) {
-			return policy.InboundPair{Tenant: of, Recipient: r, From: "ie1", Purpose: "analytics", Basis: "PSEUDONYMISED-UC2"}, true
-		}, Basis: func(string) policy.RuleCode { return 0 }, Logger: slog.New(slog.DiscardHandler)})
-	must(t, err)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	stop, err := receiver.Serve(l)
-	must(t, err)
-	a.inbox = receiver.Inbox()
-	a.road, err = grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(credentials.NewTLS(material("ie1", 2).Client(mtls.Peer{Roles: []mtls.Role{mtls.DataPlane}, Region: "us1"}))))
-	must(t, err)
+	b.open()
 	t.Cleanup(func() {
-		if err := a.road.Close(); err != nil {
-			t.Error(err)
-		}
-		stop()
-		if err := errors.Join(receiver.Close(), keys.Close()); err != nil {
+		b.end()
+		if err := b.keys.Close(); err != nil {
 			t.Error(err)
 		}
 	})
+	return b
+}
+
+func (b *abroad) file() string { return filepath.Join(b.dir, "received.db") }
+
+// open starts it, as a process does.
+func (b *abroad) open() {
+	b.t.Helper()
+	file, err := bolt.Open(b.file(), peer.Buckets())
+	must(b.t, err)
+	b.receiver, err = peer.NewReceiver(peer.ReceiverOptions{Shelf: file, Region: "us1", Keys: b.keys, Material: b.us,
+		Pair: func(of policy.TenantID, r policy.RecipientID) (policy.InboundPair, bool) {
+			return policy.InboundPair{Tenant: of, Recipient: r, From: "ie1", Purpose: "analytics", Basis: "PSEUDONYMISED-UC2"}, true
+		}, Basis: func(string) policy.RuleCode { return 0 }, Logger: slog.New(slog.DiscardHandler),
+		Note: func(_ policy.TenantID, d peer.Deletion) error { b.noted = append(b.noted, d); return nil }})
+	must(b.t, err)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(b.t, err)
+	stop, err := b.receiver.Serve(l)
+	must(b.t, err)
+	road, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(credentials.NewTLS(b.ie.Client(mtls.Peer{Roles: []mtls.Role{mtls.DataPlane}, Region: "us1"}))))
+	must(b.t, err)
+	b.road.Store(road)
+	b.end = func() {
+		err := road.Close()
+		stop()
+		if err := errors.Join(err, b.receiver.Close()); err != nil {
+			b.t.Error(err)
+		}
+	}
+}
+
+// putBack puts its file back from a copy, with what was noted of deletions since.
+func (b *abroad) putBack(copied []byte, noted []peer.Deletion) {
+	b.t.Helper()
+	b.end()
+	must(b.t, os.WriteFile(b.file(), copied, 0o600))
+	file, err := bolt.Open(b.file(), peer.Buckets())
+	must(b.t, err)
+	_, err = peer.PutBackInbox(file, b.keys, "us1", noted, nil)
+	must(b.t, err)
+	b.open()
 }
 
 // rough is the road when it is bad: requests get lost, or their answers do.
 type rough struct {
-	*grpc.ClientConn
+	grpc.ClientConnInterface
+	b    *abroad
 	mu   *sync.Mutex
 	draw *rand.Rand
 	bad  *atomic.Bool
@@ -155,11 +193,11 @@ func (r rough) Invoke(ctx context.Context, method string, in, out any, opts ...g
 	r.mu.Lock()
 	n := r.draw.IntN(8)
 	r.mu.Unlock()
-	if r.bad.Load() && n == 0 {
+	if cut := r.b.cut.Load(); cut == 1 || r.bad.Load() && n == 0 {
 		return errRough
 	}
-	err := r.ClientConn.Invoke(ctx, method, in, out, opts...)
-	if r.bad.Load() && n == 1 {
+	err := r.b.road.Load().Invoke(ctx, method, in, out, opts...)
+	if cut := r.b.cut.Load(); cut == 2 || r.bad.Load() && n == 1 {
 		return errRough
 	}
 	return err
@@ -182,7 +220,7 @@ func (a *arena) connect(o *Options) {
 		}
 		a.note(of, backup.BuriedRows, rows)
 	})
-	way := rough{a.road, &sync.Mutex{}, rand.New(rand.NewPCG(a.draw.Uint64(), 3)), &a.book.busy}
+	way := rough{nil, a.us, &sync.Mutex{}, rand.New(rand.NewPCG(a.draw.Uint64(), 3)), &a.book.busy}
 	a.exporter, err = export.New(export.Options{Store: a.store, Keys: a.keys, Outbox: outbox, Gate: a.gate, Region: "ie1", View: a.Current,
 		Sender: &peer.Sender{Dial: func(policy.Permit) (grpc.ClientConnInterface, error) { return way, nil },
 			Reach: func(policy.TenantID, policy.RegionID, string) (grpc.ClientConnInterface, error) { return way, nil }},
