@@ -2,7 +2,6 @@ package power
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"flag"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -40,7 +40,8 @@ type bench struct {
 	seed    uint64
 
 	cmd    *exec.Cmd
-	errs   bytes.Buffer
+	log    string // file of what the process says to stderr
+	armed  string
 	judged chan struct{} // closed when the process has judged what is there
 	ended  chan struct{} // closed when its output ends
 	off    atomic.Bool
@@ -66,7 +67,7 @@ func TestINV33_PowerCutsOfTheStore(t *testing.T) {
 		t.Skipf("SKIPPED: no volume of its own: %v", err)
 	}
 	t.Cleanup(func() { check(t, v.Close()) })
-	b := &bench{T: t, volume: v, dir: dir, witness: filepath.Join(dir, "witness"), seed: *seed, draw: rand.New(rand.NewPCG(*seed, 3)), by: map[string]int{}}
+	b := &bench{T: t, volume: v, dir: dir, witness: filepath.Join(dir, "witness"), log: filepath.Join(dir, "process.log"), seed: *seed, draw: rand.New(rand.NewPCG(*seed, 3)), by: map[string]int{}}
 	b.ledger, err = os.Create(filepath.Join(dir, "ledger"))
 	check(t, err)
 	began := time.Now()
@@ -77,9 +78,8 @@ func TestINV33_PowerCutsOfTheStore(t *testing.T) {
 		}
 	}
 	b.begin(*storeCuts, "all", 0, moment{})
-	<-b.ended
-	if err := b.cmd.Wait(); err != nil {
-		t.Fatalf("seed %d, at the end: %v\n%s", b.seed, err, b.errs.String())
+	if err := b.wait(*storeCuts, wholeLimit); err != nil {
+		t.Fatalf("seed %d, at the end: %v\n%s", b.seed, err, b.says())
 	}
 	b.report(time.Since(began))
 }
@@ -100,7 +100,7 @@ func (b *bench) round(n int) {
 		b.fell(n, "within recovery")
 		return
 	case <-time.After(startLimit):
-		b.Fatalf("seed %d, cut %d: the process neither judges nor ends\n%s", b.seed, n, b.errs.String())
+		b.stuck(n, "the process neither judges nor ends")
 	}
 	least := time.Duration(20+b.draw.IntN(200)) * time.Millisecond
 	at := time.Now()
@@ -113,7 +113,7 @@ func (b *bench) round(n int) {
 		case <-time.After(time.Millisecond):
 		}
 		if time.Since(began) > 2*startLimit {
-			b.Fatalf("seed %d, cut %d: void: %d records were acknowledged\n%s", b.seed, n, b.saved.Load()-before, b.errs.String())
+			b.stuck(n, fmt.Sprintf("void: %d records were acknowledged", b.saved.Load()-before))
 		}
 	}
 	b.off.Store(true)
@@ -121,8 +121,7 @@ func (b *bench) round(n int) {
 	b.worked += time.Since(at)
 	<-time.After(time.Duration(b.draw.IntN(20)) * time.Millisecond) // it lives on for a moment
 	_ = b.cmd.Process.Kill()
-	<-b.ended
-	_ = b.cmd.Wait()
+	_ = b.wait(n, startLimit)
 	if b.fired() { // at the same moment
 		b.by["both at once"]++
 	}
@@ -132,9 +131,9 @@ func (b *bench) round(n int) {
 
 // fell is for a process that ended by itself: a failpoint must have ended it.
 func (b *bench) fell(n int, where string) {
-	err := b.cmd.Wait()
+	err := b.wait(n, startLimit)
 	if !b.fired() {
-		b.Fatalf("seed %d, cut %d: the process ended: %v\n%s", b.seed, n, err, b.errs.String())
+		b.Fatalf("seed %d, cut %d: the process ended: %v\n%s", b.seed, n, err, b.says())
 	}
 	name, err := takeFile(b.witness)
 	check(b.T, err)
@@ -144,6 +143,54 @@ func (b *bench) fell(n int, where string) {
 		b.by[where]++
 	}
 	check(b.T, b.volume.Restart())
+}
+
+// wholeLimit is how long everything may take to be judged, at the end of a long run.
+const wholeLimit = 30 * time.Minute
+
+// wait waits for the process's end, which is near: it was killed, or its output ended.
+func (b *bench) wait(n int, limit time.Duration) error {
+	select {
+	case <-b.ended:
+	case <-time.After(limit):
+		b.stuck(n, fmt.Sprintf("the process does not end within %v", limit))
+	}
+	done := make(chan error, 1)
+	go func() { done <- b.cmd.Wait() }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(limit):
+		b.stuck(n, "the process closed its output and is not gone; its disk may hold it")
+		return nil
+	}
+}
+
+// stuck fails with what the process is doing: the state that the system gives it,
+// and the stacks that it writes when it is told to quit.
+func (b *bench) stuck(n int, what string) {
+	b.Helper()
+	state, err := chaos.StateOf(b.cmd.Process.Pid)
+	if err != nil {
+		state = '?'
+	}
+	_ = b.cmd.Process.Signal(syscall.SIGQUIT)
+	select {
+	case <-b.ended:
+	case <-time.After(10 * time.Second):
+	}
+	_ = b.cmd.Process.Kill()
+	b.Fatalf("seed %d, cut %d: %s; its state is %c, the moment %q fired: %v\n%s", b.seed, n, what, state, b.armed, b.fired(), b.says())
+}
+
+// says is the end of what the process wrote to stderr.
+func (b *bench) says() string {
+	const most = 64 << 10
+	raw, err := os.ReadFile(b.log)
+	if err != nil {
+		return err.Error()
+	}
+	return string(raw[max(0, len(raw)-most):])
 }
 
 func (b *bench) fired() bool {
@@ -181,11 +228,14 @@ func (b *bench) begin(n int, rounds string, workers int, m moment) {
 		b.cmd.Env = append(b.cmd.Env, "DOMICILE_FAILPOINT="+m.name+"#"+strconv.Itoa(times), "DOMICILE_FAILPOINT_DO=cut",
 			"DOMICILE_FAILPOINT_VOLUME="+b.volume.Dir, "DOMICILE_FAILPOINT_WITNESS="+b.witness)
 	}
-	b.errs.Reset()
-	b.cmd.Stderr = &b.errs
+	b.armed = m.name
+	said, err := os.Create(b.log)
+	check(b.T, err)
+	b.cmd.Stderr = said
 	out, err := b.cmd.StdoutPipe()
 	check(b.T, err)
-	check(b.T, b.cmd.Start())
+	err = b.cmd.Start()
+	check(b.T, errors.Join(err, said.Close())) // the process has its own
 	b.off.Store(false)
 	b.judged, b.ended = make(chan struct{}), make(chan struct{})
 	go func(judged, ended chan struct{}) {
