@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/domicile-io/domicile/api/client"
+	"github.com/domicile-io/domicile/internal/dev"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -35,9 +36,20 @@ func (a *app) setting(flag, name string) (string, error) {
 func (a *app) need(flag, name, flagName string) (string, error) {
 	v, err := a.setting(flag, name)
 	if err == nil && v == "" {
-		return "", usagef("%s is not known: give %s, set %s, or name the file of `domicile dev` with --env-file", name, flagName, name)
+		if file := filepath.Join(dev.DefaultDir, "env"); isFile(file) && name != "DOMICILE_KEY" {
+			return "", usagef("%s is not known: `domicile dev` has left it in this folder, so type  export DOMICILE_ENV_FILE=%s  or give --env-file %s", name, file, file)
+		}
+		if name == "DOMICILE_KEY" {
+			return "", usagef("%s is not known: give %s or set %s; `domicile keys create TENANT` makes a key and prints it", name, flagName, name)
+		}
+		return "", usagef("%s is not known: give %s, set %s, or name the file of `domicile dev` with --env-file; without a control plane, `domicile dev` runs one here", name, flagName, name)
 	}
 	return v, err
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // readEnvFile reads KEY=value lines once. Values may stand in quotes; "export" and comments are allowed.

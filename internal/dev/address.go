@@ -1,6 +1,7 @@
 package dev
 
 import (
+	"context"
 	"encoding/hex"
 	"path/filepath"
 	"strings"
@@ -22,6 +23,28 @@ func (e *Environment) Regions() []string {
 		out = append(out, string(r.ID))
 	}
 	return out
+}
+
+// Boundary is the boundary of a region, such as eu; "" of one that does not run.
+func (e *Environment) Boundary(region string) string {
+	for _, r := range e.places {
+		if string(r.ID) == region {
+			return string(r.Boundary)
+		}
+	}
+	return ""
+}
+
+// Has reports whether a tenant of this slug is there; also false when nobody
+// can say now.
+func (e *Environment) Has(ctx context.Context, slug string) bool {
+	cp, done, err := e.operator()
+	if err != nil {
+		return false
+	}
+	defer done()
+	_, err = cp.Tenant(ctx, slug)
+	return err == nil
 }
 
 // ControlURL is the REST address of the first voter.
