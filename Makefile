@@ -126,6 +126,10 @@ accept: build ## run the system tests on real processes, without cached results
 chaos: ## break the control plane 200 times by a seed (SEED=n repeats one), and check what it promised
 	$(GO) test -count=1 -v -timeout 90m -run TestINV30_Chaos ./test/chaos -chaos.faults=200 -chaos.seed=$(or $(SEED),0)
 
+.PHONY: hostile
+hostile: ## send every hostile body to every route of a region's node, 48 at once, beside who drips a byte a second (ten minutes)
+	$(GO) test -count=1 -v -timeout 30m -run HostileBodies ./test/attacks -attacks.bodies
+
 .PHONY: outages
 outages: ## write docs/operations/outages.md from a run of the chaos suite (FAULTS=200 for the long form)
 	$(GO) test -count=1 -timeout 90m -run TestINV30_Chaos ./test/chaos -chaos.faults=$(or $(FAULTS),0) -chaos.seed=$(or $(SEED),0) -chaos.result=$(CURDIR)/docs/operations/outages.json

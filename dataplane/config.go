@@ -48,6 +48,8 @@ type Config struct {
 
 	Admission admission.Limits `yaml:"admission"` // quotas of tenants, and what the node works on at once; docs/operations/load.md
 
+	MemoryLimit int64 `yaml:"memory_limit"` // bytes: soft, the collector works harder near it; 0: nine tenths of what the cgroup or the machine has, less the store's cache; negative: none. GOMEMLIMIT counts before it
+
 	DiskReserve int64 `yaml:"disk_reserve"` // bytes kept for erasures on a full disk; 0: 2 % of the disk, at least 128 MiB or an eighth of a small one, at most 1 GiB; negative: none
 
 	ScrubInterval time.Duration `yaml:"scrub_interval"` // from one pass over everything stored to the next; default 168h

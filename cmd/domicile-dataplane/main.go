@@ -86,6 +86,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 		return exitOK
 	}
 	log := slog.New(plainlog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level})))
+	limitMemory(log, cfg.MemoryLimit)
 	node, err := dataplane.Open(ctx, cfg, dataplane.Options{Logger: log})
 	if err != nil {
 		fmt.Fprintln(stderr, "domicile-dataplane:", err)

@@ -29,6 +29,9 @@ const (
 	// because a second goroutine and a chunk of full size would cost more than
 	// they gain.
 	smallBody = 128 << 10
+	// maxQuarantined bounds what one request can put into quarantine: each payload
+	// there has a key of its own, and two bytes of a body can be one.
+	maxQuarantined = 10_000
 	// appendTimeout bounds the wait for durability.
 	appendTimeout = 30 * time.Second
 )
@@ -266,5 +269,8 @@ func (x *exchange) commit(from origin, c *chunk, t *tally) (failed error) {
 	}
 	t.quarantined += len(c.bad)
 	x.place.Spend(ctx, int64(len(c.records)+len(c.bad)), 0)
+	if t.quarantined >= maxQuarantined {
+		return policy.Errorf(policy.InvalidArgument, "%d records of this request could not be parsed and are in quarantine; the rest of it was not read. Is it the form that this path takes?", t.quarantined)
+	}
 	return nil
 }

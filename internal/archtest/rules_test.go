@@ -58,6 +58,7 @@ var doors = []door{
 	{"filippo.io/age", []string{"controlplane/backup", "dataplane/local"}, "one package encrypts and decrypts backups; another the escrow of a region's root key"},
 	{"github.com/aws/aws-sdk-go-v2/...", []string{"dataplane/aws"}, "one package speaks to AWS, and through the region's door"},
 	{"go.opentelemetry.io/otel/...", []string{"dataplane/telemetry"}, "one package says what a trace may say, and looks at each before it leaves"},
+	{"github.com/KimMachineGun/automemlimit/...", []string{"cmd/domicile-dataplane"}, "what a container allows is asked once, where the process begins"},
 	{"github.com/cockroachdb/pebble/v2/...", []string{"dataplane/store/local"}, "the embedded engine sits behind the store's contract"},
 	{"github.com/jackc/pgx/v5/...", []string{"internal/postgres", "dataplane/database", "dataplane/shelf/sql", "dataplane/store/sql"}, "what the nodes of a region share is in one database, reached through the region's door; tests start one of their own"},
 	{"golang.org/x/text/...", []string{"dataplane/media"}, "words are compared without case and accents, as Unicode says"},
