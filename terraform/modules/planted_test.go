@@ -28,7 +28,7 @@ resource "aws_s3_bucket_replication_configuration" "media" {
 `
 
 var bugs = []bug{
-	{name: "the key is multi-region", file: "region-aws/key.tf", old: "multi_region            = false", with: "multi_region            = true", says: "the key may leave the region", always: true},
+	{name: "the key is multi-region", file: "region-aws/key.tf", old: "multi_region            = false", with: "multi_region            = true", says: "the key may leave the region"},
 	{name: "public policies are taken", file: "region-aws/bucket.tf", old: "block_public_policy     = true", with: "block_public_policy     = false", says: "public access is not blocked"},
 	{name: "something is not pinned", file: "region-aws/key.tf", old: "  region                  = var.aws_region\n", with: "", says: "something is not pinned"},
 	{name: "old versions stay", file: "region-aws/bucket.tf", old: "noncurrent_days = var.deleted_days", with: "noncurrent_days = 365", says: "old versions of erased objects do not end"},
