@@ -104,7 +104,7 @@ race-short: ## the same for the packages in which most happens at once (five min
 	$(GO) test -race $(RACED)
 
 .PHONY: races
-races: ## erasures beside everything else, under the race detector, with RACES (10) seeds (five minutes)
+races: ## erasures beside everything else, under the race detector, with RACES (10) seeds (some minutes for each)
 	$(GO) test -race -count=1 -v -timeout 60m -run TestINV21_ErasuresRaceWithEverything ./dataplane/subject -races $(RACES) -races.seed $$(date +%s)
 
 .PHONY: cover

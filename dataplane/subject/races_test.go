@@ -42,6 +42,7 @@ const (
 	persons    = 8
 	bystanders = 30
 	pace       = 4 * time.Millisecond // of what goes on beside, so that it stays small
+	enough     = 150                  // rounds of ingest, however long the erasures take
 )
 
 // TestINV21_ErasuresRaceWithEverything erases persons at random, while their calls
@@ -159,6 +160,9 @@ func (a *arena) race(round int) {
 			a.ingest(draw, fmt.Sprintf("r%d-%d", round, w), draw.IntN(persons), a.clock())
 			a.one(draw, fmt.Sprintf("rb%d-%d", round, w), bystander(n%bystanders), bystander(bystanders), a.clock())
 			<-time.After(pace)
+			if n > enough {
+				<-ctx.Done()
+			}
 		})
 	}
 	loop(func(*rand.Rand, int) {
