@@ -47,6 +47,54 @@ $(BUILD)/peers/versitygw-$(VERSITYGW):
 	GOBIN=$(abspath $(BUILD)/peers) $(GO) install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW)
 	@touch $@
 
+# What makes packages is a module of its own; helm and cyclonedx-gomod are none of ours.
+HELM      = v4.3.1
+CYCLONEDX = v1.10.0
+RELEASE  ?= $(BUILD)/release
+
+.PHONY: packaging
+packaging: ## compile the program that makes packages, images and charts
+	cd packaging && $(GO) vet . && $(GO) build -o ../$(BUILD)/packaging .
+
+.PHONY: helm
+helm: $(BUILD)/peers/helm-$(HELM) ## build the Helm that tests render the chart with (4 minutes)
+
+$(BUILD)/peers/helm-$(HELM):
+	@mkdir -p $(BUILD)/peers
+	GOBIN=$(abspath $(BUILD)/peers) $(GO) install helm.sh/helm/v4/cmd/helm@$(HELM)
+	@touch $@
+
+.PHONY: cyclonedx
+cyclonedx: $(BUILD)/peers/cyclonedx-gomod-$(CYCLONEDX) ## build the program that writes bills of materials
+
+$(BUILD)/peers/cyclonedx-gomod-$(CYCLONEDX):
+	@mkdir -p $(BUILD)/peers
+	GOBIN=$(abspath $(BUILD)/peers) $(GO) install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX)
+	@touch $@
+
+.PHONY: packaging-test
+packaging-test: helm ## render the chart with the real Helm and look at what it says
+	cd packaging && DOMICILE_NEED_HELM=1 $(GO) test .
+
+.PHONY: release
+release: packaging cyclonedx ## build a release into .build/release: programs, packages, images, chart, bills of materials, checksums (RELEASE=folder)
+	rm -rf $(RELEASE)
+	$(BUILD)/packaging --source . --out $(RELEASE) --cyclonedx $(abspath $(BUILD)/peers/cyclonedx-gomod)
+	cd $(RELEASE) && sha256sum --check --quiet SHA256SUMS
+
+.PHONY: release-check
+release-check: ## build a release twice, in different folders, and compare every byte
+	packaging/check.sh $(BUILD)/release-check $(if $(ARCH),$(ARCH),amd64,arm64)
+
+.PHONY: packages-short
+packages-short: packaging ## build packages, images and chart for this machine alone, without bills of materials
+	rm -rf $(BUILD)/packages
+	$(BUILD)/packaging --source . --out $(BUILD)/packages --short --arch $$($(GO) env GOARCH)
+
+.PHONY: packages-test
+packages-test: packages-short ## install and run them in scratch roots (needs root, systemd, dpkg, rpm)
+	DOMICILE_PACKAGES=$(abspath $(BUILD)/packages) DOMICILE_HELM=$(abspath $(BUILD)/peers/helm) $(GO) test -count=1 -v ./test/packages
+
 .PHONY: issuer
 issuer: $(BUILD)/issuer/node_modules ## install the OpenID provider that tests log in with (needs node and npm)
 

@@ -19,6 +19,7 @@ import (
 	"github.com/domicile-io/domicile/controlplane/server"
 	"github.com/domicile-io/domicile/controlplane/store"
 	"github.com/domicile-io/domicile/internal/mtls"
+	"github.com/domicile-io/domicile/internal/release"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -248,7 +249,7 @@ func (m *membership) announce(ctx context.Context, to string) (next string, err 
 	st, own := m.p.replica.Status(), m.cfg.advertised()
 	free, size := diskOf(m.cfg.DataDir)
 	req := &controlv1.AnnounceRequest{Name: m.cfg.Name, RaftAddress: own.RaftAddress, GrpcAddress: own.GRPCAddress, Region: string(m.cfg.Region),
-		Version: uint32(ProtocolVersion()), Release: release(), AppliedIndex: st.Applied, Revision: m.p.store.Revision(),
+		Version: uint32(ProtocolVersion()), Release: release.Of().Version, AppliedIndex: st.Applied, Revision: m.p.store.Revision(),
 		DiskFree: free, DiskSize: size, CertificateExpires: m.own.Expires().Unix()}
 	if st.State != "Leader" && !st.LastContact.IsZero() {
 		req.ContactAge = uint64(max(0, time.Since(st.LastContact).Milliseconds()))

@@ -2,9 +2,7 @@ package controlplane
 
 import (
 	"fmt"
-	"runtime/debug"
 	"strconv"
-	"strings"
 )
 
 // protocolVersion is what this program can do with the replicated state: one
@@ -20,20 +18,4 @@ func ProtocolVersion() int {
 		panic(fmt.Sprintf("the program was built with the protocol version %q", protocolVersion))
 	}
 	return n
-}
-
-// release of this program, for people; letters, digits, dots, pluses and dashes.
-func release() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return ""
-	}
-	keep := func(r rune) rune {
-		if strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.+-", r) {
-			return r
-		}
-		return -1
-	}
-	v := strings.Map(keep, info.Main.Version)
-	return v[:min(len(v), 64)]
 }

@@ -1,6 +1,7 @@
 // Command domicile-controlplane runs one voter of the policy store.
 //
 //	domicile-controlplane --config FILE
+//	domicile-controlplane --version
 //	domicile-controlplane recover --config FILE --statement FILE
 //	domicile-controlplane recover --config FILE --statement FILE --signature FILE --signature FILE --token-file FILE
 //
@@ -31,6 +32,8 @@ import (
 
 	"github.com/domicile-io/domicile/controlplane"
 	"github.com/domicile-io/domicile/internal/plainlog"
+	"github.com/domicile-io/domicile/internal/release"
+	"github.com/domicile-io/domicile/internal/supervisor"
 	"github.com/domicile-io/domicile/internal/watchdog"
 )
 
@@ -59,11 +62,16 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 	flags := flag.NewFlagSet("domicile-controlplane", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	path := flags.String("config", "", "configuration `file` (YAML; an unknown key stops the start)")
+	version := flags.Bool("version", false, "print the version and exit")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return 0
 		}
 		return exitUsage
+	}
+	if *version {
+		_, _ = fmt.Fprintln(stderr, "domicile-controlplane", release.Of())
+		return 0
 	}
 	if *path == "" || flags.NArg() > 0 {
 		_, _ = fmt.Fprintln(stderr, "domicile-controlplane: give --config FILE and nothing else")
@@ -80,6 +88,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 		log.Error("voter did not start", "cause", err)
 		return codeOf(err)
 	}
+	defer supervisor.Serve(ctx, log)()
 	code := 0
 	select {
 	case <-ctx.Done():

@@ -1,6 +1,7 @@
 // Command domicile-dataplane runs one node of one region.
 //
 //	domicile-dataplane --config /etc/domicile/dataplane.yaml
+//	domicile-dataplane --version
 //	domicile-dataplane keys status|rotate|escrow|recover --config /etc/domicile/dataplane.yaml
 //	domicile-dataplane backup create|list|verify|prune --config /etc/domicile/dataplane.yaml
 //	domicile-dataplane restore --config /etc/domicile/dataplane.yaml
@@ -27,9 +28,12 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+	_ "time/tzdata" // time zones of feeds, where the machine has none, as in the image
 
 	"github.com/domicile-io/domicile/dataplane"
 	"github.com/domicile-io/domicile/internal/plainlog"
+	"github.com/domicile-io/domicile/internal/release"
+	"github.com/domicile-io/domicile/internal/supervisor"
 )
 
 const (
@@ -67,11 +71,16 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 	flags := flag.NewFlagSet("domicile-dataplane", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	path := flags.String("config", "", "the node's configuration, a YAML file (required)")
+	version := flags.Bool("version", false, "print the version and exit")
 	check := flags.Bool("check", false, "check the configuration and exit")
 	level := slog.LevelInfo
 	flags.TextVar(&level, "log-level", level, "debug, info, warn or error")
 	if err := flags.Parse(args); err != nil {
 		return exitUsage
+	}
+	if *version {
+		fmt.Fprintln(stderr, "domicile-dataplane", release.Of())
+		return exitOK
 	}
 	if *path == "" || flags.NArg() > 0 {
 		fmt.Fprintln(stderr, "domicile-dataplane: give --config and nothing else; --help lists the flags")
@@ -92,6 +101,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "domicile-dataplane:", err)
 		return exitFailed
 	}
+	defer supervisor.Serve(ctx, log)()
 	if err := node.Failed(ctx); err != nil {
 		fmt.Fprintln(stderr, "domicile-dataplane: the node ends, because it can keep nothing any more; check the disk, then start it again, which finds all that was acknowledged:", err)
 		return exitStorage

@@ -10,8 +10,6 @@ import (
 	"hash"
 	"io"
 	"regexp"
-	"runtime/debug"
-	"strings"
 	"time"
 
 	"filippo.io/age"
@@ -20,6 +18,7 @@ import (
 	"github.com/domicile-io/domicile/api/bundle"
 	"github.com/domicile-io/domicile/audit"
 	"github.com/domicile-io/domicile/controlplane/store"
+	"github.com/domicile-io/domicile/internal/release"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -88,7 +87,7 @@ func manifestOf(o WriteOptions) (Manifest, error) {
 		return Manifest{}, err
 	}
 	return Manifest{Format: Format, Cluster: info.Cluster, ClusterEpoch: policy.EpochOf(info.Revision), Revision: info.Revision,
-		AppliedIndex: info.Index, AppliedTerm: info.Term, StateFormat: info.Format, Program: program(), Voter: o.Voter, Created: o.Now.UTC().Truncate(time.Second),
+		AppliedIndex: info.Index, AppliedTerm: info.Term, StateFormat: info.Format, Program: release.Of().Version, Voter: o.Voter, Created: o.Now.UTC().Truncate(time.Second),
 		Parts:      []Part{{Name: statePart, Size: state.size, SHA256: hex.EncodeToString(state.hash.Sum(nil))}},
 		Checkpoint: checkpoint}, nil
 }
@@ -180,12 +179,4 @@ func parseRecipients(keys []string) ([]age.Recipient, error) {
 		out = append(out, r)
 	}
 	return out, nil
-}
-
-// program is this program's version, in its closed form.
-func program() string {
-	if info, ok := debug.ReadBuildInfo(); ok && plainForm.MatchString(strings.Trim(info.Main.Version, " ")) {
-		return info.Main.Version
-	}
-	return "unknown"
 }

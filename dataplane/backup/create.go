@@ -8,12 +8,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/internal/release"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -134,7 +134,7 @@ func (r *Repository) begin(src Source, full bool) (head Snapshot, parent []File,
 		return head, nil, fmt.Errorf("%w; see `domicile-dataplane backup verify`, and move the damaged file away", err)
 	}
 	now := r.o.Now().UTC().Truncate(time.Millisecond)
-	head = Snapshot{Format: Format, Number: 1, Repository: r.id.ID, Region: r.id.Region, Cluster: r.id.Cluster, Program: program(),
+	head = Snapshot{Format: Format, Number: 1, Repository: r.id.ID, Region: r.id.Region, Cluster: r.id.Cluster, Program: release.Of().Version,
 		Schema: src.Schema, Began: now, KeyGeneration: src.KeyGeneration}
 	if n := len(before); n > 0 {
 		last := before[n-1]
@@ -375,12 +375,4 @@ func (r *Repository) finish(ctx context.Context, c *creation, head Snapshot, tel
 	}
 	c.new = nil // they are listed
 	return r.step("snapshot")
-}
-
-// program is this program's version.
-func program() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "unknown"
 }

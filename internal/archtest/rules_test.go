@@ -66,6 +66,7 @@ var doors = []door{
 	{"github.com/grpc-ecosystem/grpc-gateway/v2/runtime", []string{"api/control/v1", "controlplane/server"}, "one gateway, before one listener"},
 	{"buf.build/go/protovalidate", []string{"controlplane/server"}, "wire validation happens in the one interceptor chain"},
 	{"go.yaml.in/yaml/v3", []string{"regions", "controlplane", "dataplane", "internal/testcluster"}, "configuration and catalogue; nothing on the wire is YAML"},
+	{"github.com/coreos/go-systemd/v22/...", []string{"internal/supervisor"}, "one package tells systemd how the process does"},
 	{"github.com/spf13/cobra", []string{"internal/cli"}, "commands are parsed in one place"},
 	{"charm.land/lipgloss/v2", []string{"internal/screen"}, "one package decides how things look"},
 	{"github.com/schollz/progressbar/v3", []string{"internal/cli"}, "only people watch progress"},

@@ -84,10 +84,14 @@ func (a *app) root() *cobra.Command {
 viewed there and nowhere else. What must cross a border crosses it only as pseudonyms, through one
 door, under a named legal basis, counted in a ledger.
 
-Try it on this machine, with nothing else installed:
+The first three things to type, on this machine, with nothing else installed:
 
-  domicile dev --demo --exit     watch the whole story, checked step by step, then stop
-  domicile dev                   a control plane of three voters and three regions, until Ctrl-C
+  domicile dev --demo --exit                     watch the whole story, checked step by step, then stop
+  domicile dev --env-file env                    three voters and three regions, until Ctrl-C
+  domicile tenants list --env-file env           in another terminal: who is at home where
+
+A control plane that runs elsewhere: set DOMICILE_CONTROL_URL and DOMICILE_CA, then domicile login.
+Completion for your shell: domicile completion --help.
 
 There is no default region anywhere. Addresses and credentials come from flags, then from the
 environment (DOMICILE_CONTROL_URL, DOMICILE_TOKEN, DOMICILE_CA, DOMICILE_<REGION>_URL, DOMICILE_KEY),
@@ -95,8 +99,14 @@ then from the file named by --env-file or DOMICILE_ENV_FILE; a token also from d
 
 Exit codes: 0 done, 1 refused or failed, 2 wrong command line, 3 not available now, 4 outcome unknown.`,
 		SilenceErrors: true, SilenceUsage: true,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { a.started = true; return cmd.Help() },
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownCommand(cmd, args[0])
+			}
+			a.started = true
+			return cmd.Help()
+		},
 	}
 	f := root.PersistentFlags()
 	f.StringVar(&a.controlURL, "control-url", "", "control plane's `URL` (DOMICILE_CONTROL_URL)")
@@ -124,8 +134,13 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong command line, 3 not available n
 	add("control", a.basesCommand(), a.entitiesCommand())
 	add("region", a.recordsCommand(), a.recordingsCommand(), a.transcriptsCommand(), a.feedsCommand(), a.quarantineCommand(), a.receiptsCommand(), a.rollupsCommand(),
 		a.subjectsCommand(), a.egressCommand(), a.transfersCommand(), a.receivedCommand(), a.simulateCommand())
-	root.AddCommand(a.versionCommand())
-	root.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true}) // --help says it all
+	add("start", a.versionCommand())
+	root.SetHelpCommandGroupID("start")
+	root.SetCompletionCommandGroupID("start")
+	root.SetFlagErrorFunc(unknownFlag)
+	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	a.completing(root)
+	explained(root)
 	return root
 }
 
@@ -134,7 +149,7 @@ func group(use, short string, children ...*cobra.Command) *cobra.Command {
 	c := &cobra.Command{Use: use, Short: short, Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return errors.New("unknown command " + quote(args[0]) + " for " + quote(cmd.CommandPath()) + ": see " + cmd.CommandPath() + " --help")
+				return unknownCommand(cmd, args[0])
 			}
 			_ = cmd.Help()
 			return errors.New("say what to do: " + cmd.CommandPath() + " " + names(cmd.Commands()))
