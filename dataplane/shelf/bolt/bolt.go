@@ -7,19 +7,24 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
 
 	"github.com/domicile-io/domicile/dataplane/lease"
 	"github.com/domicile-io/domicile/dataplane/shelf"
+	"github.com/domicile-io/domicile/policy"
 )
 
 // openTimeout is how long another process may hold the file.
 const openTimeout = 5 * time.Second
 
 // Shelf is one file. One process owns it.
-type Shelf struct{ db *bbolt.DB }
+type Shelf struct {
+	db   *bbolt.DB
+	shut atomic.Pointer[policy.Error] // why nothing may be changed for now
+}
 
 var _ shelf.Shelf = (*Shelf)(nil)
 
@@ -51,7 +56,19 @@ func (s *Shelf) View(read func(shelf.Tx) error) error {
 
 // Update implements shelf.Shelf.
 func (s *Shelf) Update(change func(shelf.Tx) error) error {
-	return s.db.Update(func(tx *bbolt.Tx) error { return change(bucketed{tx}) })
+	return s.db.Update(func(tx *bbolt.Tx) error {
+		if why := s.shut.Load(); why != nil {
+			return why
+		}
+		return change(bucketed{tx})
+	})
+}
+
+// Shut lets nothing be changed, and answers why, until it is called with nil. A
+// change that had begun is done when it returns.
+func (s *Shelf) Shut(why *policy.Error) error {
+	s.shut.Store(why)
+	return s.db.Update(func(*bbolt.Tx) error { return nil }) // changes come one after the other
 }
 
 // Under implements shelf.Shelf: a file has one process, and no lease to lose.

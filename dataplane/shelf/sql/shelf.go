@@ -273,3 +273,9 @@ func away2(err error) error {
 	}
 	return away(err)
 }
+
+// ClearShelves removes shelves that nobody uses, with all that they hold.
+func (d *DB) ClearShelves(ctx context.Context, names []string) error {
+	_, err := d.pool.Exec(ctx, `DELETE FROM domicile_shelf WHERE shelf = ANY($1)`, names)
+	return away(err)
+}

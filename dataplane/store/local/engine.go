@@ -20,6 +20,7 @@ type engine struct {
 	log       *slog.Logger
 	onCorrupt func(string)
 	store     atomic.Pointer[sealed.Store] // that a fatal error stops
+	follow    follower
 }
 
 var _ sealed.Engine = (*engine)(nil)
@@ -67,13 +68,23 @@ func (e *engine) NewBatch() sealed.Batch {
 const keptBatch = 4 << 20
 
 // Begin implements sealed.Engine.
-func (e *engine) Begin([16]byte, sealed.TurnKind) (sealed.Turn, error) { return turn{e}, nil }
+func (e *engine) Begin(_ [16]byte, kind sealed.TurnKind) (sealed.Turn, error) {
+	if kind == sealed.WriteTurn {
+		e.follow.wait()
+	}
+	if err := e.follow.refusal(); err != nil {
+		return nil, err
+	}
+	return turn{e}, nil
+}
 
 // Look implements sealed.Engine.
 func (e *engine) Look([16]byte) (sealed.Standing, error) { return sealed.Standing{}, nil }
 
 // Write implements sealed.Engine.
-func (e *engine) Write(b sealed.Batch) error { return e.db.Apply(b.(batch).Batch, pebble.NoSync) }
+func (e *engine) Write(b sealed.Batch) error {
+	return e.follow.change(b.(batch).Batch, func(b *pebble.Batch) error { return e.db.Apply(b, pebble.NoSync) })
+}
 
 // Settle implements sealed.Engine. What was read from the log at the start is
 // durable when it stands in tables; what was written since, when the log is synced.
@@ -145,7 +156,7 @@ func (turn) Standing() sealed.Standing { return sealed.Standing{} }
 
 // Commit implements sealed.Turn.
 func (t turn) Commit(b sealed.Batch, _ sealed.Standing) error {
-	return t.e.db.ApplyNoSyncWait(b.(batch).Batch, pebble.Sync)
+	return t.e.follow.change(b.(batch).Batch, func(b *pebble.Batch) error { return t.e.db.ApplyNoSyncWait(b, pebble.Sync) })
 }
 
 // End implements sealed.Turn.

@@ -53,13 +53,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.DSN == "" || o.Dial == nil || o.Region == "" || o.Keys == nil {
 		return nil, errors.New("open the record store: DSN, Dial, Region and Keys must be set")
 	}
-	if o.Connections <= 0 {
-		o.Connections = 16
-	}
-	o.Connections = max(o.Connections, minConnections)
-	if o.Timeout <= 0 {
-		o.Timeout = 30 * time.Second
-	}
+	o.defaults()
 	e, err := connect(ctx, &o)
 	if err != nil {
 		return nil, fmt.Errorf("open the record store: %w", err)
@@ -73,4 +67,14 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, fmt.Errorf("open the record store: %w", errors.Join(err, e.Close()))
 	}
 	return &Store{s}, nil
+}
+
+func (o *Options) defaults() {
+	if o.Connections <= 0 {
+		o.Connections = 16
+	}
+	o.Connections = max(o.Connections, minConnections)
+	if o.Timeout <= 0 {
+		o.Timeout = 30 * time.Second
+	}
 }
