@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"crypto/subtle"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -15,6 +16,9 @@ import (
 	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/policy"
 )
+
+// RootFile is the root key's name in the folder of the key table.
+const RootFile = rootFile
 
 const (
 	rootFile        = "root.key"
@@ -185,4 +189,16 @@ func loadRoot(path string, makeIt bool, random io.Reader) (key [32]byte, err err
 
 func writeRoot(path string, key [32]byte) error {
 	return writeWhole(path, []byte(hex.EncodeToString(key[:])+"\n"))
+}
+
+// SameRoot reports whether two files hold one root key.
+func SameRoot(a, b string) (bool, error) {
+	x, err := loadRoot(a, false, nil)
+	if err != nil {
+		return false, err
+	}
+	defer clear(x[:])
+	y, err := loadRoot(b, false, nil)
+	defer clear(y[:])
+	return subtle.ConstantTimeCompare(x[:], y[:]) == 1, err
 }

@@ -79,6 +79,7 @@ type Keyring struct {
 	asked   bool   // Retire asked for a rotation
 	away    error  // why the custodian did not answer last time
 	failed  error
+	frozen  error // why nothing may be changed for now
 	closed  bool
 
 	verified mended // of the last comparison with the copy

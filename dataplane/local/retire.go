@@ -122,7 +122,7 @@ func (k *Keyring) due() string {
 	defer k.mu.Unlock()
 	age := k.o.Now().Sub(k.sheet.created)
 	switch {
-	case k.closed || k.failed != nil || !k.held || k.away != nil || !k.turns.mayTry(k.o.Now()):
+	case k.closed || k.unchangeable() != nil || !k.held || k.away != nil || !k.turns.mayTry(k.o.Now()):
 		return ""
 	case k.asked && age >= k.o.RotateSpacing:
 		return "asked for"

@@ -78,8 +78,8 @@ func (k *Keyring) named(name string, use store.KeyUse) ([32]byte, error) {
 	if key, ok := k.names.find(name); ok {
 		return key, nil
 	}
-	if k.failed != nil {
-		return [32]byte{}, k.failed
+	if err := k.usable(); err != nil {
+		return [32]byte{}, err
 	}
 	key, err := k.names.add(name, k.o.Rand)
 	if err != nil {
@@ -98,8 +98,8 @@ func (k *Keyring) destroy(ids []store.KeyID, use store.KeyUse) error {
 	if k.closed {
 		return errClosed
 	}
-	if k.failed != nil {
-		return k.failed
+	if err := k.unchangeable(); err != nil {
+		return err
 	}
 	if k.expire(); !k.held { // a mark needs no key, and erasure waits for no key service
 		defer k.dropTables()
@@ -154,8 +154,11 @@ func (k *Keyring) forget(names []string, use store.KeyUse) (int, error) {
 func (k *Keyring) Healthy() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if err := k.usable(); err != nil {
+	if err := k.readable(); err != nil {
 		return err
+	}
+	if k.failed != nil {
+		return k.failed
 	}
 	return k.away
 }
@@ -180,7 +183,15 @@ func (k *Keyring) usable() error {
 	if err := k.readable(); err != nil {
 		return err
 	}
-	return k.failed
+	return k.unchangeable()
+}
+
+// unchangeable is why the table may not be changed, else nil.
+func (k *Keyring) unchangeable() error {
+	if k.failed != nil {
+		return k.failed
+	}
+	return k.frozen
 }
 
 // fail remembers the first failure: a disk that failed to sync once is not
