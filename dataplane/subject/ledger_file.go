@@ -27,6 +27,7 @@ type FileLedger struct {
 	file   *os.File
 	chain  chain
 	failed error                    // of the last write; the file is made anew before the next
+	shut   error                    // why nothing may be appended for now
 	after  func()                   // after an entry is durable
 	retry  func(func() error) error // makes room for a write that found none; nil: tried once
 }
@@ -99,6 +100,9 @@ func (l *FileLedger) again(write func() error) error {
 func (l *FileLedger) Append(in Intent) (uint64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.shut != nil {
+		return 0, l.shut
+	}
 	n, raw, err := l.chain.next(in)
 	if err != nil {
 		return 0, err
