@@ -21,7 +21,7 @@ const (
 	adminTimeout  = 10 * time.Second
 )
 
-// openAdmin serves the verbs of `domicile-dataplane keys` and `backup`.
+// openAdmin serves the verbs of `domicile-dataplane keys`, `backup` and `region`.
 func (n *Node) openAdmin(Options) error {
 	path := filepath.Join(n.cfg.DataDir, AdminSocket)
 	if len(path) > maxSocketPath {
@@ -46,6 +46,7 @@ func (n *Node) openAdmin(Options) error {
 	base, cancel := context.WithCancel(context.Background())
 	n.backupRoutes(mux)
 	n.logRoutes(mux)
+	n.moveRoutes(mux)
 	srv := &http.Server{Handler: mux, ReadTimeout: adminTimeout, BaseContext: func(net.Listener) context.Context { return base }}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()

@@ -132,6 +132,7 @@ func (n *Node) openShelf(dir, name string, buckets []shelf.Bucket) (shelf.Shelf,
 		return nil, err
 	}
 	n.backups.add(name+".db", file.Snapshot)
+	n.moving.shelves = append(n.moving.shelves, movingShelf{name, file, buckets})
 	return file, nil
 }
 

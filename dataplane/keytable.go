@@ -16,6 +16,7 @@ import (
 // A key table and the records under its keys are in two databases. The records'
 // one remembers which key table it belongs to.
 const (
+	keysShelf               = "keys"
 	linkShelf               = "link"
 	linkName                = "database/link" // named key
 	bucketLink shelf.Bucket = "link"
@@ -30,14 +31,20 @@ func (n *Node) openKeyTable() error {
 		return err
 	}
 	known, err := linked(link)
+	if err == nil {
+		err = n.openMoved(link)
+	}
 	if err != nil {
 		return err
 	}
-	rows, err := n.keyShelf("keys")
+	rows, err := n.keyShelf(keysShelf)
 	if err != nil {
 		return err
 	}
-	custodian, err := n.sharedCustodian()
+	if err := n.noteMovedKeys(rows); err != nil {
+		return err
+	}
+	custodian, err := n.custodianOf(n.cfg.Keys)
 	if err != nil {
 		return err
 	}
@@ -55,8 +62,9 @@ func (n *Node) openKeyTable() error {
 	return n.link(link)
 }
 
-func (n *Node) sharedCustodian() (local.Custodian, error) {
-	k, cluster := n.cfg.Keys, n.material.Identity.Cluster
+// custodianOf makes the custodian of a key table that nodes share.
+func (n *Node) custodianOf(k KeysConfig) (local.Custodian, error) {
+	cluster := n.material.Identity.Cluster
 	switch {
 	case k.AWSKMS != nil:
 		return openKMS(*k.AWSKMS, n.door, cluster, n.region())
@@ -82,7 +90,7 @@ func (n *Node) link(s shelf.Shelf) error {
 	if err != nil {
 		return fmt.Errorf("link the databases: %w", err)
 	}
-	sum := sha256.Sum256(secret[:])
+	sum := linkTo(secret)
 	return s.Update(func(tx shelf.Tx) error {
 		found, err := tx.Get(bucketLink, linkKey)
 		if err != nil || found == nil {
@@ -94,3 +102,5 @@ func (n *Node) link(s shelf.Shelf) error {
 		return nil
 	})
 }
+
+func linkTo(secret [32]byte) [32]byte { return sha256.Sum256(secret[:]) }

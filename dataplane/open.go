@@ -65,6 +65,8 @@ type Node struct {
 	keys      store.Keys
 	keyring   operatedKeys // keys, as its operator sees it
 	shared    *databases   // nil: a region of one node
+	moved     *MoveMark    // nil: the records were in the database from the first
+	moving    *moving
 	leases    lease.Leases
 	store     store.Store
 	media     *media.Library
@@ -107,12 +109,13 @@ type closer struct {
 // ctx bounds the start only; Close ends the node.
 func Open(ctx context.Context, cfg Config, opts Options) (*Node, error) {
 	n := &Node{cfg: cfg.withDefaults(), log: opts.Logger, registry: prometheus.NewRegistry(), served: make(chan error, 1)}
+	n.moving = &moving{node: n}
 	if n.log == nil {
 		n.log = slog.Default()
 	}
 	n.log = n.log.With("region", cfg.Region)
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, step := range []func(Options) error{n.identify, n.checkRestored, n.bind, n.lock, n.openDisk, n.openDoor, n.openTraces, n.openDatabases, n.openKeys, n.openBackups, n.openStore, n.openLog, n.openMedia, n.openFeed, n.openServer, n.openOps, n.openAdmin} {
+	for _, step := range []func(Options) error{n.identify, n.checkRestored, n.checkMoved, n.bind, n.lock, n.openDisk, n.openDoor, n.openTraces, n.openDatabases, n.openKeys, n.openBackups, n.openStore, n.openLog, n.openMedia, n.openFeed, n.openServer, n.openOps, n.openMove, n.openAdmin} {
 		err := ctx.Err()
 		if err == nil {
 			err = step(opts)

@@ -16,8 +16,13 @@ type failing interface{ Failed() error }
 // Failed waits until a write or sync of the node's own files has failed, and says
 // which; nil when ctx ends before. Nothing has been acknowledged since. The process
 // should end: a new start reads what the disk really holds.
+// ErrMoved: the records have moved to the region's database, and there is nothing
+// left that this process could do.
 func (n *Node) Failed(ctx context.Context) error {
 	for ctx.Err() == nil {
+		if n.moving.done() {
+			return ErrMoved
+		}
 		for _, part := range []struct {
 			name string
 			part any

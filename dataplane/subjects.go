@@ -18,6 +18,9 @@ import (
 // from a backup of the records.
 const erasuresDir = "erasures"
 
+// erasuresShelf is its shelf, where nodes share one.
+const erasuresShelf = "erasures"
+
 // openSubjects is where finding, exporting and erasing persons is wired. It runs
 // after what it erases from is open, and before the tenants' listener is; numbers
 // is what the listener remembers of telephone numbers.
@@ -60,10 +63,10 @@ func (n *Node) openLedger(numbers *intake.Numbers) (subject.Ledger, error) {
 			return nil, err
 		}
 		ledger.RetryWith(n.reserve.Retry)
-		n.backups.source.ledger = ledger
+		n.backups.source.ledger, n.moving.ledger = ledger, ledger
 		return ledger, nil
 	}
-	kept, err := n.keyShelf("erasures")
+	kept, err := n.keyShelf(erasuresShelf)
 	if err != nil {
 		return nil, err
 	}

@@ -7,12 +7,13 @@
 //	domicile-dataplane restore --config /etc/domicile/dataplane.yaml
 //	domicile-dataplane log export --config /etc/domicile/dataplane.yaml
 //	domicile-dataplane scrub --config /etc/domicile/dataplane.yaml
+//	domicile-dataplane region migrate-store check|start|status|switch|stop|abort|finish --config /etc/domicile/dataplane.yaml
 //
 // scrub reads and checks everything that a stopped node has stored; a running
 // one does so by itself.
 //
 // Exit codes: 0 ended by SIGINT or SIGTERM after requests in flight were
-// answered; 1 failed to start, or to end cleanly; 2 wrong usage or
+// answered, or after its records had moved to the region's database; 1 failed to start, or to end cleanly; 2 wrong usage or
 // configuration; 74 a write or sync of its files failed: nothing was acknowledged
 // after it. scrub: 0 all is as it was written; 1 it is not, or the check
 // did not end.
@@ -20,6 +21,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -60,6 +62,9 @@ func main() {
 	}
 	if len(os.Args) > 1 && os.Args[1] == "restore" {
 		os.Exit(restore(ctx, os.Args[2:], os.Stdout, os.Stderr))
+	}
+	if len(os.Args) > 1 && os.Args[1] == "region" {
+		os.Exit(region(ctx, os.Args[2:], os.Stdout, os.Stderr))
 	}
 	os.Exit(run(ctx, os.Args[1:], os.Stderr))
 }
@@ -102,9 +107,13 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 		return exitFailed
 	}
 	defer supervisor.Serve(ctx, log)()
-	if err := node.Failed(ctx); err != nil {
+	err = node.Failed(ctx)
+	if err != nil && !errors.Is(err, dataplane.ErrMoved) {
 		fmt.Fprintln(stderr, "domicile-dataplane: the node ends, because it can keep nothing any more; check the disk, then start it again, which finds all that was acknowledged:", err)
 		return exitStorage
+	}
+	if err != nil {
+		log.Info("the records are in the region's database: start the node with the configuration that was given with --to")
 	}
 	log.Info("node ends; requests in flight are answered first", "at_most", drainFor.String())
 	drain, cancel := context.WithTimeout(context.Background(), drainFor)
