@@ -1,0 +1,140 @@
+package system
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/domicile-io/domicile/dataplane"
+	"github.com/domicile-io/domicile/dataplane/move"
+	"github.com/domicile-io/domicile/internal/postgres"
+)
+
+// mark is what the node's data_dir says of its move.
+func (m *removal) mark() (out dataplane.MoveMark) {
+	m.t.Helper()
+	raw, err := os.ReadFile(filepath.Join(m.data, "move.json"))
+	if errors.Is(err, os.ErrNotExist) {
+		return out
+	}
+	check(m.t, err)
+	check(m.t, json.Unmarshal(raw, &out))
+	return out
+}
+
+// at waits until a running move is so far.
+func (m *removal) at(ctx context.Context, what string, so func(s *move.Status) bool) {
+	m.t.Helper()
+	until(m.t, 90*time.Second, what, func() error {
+		s, errs, _ := m.move(ctx, "status")
+		if s.Move == nil || !so(s.Move) {
+			return fmt.Errorf("%+v %s", s, errs)
+		}
+		return nil
+	})
+}
+
+// behind starts a move and does not wait for it.
+func (m *removal) behind(ctx context.Context, args ...string) (ended chan struct{}) {
+	ended = make(chan struct{})
+	go func() {
+		defer close(ended)
+		m.move(ctx, "start", append(args, "--to", m.next)...)
+	}()
+	return ended
+}
+
+// The node is killed, and so is the database, in each phase of a move, which is
+// also given up once; under load. What was acknowledged is there once.
+func TestINV33_KillsInEachPhaseOfAMoveLoseNothing(t *testing.T) {
+	server := postgres.Start(t)
+	m := openRemoval(t, func() string { return server.Database(t) })
+	ctx, cancel := context.WithTimeout(context.Background(), 6*time.Minute)
+	defer cancel()
+	m.writers(ctx, 2)
+	m.more(20)
+	kill := func() {
+		check(t, m.c.Process("ie1").Kill())
+		m.begin(ctx)
+		if s := m.must(ctx, "status"); s.Runs || s.State != dataplane.MoveBegun {
+			t.Errorf("after a kill: %+v", s)
+		}
+		m.more(1)
+	}
+
+	slow := m.behind(ctx, "--rate", "64KiB") // so that there is a moment to kill it in
+	m.at(ctx, "copying", func(s *move.Status) bool { return s.Phase == move.Copying && s.Rows > 0 })
+	kill()
+	<-slow
+	slow = m.behind(ctx, "--hold")
+	m.at(ctx, "whole", func(s *move.Status) bool { return s.Phase == move.Following })
+	<-slow
+	kill()
+
+	slow = m.behind(ctx, "--rate", "64KiB")
+	m.at(ctx, "copying", func(s *move.Status) bool { return s.Phase == move.Copying && s.Rows > 0 })
+	server.Kill()
+	m.at(ctx, "the database is missed", func(s *move.Status) bool { return s.Problem != "" })
+	m.more(1) // the region goes on without it
+	check(t, server.Restart())
+	m.at(ctx, "the database is back", func(s *move.Status) bool { return s.Problem == "" })
+	m.must(ctx, "stop")
+	<-slow
+
+	m.must(ctx, "abort")
+	if s := m.must(ctx, "status"); s.State != "" {
+		t.Errorf("after abort: %+v", s)
+	}
+	m.must(ctx, "check", "--to", m.next) // both databases are empty
+	m.more(1)
+
+	m.killedAtTheEnd(ctx)
+	m.more(1)
+	m.settled(ctx)
+}
+
+// killedAtTheEnd kills the node when writers pause, until a move is done or was
+// faster; whichever it was, one of both configurations serves.
+func (m *removal) killedAtTheEnd(ctx context.Context) {
+	m.t.Helper()
+	for try := range 3 {
+		ended := m.behind(ctx, "--hold")
+		m.at(ctx, "whole", func(s *move.Status) bool { return s.Phase == move.Following })
+		<-ended
+		asked := make(chan struct{})
+		go func() {
+			defer close(asked)
+			m.move(ctx, "switch")
+		}()
+		if try < 2 {
+			until(m.t, 60*time.Second, "the pause", func() error {
+				s, _, _ := m.move(ctx, "status")
+				if s.State != dataplane.MoveDone && (s.Move == nil || s.Move.Phase != move.Pausing) {
+					return errors.New("it has not begun")
+				}
+				return nil
+			})
+			check(m.t, m.c.Process("ie1").Kill())
+		} else {
+			_, err := m.c.Process("ie1").WaitEnd(ctx)
+			check(m.t, err)
+		}
+		<-asked
+		mark := m.mark()
+		if mark.State == dataplane.MoveDone {
+			m.refusedWith(ctx, m.c.Process("ie1").Config(), "store.kind: sql")
+			m.must(ctx, "finish") // of a node that was killed before it had destroyed its keys
+			m.adopt(ctx)
+			return
+		}
+		m.refusedWith(ctx, m.next, "migrate-store")
+		m.begin(ctx)
+		m.t.Logf("try %d: killed before the database was the region's", try)
+	}
+	m.t.Fatal("no move came to its end")
+}
