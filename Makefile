@@ -187,6 +187,10 @@ outages: ## write docs/operations/outages.md from a run of the chaos suite (FAUL
 chaos-short: ## the same for half a minute, as in go test ./...
 	$(GO) test -count=1 -v -run TestINV30_Chaos ./test/chaos -chaos.seed=$(or $(SEED),0)
 
+.PHONY: migrate-kills
+migrate-kills: ## kill a node and its database in each phase of a move to that database, under load (some minutes)
+	DOMICILE_MIGRATE_KILLS=1 $(GO) test -count=1 -v -timeout 20m -run INV33_KillsInEachPhaseOfAMove ./test/system
+
 .PHONY: powercut
 powercut: ## cut the power 1000 times under the Raft log, 1000 times under a record store, 120 times under a whole node (needs root and loop devices; an hour)
 	$(GO) test -count=1 -v -timeout 30m -run PowerCuts ./controlplane/journal -journal.cuts=1000

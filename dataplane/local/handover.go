@@ -175,7 +175,7 @@ func Surrender(ctx context.Context, o Options) (out []store.KeyFate, err error) 
 		return nil, errors.New("surrender a keyring: Dir and Region must be set")
 	}
 	o.defaults()
-	k := &Keyring{o: o, log: o.Logger, places: &places{main: o.Dir, copy: o.Copy, log: o.Logger}, custodian: o.Custodian}
+	k := &Keyring{o: o, log: o.Logger, places: &places{main: o.Dir, copy: o.Copy, log: o.Logger, retry: o.Retry}, custodian: o.Custodian}
 	if k.custodian == nil {
 		k.custodian = &fileRoot{p: k.places, root: o.RootFile, region: o.Region, rand: o.Rand, now: o.Now}
 	}
