@@ -253,7 +253,7 @@ func (h *hostile) judge(route string, status int, reason policy.Reason) error {
 		return nil // it takes no body and reads none
 	case reason == policy.Overloaded || reason == policy.NotFound || reason == policy.NotYet:
 		return nil // told to come back, or nothing to send it to; nothing of it was read for long
-	case strings.Contains(route, "/v1/feeds/") && strings.HasPrefix(route, "POST"), strings.Contains(route, "/recordings"), strings.Contains(route, "/uploads"):
+	case strings.Contains(route, "/v1/feeds/") && strings.HasPrefix(route, "POST"), strings.HasSuffix(route, ":batch"), strings.Contains(route, "/recordings"), strings.Contains(route, "/uploads"):
 		if status == 200 || reason == policy.InvalidArgument || reason == policy.PayloadTooLarge || reason == policy.UnsupportedMediaType {
 			return nil // quarantined, or refused by rules of its own
 		}
