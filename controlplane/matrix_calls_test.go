@@ -194,6 +194,9 @@ var calls = map[string]matrixCall{
 	"MemberService/RemoveMember":  func(*world, fixture) proto.Message { return &controlv1.RemoveMemberRequest{Member: "cp1"} },
 	"MemberService/PromoteMember": func(*world, fixture) proto.Message { return &controlv1.PromoteMemberRequest{Member: "cp1"} },
 	"MemberService/DemoteMember":  func(*world, fixture) proto.Message { return &controlv1.DemoteMemberRequest{Member: "cp1"} },
+	"MemberService/ReaddressMember": func(*world, fixture) proto.Message {
+		return &controlv1.ReaddressMemberRequest{Member: "cp1", RaftAddress: "127.0.0.1:1", GrpcAddress: "127.0.0.1:2"}
+	},
 	"MemberService/TransferLeadership": func(*world, fixture) proto.Message {
 		return &controlv1.TransferLeadershipRequest{Member: "cp1"}
 	},

@@ -202,6 +202,44 @@ func TestDeadMembersAreRemovedDownToTheFloor(t *testing.T) {
 	}
 }
 
+// A voter whose machine is gone is looked for where a person says that it will be,
+// and votes from there. One that runs says itself where it is, and nobody is sent
+// to another's address.
+func TestAVoterMovesToAnotherAddress(t *testing.T) {
+	c := autopiloted(t, 3, quickly)
+	for _, x := range c.configs {
+		c.becomes(x.Name, "voter")
+	}
+	i := c.follower()
+	moving, staying := c.configs[i].Name, c.configs[c.leader()]
+	raft, grpc := freePort(t), freePort(t)
+	readdress := func(raft, grpc string) answer {
+		return c.do(c.leader(), "POST", "/v1/members/"+moving+":readdress", map[string]any{"raft_address": raft, "grpc_address": grpc}, nil)
+	}
+	if a := c.want(readdress(raft, grpc), 409, policy.QuorumAtRisk); !strings.Contains(a.str("detail"), "advertise") {
+		t.Errorf("the refusal does not say what to do: %s", a.str("detail"))
+	}
+	c.stop(i)
+	eventually(t, func() error {
+		if a := readdress(staying.RaftAddress, grpc); a.str("reason") != string(policy.AlreadyExists) {
+			return errors.New(a.Raw)
+		}
+		return nil
+	}, "a silent member is not sent to another's address with the right words")
+	m := c.want(readdress(raft, grpc), 200, "")
+	if m.str("raft_address") != raft || m.str("grpc_address") != grpc {
+		t.Errorf("it is said to be at %s", m.Raw)
+	}
+	c.want(readdress(raft, grpc), 200, "") // again: nothing more
+	c.configs[i].RaftAddress, c.configs[i].GRPCAddress = raft, grpc
+	c.start(i)
+	c.becomes(moving, "voter")
+	if m := c.members()[moving]; m["raft_address"] != raft {
+		t.Errorf("it is at %v, want %s", m["raft_address"], raft)
+	}
+	c.want(c.do(i, "POST", "/v1/tenants", map[string]any{"slug": "by-the-moved", "home_region": "ie1", "billing_country": "IE"}, nil), 201, "")
+}
+
 // Reads leave barriers in the Raft log, which no member's state holds: however many
 // there were, nobody is behind for it.
 func TestReadsPutNobodyBehind(t *testing.T) {

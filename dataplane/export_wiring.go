@@ -109,6 +109,7 @@ func (n *Node) openExporter(dir string) (*export.Exporter, error) {
 		return nil, err
 	}
 	n.onClose("outbox", func(context.Context) error { return outbox.Close() })
+	n.startCounting(outbox)
 	outbox.OnBury(n.backups.noteTombstones)
 	roads := &roads{node: n, open: map[egress.Route]*grpc.ClientConn{}}
 	n.onClose("connections to other regions", func(context.Context) error { return roads.close() })

@@ -83,6 +83,7 @@ type Node struct {
 	server    *server.Server
 	regionLog *regionlog.Log
 	found     findings
+	waiting   waiting
 	traces    *telemetry.Tracer // nil: nothing is traced
 
 	tenants net.Listener // bound, below TLS and the count
@@ -108,7 +109,7 @@ type closer struct {
 //
 // ctx bounds the start only; Close ends the node.
 func Open(ctx context.Context, cfg Config, opts Options) (*Node, error) {
-	n := &Node{cfg: cfg.withDefaults(), log: opts.Logger, registry: prometheus.NewRegistry(), served: make(chan error, 1)}
+	n := &Node{cfg: cfg.withDefaults(), log: opts.Logger, registry: prometheus.NewRegistry(), served: make(chan error, 1), waiting: waiting{now: feed.BootTime}}
 	n.moving = &moving{node: n}
 	if n.log == nil {
 		n.log = slog.Default()
@@ -211,7 +212,7 @@ func (n *Node) openFeed(Options) error {
 		}
 	}
 	f, err := feed.Open(feed.Options{Region: n.region(), Document: document, Instances: instances, SigningTenants: signing, Material: n.material, ControlPlane: n.cfg.ControlPlane,
-		RootPublicKey: ed25519.PublicKey(root), Dir: filepath.Join(n.cfg.DataDir, bundleDir), Keys: n.keys, Door: n.door, Findings: n.found.list,
+		RootPublicKey: ed25519.PublicKey(root), Dir: filepath.Join(n.cfg.DataDir, bundleDir), Keys: n.keys, Door: n.door, Findings: n.found.list, Waiting: n.waiting.tell,
 		Logger: n.log, Metrics: n.registry})
 	if err != nil {
 		return fmt.Errorf("open policy feed: %w", err)

@@ -26,6 +26,12 @@ func (c *Control) RemoveMember(ctx context.Context, name string) (*controlv1.Mem
 	return out, c.proto(ctx, request{method: http.MethodDelete, path: "/v1/members/" + url.PathEscape(name)}, nil, out)
 }
 
+// ReaddressMember says where a member that does not run will be found.
+func (c *Control) ReaddressMember(ctx context.Context, in *controlv1.ReaddressMemberRequest) (*controlv1.Member, error) {
+	out := &controlv1.Member{}
+	return out, c.post(ctx, "/v1/members/"+url.PathEscape(in.GetMember())+":readdress", in, out)
+}
+
 // ChangeMember does one of promote, demote and transferLeadership.
 func (c *Control) ChangeMember(ctx context.Context, name, verb string) (*controlv1.Member, error) {
 	out := &controlv1.Member{}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/domicile-io/domicile/controlplane/login"
 	"github.com/domicile-io/domicile/controlplane/store"
+	"github.com/domicile-io/domicile/internal/guesses"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -54,7 +55,7 @@ var failures = []failure{noCredential, malformed, unknownToken, hasExpired, notS
 type authenticator struct {
 	store    *store.Store
 	logins   *login.Verifier // nil: nobody logs in
-	limits   *limits
+	limits   *guesses.Limits // by address: a token is 256 random bits without a part that names it
 	failures *prometheus.CounterVec
 }
 
@@ -62,7 +63,7 @@ func newAuthenticator(o Options) (*authenticator, error) {
 	a := &authenticator{store: o.Store, logins: o.Logins, failures: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "domicile_control_authentication_failures_total", Help: "Credentials that were refused, by why."}, []string{"why"})}
 	var err error
-	if a.limits, err = newLimits(); err != nil {
+	if a.limits, err = guesses.New(guesses.Options{}); err != nil {
 		return nil, err
 	}
 	for _, why := range failures { // a rate begins at its second value: without these, the first failure is never seen
@@ -106,7 +107,7 @@ func (a *authenticator) refuse(ctx context.Context, d doubt) error {
 		return d.cause
 	}
 	// Whoever shows nothing guesses nothing.
-	if d.why != noCredential && !a.limits.allow(clientAddress(ctx)) {
+	if d.why != noCredential && !a.limits.Allow(clientAddress(ctx)) {
 		d.why = limited
 	}
 	a.failures.WithLabelValues(string(d.why)).Inc()
@@ -173,7 +174,7 @@ func (a *authenticator) byBootstrap(hash string, now time.Time) (caller, failure
 func (a *authenticator) byLogin(ctx context.Context, token, from string, now time.Time) (caller, failure, error) {
 	who, known := a.logins.Known(token)
 	if !known {
-		if a.limits.exhausted(from) { // before any work on a signature
+		if a.limits.Exhausted(from) { // before any work on a signature
 			return caller{}, badLogin, nil
 		}
 		var err error

@@ -117,12 +117,12 @@ func (s *Server) again(ctx context.Context, p permission, c *call, seen uint64, 
 // work, only what we believe ourselves.
 func (s *Server) forwardDoubted(ctx context.Context, c call, leader string, req any, p permission, d doubt) (any, error) {
 	from := clientAddress(ctx)
-	if d.why != "" && s.auth.limits.exhausted(from) {
+	if d.why != "" && s.auth.limits.Exhausted(from) {
 		return nil, s.auth.refuse(ctx, d)
 	}
 	resp, err := s.forward(ctx, c, leader, req, p)
 	if err != nil && reasonOf(err) == policy.Unauthenticated {
-		s.auth.limits.allow(from)
+		s.auth.limits.Allow(from)
 	}
 	return resp, err
 }

@@ -59,6 +59,7 @@ type node struct {
 	session   *session // the latest
 	acked     uint64
 	contact   time.Time
+	waiting   *controlv1.Waiting // as it said last on this stream; nil: it did not
 }
 
 func newHub(o Options) *hub {
@@ -195,7 +196,7 @@ func (h *hub) connect(s *session) (disconnect func()) {
 		n = &node{id: id, region: region}
 		h.nodes[id] = n
 	}
-	n.connected, n.session = n.connected+1, s
+	n.connected, n.session, n.waiting = n.connected+1, s, nil
 	n.contact = time.Now()
 	h.sessions[s] = struct{}{}
 	if h.closed {
@@ -223,12 +224,12 @@ func (h *hub) forgetOne() {
 	}
 }
 
-// ack notes that a node has made a revision durable.
-func (h *hub) ack(id policy.NodeID, revision uint64) {
+// ack notes that a node has made a revision durable, and what else it says.
+func (h *hub) ack(id policy.NodeID, revision uint64, waiting *controlv1.Waiting) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if n, ok := h.nodes[id]; ok {
-		n.acked, n.contact = revision, time.Now()
+		n.acked, n.contact, n.waiting = revision, time.Now(), waiting
 		close(h.ackedNow)
 		h.ackedNow = make(chan struct{})
 	}
@@ -293,7 +294,12 @@ func (h *hub) describe(out *controlv1.Node) {
 		return
 	}
 	out.Connected, out.AckedRevision, out.LastContact = n.connected > 0, n.acked, timestamppb.New(n.contact)
-	if out.Connected {
-		out.Attestation = n.session.stand.level.String()
+	if !out.Connected {
+		return
+	}
+	out.Attestation = n.session.stand.level.String()
+	out.UnansweredPushes, out.UnansweredSeconds = n.session.depth(), uint64(n.session.silence(time.Now())/time.Second)
+	if w := n.waiting; w != nil {
+		out.Outbox = &controlv1.Outbox{Transfers: w.GetTransfers(), WaitingSeconds: w.GetSeconds()}
 	}
 }

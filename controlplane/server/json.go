@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -18,22 +17,21 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
+	"github.com/domicile-io/domicile/api/control"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 )
 
 // restJSON is protojson made as strict as the OpenAPI document. It differs in
 // three things:
 //
-//   - 64-bit integers are written as numbers. Revisions, indexes and terms count
-//     single events and stay below 2^53, which every JSON reader can hold.
+//   - 64-bit integers are written as numbers, see [control.Numbers].
 //   - A body's names are those of the document (snake_case); protojson would
 //     take camelCase for the same field.
 //   - A body does not repeat a field that the path carries: the path would win
 //     unseen, and the caller may have meant the other one.
 type restJSON struct {
 	runtime.JSONPb
-	numbers *regexp.Regexp             // a quoted 64-bit field in protojson's output
-	inPath  map[protoreflect.Name]bool // fields of requests that the path carries, as message.field
+	inPath map[protoreflect.Name]bool // fields of requests that the path carries, as message.field
 }
 
 // Mistakes of a body. Their texts are ours: protojson's may quote the caller.
@@ -47,11 +45,7 @@ func newRESTJSON() *restJSON {
 		MarshalOptions:   protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true},
 		UnmarshalOptions: protojson.UnmarshalOptions{DiscardUnknown: false}},
 		inPath: map[protoreflect.Name]bool{}}
-	long := map[string]bool{}
 	protoregistry.GlobalFiles.RangeFilesByPackage(controlv1.File_control_v1_tenants_proto.Package(), func(file protoreflect.FileDescriptor) bool {
-		for i := range file.Messages().Len() {
-			longFields(file.Messages().Get(i), long)
-		}
 		for i := range file.Services().Len() {
 			methods := file.Services().Get(i).Methods()
 			for k := range methods.Len() {
@@ -60,23 +54,7 @@ func newRESTJSON() *restJSON {
 		}
 		return true
 	})
-	names := make([]string, 0, len(long))
-	for name := range long {
-		names = append(names, name)
-	}
-	// No text can hold this: in a JSON string the quotes would be escaped.
-	j.numbers = regexp.MustCompile(`("(?:` + strings.Join(names, "|") + `)": ?)"(-?[0-9]+)"`)
 	return j
-}
-
-// longFields adds the names of a message's 64-bit fields.
-func longFields(m protoreflect.MessageDescriptor, to map[string]bool) {
-	for i := range m.Fields().Len() {
-		switch f := m.Fields().Get(i); f.Kind() {
-		case protoreflect.Int64Kind, protoreflect.Uint64Kind:
-			to[string(f.Name())] = true
-		}
-	}
 }
 
 // pathFields notes what the path of a method with a whole message as body carries.
@@ -104,7 +82,7 @@ func (j *restJSON) Marshal(v any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return j.numbers.ReplaceAll(b, []byte("$1$2")), nil
+	return control.Numbers(b), nil
 }
 
 // NewDecoder implements runtime.Marshaler. The body was bounded and found to be

@@ -253,6 +253,35 @@ func (s memberService) await(ctx context.Context, settled func() bool) {
 	}
 }
 
+// ReaddressMember implements controlv1.MemberServiceServer. One that is heard says
+// itself where it is, a moment later: to point Raft elsewhere until then would only
+// take a vote away.
+func (s memberService) ReaddressMember(ctx context.Context, req *controlv1.ReaddressMemberRequest) (*controlv1.Member, error) {
+	name := req.GetMember()
+	return s.change(ctx, req, name, func(v members.View, m store.Member) (store.Payload, error) {
+		if err := introduced(m); err != nil {
+			return nil, err
+		}
+		p := m.Put()
+		p.RaftAddress, p.GRPCAddress = req.GetRaftAddress(), req.GetGrpcAddress()
+		if p == m.Put() {
+			return p, nil
+		}
+		if h := v.Health(name); h == members.OK || h == members.Behind {
+			return nil, policy.Errorf(policy.QuorumAtRisk, "%s runs and announces its own addresses: change raft_address and grpc_address, or advertise, in its configuration and start it again", name)
+		}
+		for _, x := range v.Members.Present() {
+			if x.Name != m.Name && (x.RaftAddress == p.RaftAddress || x.GRPCAddress == p.GRPCAddress) {
+				return nil, policy.Errorf(policy.AlreadyExists, "member %s announces one of these addresses: give %s its own", x.Name, name)
+			}
+		}
+		return p, nil
+	}, func() bool {
+		x, _ := s.replica.Configuration().Has(name)
+		return x.Address == req.GetRaftAddress()
+	})
+}
+
 // TransferLeadership implements controlv1.MemberServiceServer.
 func (s memberService) TransferLeadership(ctx context.Context, req *controlv1.TransferLeadershipRequest) (*controlv1.Member, error) {
 	if err := s.replica.TransferTo(ctx, req.GetMember()); err != nil {

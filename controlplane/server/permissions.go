@@ -141,6 +141,7 @@ var permissions = map[string]permission{
 	controlv1.MemberService_RemoveMember_FullMethodName:       {roles: []role{operator}, write: true},
 	controlv1.MemberService_PromoteMember_FullMethodName:      {roles: []role{operator}, write: true},
 	controlv1.MemberService_DemoteMember_FullMethodName:       {roles: []role{operator}, write: true},
+	controlv1.MemberService_ReaddressMember_FullMethodName:    {roles: []role{operator}, write: true},
 	controlv1.MemberService_TransferLeadership_FullMethodName: {roles: []role{operator}, write: true},
 
 	controlv1.MembershipService_Join_FullMethodName:     {nodes: []mtls.Role{mtls.ControlPlane}, write: true, local: true},

@@ -49,13 +49,18 @@ func (m *metrics) delivered(x Transfer) {
 	}
 }
 
-// depth is the length of all queues together; -1 when it cannot be read.
-func (o *Outbox) depth() float64 {
-	n := 0
-	err := o.shelf.View(func(tx shelf.Tx) (err error) {
+// Depth is the length of all queues together: transfers and gap markers.
+func (o *Outbox) Depth() (n int, err error) {
+	err = o.shelf.View(func(tx shelf.Tx) (err error) {
 		n, err = tx.Count(bucketQueue)
 		return err
 	})
+	return n, err
+}
+
+// depth is Depth for the metric; -1 when it cannot be read.
+func (o *Outbox) depth() float64 {
+	n, err := o.Depth()
 	if err != nil {
 		return -1
 	}

@@ -279,5 +279,5 @@ func syncDir(dir string) error {
 }
 
 // stale reports whether the deltas weigh more than the snapshot they follow, so
-// that a new snapshot is due.
+// that the file is to be compacted, or a new snapshot is due.
 func (c *cache) stale() bool { return c.size-c.base > max(minCompact, c.base) }

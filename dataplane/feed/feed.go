@@ -47,10 +47,19 @@ type Options struct {
 	// Findings tells what is against the rules in this region, as causes of a
 	// closed list; the control plane makes violations of them. Nil: nothing is.
 	Findings func() []string
+	// Waiting tells what waits in the region's outbox, for the control plane; false
+	// when that is not known. It must not block. Nil: it is never known.
+	Waiting func() (Waiting, bool)
 
 	Clock   Clock
 	Logger  *slog.Logger          // nil: slog.Default()
 	Metrics prometheus.Registerer // nil: none
+}
+
+// Waiting is what a region has yet to send to others: how much, never of whom.
+type Waiting struct {
+	Transfers uint64        // of all tenants
+	For       time.Duration // for how long something has waited without a pause
 }
 
 // Status is for people and probes.
@@ -77,6 +86,9 @@ type Feed struct {
 	replica replica
 	cache   *cache
 	kept    contact // as last saved
+
+	compactFrom int64        // bytes of the cache below which compacting is not tried again
+	compactions atomic.Int64 // of this process
 
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc

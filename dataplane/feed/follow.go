@@ -58,7 +58,11 @@ func (f *Feed) follow() {
 			continue
 		}
 		next, hinted = (next+1)%len(f.o.ControlPlane), false
-		f.pause(backoff/2 + rand.N(backoff/2))
+		wait := backoff/2 + rand.N(backoff/2)
+		if heard {
+			wait += rand.N(spread) // all others lost the same voter at the same moment
+		}
+		f.pause(wait)
 		backoff = min(2*backoff, maxBackoff)
 	}
 }
@@ -129,6 +133,9 @@ func (f *Feed) stream(voter string) (heard bool, err error) {
 			_, err = s.Recv()
 			return heard, f.why(ctx, err)
 		}
+		if !resync {
+			f.compact() // after the answer: nobody waits for it
+		}
 	}
 }
 
@@ -158,7 +165,7 @@ func (f *Feed) answer(p *controlv1.Push, refused *refusal) *controlv1.NodeMessag
 		last = f.replica.good.view.Revision
 	}
 	if refused == nil {
-		return &controlv1.NodeMessage{Message: &controlv1.NodeMessage_Ack{Ack: &controlv1.Ack{Revision: last, Nonce: p.GetNonce(), Kept: f.keptForm(), Findings: f.findings()}}}
+		return &controlv1.NodeMessage{Message: &controlv1.NodeMessage_Ack{Ack: &controlv1.Ack{Revision: last, Nonce: p.GetNonce(), Kept: f.keptForm(), Findings: f.findings(), Waiting: f.waiting()}}}
 	}
 	f.o.Logger.Error("bundle refused; the last good one stays", "reason", refused.reason, "error", refused.err, "last_good", last)
 	f.note(func(s *Status) { s.LastNack = refused.reason })

@@ -3,6 +3,7 @@ package feed
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/domicile-io/domicile/api/bundle"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
@@ -171,6 +172,17 @@ func (f *Feed) keptForm() (out []*controlv1.Kept) {
 		out = append(out, &controlv1.Kept{What: k.What, Id: k.ID})
 	}
 	return out
+}
+
+func (f *Feed) waiting() *controlv1.Waiting {
+	if f.o.Waiting == nil {
+		return nil
+	}
+	w, known := f.o.Waiting()
+	if !known {
+		return nil
+	}
+	return &controlv1.Waiting{Transfers: w.Transfers, Seconds: uint64(w.For / time.Second)}
 }
 
 // maxFindings is how much of what it finds a node tells the control plane.

@@ -64,3 +64,10 @@ func (c Credential) parse() (shown, bool) {
 	}
 	return shown{region: policy.RegionID(m[2]), key: policy.KeyID("SK" + m[4]), secret: m[6]}, true
 }
+
+// KeyID is the key that a credential names, whether or not there is such a key
+// here; "" when it has not the form of one.
+func (c Credential) KeyID() policy.KeyID {
+	s, _ := c.parse()
+	return s.key
+}

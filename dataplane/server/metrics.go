@@ -17,6 +17,7 @@ type metrics struct {
 	seconds      *prometheus.HistogramVec
 	refusals     *prometheus.CounterVec
 	refusedBytes *prometheus.CounterVec
+	guesses      *prometheus.CounterVec
 	records      *prometheus.CounterVec
 	panics       prometheus.Counter
 
@@ -33,6 +34,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Requests that were refused from their headers, body unread."}, []string{"reason"}),
 		refusedBytes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "domicile_refused_read_bytes_total",
 			Help: "Bytes that the process read off the connection for refused requests that had a body: handshake, headers and TLS included, so never less than was read of the body."}, []string{"reason"}),
+		guesses: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "domicile_guesses_refused_total",
+			Help: "Credentials that do not work and that were answered 429, because too many came from their address, or name their key."}, []string{"by"}),
 		records: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "domicile_records_total",
 			Help: "Call records that were acknowledged, by what became of them."}, []string{"source", "state"}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{Name: "domicile_request_panics_total",
@@ -41,8 +44,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Feed requests that were taken with default settings because the policy refuses reading account_config."}),
 	}
 	m.refusals.WithLabelValues(string(policy.Unauthenticated)) // a rate begins at its second value
+	m.guesses.WithLabelValues("address")
+	m.guesses.WithLabelValues("key")
 	if reg != nil {
-		reg.MustRegister(m.requests, m.seconds, m.refusals, m.refusedBytes, m.records, m.panics, m.settingsDenied)
+		reg.MustRegister(m.requests, m.seconds, m.refusals, m.refusedBytes, m.guesses, m.records, m.panics, m.settingsDenied)
 	}
 	return m
 }

@@ -27,16 +27,17 @@ const (
 	refuseWrite = 2 * time.Second
 )
 
-// refuse answers a request with err, without reading another byte of its body.
-// A request that has no body is answered in the ordinary way and keeps its
-// connection; any other loses it.
-func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error, requestID string) {
+// refuseUnread answers a request with err, without reading another byte of its
+// body. A request that has no body is answered in the ordinary way and keeps its
+// connection; any other loses it, but a small one of a tenant that came too early.
+func (x *exchange) refuseUnread(err error) {
+	s, w, r, requestID := x.s, x.w, x.r, x.id
 	if r.Body == nil || r.Body == http.NoBody {
 		writeProblem(w, r, err, requestID)
 		s.metrics.refused(api.AsError(err).Reason, 0)
 		return
 	}
-	if e := api.AsError(err); e.Reason == policy.Overloaded && r.ContentLength > 0 && r.ContentLength <= keepBody && r.Header.Get("Expect") == "" {
+	if e := api.AsError(err); e.Reason == policy.Overloaded && x.who.Tenant != "" && r.ContentLength > 0 && r.ContentLength <= keepBody && r.Header.Get("Expect") == "" {
 		s.refuseAndKeep(w, r, e, requestID)
 		return
 	}

@@ -13,7 +13,6 @@ import (
 
 	"github.com/domicile-io/domicile/api"
 	"github.com/domicile-io/domicile/dataplane/egress"
-	"github.com/domicile-io/domicile/dataplane/gate"
 	"github.com/domicile-io/domicile/dataplane/telemetry"
 	"github.com/domicile-io/domicile/dataplane/twilio"
 	"github.com/domicile-io/domicile/policy"
@@ -71,7 +70,7 @@ func (x *exchange) admit() error {
 		return nil
 	}
 	var err error
-	if x.who, err = x.s.o.Gate.Authenticate(x.credential()); err != nil {
+	if x.who, err = x.authenticate(); err != nil {
 		return err
 	}
 	egress.Attribute(connIn(x.r.Context()), x.who.Tenant)
@@ -151,7 +150,7 @@ func (x *exchange) fresh() error {
 func (x *exchange) misdirected() error {
 	const why = "this listener does not serve the host that was asked for; use the region's own base URL"
 	var e *policy.Error
-	_, err := x.s.o.Gate.Authenticate(x.credential())
+	_, err := x.authenticate() // whoever guesses here is counted, and told nothing
 	if !errors.As(err, &e) || e.Reason != policy.WrongRegion {
 		e = x.s.o.Gate.WrongRegion(x.s.o.Region)
 	}
@@ -159,24 +158,11 @@ func (x *exchange) misdirected() error {
 	return e
 }
 
-// credential is what the request showed; more than one is none.
-func (x *exchange) credential() gate.Credential {
-	authorization := x.r.Header.Values("Authorization")
-	if len(authorization) != 1 {
-		return gate.Credential{}
-	}
-	c := gate.FromHeader(authorization[0])
-	if twilio.Serves(x.r.URL.Path) {
-		c.User = twilio.User(c.User)
-	}
-	return c
-}
-
 // refuse answers a request whose body is not to be read.
 func (x *exchange) refuse(err error) {
 	x.w.status = api.MappingOf(api.AsError(err).Reason).HTTP
 	x.log(err)
-	x.s.refuse(x.w, x.r, err, x.id)
+	x.refuseUnread(err)
 }
 
 // fail answers a request whose handler gave up. If the answer has begun, the
@@ -188,7 +174,7 @@ func (x *exchange) fail(err error) {
 	}
 	if !x.began && x.r.Body != http.NoBody {
 		x.w.status = api.MappingOf(api.AsError(err).Reason).HTTP
-		x.s.refuse(x.w, x.r, err, x.id)
+		x.refuseUnread(err)
 		return
 	}
 	x.w.deadline(writeTimeout)

@@ -88,6 +88,7 @@ type Server struct {
 	feeds   *lru.LRU[feedKey, feedSettings]
 	numbers *intake.Numbers
 	refused *lru.LRU[refusedFor, struct{}] // whose refusals were logged a moment ago
+	trials  trials
 
 	lingering chan struct{} // one place for each refused connection that is held
 	stopping  chan struct{}
@@ -127,6 +128,9 @@ func New(o Options) (*Server, error) {
 	s.metrics = newMetrics(o.Metrics)
 	s.admits = admission.New(admission.Options{Limits: o.Admission, Metrics: o.Metrics})
 	var err error
+	if s.trials, err = newTrials(); err != nil {
+		return nil, err
+	}
 	if s.mux, err = newMux(); err != nil {
 		return nil, err
 	}

@@ -53,7 +53,7 @@ var doors = []door{
 	{"github.com/coreos/go-oidc/v3/...", []string{"controlplane/login", "internal/cli"}, "who a person is, is decided in one place; the command line only finds the issuer"},
 	{"golang.org/x/oauth2", []string{"internal/cli"}, "only the command line logs in"},
 	{"github.com/go-jose/go-jose/v4", []string{"controlplane/login", "controlplane/login/logintest"}, "signatures of issuers are checked in one place, with one list of algorithms"},
-	{"golang.org/x/time/rate", []string{"controlplane/login", "controlplane/server"}, "limits on guesses and on questions to issuers"},
+	{"golang.org/x/time/rate", []string{"controlplane/login", "internal/guesses"}, "limits on guesses and on questions to issuers"},
 	{"golang.org/x/mod/sumdb/...", []string{"audit"}, "Merkle trees and signed notes are written in one place; the verifier must not know this library"},
 	{"filippo.io/age", []string{"controlplane/backup", "dataplane/local"}, "one package encrypts and decrypts backups; another the escrow of a region's root key"},
 	{"github.com/aws/aws-sdk-go-v2/...", []string{"dataplane/aws"}, "one package speaks to AWS, and through the region's door"},

@@ -19,6 +19,7 @@ func (a *app) membersCommand() *cobra.Command {
 			}),
 		a.memberChange("promote", "Let a non-voter vote, once it has been caught up for a while", verb("promote")),
 		a.memberChange("demote", "Take the vote from a voter; it goes on answering reads", verb("demote")),
+		a.membersReaddress(),
 		a.memberChange("transfer-leadership", "Let a voter lead", verb("transferLeadership")))
 }
 
@@ -87,6 +88,36 @@ func (a *app) membersInvite() *cobra.Command {
 	c.Flags().StringVar(&in.Suffrage, "suffrage", "voter", "what it is to be: voter or nonvoter")
 	c.Flags().StringVar(&in.Region, "region", "", "the `region` in which it stands")
 	c.Flags().DurationVar(&lifetime, "lifetime", time.Hour, "how long the token works, at most 24h")
+	return c
+}
+
+func (a *app) membersReaddress() *cobra.Command {
+	var in controlv1.ReaddressMemberRequest
+	c := &cobra.Command{Use: "readdress NAME --raft HOST:PORT --grpc HOST:PORT", Short: "Say where a member that does not run will be found", Args: cobra.ExactArgs(1),
+		Long: `Says where a member that does not run will be found, so that the others look for it there as soon as it
+starts. A member that runs announces its own addresses, which stand above these: change raft_address
+and grpc_address, or advertise, in its configuration and start it again; nothing need be said here.`,
+		Example: "  domicile members readdress cp2 --raft cp2.new.example:7001 --grpc cp2.new.example:7002",
+		RunE: a.run(func(ctx context.Context, args []string) error {
+			if in.RaftAddress == "" || in.GrpcAddress == "" {
+				return usagef("give both --raft and --grpc, host:port each; domicile members list -o json has the present ones")
+			}
+			cp, err := a.control()
+			if err != nil {
+				return err
+			}
+			in.Member = args[0]
+			m, err := cp.ReaddressMember(ctx, &in)
+			if err != nil {
+				return err
+			}
+			return a.result(m, func() {
+				a.out.Fields([2]string{"member", m.GetName()}, [2]string{"raft address", m.GetRaftAddress()}, [2]string{"grpc address", m.GetGrpcAddress()}, [2]string{"health", m.GetHealth()})
+				a.err.Line("next: start it there, with these addresses in its configuration; domicile members list says when it is heard")
+			})
+		})}
+	c.Flags().StringVar(&in.RaftAddress, "raft", "", "where the other voters will reach it, `host:port`")
+	c.Flags().StringVar(&in.GrpcAddress, "grpc", "", "where nodes and members will reach its services, `host:port`")
 	return c
 }
 

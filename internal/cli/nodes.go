@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -38,9 +40,32 @@ func (a *app) showNodes(ns []*controlv1.Node) {
 	}
 	rows := make([][]string, 0, len(ns))
 	for _, n := range ns {
-		rows = append(rows, []string{n.GetId(), n.GetRegion(), nodeState(n), number(n.GetAckedRevision()), stamp(n.GetLastContact()), n.GetAttestation()})
+		rows = append(rows, []string{n.GetId(), n.GetRegion(), nodeState(n), number(n.GetAckedRevision()), pushes(n), outbox(n), stamp(n.GetLastContact()), n.GetAttestation()})
 	}
-	a.out.Table([]string{"NODE", "REGION", "STATE", "ACKED", "LAST CONTACT", "ATTESTATION"}, rows)
+	a.out.Table([]string{"NODE", "REGION", "STATE", "ACKED", "PUSHES", "OUTBOX", "LAST CONTACT", "ATTESTATION"}, rows)
+}
+
+// pushes is how many pushes a node has not answered, and for how long.
+func pushes(n *controlv1.Node) string {
+	if !n.GetConnected() {
+		return "-"
+	}
+	return waits(n.GetUnansweredPushes(), n.GetUnansweredSeconds())
+}
+
+// outbox is how many transfers of its region wait, and for how long; - when it is not known.
+func outbox(n *controlv1.Node) string {
+	if n.GetOutbox() == nil {
+		return "-"
+	}
+	return waits(n.GetOutbox().GetTransfers(), n.GetOutbox().GetWaitingSeconds())
+}
+
+func waits(n, seconds uint64) string {
+	if n == 0 || seconds == 0 {
+		return number(n)
+	}
+	return fmt.Sprintf("%d, %v", n, time.Duration(min(seconds, 1<<31))*time.Second)
 }
 
 func nodeState(n *controlv1.Node) string {
@@ -71,6 +96,7 @@ func (a *app) nodesShow() *cobra.Command {
 func (a *app) showNode(n *controlv1.Node) {
 	fields := [][2]string{{"node", n.GetId()}, {"region", n.GetRegion()}, {"state", nodeState(n)}, {"attestation", n.GetAttestation()},
 		{"first seen", stamp(n.GetFirstSeen())}, {"last contact", stamp(n.GetLastContact())}, {"acknowledged revision", number(n.GetAckedRevision())},
+		{"unanswered pushes", pushes(n)}, {"outbox", outbox(n)},
 		{"admitted", stamp(n.GetAdmitTime())}, {"changed by", n.GetChangedBy()}}
 	if x := n.GetAdmission(); x != nil {
 		fields = append(fields, [2]string{"root's word", x.GetLevel() + ", for the key " + x.GetKeySha256()[:16] + "…, from " + stamp(x.GetIssueTime()) + " until " + stamp(x.GetExpireTime())})

@@ -9,9 +9,21 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/domicile-io/domicile/api/control"
 )
 
 var protoForm = protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true}
+
+// encoded is a message as -o json prints it, and as the API gives it: 64-bit
+// integers are numbers.
+func encoded(m proto.Message) (json.RawMessage, error) {
+	raw, err := protoForm.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("encode the result: %w", err)
+	}
+	return control.Numbers(raw), nil
+}
 
 // result prints one message: as JSON, or as table says.
 func (a *app) result(m proto.Message, table func()) error {
@@ -19,11 +31,11 @@ func (a *app) result(m proto.Message, table func()) error {
 		table()
 		return nil
 	}
-	raw, err := protoForm.Marshal(m)
+	raw, err := encoded(m)
 	if err != nil {
-		return fmt.Errorf("encode the result: %w", err)
+		return err
 	}
-	return a.printJSON(json.RawMessage(raw))
+	return a.printJSON(raw)
 }
 
 // plain is result for the region's own forms.
@@ -43,9 +55,9 @@ func list[M proto.Message](a *app, name string, ms []M, table func()) error {
 	}
 	rows := make([]json.RawMessage, 0, len(ms))
 	for _, m := range ms {
-		raw, err := protoForm.Marshal(m)
+		raw, err := encoded(m)
 		if err != nil {
-			return fmt.Errorf("encode the result: %w", err)
+			return err
 		}
 		rows = append(rows, raw)
 	}

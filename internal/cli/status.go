@@ -162,10 +162,11 @@ func (h *health) nodes(ctx context.Context, cp *client.Control) error {
 		return err
 	}
 	h.Nodes = len(ns)
-	heard := map[string]bool{}
+	heard, toldOf := map[string]bool{}, map[string]bool{}
 	for _, n := range ns {
 		recent := n.GetConnected() || (n.GetLastContact() != nil && time.Since(n.GetLastContact().AsTime()) < quiet)
 		heard[n.GetRegion()] = heard[n.GetRegion()] || recent
+		h.queues(n, toldOf)
 	}
 	for _, r := range rs {
 		if r.GetLifecycle() == policy.Active.String() && !heard[r.GetId()] {
@@ -174,6 +175,25 @@ func (h *health) nodes(ctx context.Context, cp *client.Control) error {
 		}
 	}
 	return nil
+}
+
+// How long something may wait before status speaks of it.
+const (
+	longUnanswered = 20 // seconds: a node answers when it has made a push durable, and is cut off after 60
+	longWaiting    = 300
+)
+
+// queues says what waits for or at a node; the nodes of a region share one outbox.
+func (h *health) queues(n *controlv1.Node, told map[string]bool) {
+	if s := n.GetUnansweredSeconds(); s >= longUnanswered {
+		h.add(true, "node "+n.GetId()+" of "+n.GetRegion()+" has not answered "+number(n.GetUnansweredPushes())+" pushes for "+number(s)+" s",
+			"what changes does not reach it, and it is cut off after 60 s", "look at its disk and its log; domicile nodes show "+n.GetId())
+	}
+	if x := n.GetOutbox(); x.GetWaitingSeconds() >= longWaiting && !told[n.GetRegion()] {
+		told[n.GetRegion()] = true
+		h.add(false, number(x.GetTransfers())+" transfers of "+n.GetRegion()+" have waited for "+number(x.GetWaitingSeconds())+" s", "a recipient's region does not take them, or policy holds them; nothing is lost meanwhile",
+			"there, with a tenant's key: domicile transfers, and look at the log of the node of "+n.GetRegion()+" for exporter")
+	}
 }
 
 func (a *app) showHealth(h *health) {

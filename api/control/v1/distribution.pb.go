@@ -201,7 +201,9 @@ type Ack struct {
 	Kept []*Kept `protobuf:"bytes,3,rep,name=kept,proto3" json:"kept,omitempty"`
 	// What the node sees to be against the rules in its own region, all of it: what stood in an earlier one and does
 	// not here is over.
-	Findings      []*Finding `protobuf:"bytes,4,rep,name=findings,proto3" json:"findings,omitempty"`
+	Findings []*Finding `protobuf:"bytes,4,rep,name=findings,proto3" json:"findings,omitempty"`
+	// What waits in the region's outbox; absent when the node cannot tell. It is kept in the leader's memory only.
+	Waiting       *Waiting `protobuf:"bytes,5,opt,name=waiting,proto3" json:"waiting,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -264,6 +266,66 @@ func (x *Ack) GetFindings() []*Finding {
 	return nil
 }
 
+func (x *Ack) GetWaiting() *Waiting {
+	if x != nil {
+		return x.Waiting
+	}
+	return nil
+}
+
+type Waiting struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Transfers uint64                 `protobuf:"varint,1,opt,name=transfers,proto3" json:"transfers,omitempty"`
+	// For how long something has waited without a pause.
+	Seconds       uint64 `protobuf:"varint,2,opt,name=seconds,proto3" json:"seconds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Waiting) Reset() {
+	*x = Waiting{}
+	mi := &file_control_v1_distribution_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Waiting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Waiting) ProtoMessage() {}
+
+func (x *Waiting) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_distribution_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Waiting.ProtoReflect.Descriptor instead.
+func (*Waiting) Descriptor() ([]byte, []int) {
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Waiting) GetTransfers() uint64 {
+	if x != nil {
+		return x.Transfers
+	}
+	return 0
+}
+
+func (x *Waiting) GetSeconds() uint64 {
+	if x != nil {
+		return x.Seconds
+	}
+	return 0
+}
+
 type Finding struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// BUCKET_LOCATION, BUCKET_REPLICATION, BUCKET_KEY, CORRUPT_VALUES; what a voter does not know it passes over.
@@ -274,7 +336,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_control_v1_distribution_proto_msgTypes[3]
+	mi := &file_control_v1_distribution_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -286,7 +348,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_distribution_proto_msgTypes[3]
+	mi := &file_control_v1_distribution_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -299,7 +361,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_control_v1_distribution_proto_rawDescGZIP(), []int{3}
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Finding) GetCause() string {
@@ -321,7 +383,7 @@ type Kept struct {
 
 func (x *Kept) Reset() {
 	*x = Kept{}
-	mi := &file_control_v1_distribution_proto_msgTypes[4]
+	mi := &file_control_v1_distribution_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -333,7 +395,7 @@ func (x *Kept) String() string {
 func (*Kept) ProtoMessage() {}
 
 func (x *Kept) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_distribution_proto_msgTypes[4]
+	mi := &file_control_v1_distribution_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -346,7 +408,7 @@ func (x *Kept) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Kept.ProtoReflect.Descriptor instead.
 func (*Kept) Descriptor() ([]byte, []int) {
-	return file_control_v1_distribution_proto_rawDescGZIP(), []int{4}
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Kept) GetWhat() string {
@@ -375,7 +437,7 @@ type Nack struct {
 
 func (x *Nack) Reset() {
 	*x = Nack{}
-	mi := &file_control_v1_distribution_proto_msgTypes[5]
+	mi := &file_control_v1_distribution_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -387,7 +449,7 @@ func (x *Nack) String() string {
 func (*Nack) ProtoMessage() {}
 
 func (x *Nack) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_distribution_proto_msgTypes[5]
+	mi := &file_control_v1_distribution_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -400,7 +462,7 @@ func (x *Nack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Nack.ProtoReflect.Descriptor instead.
 func (*Nack) Descriptor() ([]byte, []int) {
-	return file_control_v1_distribution_proto_rawDescGZIP(), []int{5}
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Nack) GetLastGood() uint64 {
@@ -447,7 +509,7 @@ type Push struct {
 
 func (x *Push) Reset() {
 	*x = Push{}
-	mi := &file_control_v1_distribution_proto_msgTypes[6]
+	mi := &file_control_v1_distribution_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -459,7 +521,7 @@ func (x *Push) String() string {
 func (*Push) ProtoMessage() {}
 
 func (x *Push) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_distribution_proto_msgTypes[6]
+	mi := &file_control_v1_distribution_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -472,7 +534,7 @@ func (x *Push) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Push.ProtoReflect.Descriptor instead.
 func (*Push) Descriptor() ([]byte, []int) {
-	return file_control_v1_distribution_proto_rawDescGZIP(), []int{6}
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Push) GetRevision() uint64 {
@@ -583,7 +645,7 @@ type SnapshotPart struct {
 
 func (x *SnapshotPart) Reset() {
 	*x = SnapshotPart{}
-	mi := &file_control_v1_distribution_proto_msgTypes[7]
+	mi := &file_control_v1_distribution_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -595,7 +657,7 @@ func (x *SnapshotPart) String() string {
 func (*SnapshotPart) ProtoMessage() {}
 
 func (x *SnapshotPart) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_distribution_proto_msgTypes[7]
+	mi := &file_control_v1_distribution_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -608,7 +670,7 @@ func (x *SnapshotPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotPart.ProtoReflect.Descriptor instead.
 func (*SnapshotPart) Descriptor() ([]byte, []int) {
-	return file_control_v1_distribution_proto_rawDescGZIP(), []int{7}
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SnapshotPart) GetNumber() uint32 {
@@ -648,7 +710,7 @@ type Wait struct {
 
 func (x *Wait) Reset() {
 	*x = Wait{}
-	mi := &file_control_v1_distribution_proto_msgTypes[8]
+	mi := &file_control_v1_distribution_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -660,7 +722,7 @@ func (x *Wait) String() string {
 func (*Wait) ProtoMessage() {}
 
 func (x *Wait) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_distribution_proto_msgTypes[8]
+	mi := &file_control_v1_distribution_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -673,7 +735,7 @@ func (x *Wait) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wait.ProtoReflect.Descriptor instead.
 func (*Wait) Descriptor() ([]byte, []int) {
-	return file_control_v1_distribution_proto_rawDescGZIP(), []int{8}
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{9}
 }
 
 type Delta struct {
@@ -687,7 +749,7 @@ type Delta struct {
 
 func (x *Delta) Reset() {
 	*x = Delta{}
-	mi := &file_control_v1_distribution_proto_msgTypes[9]
+	mi := &file_control_v1_distribution_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -699,7 +761,7 @@ func (x *Delta) String() string {
 func (*Delta) ProtoMessage() {}
 
 func (x *Delta) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_distribution_proto_msgTypes[9]
+	mi := &file_control_v1_distribution_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -712,7 +774,7 @@ func (x *Delta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delta.ProtoReflect.Descriptor instead.
 func (*Delta) Descriptor() ([]byte, []int) {
-	return file_control_v1_distribution_proto_rawDescGZIP(), []int{9}
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Delta) GetFromRevision() uint64 {
@@ -754,7 +816,7 @@ type Seal struct {
 
 func (x *Seal) Reset() {
 	*x = Seal{}
-	mi := &file_control_v1_distribution_proto_msgTypes[10]
+	mi := &file_control_v1_distribution_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -766,7 +828,7 @@ func (x *Seal) String() string {
 func (*Seal) ProtoMessage() {}
 
 func (x *Seal) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_distribution_proto_msgTypes[10]
+	mi := &file_control_v1_distribution_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -779,7 +841,7 @@ func (x *Seal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seal.ProtoReflect.Descriptor instead.
 func (*Seal) Descriptor() ([]byte, []int) {
-	return file_control_v1_distribution_proto_rawDescGZIP(), []int{10}
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Seal) GetFormat() uint32 {
@@ -846,12 +908,16 @@ const file_control_v1_distribution_proto_rawDesc = "" +
 	"\n" +
 	"state_hash\x18\x02 \x01(\tB\x18\xbaH\x15r\x132\x11^([0-9a-f]{64})?$R\tstateHash\x12R\n" +
 	"\vattestation\x18\x03 \x01(\tB0\xbaH-r+R\x00R\bdeclaredR\x0foperator_signedR\fcloud_signedR\vattestation\x126\n" +
-	"\x11instance_document\x18\x04 \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80\x01R\x10instanceDocument\"\xb4\x01\n" +
+	"\x11instance_document\x18\x04 \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80\x01R\x10instanceDocument\"\xec\x01\n" +
 	"\x03Ack\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x14\n" +
 	"\x05nonce\x18\x02 \x01(\x04R\x05nonce\x127\n" +
 	"\x04kept\x18\x03 \x03(\v2\x19.domicile.control.v1.KeptB\b\xbaH\x05\x92\x01\x02\x10dR\x04kept\x12B\n" +
-	"\bfindings\x18\x04 \x03(\v2\x1c.domicile.control.v1.FindingB\b\xbaH\x05\x92\x01\x02\x10\bR\bfindings\";\n" +
+	"\bfindings\x18\x04 \x03(\v2\x1c.domicile.control.v1.FindingB\b\xbaH\x05\x92\x01\x02\x10\bR\bfindings\x126\n" +
+	"\awaiting\x18\x05 \x01(\v2\x1c.domicile.control.v1.WaitingR\awaiting\"A\n" +
+	"\aWaiting\x12\x1c\n" +
+	"\ttransfers\x18\x01 \x01(\x04R\ttransfers\x12\x18\n" +
+	"\aseconds\x18\x02 \x01(\x04R\aseconds\";\n" +
 	"\aFinding\x120\n" +
 	"\x05cause\x18\x01 \x01(\tB\x1a\xbaH\x17r\x152\x13^[A-Z][A-Z_]{0,31}$R\x05cause\"z\n" +
 	"\x04Kept\x12-\n" +
@@ -906,37 +972,39 @@ func file_control_v1_distribution_proto_rawDescGZIP() []byte {
 	return file_control_v1_distribution_proto_rawDescData
 }
 
-var file_control_v1_distribution_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_control_v1_distribution_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_control_v1_distribution_proto_goTypes = []any{
 	(*NodeMessage)(nil),  // 0: domicile.control.v1.NodeMessage
 	(*Hello)(nil),        // 1: domicile.control.v1.Hello
 	(*Ack)(nil),          // 2: domicile.control.v1.Ack
-	(*Finding)(nil),      // 3: domicile.control.v1.Finding
-	(*Kept)(nil),         // 4: domicile.control.v1.Kept
-	(*Nack)(nil),         // 5: domicile.control.v1.Nack
-	(*Push)(nil),         // 6: domicile.control.v1.Push
-	(*SnapshotPart)(nil), // 7: domicile.control.v1.SnapshotPart
-	(*Wait)(nil),         // 8: domicile.control.v1.Wait
-	(*Delta)(nil),        // 9: domicile.control.v1.Delta
-	(*Seal)(nil),         // 10: domicile.control.v1.Seal
+	(*Waiting)(nil),      // 3: domicile.control.v1.Waiting
+	(*Finding)(nil),      // 4: domicile.control.v1.Finding
+	(*Kept)(nil),         // 5: domicile.control.v1.Kept
+	(*Nack)(nil),         // 6: domicile.control.v1.Nack
+	(*Push)(nil),         // 7: domicile.control.v1.Push
+	(*SnapshotPart)(nil), // 8: domicile.control.v1.SnapshotPart
+	(*Wait)(nil),         // 9: domicile.control.v1.Wait
+	(*Delta)(nil),        // 10: domicile.control.v1.Delta
+	(*Seal)(nil),         // 11: domicile.control.v1.Seal
 }
 var file_control_v1_distribution_proto_depIdxs = []int32{
 	1,  // 0: domicile.control.v1.NodeMessage.hello:type_name -> domicile.control.v1.Hello
 	2,  // 1: domicile.control.v1.NodeMessage.ack:type_name -> domicile.control.v1.Ack
-	5,  // 2: domicile.control.v1.NodeMessage.nack:type_name -> domicile.control.v1.Nack
-	4,  // 3: domicile.control.v1.Ack.kept:type_name -> domicile.control.v1.Kept
-	3,  // 4: domicile.control.v1.Ack.findings:type_name -> domicile.control.v1.Finding
-	7,  // 5: domicile.control.v1.Push.part:type_name -> domicile.control.v1.SnapshotPart
-	9,  // 6: domicile.control.v1.Push.delta:type_name -> domicile.control.v1.Delta
-	8,  // 7: domicile.control.v1.Push.wait:type_name -> domicile.control.v1.Wait
-	10, // 8: domicile.control.v1.Push.seal:type_name -> domicile.control.v1.Seal
-	0,  // 9: domicile.control.v1.DistributionService.Subscribe:input_type -> domicile.control.v1.NodeMessage
-	6,  // 10: domicile.control.v1.DistributionService.Subscribe:output_type -> domicile.control.v1.Push
-	10, // [10:11] is the sub-list for method output_type
-	9,  // [9:10] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	6,  // 2: domicile.control.v1.NodeMessage.nack:type_name -> domicile.control.v1.Nack
+	5,  // 3: domicile.control.v1.Ack.kept:type_name -> domicile.control.v1.Kept
+	4,  // 4: domicile.control.v1.Ack.findings:type_name -> domicile.control.v1.Finding
+	3,  // 5: domicile.control.v1.Ack.waiting:type_name -> domicile.control.v1.Waiting
+	8,  // 6: domicile.control.v1.Push.part:type_name -> domicile.control.v1.SnapshotPart
+	10, // 7: domicile.control.v1.Push.delta:type_name -> domicile.control.v1.Delta
+	9,  // 8: domicile.control.v1.Push.wait:type_name -> domicile.control.v1.Wait
+	11, // 9: domicile.control.v1.Push.seal:type_name -> domicile.control.v1.Seal
+	0,  // 10: domicile.control.v1.DistributionService.Subscribe:input_type -> domicile.control.v1.NodeMessage
+	7,  // 11: domicile.control.v1.DistributionService.Subscribe:output_type -> domicile.control.v1.Push
+	11, // [11:12] is the sub-list for method output_type
+	10, // [10:11] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_distribution_proto_init() }
@@ -949,7 +1017,7 @@ func file_control_v1_distribution_proto_init() {
 		(*NodeMessage_Ack)(nil),
 		(*NodeMessage_Nack)(nil),
 	}
-	file_control_v1_distribution_proto_msgTypes[6].OneofWrappers = []any{
+	file_control_v1_distribution_proto_msgTypes[7].OneofWrappers = []any{
 		(*Push_Part)(nil),
 		(*Push_Delta)(nil),
 		(*Push_Wait)(nil),
@@ -960,7 +1028,7 @@ func file_control_v1_distribution_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_distribution_proto_rawDesc), len(file_control_v1_distribution_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

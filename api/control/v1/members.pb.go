@@ -79,7 +79,7 @@ func (x AnnounceResponse_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AnnounceResponse_State.Descriptor instead.
 func (AnnounceResponse_State) EnumDescriptor() ([]byte, []int) {
-	return file_control_v1_members_proto_rawDescGZIP(), []int{12, 0}
+	return file_control_v1_members_proto_rawDescGZIP(), []int{13, 0}
 }
 
 type ListMembersRequest struct {
@@ -709,6 +709,68 @@ func (x *DemoteMemberRequest) GetMember() string {
 	return ""
 }
 
+type ReaddressMemberRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Member string                 `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	// Where the other voters reach it, host:port.
+	RaftAddress string `protobuf:"bytes,2,opt,name=raft_address,json=raftAddress,proto3" json:"raft_address,omitempty"`
+	// Where nodes and the other members' calls reach it, host:port.
+	GrpcAddress   string `protobuf:"bytes,3,opt,name=grpc_address,json=grpcAddress,proto3" json:"grpc_address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReaddressMemberRequest) Reset() {
+	*x = ReaddressMemberRequest{}
+	mi := &file_control_v1_members_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReaddressMemberRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReaddressMemberRequest) ProtoMessage() {}
+
+func (x *ReaddressMemberRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_members_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReaddressMemberRequest.ProtoReflect.Descriptor instead.
+func (*ReaddressMemberRequest) Descriptor() ([]byte, []int) {
+	return file_control_v1_members_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ReaddressMemberRequest) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *ReaddressMemberRequest) GetRaftAddress() string {
+	if x != nil {
+		return x.RaftAddress
+	}
+	return ""
+}
+
+func (x *ReaddressMemberRequest) GetGrpcAddress() string {
+	if x != nil {
+		return x.GrpcAddress
+	}
+	return ""
+}
+
 type TransferLeadershipRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Member        string                 `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
@@ -718,7 +780,7 @@ type TransferLeadershipRequest struct {
 
 func (x *TransferLeadershipRequest) Reset() {
 	*x = TransferLeadershipRequest{}
-	mi := &file_control_v1_members_proto_msgTypes[8]
+	mi := &file_control_v1_members_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -730,7 +792,7 @@ func (x *TransferLeadershipRequest) String() string {
 func (*TransferLeadershipRequest) ProtoMessage() {}
 
 func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_members_proto_msgTypes[8]
+	mi := &file_control_v1_members_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -743,7 +805,7 @@ func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_members_proto_rawDescGZIP(), []int{8}
+	return file_control_v1_members_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *TransferLeadershipRequest) GetMember() string {
@@ -766,7 +828,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_control_v1_members_proto_msgTypes[9]
+	mi := &file_control_v1_members_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -778,7 +840,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_members_proto_msgTypes[9]
+	mi := &file_control_v1_members_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -791,7 +853,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_members_proto_rawDescGZIP(), []int{9}
+	return file_control_v1_members_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *JoinRequest) GetToken() string {
@@ -840,7 +902,7 @@ type JoinResponse struct {
 
 func (x *JoinResponse) Reset() {
 	*x = JoinResponse{}
-	mi := &file_control_v1_members_proto_msgTypes[10]
+	mi := &file_control_v1_members_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -852,7 +914,7 @@ func (x *JoinResponse) String() string {
 func (*JoinResponse) ProtoMessage() {}
 
 func (x *JoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_members_proto_msgTypes[10]
+	mi := &file_control_v1_members_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -865,7 +927,7 @@ func (x *JoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
 func (*JoinResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_members_proto_rawDescGZIP(), []int{10}
+	return file_control_v1_members_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *JoinResponse) GetLeaderAddress() string {
@@ -905,7 +967,7 @@ type AnnounceRequest struct {
 
 func (x *AnnounceRequest) Reset() {
 	*x = AnnounceRequest{}
-	mi := &file_control_v1_members_proto_msgTypes[11]
+	mi := &file_control_v1_members_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -917,7 +979,7 @@ func (x *AnnounceRequest) String() string {
 func (*AnnounceRequest) ProtoMessage() {}
 
 func (x *AnnounceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_members_proto_msgTypes[11]
+	mi := &file_control_v1_members_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -930,7 +992,7 @@ func (x *AnnounceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnounceRequest.ProtoReflect.Descriptor instead.
 func (*AnnounceRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_members_proto_rawDescGZIP(), []int{11}
+	return file_control_v1_members_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AnnounceRequest) GetName() string {
@@ -1035,7 +1097,7 @@ type AnnounceResponse struct {
 
 func (x *AnnounceResponse) Reset() {
 	*x = AnnounceResponse{}
-	mi := &file_control_v1_members_proto_msgTypes[12]
+	mi := &file_control_v1_members_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1047,7 +1109,7 @@ func (x *AnnounceResponse) String() string {
 func (*AnnounceResponse) ProtoMessage() {}
 
 func (x *AnnounceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_members_proto_msgTypes[12]
+	mi := &file_control_v1_members_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1060,7 +1122,7 @@ func (x *AnnounceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnounceResponse.ProtoReflect.Descriptor instead.
 func (*AnnounceResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_members_proto_rawDescGZIP(), []int{12}
+	return file_control_v1_members_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *AnnounceResponse) GetState() AnnounceResponse_State {
@@ -1141,7 +1203,11 @@ const file_control_v1_members_proto_rawDesc = "" +
 	"\x14PromoteMemberRequest\x125\n" +
 	"\x06member\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9-]{0,31}$R\x06member\"L\n" +
 	"\x13DemoteMemberRequest\x125\n" +
-	"\x06member\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9-]{0,31}$R\x06member\"R\n" +
+	"\x06member\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9-]{0,31}$R\x06member\"\x91\x02\n" +
+	"\x16ReaddressMemberRequest\x125\n" +
+	"\x06member\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9-]{0,31}$R\x06member\x12_\n" +
+	"\fraft_address\x18\x02 \x01(\tB<\xbaH9r725^([a-z0-9.-]{1,100}|\\[[0-9a-f:.]{2,45}\\]):[0-9]{1,5}$R\vraftAddress\x12_\n" +
+	"\fgrpc_address\x18\x03 \x01(\tB<\xbaH9r725^([a-z0-9.-]{1,100}|\\[[0-9a-f:.]{2,45}\\]):[0-9]{1,5}$R\vgrpcAddress\"R\n" +
 	"\x19TransferLeadershipRequest\x125\n" +
 	"\x06member\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9-]{0,31}$R\x06member\"\xd9\x02\n" +
 	"\vJoinRequest\x12.\n" +
@@ -1178,13 +1244,14 @@ const file_control_v1_members_proto_rawDesc = "" +
 	"\fSTATE_MEMBER\x10\x01\x12\x11\n" +
 	"\rSTATE_REMOVED\x10\x02\x12\x11\n" +
 	"\rSTATE_UNKNOWN\x10\x03\x12\x14\n" +
-	"\x10STATE_NOT_LEADER\x10\x042\x85\x06\n" +
+	"\x10STATE_NOT_LEADER\x10\x042\x8e\a\n" +
 	"\rMemberService\x12u\n" +
 	"\vListMembers\x12'.domicile.control.v1.ListMembersRequest\x1a(.domicile.control.v1.ListMembersResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/members\x12x\n" +
 	"\fInviteMember\x12(.domicile.control.v1.InviteMemberRequest\x1a\x1f.domicile.control.v1.Invitation\"\x1d\x82\xd3\xe4\x93\x02\x17:\x01*\"\x12/v1/members:invite\x12s\n" +
 	"\fRemoveMember\x12(.domicile.control.v1.RemoveMemberRequest\x1a\x1b.domicile.control.v1.Member\"\x1c\x82\xd3\xe4\x93\x02\x16*\x14/v1/members/{member}\x12}\n" +
 	"\rPromoteMember\x12).domicile.control.v1.PromoteMemberRequest\x1a\x1b.domicile.control.v1.Member\"$\x82\xd3\xe4\x93\x02\x1e\"\x1c/v1/members/{member}:promote\x12z\n" +
-	"\fDemoteMember\x12(.domicile.control.v1.DemoteMemberRequest\x1a\x1b.domicile.control.v1.Member\"#\x82\xd3\xe4\x93\x02\x1d\"\x1b/v1/members/{member}:demote\x12\x92\x01\n" +
+	"\fDemoteMember\x12(.domicile.control.v1.DemoteMemberRequest\x1a\x1b.domicile.control.v1.Member\"#\x82\xd3\xe4\x93\x02\x1d\"\x1b/v1/members/{member}:demote\x12\x86\x01\n" +
+	"\x0fReaddressMember\x12+.domicile.control.v1.ReaddressMemberRequest\x1a\x1b.domicile.control.v1.Member\")\x82\xd3\xe4\x93\x02#:\x01*\"\x1e/v1/members/{member}:readdress\x12\x92\x01\n" +
 	"\x12TransferLeadership\x12..domicile.control.v1.TransferLeadershipRequest\x1a\x1b.domicile.control.v1.Member\"/\x82\xd3\xe4\x93\x02)\"'/v1/members/{member}:transferLeadership2\xbd\x01\n" +
 	"\x11MembershipService\x12M\n" +
 	"\x04Join\x12 .domicile.control.v1.JoinRequest\x1a!.domicile.control.v1.JoinResponse\"\x00\x12Y\n" +
@@ -1203,7 +1270,7 @@ func file_control_v1_members_proto_rawDescGZIP() []byte {
 }
 
 var file_control_v1_members_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_control_v1_members_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_control_v1_members_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_control_v1_members_proto_goTypes = []any{
 	(AnnounceResponse_State)(0),       // 0: domicile.control.v1.AnnounceResponse.State
 	(*ListMembersRequest)(nil),        // 1: domicile.control.v1.ListMembersRequest
@@ -1214,38 +1281,41 @@ var file_control_v1_members_proto_goTypes = []any{
 	(*RemoveMemberRequest)(nil),       // 6: domicile.control.v1.RemoveMemberRequest
 	(*PromoteMemberRequest)(nil),      // 7: domicile.control.v1.PromoteMemberRequest
 	(*DemoteMemberRequest)(nil),       // 8: domicile.control.v1.DemoteMemberRequest
-	(*TransferLeadershipRequest)(nil), // 9: domicile.control.v1.TransferLeadershipRequest
-	(*JoinRequest)(nil),               // 10: domicile.control.v1.JoinRequest
-	(*JoinResponse)(nil),              // 11: domicile.control.v1.JoinResponse
-	(*AnnounceRequest)(nil),           // 12: domicile.control.v1.AnnounceRequest
-	(*AnnounceResponse)(nil),          // 13: domicile.control.v1.AnnounceResponse
-	(*timestamppb.Timestamp)(nil),     // 14: google.protobuf.Timestamp
+	(*ReaddressMemberRequest)(nil),    // 9: domicile.control.v1.ReaddressMemberRequest
+	(*TransferLeadershipRequest)(nil), // 10: domicile.control.v1.TransferLeadershipRequest
+	(*JoinRequest)(nil),               // 11: domicile.control.v1.JoinRequest
+	(*JoinResponse)(nil),              // 12: domicile.control.v1.JoinResponse
+	(*AnnounceRequest)(nil),           // 13: domicile.control.v1.AnnounceRequest
+	(*AnnounceResponse)(nil),          // 14: domicile.control.v1.AnnounceResponse
+	(*timestamppb.Timestamp)(nil),     // 15: google.protobuf.Timestamp
 }
 var file_control_v1_members_proto_depIdxs = []int32{
 	3,  // 0: domicile.control.v1.ListMembersResponse.members:type_name -> domicile.control.v1.Member
-	14, // 1: domicile.control.v1.Member.joined_at:type_name -> google.protobuf.Timestamp
-	14, // 2: domicile.control.v1.Member.last_contact:type_name -> google.protobuf.Timestamp
-	14, // 3: domicile.control.v1.Member.certificate_expires_at:type_name -> google.protobuf.Timestamp
-	14, // 4: domicile.control.v1.Invitation.expires_at:type_name -> google.protobuf.Timestamp
+	15, // 1: domicile.control.v1.Member.joined_at:type_name -> google.protobuf.Timestamp
+	15, // 2: domicile.control.v1.Member.last_contact:type_name -> google.protobuf.Timestamp
+	15, // 3: domicile.control.v1.Member.certificate_expires_at:type_name -> google.protobuf.Timestamp
+	15, // 4: domicile.control.v1.Invitation.expires_at:type_name -> google.protobuf.Timestamp
 	0,  // 5: domicile.control.v1.AnnounceResponse.state:type_name -> domicile.control.v1.AnnounceResponse.State
 	1,  // 6: domicile.control.v1.MemberService.ListMembers:input_type -> domicile.control.v1.ListMembersRequest
 	4,  // 7: domicile.control.v1.MemberService.InviteMember:input_type -> domicile.control.v1.InviteMemberRequest
 	6,  // 8: domicile.control.v1.MemberService.RemoveMember:input_type -> domicile.control.v1.RemoveMemberRequest
 	7,  // 9: domicile.control.v1.MemberService.PromoteMember:input_type -> domicile.control.v1.PromoteMemberRequest
 	8,  // 10: domicile.control.v1.MemberService.DemoteMember:input_type -> domicile.control.v1.DemoteMemberRequest
-	9,  // 11: domicile.control.v1.MemberService.TransferLeadership:input_type -> domicile.control.v1.TransferLeadershipRequest
-	10, // 12: domicile.control.v1.MembershipService.Join:input_type -> domicile.control.v1.JoinRequest
-	12, // 13: domicile.control.v1.MembershipService.Announce:input_type -> domicile.control.v1.AnnounceRequest
-	2,  // 14: domicile.control.v1.MemberService.ListMembers:output_type -> domicile.control.v1.ListMembersResponse
-	5,  // 15: domicile.control.v1.MemberService.InviteMember:output_type -> domicile.control.v1.Invitation
-	3,  // 16: domicile.control.v1.MemberService.RemoveMember:output_type -> domicile.control.v1.Member
-	3,  // 17: domicile.control.v1.MemberService.PromoteMember:output_type -> domicile.control.v1.Member
-	3,  // 18: domicile.control.v1.MemberService.DemoteMember:output_type -> domicile.control.v1.Member
-	3,  // 19: domicile.control.v1.MemberService.TransferLeadership:output_type -> domicile.control.v1.Member
-	11, // 20: domicile.control.v1.MembershipService.Join:output_type -> domicile.control.v1.JoinResponse
-	13, // 21: domicile.control.v1.MembershipService.Announce:output_type -> domicile.control.v1.AnnounceResponse
-	14, // [14:22] is the sub-list for method output_type
-	6,  // [6:14] is the sub-list for method input_type
+	9,  // 11: domicile.control.v1.MemberService.ReaddressMember:input_type -> domicile.control.v1.ReaddressMemberRequest
+	10, // 12: domicile.control.v1.MemberService.TransferLeadership:input_type -> domicile.control.v1.TransferLeadershipRequest
+	11, // 13: domicile.control.v1.MembershipService.Join:input_type -> domicile.control.v1.JoinRequest
+	13, // 14: domicile.control.v1.MembershipService.Announce:input_type -> domicile.control.v1.AnnounceRequest
+	2,  // 15: domicile.control.v1.MemberService.ListMembers:output_type -> domicile.control.v1.ListMembersResponse
+	5,  // 16: domicile.control.v1.MemberService.InviteMember:output_type -> domicile.control.v1.Invitation
+	3,  // 17: domicile.control.v1.MemberService.RemoveMember:output_type -> domicile.control.v1.Member
+	3,  // 18: domicile.control.v1.MemberService.PromoteMember:output_type -> domicile.control.v1.Member
+	3,  // 19: domicile.control.v1.MemberService.DemoteMember:output_type -> domicile.control.v1.Member
+	3,  // 20: domicile.control.v1.MemberService.ReaddressMember:output_type -> domicile.control.v1.Member
+	3,  // 21: domicile.control.v1.MemberService.TransferLeadership:output_type -> domicile.control.v1.Member
+	12, // 22: domicile.control.v1.MembershipService.Join:output_type -> domicile.control.v1.JoinResponse
+	14, // 23: domicile.control.v1.MembershipService.Announce:output_type -> domicile.control.v1.AnnounceResponse
+	15, // [15:24] is the sub-list for method output_type
+	6,  // [6:15] is the sub-list for method input_type
 	6,  // [6:6] is the sub-list for extension type_name
 	6,  // [6:6] is the sub-list for extension extendee
 	0,  // [0:6] is the sub-list for field type_name
@@ -1262,7 +1332,7 @@ func file_control_v1_members_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_members_proto_rawDesc), len(file_control_v1_members_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   13,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -24,6 +24,7 @@ const (
 	MemberService_RemoveMember_FullMethodName       = "/domicile.control.v1.MemberService/RemoveMember"
 	MemberService_PromoteMember_FullMethodName      = "/domicile.control.v1.MemberService/PromoteMember"
 	MemberService_DemoteMember_FullMethodName       = "/domicile.control.v1.MemberService/DemoteMember"
+	MemberService_ReaddressMember_FullMethodName    = "/domicile.control.v1.MemberService/ReaddressMember"
 	MemberService_TransferLeadership_FullMethodName = "/domicile.control.v1.MemberService/TransferLeadership"
 )
 
@@ -53,6 +54,11 @@ type MemberServiceClient interface {
 	//
 	// It goes on answering reads. It is refused like a removal: QUORUM_AT_RISK.
 	DemoteMember(ctx context.Context, in *DemoteMemberRequest, opts ...grpc.CallOption) (*Member, error)
+	// ReaddressMember says where a member that does not run will be found.
+	//
+	// Raft then looks for it there. A member that runs announces its own addresses, which stand above these: for one, the
+	// call is refused with QUORUM_AT_RISK; change its configuration and start it again.
+	ReaddressMember(ctx context.Context, in *ReaddressMemberRequest, opts ...grpc.CallOption) (*Member, error)
 	// TransferLeadership lets a voter lead.
 	//
 	// Requests wait or are answered UNAVAILABLE while the leader changes; repeat them with the same Idempotency-Key.
@@ -117,6 +123,16 @@ func (c *memberServiceClient) DemoteMember(ctx context.Context, in *DemoteMember
 	return out, nil
 }
 
+func (c *memberServiceClient) ReaddressMember(ctx context.Context, in *ReaddressMemberRequest, opts ...grpc.CallOption) (*Member, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Member)
+	err := c.cc.Invoke(ctx, MemberService_ReaddressMember_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *memberServiceClient) TransferLeadership(ctx context.Context, in *TransferLeadershipRequest, opts ...grpc.CallOption) (*Member, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Member)
@@ -153,6 +169,11 @@ type MemberServiceServer interface {
 	//
 	// It goes on answering reads. It is refused like a removal: QUORUM_AT_RISK.
 	DemoteMember(context.Context, *DemoteMemberRequest) (*Member, error)
+	// ReaddressMember says where a member that does not run will be found.
+	//
+	// Raft then looks for it there. A member that runs announces its own addresses, which stand above these: for one, the
+	// call is refused with QUORUM_AT_RISK; change its configuration and start it again.
+	ReaddressMember(context.Context, *ReaddressMemberRequest) (*Member, error)
 	// TransferLeadership lets a voter lead.
 	//
 	// Requests wait or are answered UNAVAILABLE while the leader changes; repeat them with the same Idempotency-Key.
@@ -181,6 +202,9 @@ func (UnimplementedMemberServiceServer) PromoteMember(context.Context, *PromoteM
 }
 func (UnimplementedMemberServiceServer) DemoteMember(context.Context, *DemoteMemberRequest) (*Member, error) {
 	return nil, status.Error(codes.Unimplemented, "method DemoteMember not implemented")
+}
+func (UnimplementedMemberServiceServer) ReaddressMember(context.Context, *ReaddressMemberRequest) (*Member, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReaddressMember not implemented")
 }
 func (UnimplementedMemberServiceServer) TransferLeadership(context.Context, *TransferLeadershipRequest) (*Member, error) {
 	return nil, status.Error(codes.Unimplemented, "method TransferLeadership not implemented")
@@ -296,6 +320,24 @@ func _MemberService_DemoteMember_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _MemberService_ReaddressMember_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReaddressMemberRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MemberServiceServer).ReaddressMember(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MemberService_ReaddressMember_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MemberServiceServer).ReaddressMember(ctx, req.(*ReaddressMemberRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _MemberService_TransferLeadership_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(TransferLeadershipRequest)
 	if err := dec(in); err != nil {
@@ -340,6 +382,10 @@ var MemberService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DemoteMember",
 			Handler:    _MemberService_DemoteMember_Handler,
+		},
+		{
+			MethodName: "ReaddressMember",
+			Handler:    _MemberService_ReaddressMember_Handler,
 		},
 		{
 			MethodName: "TransferLeadership",

@@ -49,8 +49,14 @@ type Node struct {
 	// Of an eviction.
 	ReasonCode string `protobuf:"bytes,14,opt,name=reason_code,json=reasonCode,proto3" json:"reason_code,omitempty"`
 	// Who last changed its admission: a principal, or the node itself.
-	ChangedBy     string `protobuf:"bytes,15,opt,name=changed_by,json=changedBy,proto3" json:"changed_by,omitempty"`
-	Etag          string `protobuf:"bytes,16,opt,name=etag,proto3" json:"etag,omitempty"`
+	ChangedBy string `protobuf:"bytes,15,opt,name=changed_by,json=changedBy,proto3" json:"changed_by,omitempty"`
+	Etag      string `protobuf:"bytes,16,opt,name=etag,proto3" json:"etag,omitempty"`
+	// Pushes that the answering voter has for the node and that the node has not answered, sent or not. 0 while it is not connected.
+	UnansweredPushes uint64 `protobuf:"varint,17,opt,name=unanswered_pushes,json=unansweredPushes,proto3" json:"unanswered_pushes,omitempty"`
+	// Seconds for which it has answered none of them; 0 while nothing is unanswered.
+	UnansweredSeconds uint64 `protobuf:"varint,18,opt,name=unanswered_seconds,json=unansweredSeconds,proto3" json:"unanswered_seconds,omitempty"`
+	// What the node said last of its region's outbox; absent until it has said it on this stream, or when it does not know.
+	Outbox        *Outbox `protobuf:"bytes,19,opt,name=outbox,proto3" json:"outbox,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -197,6 +203,82 @@ func (x *Node) GetEtag() string {
 	return ""
 }
 
+func (x *Node) GetUnansweredPushes() uint64 {
+	if x != nil {
+		return x.UnansweredPushes
+	}
+	return 0
+}
+
+func (x *Node) GetUnansweredSeconds() uint64 {
+	if x != nil {
+		return x.UnansweredSeconds
+	}
+	return 0
+}
+
+func (x *Node) GetOutbox() *Outbox {
+	if x != nil {
+		return x.Outbox
+	}
+	return nil
+}
+
+// Outbox is what a region has yet to send to others. It says how much, never of whom.
+type Outbox struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Transfers that wait to be sent, of all tenants.
+	Transfers uint64 `protobuf:"varint,1,opt,name=transfers,proto3" json:"transfers,omitempty"`
+	// Seconds for which something has waited without a pause.
+	WaitingSeconds uint64 `protobuf:"varint,2,opt,name=waiting_seconds,json=waitingSeconds,proto3" json:"waiting_seconds,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Outbox) Reset() {
+	*x = Outbox{}
+	mi := &file_control_v1_nodes_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Outbox) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Outbox) ProtoMessage() {}
+
+func (x *Outbox) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_nodes_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Outbox.ProtoReflect.Descriptor instead.
+func (*Outbox) Descriptor() ([]byte, []int) {
+	return file_control_v1_nodes_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Outbox) GetTransfers() uint64 {
+	if x != nil {
+		return x.Transfers
+	}
+	return 0
+}
+
+func (x *Outbox) GetWaitingSeconds() uint64 {
+	if x != nil {
+		return x.WaitingSeconds
+	}
+	return 0
+}
+
 // Admission is signed offline by the operator's root.
 type Admission struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -213,7 +295,7 @@ type Admission struct {
 
 func (x *Admission) Reset() {
 	*x = Admission{}
-	mi := &file_control_v1_nodes_proto_msgTypes[1]
+	mi := &file_control_v1_nodes_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -225,7 +307,7 @@ func (x *Admission) String() string {
 func (*Admission) ProtoMessage() {}
 
 func (x *Admission) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_nodes_proto_msgTypes[1]
+	mi := &file_control_v1_nodes_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -238,7 +320,7 @@ func (x *Admission) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Admission.ProtoReflect.Descriptor instead.
 func (*Admission) Descriptor() ([]byte, []int) {
-	return file_control_v1_nodes_proto_rawDescGZIP(), []int{1}
+	return file_control_v1_nodes_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Admission) GetLevel() string {
@@ -292,7 +374,7 @@ type ListNodesRequest struct {
 
 func (x *ListNodesRequest) Reset() {
 	*x = ListNodesRequest{}
-	mi := &file_control_v1_nodes_proto_msgTypes[2]
+	mi := &file_control_v1_nodes_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -304,7 +386,7 @@ func (x *ListNodesRequest) String() string {
 func (*ListNodesRequest) ProtoMessage() {}
 
 func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_nodes_proto_msgTypes[2]
+	mi := &file_control_v1_nodes_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -317,7 +399,7 @@ func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesRequest.ProtoReflect.Descriptor instead.
 func (*ListNodesRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_nodes_proto_rawDescGZIP(), []int{2}
+	return file_control_v1_nodes_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ListNodesRequest) GetPageSize() int32 {
@@ -372,7 +454,7 @@ type ListNodesResponse struct {
 
 func (x *ListNodesResponse) Reset() {
 	*x = ListNodesResponse{}
-	mi := &file_control_v1_nodes_proto_msgTypes[3]
+	mi := &file_control_v1_nodes_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -384,7 +466,7 @@ func (x *ListNodesResponse) String() string {
 func (*ListNodesResponse) ProtoMessage() {}
 
 func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_nodes_proto_msgTypes[3]
+	mi := &file_control_v1_nodes_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -397,7 +479,7 @@ func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesResponse.ProtoReflect.Descriptor instead.
 func (*ListNodesResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_nodes_proto_rawDescGZIP(), []int{3}
+	return file_control_v1_nodes_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ListNodesResponse) GetNodes() []*Node {
@@ -425,7 +507,7 @@ type GetNodeRequest struct {
 
 func (x *GetNodeRequest) Reset() {
 	*x = GetNodeRequest{}
-	mi := &file_control_v1_nodes_proto_msgTypes[4]
+	mi := &file_control_v1_nodes_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -437,7 +519,7 @@ func (x *GetNodeRequest) String() string {
 func (*GetNodeRequest) ProtoMessage() {}
 
 func (x *GetNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_nodes_proto_msgTypes[4]
+	mi := &file_control_v1_nodes_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -450,7 +532,7 @@ func (x *GetNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNodeRequest.ProtoReflect.Descriptor instead.
 func (*GetNodeRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_nodes_proto_rawDescGZIP(), []int{4}
+	return file_control_v1_nodes_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetNodeRequest) GetNode() string {
@@ -479,7 +561,7 @@ type AdmitNodeRequest struct {
 
 func (x *AdmitNodeRequest) Reset() {
 	*x = AdmitNodeRequest{}
-	mi := &file_control_v1_nodes_proto_msgTypes[5]
+	mi := &file_control_v1_nodes_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -491,7 +573,7 @@ func (x *AdmitNodeRequest) String() string {
 func (*AdmitNodeRequest) ProtoMessage() {}
 
 func (x *AdmitNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_nodes_proto_msgTypes[5]
+	mi := &file_control_v1_nodes_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -504,7 +586,7 @@ func (x *AdmitNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdmitNodeRequest.ProtoReflect.Descriptor instead.
 func (*AdmitNodeRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_nodes_proto_rawDescGZIP(), []int{5}
+	return file_control_v1_nodes_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *AdmitNodeRequest) GetNode() string {
@@ -538,7 +620,7 @@ type EvictNodeRequest struct {
 
 func (x *EvictNodeRequest) Reset() {
 	*x = EvictNodeRequest{}
-	mi := &file_control_v1_nodes_proto_msgTypes[6]
+	mi := &file_control_v1_nodes_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -550,7 +632,7 @@ func (x *EvictNodeRequest) String() string {
 func (*EvictNodeRequest) ProtoMessage() {}
 
 func (x *EvictNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_nodes_proto_msgTypes[6]
+	mi := &file_control_v1_nodes_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -563,7 +645,7 @@ func (x *EvictNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvictNodeRequest.ProtoReflect.Descriptor instead.
 func (*EvictNodeRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_nodes_proto_rawDescGZIP(), []int{6}
+	return file_control_v1_nodes_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *EvictNodeRequest) GetNode() string {
@@ -592,7 +674,7 @@ type NodeAdmission struct {
 
 func (x *NodeAdmission) Reset() {
 	*x = NodeAdmission{}
-	mi := &file_control_v1_nodes_proto_msgTypes[7]
+	mi := &file_control_v1_nodes_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -604,7 +686,7 @@ func (x *NodeAdmission) String() string {
 func (*NodeAdmission) ProtoMessage() {}
 
 func (x *NodeAdmission) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_nodes_proto_msgTypes[7]
+	mi := &file_control_v1_nodes_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -617,7 +699,7 @@ func (x *NodeAdmission) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeAdmission.ProtoReflect.Descriptor instead.
 func (*NodeAdmission) Descriptor() ([]byte, []int) {
-	return file_control_v1_nodes_proto_rawDescGZIP(), []int{7}
+	return file_control_v1_nodes_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *NodeAdmission) GetRegion() string {
@@ -652,7 +734,7 @@ type GetNodeAdmissionRequest struct {
 
 func (x *GetNodeAdmissionRequest) Reset() {
 	*x = GetNodeAdmissionRequest{}
-	mi := &file_control_v1_nodes_proto_msgTypes[8]
+	mi := &file_control_v1_nodes_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -664,7 +746,7 @@ func (x *GetNodeAdmissionRequest) String() string {
 func (*GetNodeAdmissionRequest) ProtoMessage() {}
 
 func (x *GetNodeAdmissionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_nodes_proto_msgTypes[8]
+	mi := &file_control_v1_nodes_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -677,7 +759,7 @@ func (x *GetNodeAdmissionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNodeAdmissionRequest.ProtoReflect.Descriptor instead.
 func (*GetNodeAdmissionRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_nodes_proto_rawDescGZIP(), []int{8}
+	return file_control_v1_nodes_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetNodeAdmissionRequest) GetRegion() string {
@@ -704,7 +786,7 @@ type PutNodeAdmissionRequest struct {
 
 func (x *PutNodeAdmissionRequest) Reset() {
 	*x = PutNodeAdmissionRequest{}
-	mi := &file_control_v1_nodes_proto_msgTypes[9]
+	mi := &file_control_v1_nodes_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -716,7 +798,7 @@ func (x *PutNodeAdmissionRequest) String() string {
 func (*PutNodeAdmissionRequest) ProtoMessage() {}
 
 func (x *PutNodeAdmissionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_nodes_proto_msgTypes[9]
+	mi := &file_control_v1_nodes_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -729,7 +811,7 @@ func (x *PutNodeAdmissionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutNodeAdmissionRequest.ProtoReflect.Descriptor instead.
 func (*PutNodeAdmissionRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_nodes_proto_rawDescGZIP(), []int{9}
+	return file_control_v1_nodes_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PutNodeAdmissionRequest) GetRegion() string {
@@ -775,7 +857,7 @@ type Violation struct {
 
 func (x *Violation) Reset() {
 	*x = Violation{}
-	mi := &file_control_v1_nodes_proto_msgTypes[10]
+	mi := &file_control_v1_nodes_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -787,7 +869,7 @@ func (x *Violation) String() string {
 func (*Violation) ProtoMessage() {}
 
 func (x *Violation) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_nodes_proto_msgTypes[10]
+	mi := &file_control_v1_nodes_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -800,7 +882,7 @@ func (x *Violation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Violation.ProtoReflect.Descriptor instead.
 func (*Violation) Descriptor() ([]byte, []int) {
-	return file_control_v1_nodes_proto_rawDescGZIP(), []int{10}
+	return file_control_v1_nodes_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Violation) GetId() string {
@@ -923,7 +1005,7 @@ type ListViolationsRequest struct {
 
 func (x *ListViolationsRequest) Reset() {
 	*x = ListViolationsRequest{}
-	mi := &file_control_v1_nodes_proto_msgTypes[11]
+	mi := &file_control_v1_nodes_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -935,7 +1017,7 @@ func (x *ListViolationsRequest) String() string {
 func (*ListViolationsRequest) ProtoMessage() {}
 
 func (x *ListViolationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_nodes_proto_msgTypes[11]
+	mi := &file_control_v1_nodes_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -948,7 +1030,7 @@ func (x *ListViolationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListViolationsRequest.ProtoReflect.Descriptor instead.
 func (*ListViolationsRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_nodes_proto_rawDescGZIP(), []int{11}
+	return file_control_v1_nodes_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListViolationsRequest) GetPageSize() int32 {
@@ -996,7 +1078,7 @@ type ListViolationsResponse struct {
 
 func (x *ListViolationsResponse) Reset() {
 	*x = ListViolationsResponse{}
-	mi := &file_control_v1_nodes_proto_msgTypes[12]
+	mi := &file_control_v1_nodes_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1008,7 +1090,7 @@ func (x *ListViolationsResponse) String() string {
 func (*ListViolationsResponse) ProtoMessage() {}
 
 func (x *ListViolationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_nodes_proto_msgTypes[12]
+	mi := &file_control_v1_nodes_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1021,7 +1103,7 @@ func (x *ListViolationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListViolationsResponse.ProtoReflect.Descriptor instead.
 func (*ListViolationsResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_nodes_proto_rawDescGZIP(), []int{12}
+	return file_control_v1_nodes_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListViolationsResponse) GetViolations() []*Violation {
@@ -1049,7 +1131,7 @@ type GetViolationRequest struct {
 
 func (x *GetViolationRequest) Reset() {
 	*x = GetViolationRequest{}
-	mi := &file_control_v1_nodes_proto_msgTypes[13]
+	mi := &file_control_v1_nodes_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1061,7 +1143,7 @@ func (x *GetViolationRequest) String() string {
 func (*GetViolationRequest) ProtoMessage() {}
 
 func (x *GetViolationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_nodes_proto_msgTypes[13]
+	mi := &file_control_v1_nodes_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1074,7 +1156,7 @@ func (x *GetViolationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetViolationRequest.ProtoReflect.Descriptor instead.
 func (*GetViolationRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_nodes_proto_rawDescGZIP(), []int{13}
+	return file_control_v1_nodes_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetViolationRequest) GetViolation() string {
@@ -1101,7 +1183,7 @@ type AcknowledgeViolationRequest struct {
 
 func (x *AcknowledgeViolationRequest) Reset() {
 	*x = AcknowledgeViolationRequest{}
-	mi := &file_control_v1_nodes_proto_msgTypes[14]
+	mi := &file_control_v1_nodes_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1113,7 +1195,7 @@ func (x *AcknowledgeViolationRequest) String() string {
 func (*AcknowledgeViolationRequest) ProtoMessage() {}
 
 func (x *AcknowledgeViolationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_nodes_proto_msgTypes[14]
+	mi := &file_control_v1_nodes_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1126,7 +1208,7 @@ func (x *AcknowledgeViolationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeViolationRequest.ProtoReflect.Descriptor instead.
 func (*AcknowledgeViolationRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_nodes_proto_rawDescGZIP(), []int{14}
+	return file_control_v1_nodes_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *AcknowledgeViolationRequest) GetViolation() string {
@@ -1147,7 +1229,7 @@ var File_control_v1_nodes_proto protoreflect.FileDescriptor
 
 const file_control_v1_nodes_proto_rawDesc = "" +
 	"\n" +
-	"\x16control/v1/nodes.proto\x12\x13domicile.control.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19control/v1/policies.proto\x1a.protoc-gen-openapiv2/options/annotations.proto\"\xec\x04\n" +
+	"\x16control/v1/nodes.proto\x12\x13domicile.control.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19control/v1/policies.proto\x1a.protoc-gen-openapiv2/options/annotations.proto\"\x8f\x06\n" +
 	"\x04Node\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12\x1c\n" +
@@ -1170,7 +1252,13 @@ const file_control_v1_nodes_proto_rawDesc = "" +
 	"reasonCode\x12\x1d\n" +
 	"\n" +
 	"changed_by\x18\x0f \x01(\tR\tchangedBy\x12\x12\n" +
-	"\x04etag\x18\x10 \x01(\tR\x04etag\"\xa5\x02\n" +
+	"\x04etag\x18\x10 \x01(\tR\x04etag\x124\n" +
+	"\x11unanswered_pushes\x18\x11 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\x10unansweredPushes\x126\n" +
+	"\x12unanswered_seconds\x18\x12 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\x11unansweredSeconds\x123\n" +
+	"\x06outbox\x18\x13 \x01(\v2\x1b.domicile.control.v1.OutboxR\x06outbox\"a\n" +
+	"\x06Outbox\x12%\n" +
+	"\ttransfers\x18\x01 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\ttransfers\x120\n" +
+	"\x0fwaiting_seconds\x18\x02 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\x0ewaitingSeconds\"\xa5\x02\n" +
 	"\tAdmission\x12,\n" +
 	"\x05level\x18\x01 \x01(\tB\x16\xbaH\x13r\x11R\x0foperator_signedR\x05level\x124\n" +
 	"\n" +
@@ -1284,65 +1372,67 @@ func file_control_v1_nodes_proto_rawDescGZIP() []byte {
 	return file_control_v1_nodes_proto_rawDescData
 }
 
-var file_control_v1_nodes_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_control_v1_nodes_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_control_v1_nodes_proto_goTypes = []any{
 	(*Node)(nil),                        // 0: domicile.control.v1.Node
-	(*Admission)(nil),                   // 1: domicile.control.v1.Admission
-	(*ListNodesRequest)(nil),            // 2: domicile.control.v1.ListNodesRequest
-	(*ListNodesResponse)(nil),           // 3: domicile.control.v1.ListNodesResponse
-	(*GetNodeRequest)(nil),              // 4: domicile.control.v1.GetNodeRequest
-	(*AdmitNodeRequest)(nil),            // 5: domicile.control.v1.AdmitNodeRequest
-	(*EvictNodeRequest)(nil),            // 6: domicile.control.v1.EvictNodeRequest
-	(*NodeAdmission)(nil),               // 7: domicile.control.v1.NodeAdmission
-	(*GetNodeAdmissionRequest)(nil),     // 8: domicile.control.v1.GetNodeAdmissionRequest
-	(*PutNodeAdmissionRequest)(nil),     // 9: domicile.control.v1.PutNodeAdmissionRequest
-	(*Violation)(nil),                   // 10: domicile.control.v1.Violation
-	(*ListViolationsRequest)(nil),       // 11: domicile.control.v1.ListViolationsRequest
-	(*ListViolationsResponse)(nil),      // 12: domicile.control.v1.ListViolationsResponse
-	(*GetViolationRequest)(nil),         // 13: domicile.control.v1.GetViolationRequest
-	(*AcknowledgeViolationRequest)(nil), // 14: domicile.control.v1.AcknowledgeViolationRequest
-	(*timestamppb.Timestamp)(nil),       // 15: google.protobuf.Timestamp
-	(*Signature)(nil),                   // 16: domicile.control.v1.Signature
+	(*Outbox)(nil),                      // 1: domicile.control.v1.Outbox
+	(*Admission)(nil),                   // 2: domicile.control.v1.Admission
+	(*ListNodesRequest)(nil),            // 3: domicile.control.v1.ListNodesRequest
+	(*ListNodesResponse)(nil),           // 4: domicile.control.v1.ListNodesResponse
+	(*GetNodeRequest)(nil),              // 5: domicile.control.v1.GetNodeRequest
+	(*AdmitNodeRequest)(nil),            // 6: domicile.control.v1.AdmitNodeRequest
+	(*EvictNodeRequest)(nil),            // 7: domicile.control.v1.EvictNodeRequest
+	(*NodeAdmission)(nil),               // 8: domicile.control.v1.NodeAdmission
+	(*GetNodeAdmissionRequest)(nil),     // 9: domicile.control.v1.GetNodeAdmissionRequest
+	(*PutNodeAdmissionRequest)(nil),     // 10: domicile.control.v1.PutNodeAdmissionRequest
+	(*Violation)(nil),                   // 11: domicile.control.v1.Violation
+	(*ListViolationsRequest)(nil),       // 12: domicile.control.v1.ListViolationsRequest
+	(*ListViolationsResponse)(nil),      // 13: domicile.control.v1.ListViolationsResponse
+	(*GetViolationRequest)(nil),         // 14: domicile.control.v1.GetViolationRequest
+	(*AcknowledgeViolationRequest)(nil), // 15: domicile.control.v1.AcknowledgeViolationRequest
+	(*timestamppb.Timestamp)(nil),       // 16: google.protobuf.Timestamp
+	(*Signature)(nil),                   // 17: domicile.control.v1.Signature
 }
 var file_control_v1_nodes_proto_depIdxs = []int32{
-	15, // 0: domicile.control.v1.Node.last_contact:type_name -> google.protobuf.Timestamp
-	1,  // 1: domicile.control.v1.Node.admission:type_name -> domicile.control.v1.Admission
-	15, // 2: domicile.control.v1.Node.first_seen:type_name -> google.protobuf.Timestamp
-	15, // 3: domicile.control.v1.Node.admit_time:type_name -> google.protobuf.Timestamp
-	15, // 4: domicile.control.v1.Node.evict_time:type_name -> google.protobuf.Timestamp
-	15, // 5: domicile.control.v1.Admission.issue_time:type_name -> google.protobuf.Timestamp
-	15, // 6: domicile.control.v1.Admission.expire_time:type_name -> google.protobuf.Timestamp
-	16, // 7: domicile.control.v1.Admission.signature:type_name -> domicile.control.v1.Signature
-	0,  // 8: domicile.control.v1.ListNodesResponse.nodes:type_name -> domicile.control.v1.Node
-	1,  // 9: domicile.control.v1.AdmitNodeRequest.admission:type_name -> domicile.control.v1.Admission
-	15, // 10: domicile.control.v1.Violation.first_seen:type_name -> google.protobuf.Timestamp
-	15, // 11: domicile.control.v1.Violation.last_seen:type_name -> google.protobuf.Timestamp
-	15, // 12: domicile.control.v1.Violation.acknowledge_time:type_name -> google.protobuf.Timestamp
-	15, // 13: domicile.control.v1.Violation.resolve_time:type_name -> google.protobuf.Timestamp
-	10, // 14: domicile.control.v1.ListViolationsResponse.violations:type_name -> domicile.control.v1.Violation
-	2,  // 15: domicile.control.v1.NodeService.ListNodes:input_type -> domicile.control.v1.ListNodesRequest
-	4,  // 16: domicile.control.v1.NodeService.GetNode:input_type -> domicile.control.v1.GetNodeRequest
-	5,  // 17: domicile.control.v1.NodeService.AdmitNode:input_type -> domicile.control.v1.AdmitNodeRequest
-	6,  // 18: domicile.control.v1.NodeService.EvictNode:input_type -> domicile.control.v1.EvictNodeRequest
-	8,  // 19: domicile.control.v1.NodeService.GetNodeAdmission:input_type -> domicile.control.v1.GetNodeAdmissionRequest
-	9,  // 20: domicile.control.v1.NodeService.PutNodeAdmission:input_type -> domicile.control.v1.PutNodeAdmissionRequest
-	11, // 21: domicile.control.v1.ViolationService.ListViolations:input_type -> domicile.control.v1.ListViolationsRequest
-	13, // 22: domicile.control.v1.ViolationService.GetViolation:input_type -> domicile.control.v1.GetViolationRequest
-	14, // 23: domicile.control.v1.ViolationService.AcknowledgeViolation:input_type -> domicile.control.v1.AcknowledgeViolationRequest
-	3,  // 24: domicile.control.v1.NodeService.ListNodes:output_type -> domicile.control.v1.ListNodesResponse
-	0,  // 25: domicile.control.v1.NodeService.GetNode:output_type -> domicile.control.v1.Node
-	0,  // 26: domicile.control.v1.NodeService.AdmitNode:output_type -> domicile.control.v1.Node
-	0,  // 27: domicile.control.v1.NodeService.EvictNode:output_type -> domicile.control.v1.Node
-	7,  // 28: domicile.control.v1.NodeService.GetNodeAdmission:output_type -> domicile.control.v1.NodeAdmission
-	7,  // 29: domicile.control.v1.NodeService.PutNodeAdmission:output_type -> domicile.control.v1.NodeAdmission
-	12, // 30: domicile.control.v1.ViolationService.ListViolations:output_type -> domicile.control.v1.ListViolationsResponse
-	10, // 31: domicile.control.v1.ViolationService.GetViolation:output_type -> domicile.control.v1.Violation
-	10, // 32: domicile.control.v1.ViolationService.AcknowledgeViolation:output_type -> domicile.control.v1.Violation
-	24, // [24:33] is the sub-list for method output_type
-	15, // [15:24] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	16, // 0: domicile.control.v1.Node.last_contact:type_name -> google.protobuf.Timestamp
+	2,  // 1: domicile.control.v1.Node.admission:type_name -> domicile.control.v1.Admission
+	16, // 2: domicile.control.v1.Node.first_seen:type_name -> google.protobuf.Timestamp
+	16, // 3: domicile.control.v1.Node.admit_time:type_name -> google.protobuf.Timestamp
+	16, // 4: domicile.control.v1.Node.evict_time:type_name -> google.protobuf.Timestamp
+	1,  // 5: domicile.control.v1.Node.outbox:type_name -> domicile.control.v1.Outbox
+	16, // 6: domicile.control.v1.Admission.issue_time:type_name -> google.protobuf.Timestamp
+	16, // 7: domicile.control.v1.Admission.expire_time:type_name -> google.protobuf.Timestamp
+	17, // 8: domicile.control.v1.Admission.signature:type_name -> domicile.control.v1.Signature
+	0,  // 9: domicile.control.v1.ListNodesResponse.nodes:type_name -> domicile.control.v1.Node
+	2,  // 10: domicile.control.v1.AdmitNodeRequest.admission:type_name -> domicile.control.v1.Admission
+	16, // 11: domicile.control.v1.Violation.first_seen:type_name -> google.protobuf.Timestamp
+	16, // 12: domicile.control.v1.Violation.last_seen:type_name -> google.protobuf.Timestamp
+	16, // 13: domicile.control.v1.Violation.acknowledge_time:type_name -> google.protobuf.Timestamp
+	16, // 14: domicile.control.v1.Violation.resolve_time:type_name -> google.protobuf.Timestamp
+	11, // 15: domicile.control.v1.ListViolationsResponse.violations:type_name -> domicile.control.v1.Violation
+	3,  // 16: domicile.control.v1.NodeService.ListNodes:input_type -> domicile.control.v1.ListNodesRequest
+	5,  // 17: domicile.control.v1.NodeService.GetNode:input_type -> domicile.control.v1.GetNodeRequest
+	6,  // 18: domicile.control.v1.NodeService.AdmitNode:input_type -> domicile.control.v1.AdmitNodeRequest
+	7,  // 19: domicile.control.v1.NodeService.EvictNode:input_type -> domicile.control.v1.EvictNodeRequest
+	9,  // 20: domicile.control.v1.NodeService.GetNodeAdmission:input_type -> domicile.control.v1.GetNodeAdmissionRequest
+	10, // 21: domicile.control.v1.NodeService.PutNodeAdmission:input_type -> domicile.control.v1.PutNodeAdmissionRequest
+	12, // 22: domicile.control.v1.ViolationService.ListViolations:input_type -> domicile.control.v1.ListViolationsRequest
+	14, // 23: domicile.control.v1.ViolationService.GetViolation:input_type -> domicile.control.v1.GetViolationRequest
+	15, // 24: domicile.control.v1.ViolationService.AcknowledgeViolation:input_type -> domicile.control.v1.AcknowledgeViolationRequest
+	4,  // 25: domicile.control.v1.NodeService.ListNodes:output_type -> domicile.control.v1.ListNodesResponse
+	0,  // 26: domicile.control.v1.NodeService.GetNode:output_type -> domicile.control.v1.Node
+	0,  // 27: domicile.control.v1.NodeService.AdmitNode:output_type -> domicile.control.v1.Node
+	0,  // 28: domicile.control.v1.NodeService.EvictNode:output_type -> domicile.control.v1.Node
+	8,  // 29: domicile.control.v1.NodeService.GetNodeAdmission:output_type -> domicile.control.v1.NodeAdmission
+	8,  // 30: domicile.control.v1.NodeService.PutNodeAdmission:output_type -> domicile.control.v1.NodeAdmission
+	13, // 31: domicile.control.v1.ViolationService.ListViolations:output_type -> domicile.control.v1.ListViolationsResponse
+	11, // 32: domicile.control.v1.ViolationService.GetViolation:output_type -> domicile.control.v1.Violation
+	11, // 33: domicile.control.v1.ViolationService.AcknowledgeViolation:output_type -> domicile.control.v1.Violation
+	25, // [25:34] is the sub-list for method output_type
+	16, // [16:25] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_nodes_proto_init() }
@@ -1357,7 +1447,7 @@ func file_control_v1_nodes_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_nodes_proto_rawDesc), len(file_control_v1_nodes_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
