@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"path"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/domicile-io/domicile/api/data"
@@ -91,7 +92,32 @@ func (r *Region) patch(ctx context.Context, at string, file io.ReadSeeker, offse
 	}
 	h := http.Header{"Tus-Resumable": {"1.0.0"}, "Upload-Offset": {strconv.FormatInt(offset, 10)},
 		"Content-Type": {"application/offset+octet-stream"}, "Expect": {"100-continue"}}
-	return r.tus(ctx, request{method: http.MethodPatch, path: at, header: h, body: struct{ io.Reader }{file}})
+	body := &lent{file: file}
+	defer body.takeBack()
+	return r.tus(ctx, request{method: http.MethodPatch, path: at, header: h, body: body})
+}
+
+// lent is a file that a request reads until it is taken back. A transport may go
+// on reading a body after its request has failed ([http.RoundTripper]); without
+// this it would read what the next try has just sought, and sound would be lost.
+type lent struct {
+	mu   sync.Mutex
+	file io.Reader // nil: taken back
+}
+
+func (l *lent) Read(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file == nil {
+		return 0, errors.New("this request has ended")
+	}
+	return l.file.Read(p)
+}
+
+func (l *lent) takeBack() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.file = nil
 }
 
 // tus sends one request and answers the headers.

@@ -13,14 +13,21 @@ import (
 	"github.com/domicile-io/domicile/api/client"
 )
 
-// cutter breaks the first upload off after some bytes, as a line does.
+// cutter breaks the first upload off after some bytes, as a line does, and reads on
+// in what the first was to send while the second is under way, as transports may.
 type cutter struct {
 	http.RoundTripper
 	patches atomic.Int32
+	first   io.Reader
 }
 
 func (c *cutter) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Method == http.MethodPatch && c.patches.Add(1) == 1 {
+	switch {
+	case r.Method != http.MethodPatch:
+	case c.patches.Add(1) > 1:
+		_, _ = c.first.Read(make([]byte, 1000))
+	default:
+		c.first = r.Body
 		r.Body = io.NopCloser(io.MultiReader(io.LimitReader(r.Body, 3<<19), broken{}))
 	}
 	return c.RoundTripper.RoundTrip(r)
