@@ -39,7 +39,7 @@ var bugs = []bug{
 		"./dataplane/move", "TestAPassMendsAndAComparisonFinds"},
 	{"a comparison of a move passes what differs", []plant{{"dataplane/move/pass.go",
 		"		if p.compare {\n			return ErrForeign\n		}\n		if err := w.set", "		if err := w.set"},
-		{"dataplane/move/sum.go", "if p.from.rows != p.to.rows || !bytes.Equal(a, b) {", "if p.from.rows != p.to.rows {"}},
+		{"dataplane/move/sum.go", "if p.from.rows != p.to.rows || !bytes.Equal(a, b) {", "if p.from.rows != p.to.rows || !bytes.Equal(a, a) {"}},
 		"./dataplane/move", "TestAPassMendsAndAComparisonFinds"},
 	{"a destroyed key is handed over as one that lives", []plant{{"dataplane/local/handover.go",
 		"	if isDestroyed(err) {\n		return nil, nil\n	}\n	if err != nil {\n		return nil, fmt.Errorf(\"key %d", "	if isDestroyed(err) {\n		return &key, nil\n	}\n	if err != nil {\n		return nil, fmt.Errorf(\"key %d"}},
