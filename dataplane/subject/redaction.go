@@ -56,17 +56,17 @@ func (x *Redaction) is(r *record.Record, p record.Party) bool {
 	return x.subjects[p.Subject] || x.who.has(r, p)
 }
 
-func (w *target) has(r *record.Record, p record.Party) bool {
+func (p *target) has(r *record.Record, party record.Party) bool {
 	switch {
-	case w == nil:
+	case p == nil:
 		return false
-	case w.Instance != "":
-		return p.E164 == "" && p.Raw == w.Raw && r.Key.Instance == w.Instance
+	case p.Instance != "":
+		return party.E164 == "" && party.Raw == p.Raw && r.Key.Instance == p.Instance
 	}
-	if p.E164 != "" {
-		return p.E164 == w.E164
+	if party.E164 != "" {
+		return party.E164 == p.E164
 	}
-	return p.Raw == cmp.Or(w.E164, w.Raw)
+	return party.Raw == cmp.Or(p.E164, p.Raw)
 }
 
 // Apply redacts one version, event or view.

@@ -204,7 +204,7 @@ func (t *terminal) said() string {
 // begin opens a terminal and waits until it has said what its block promises.
 func begin(ctx context.Context, b Block, o Options) (*terminal, error) {
 	if !promise.MatchString(b.Text) {
-		return nil, fmt.Errorf("the block of line %d stays, and promises nothing to wait for: give it a line # says:", b.Line)
+		return nil, fmt.Errorf("the block of line %d stays and promises nothing to wait for; give it a line that begins with # says", b.Line)
 	}
 	t := &terminal{block: b, cmd: exec.Command("bash", "-e", "-c", b.Text), ended: make(chan error, 1)}
 	t.cmd.Dir, t.cmd.Env, t.cmd.Stdout, t.cmd.Stderr = o.Dir, o.Env, t, t
