@@ -67,7 +67,7 @@ func (m *Mover) moment() (*localstore.Moment, error) {
 	}
 	m.mu.Lock()
 	m.pending.Add(c)
-	lost := m.pending.Lost
+	lost := m.pending.Lost || m.pending.Len() > noteKeys // while the database is away they gather here
 	if lost {
 		m.pending = localstore.Changes{}
 		m.status.Restarts++
