@@ -157,42 +157,41 @@ func (m *Mover) pause(ctx context.Context) (err error) {
 	}()
 	limited, cancel := context.WithTimeoutCause(ctx, m.o.MaxPause, fmt.Errorf("the pause would have been longer than %s: switch at a quieter time, or give --max-pause", m.o.MaxPause))
 	defer cancel()
-	err = m.paused(limited, why)
+	r, err := m.paused(limited, why)
 	if err != nil && limited.Err() != nil && ctx.Err() == nil {
 		err = context.Cause(limited)
 	}
 	if err != nil {
 		return err
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.status.Phase, m.status.Report.Pause = Switched, time.Since(began)
+	r.Pause = time.Since(began)
+	m.set(func(s *Status) { s.Phase, s.Report = Switched, r }) // from here on it is read and not changed
 	return nil
 }
 
-func (m *Mover) paused(ctx context.Context, why *policy.Error) error {
+func (m *Mover) paused(ctx context.Context, why *policy.Error) (*Report, error) {
 	m.o.Records.Shut(why)
 	if err := m.o.Freeze(why); err != nil {
-		return err
+		return nil, err
 	}
 	for _, s := range m.o.Shelves {
 		if err := s.From.Shut(why); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if err := m.o.Step("shut"); err != nil {
-		return err
+		return nil, err
 	}
 	if err := m.catchUp(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	if err := m.stand(); err != nil {
-		return err
+		return nil, err
 	}
 	later := m.later
 	if m.o.Full {
 		if err := m.compareAll(ctx); err != nil {
-			return err
+			return nil, err
 		}
 		later = 0
 	}
@@ -202,14 +201,13 @@ func (m *Mover) paused(ctx context.Context, why *policy.Error) error {
 	}
 	var err error
 	if r.Shelves, err = m.shelves(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	if err := errors.Join(m.o.Step("caught up"), ctx.Err()); err != nil {
-		return err
+		return nil, err
 	}
 	r.Switched = time.Now().UTC()
-	m.set(func(s *Status) { s.Report = r })
-	return m.o.Hand(ctx, r)
+	return r, m.o.Hand(ctx, r)
 }
 
 // stand tells the database when each tenant's latest group was.
@@ -234,7 +232,6 @@ func (m *Mover) thaw() {
 	m.o.Thaw()
 	m.o.Records.Shut(nil)
 	m.press(0)
-	m.set(func(s *Status) { s.Report = nil })
 }
 
 // again repeats work while the database does not answer.
