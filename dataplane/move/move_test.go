@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -304,6 +305,27 @@ func TestAPauseThatFailsIsTakenBack(t *testing.T) {
 	w.put(1)
 	if _, _, err := w.keys.Draw(); err != nil {
 		t.Error(err)
+	}
+}
+
+// forgetful takes changes and keeps none.
+type forgetful struct{ shelf.Shelf }
+
+func (forgetful) Update(func(shelf.Tx) error) error { return nil }
+
+// A shelf that is not the same on both sides ends the switch, however rows are
+// compared.
+func TestAShelfThatDiffersIsFoundInThePause(t *testing.T) {
+	w := newWorld(t)
+	w.put(1)
+	for _, full := range []bool{false, true} {
+		_, err := w.move(t.Context(), func(o *move.Options) {
+			o.Full, o.Shelves[0].To = full, forgetful{o.Shelves[0].To}
+			o.Hand = func(context.Context, *move.Report) error { t.Error("the move was handed over"); return nil }
+		})
+		if err == nil || !strings.Contains(err.Error(), "things is not the same") {
+			t.Fatalf("every row compared in the pause %t: %v", full, err)
+		}
 	}
 }
 

@@ -76,7 +76,7 @@ func (m *Mover) once(ctx context.Context) error {
 	if err := m.newPass(false).run(ctx); err != nil {
 		return err
 	}
-	if err := m.again(ctx, func() error { _, err := m.shelves(ctx); return err }); err != nil {
+	if err := m.again(ctx, func() error { _, err := m.shelves(ctx, false); return err }); err != nil {
 		return err
 	}
 	if err := m.o.Step("copied"); err != nil {
@@ -193,6 +193,7 @@ func (m *Mover) paused(ctx context.Context, why *policy.Error) (*Report, error) 
 		if err := m.compareAll(ctx); err != nil {
 			return nil, err
 		}
+		m.phase(Pausing)
 		later = 0
 	}
 	r := &Report{Began: m.status.Began, Tables: m.sums, Later: later, Paused: m.o.Full}
@@ -200,7 +201,7 @@ func (m *Mover) paused(ctx context.Context, why *policy.Error) (*Report, error) 
 		r.Rows, r.Bytes = r.Rows+t.Rows, r.Bytes+t.Bytes
 	}
 	var err error
-	if r.Shelves, err = m.shelves(ctx); err != nil {
+	if r.Shelves, err = m.shelves(ctx, true); err != nil {
 		return nil, err
 	}
 	if err := errors.Join(m.o.Step("caught up"), ctx.Err()); err != nil {
