@@ -116,6 +116,11 @@ func (m *Mover) apply(ctx context.Context, at *localstore.Moment, upto []byte, c
 		if err := m.readBack(at, keys); err != nil {
 			return err
 		}
+		for _, r := range m.pending.Ranges {
+			if err := m.rangeBack(at, r); err != nil {
+				return err
+			}
+		}
 		m.later += uint64(len(keys))
 	}
 	m.mu.Lock()
@@ -167,6 +172,44 @@ func (m *Mover) readBack(at *localstore.Moment, keys []string) error {
 			}
 		}
 		keys = keys[n:]
+	}
+	return nil
+}
+
+// rangeBack holds a range of the database against that of a moment.
+func (m *Mover) rangeBack(at *localstore.Moment, r localstore.Range) error {
+	here, err := at.Rows(r.Lower, r.Upper)
+	if err != nil {
+		return damaged(err)
+	}
+	defer here.Close()
+	there, err := m.o.Rows.Rows(r.Lower, r.Upper)
+	if err != nil {
+		return err
+	}
+	defer there.Close()
+	ok, also := here.First(), there.First()
+	for ; ok && also; ok, also = here.Next(), there.Next() {
+		value, err := here.ValueAndErr()
+		if err != nil {
+			return damaged(err)
+		}
+		found, err := there.ValueAndErr()
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(here.Key(), there.Key()) || !bytes.Equal(value, found) {
+			return ErrForeign
+		}
+	}
+	if err := here.Error(); err != nil {
+		return damaged(err)
+	}
+	if err := there.Error(); err != nil {
+		return err
+	}
+	if ok || also {
+		return ErrForeign
 	}
 	return nil
 }

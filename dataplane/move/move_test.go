@@ -2,11 +2,13 @@ package move_test
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -306,6 +308,43 @@ func TestAPauseThatFailsIsTakenBack(t *testing.T) {
 	if _, _, err := w.keys.Draw(); err != nil {
 		t.Error(err)
 	}
+}
+
+// A tenant that is purged once its rows are in the database goes from there too.
+func TestINV33_ATenantThatIsPurgedMeanwhileIsNotInTheDatabase(t *testing.T) {
+	w := newWorld(t)
+	w.send(t.Context(), storetest.TenantA, 0, 50)
+	if !w.send(t.Context(), storetest.TenantB, 0, 50) {
+		t.Fatal("nothing was taken in")
+	}
+	_, err := w.move(t.Context(), func(o *move.Options) {
+		o.Step = func(name string) error {
+			if name != "compared" {
+				return nil
+			}
+			gone, err := w.records.Purge(t.Context(), storetest.TenantB)
+			if err == nil && gone.Calls != 50 {
+				t.Errorf("purged %+v", gone)
+			}
+			return err
+		}
+	})
+	check(t, err)
+	check(t, w.keys.Close())
+	s, _ := w.moved()
+	page, err := s.List(t.Context(), storetest.Permit(t, storetest.TenantA, policy.View), store.Query{PageSize: 1000})
+	if check(t, err); len(page.Calls) != 50 {
+		t.Errorf("the other tenant has %d calls", len(page.Calls))
+	}
+	raw, err := hex.DecodeString(string(storetest.TenantB)[2:])
+	check(t, err)
+	prefix := append([]byte{'k'}, raw...)
+	frames, err := w.rows.Rows(prefix, append(slices.Clone(prefix), 0xff)) // sealed: whether they open or not
+	check(t, err)
+	if frames.First() {
+		t.Error("frames of the tenant are in the database")
+	}
+	check(t, errors.Join(frames.Error(), frames.Close()))
 }
 
 // forgetful takes changes and keeps none.
