@@ -98,6 +98,19 @@ func (m *moving) interrupt() {
 	}
 }
 
+// runs reports whether the job has not ended. The caller holds m.mu.
+func (m *moving) runs() bool {
+	if m.ended == nil {
+		return false
+	}
+	select {
+	case <-m.ended:
+		return false
+	default:
+		return true
+	}
+}
+
 // status is how far the move is; mark as it is on the disk.
 func (m *moving) status() (MoveStatus, error) {
 	s, err := ReadMoveStatus(m.node.cfg)
@@ -105,12 +118,7 @@ func (m *moving) status() (MoveStatus, error) {
 	defer m.mu.Unlock()
 	if m.job != nil {
 		now := m.job.Status()
-		s.Move, s.Runs = &now, true
-		select {
-		case <-m.ended:
-			s.Runs = false
-		default:
-		}
+		s.Move, s.Runs = &now, m.runs()
 	}
 	if m.err != nil {
 		s.Error = m.err.Error()
@@ -164,12 +172,8 @@ func (m *moving) check(ctx context.Context, o MoveOptions) (*moveTarget, *MoveMa
 func (m *moving) begin(ctx context.Context, o MoveOptions) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.ended != nil {
-		select {
-		case <-m.ended:
-		default:
-			return errors.New("the move runs already: `status` shows how far it is, `stop` interrupts it")
-		}
+	if m.runs() {
+		return errors.New("the move runs already: `status` shows how far it is, `stop` interrupts it")
 	}
 	if m.closed || m.gone {
 		return errors.New("the node ends")
@@ -316,6 +320,9 @@ func (m *moving) abort(ctx context.Context) error {
 	m.interrupt()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.runs() {
+		return errors.New("the move was started again meanwhile: `abort` once more")
+	}
 	n := m.node
 	mark, err := readMove(n.cfg.DataDir)
 	if err != nil || mark == nil {
