@@ -26,10 +26,7 @@ func (n *Node) moveRoutes(mux *http.ServeMux) {
 		if err != nil {
 			return MoveStatus{}, err
 		}
-		if empty, emptyErr := t.rows.Empty(); emptyErr != nil || !empty && !markExists(n.cfg.DataDir) {
-			err = errors.Join(emptyErr, errors.New("the database of the records holds records already: give an empty one"))
-		}
-		return MoveStatus{To: mark.To}, errors.Join(err, t.close())
+		return MoveStatus{To: mark.To}, errors.Join(t.free(mark.ID), t.close())
 	}))
 	mux.HandleFunc("POST /region/move:start", m.followed(func(r *http.Request) error { return m.begin(r.Context(), moveOptions(r)) }, true))
 	mux.HandleFunc("POST /region/move:switch", m.followed(func(*http.Request) error { return m.goOn() }, false))

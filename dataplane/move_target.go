@@ -173,9 +173,19 @@ func (n *Node) openTargetShelf(ctx context.Context, what, dsn string, class poli
 	return db, s, err
 }
 
-// claim makes the database this move's; one that holds anything that is not of
-// this move is refused.
+// claim makes the database this move's, if it is free for it.
 func (t *moveTarget) claim(id string) error {
+	return t.look(id, t.link.Update, func(tx shelf.Tx) error { return putNote(tx, moveNote{id, MoveBegun}) })
+}
+
+// free is why the databases cannot be this move's, else nil.
+func (t *moveTarget) free(id string) error {
+	return t.look(id, t.link.View, func(shelf.Tx) error { return nil })
+}
+
+// look does something in the database if it is free: one that holds anything that
+// is not of this move is refused.
+func (t *moveTarget) look(id string, in func(func(shelf.Tx) error) error, do func(shelf.Tx) error) error {
 	empty, err := t.rows.Empty()
 	if err != nil {
 		return err
@@ -183,7 +193,7 @@ func (t *moveTarget) claim(id string) error {
 	if err := keytable.CheckImport(t.keyRows, id); err != nil {
 		return err
 	}
-	return t.link.Update(func(tx shelf.Tx) error {
+	return in(func(tx shelf.Tx) error {
 		note, err := readNote(tx)
 		if err != nil {
 			return err
@@ -193,13 +203,12 @@ func (t *moveTarget) claim(id string) error {
 		case err != nil:
 			return err
 		case note.ID == id:
-			return putNote(tx, moveNote{id, MoveBegun})
 		case note.ID != "":
 			return fmt.Errorf("the database holds move %s, and this is move %s: give an empty database; what is there was left by a move whose %s is gone", note.ID, id, moveFile)
 		case linkedTo != nil || !empty:
 			return errors.New("the database of the records holds records already: give an empty one")
 		}
-		return putNote(tx, moveNote{id, MoveBegun})
+		return do(tx)
 	})
 }
 
