@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/domicile-io/domicile/dataplane/move"
+	"github.com/domicile-io/domicile/dataplane/shelf"
+	"github.com/domicile-io/domicile/dataplane/shelf/bolt"
 )
 
 // No node starts where the records are not: neither on an embedded store that has
@@ -60,5 +62,55 @@ func TestINV33_NobodyStartsOnTheWrongSide(t *testing.T) {
 	}
 	if damaged.checkMoved(Options{}) == nil {
 		t.Error("a node starts on a mark that is half written")
+	}
+}
+
+// A database into which records are being moved refuses every node but the one
+// whose mark says that they are there, which makes the note true.
+func TestINV33_ADatabaseThatIsMovedIntoRefusesEveryNode(t *testing.T) {
+	link, err := bolt.Open(filepath.Join(t.TempDir(), "link.db"), []shelf.Bucket{bucketLink, bucketMove})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer link.Close()
+	for _, c := range []struct {
+		name string
+		note MoveState
+		mark string // id of the move that this node's mark says is done; "" none
+		says string
+	}{
+		{"a node without a mark, while it is being moved into", MoveBegun, "", "are being moved"},
+		{"a node of another move, while it is being moved into", MoveBegun, "OP2", "are being moved"},
+		{"the node that was killed before it could say that it is done", MoveBegun, "OP1", ""},
+		{"a node without a mark, afterwards", MoveDone, "", ""},
+		{"a node of another move, afterwards", MoveDone, "OP2", "not the database"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if err := link.Update(func(tx shelf.Tx) error { return putNote(tx, moveNote{"OP1", c.note}) }); err != nil {
+				t.Fatal(err)
+			}
+			n := &Node{}
+			if c.mark != "" {
+				n.moved = &MoveMark{ID: c.mark, State: MoveDone}
+			}
+			want := c.note
+			switch err := n.openMoved(link); {
+			case c.says == "" && err != nil:
+				t.Error(err)
+			case c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)):
+				t.Errorf("%v, want a refusal that says %q", err, c.says)
+			case c.says == "":
+				want = MoveDone
+			}
+			if err := link.View(func(tx shelf.Tx) error {
+				note, err := readNote(tx)
+				if note != (moveNote{"OP1", want}) {
+					t.Errorf("the note is %+v", note)
+				}
+				return err
+			}); err != nil {
+				t.Fatal(err)
+			}
+		})
 	}
 }

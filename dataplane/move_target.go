@@ -45,6 +45,11 @@ func putNote(tx shelf.Tx, note moveNote) error {
 	return tx.Put(bucketMove, moveKey, raw)
 }
 
+// noteDone lets nodes that have no mark of the move start over the database.
+func noteDone(link shelf.Shelf, id string) error {
+	return link.Update(func(tx shelf.Tx) error { return putNote(tx, moveNote{id, MoveDone}) })
+}
+
 // moveTarget is the database that a store moves to, and the key table's, open.
 type moveTarget struct {
 	cfg           Config
@@ -238,6 +243,9 @@ func (n *Node) openMoved(link shelf.Shelf) error {
 	var note moveNote
 	if err := link.View(func(tx shelf.Tx) (err error) { note, err = readNote(tx); return err }); err != nil {
 		return err
+	}
+	if note.State == MoveBegun && n.moved != nil && n.moved.ID == note.ID { // killed before it could say so
+		return noteDone(link, note.ID)
 	}
 	if note.State == MoveBegun {
 		return errors.New("a region's records are being moved into this database: end or abort that from the node that has them (docs/operations/migrate-store.md)")

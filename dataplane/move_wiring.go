@@ -264,12 +264,12 @@ func (m *moving) mover(t *moveTarget, mark *MoveMark, o MoveOptions) (*move.Move
 	return move.New(options)
 }
 
-// hand makes the database the region's: first there, then here. Between the two a
-// node over the database still refuses, because this node's mark says so.
+// hand makes the database the region's with this node's mark. The database's note
+// follows (leave, or the next start): whoever has no mark is refused until then.
 func (m *moving) hand(ctx context.Context, t *moveTarget, mark *MoveMark, r *move.Report, secret [32]byte, generation uint64) error {
 	err := t.link.Update(func(tx shelf.Tx) error {
 		sum := linkTo(secret)
-		return errors.Join(tx.Put(bucketLink, linkKey, sum[:]), putNote(tx, moveNote{mark.ID, MoveDone}))
+		return tx.Put(bucketLink, linkKey, sum[:])
 	})
 	if err := errors.Join(err, ctx.Err()); err != nil {
 		return err
@@ -277,7 +277,7 @@ func (m *moving) hand(ctx context.Context, t *moveTarget, mark *MoveMark, r *mov
 	done := *mark
 	done.State, done.Report, done.Keys = MoveDone, r, &MovedKeys{Generation: generation}
 	if err := done.save(m.node.cfg.DataDir); err != nil {
-		return err
+		return errors.Join(err, mark.save(m.node.cfg.DataDir)) // it may be there all the same
 	}
 	*mark = done
 	return nil
@@ -289,6 +289,9 @@ func (m *moving) leave(t *moveTarget, mark *MoveMark) error {
 	n := m.node
 	mark.Report = m.job.Status().Report // with the pause
 	n.log.Info("the records are in the region's database; the key table that they had is destroyed now, and the node ends", "pause", mark.Report.Pause.String(), "rows", mark.Report.Rows)
+	if err := noteDone(t.link, mark.ID); err != nil {
+		n.log.Warn("the database does not say yet that the move is done; this node does so when it starts", "cause", err)
+	}
 	if err := n.keys.Close(); err != nil {
 		return fmt.Errorf("close the keyring: %w", err)
 	}
