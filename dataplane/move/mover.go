@@ -170,10 +170,10 @@ func (m *Mover) pause(ctx context.Context) (err error) {
 }
 
 func (m *Mover) paused(ctx context.Context, why *policy.Error) (*Report, error) {
-	m.o.Records.Shut(why)
-	if err := m.o.Freeze(why); err != nil {
+	if err := errors.Join(m.o.Freeze(why), ctx.Err()); err != nil { // it may wait for a rotation of keys
 		return nil, err
 	}
+	m.o.Records.Shut(why)
 	for _, s := range m.o.Shelves {
 		if err := s.From.Shut(why); err != nil {
 			return nil, err
