@@ -122,7 +122,11 @@ func (m *removal) killedAtTheEnd(ctx context.Context) {
 				}
 				return nil
 			})
-			check(m.t, m.c.Process("ie1").Kill())
+			err := m.c.Process("ie1").Kill()
+			if errors.Is(err, os.ErrProcessDone) { // the move was faster
+				_, err = m.c.Process("ie1").WaitEnd(ctx)
+			}
+			check(m.t, err)
 		} else {
 			_, err := m.c.Process("ie1").WaitEnd(ctx)
 			check(m.t, err)
