@@ -136,7 +136,8 @@ func (i *importing) clear(ctx context.Context) error {
 	return err
 }
 
-// create makes the new generation's key, and notes at once whose it is.
+// create makes the new generation's key, and those of its sheet. Nothing is written
+// yet: one that is cut short here leaves a key of the custodian that opens nothing.
 func (i *importing) create(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, custodianAnswer)
 	defer cancel()
