@@ -78,11 +78,15 @@ func TestAPageReadAheadIsDecidedAgain(t *testing.T) {
 		return &exchange{s: r.server, r: req, who: gate.Principal{Tenant: tenant}}
 	}
 	read := make(chan paged, 1)
-	read <- paged{page: store.Page{Calls: make([]store.Call, 3)}}
+	read <- paged{page: store.Page{Calls: make([]store.Call, 3)}, at: time.Now().Add(time.Hour)}
 	if page, _, err := of(tenantID("a")).following(store.Query{}, read); err != nil || len(page.Calls) != 3 {
 		t.Errorf("of a tenant that is at home: %d calls, %v", len(page.Calls), err)
 	}
-	read <- paged{page: store.Page{Calls: make([]store.Call, 3)}}
+	read <- paged{page: store.Page{Calls: make([]store.Call, 3)}, at: time.Now().Add(-time.Minute)}
+	if page, _, err := of(tenantID("a")).following(store.Query{PageSize: 3}, read); err != nil || len(page.Calls) != 0 {
+		t.Errorf("a page that was read a minute ago, of calls that are not there: %d calls, %v", len(page.Calls), err)
+	}
+	read <- paged{page: store.Page{Calls: make([]store.Call, 3)}, at: time.Now().Add(time.Hour)}
 	if _, _, err := of(tenantID("9")).following(store.Query{}, read); err == nil {
 		t.Error("of a tenant that is not, a page that was read is written")
 	}

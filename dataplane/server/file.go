@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/domicile-io/domicile/api/data"
 	"github.com/domicile-io/domicile/dataplane/store"
@@ -107,10 +108,15 @@ func (x *exchange) writePages(q store.Query, page store.Page, revision uint64, f
 // it is written: two larger ones would not fit what the request may hold.
 const readAhead = 2 << 20
 
+// aheadFor is how old a page may be that was read ahead: of an older one somebody
+// may have been erased since.
+const aheadFor = 2 * time.Second
+
 // paged is a page that was read ahead.
 type paged struct {
 	page     store.Page
 	revision uint64
+	at       time.Time // when reading began
 	err      error
 }
 
@@ -125,7 +131,7 @@ func (x *exchange) ahead(q store.Query, before *store.Page) <-chan paged {
 	}
 	out := make(chan paged, 1)
 	go func() {
-		var p paged
+		p := paged{at: time.Now()}
 		defer func() {
 			if r := recover(); r != nil { // in the handler's goroutine net/http would have caught it
 				p.err = &policy.Error{Reason: policy.Internal, Message: "the request failed inside; quote the request id to the operator", Cause: errors.New("page: " + panicWords(r))}
@@ -137,8 +143,8 @@ func (x *exchange) ahead(q store.Query, before *store.Page) <-chan paged {
 	return out
 }
 
-// following is the page of q. One that was read ahead is decided again, since its
-// client may have taken the one before for minutes.
+// following is the page of q. One that was read ahead is decided again, or read
+// again, since its client may have taken the one before for minutes.
 func (x *exchange) following(q store.Query, next <-chan paged) (store.Page, uint64, error) {
 	if next == nil {
 		return x.page(q)
@@ -146,6 +152,9 @@ func (x *exchange) following(q store.Query, next <-chan paged) (store.Page, uint
 	p := <-next
 	if p.err != nil {
 		return store.Page{}, 0, p.err
+	}
+	if time.Since(p.at) > aheadFor {
+		return x.page(q)
 	}
 	permit, err := x.permit(policy.View, policy.CallRecord)
 	return p.page, permit.Revision(), err
