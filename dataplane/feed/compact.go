@@ -30,7 +30,7 @@ func (c *cache) compact(good *state) error {
 	if err := c.begin(); err != nil {
 		return err
 	}
-	w := &compaction{to: c, good: good.rows}
+	w := &compaction{to: c, good: good.rows, revision: good.view.Revision}
 	old := &cache{dir: c.dir, aead: c.aead, who: c.who}
 	if err = old.read(f, w.take); err == nil {
 		err = w.finish(good)
@@ -44,12 +44,13 @@ func (c *cache) compact(good *state) error {
 
 // compaction is one walk over the old file.
 type compaction struct {
-	to   *cache
-	good *bundle.State
-	done bundle.State // rows that are written
-	part controlv1.SnapshotPart
-	size int // bytes of the part's rows
-	last *controlv1.Push
+	to       *cache
+	good     *bundle.State
+	revision uint64       // of the good bundle, and so of every part
+	done     bundle.State // rows that are written
+	part     controlv1.SnapshotPart
+	size     int // bytes of the part's rows
+	last     *controlv1.Push
 }
 
 // take writes the rows of one push that are the good bundle's, once each.
@@ -68,7 +69,7 @@ func (w *compaction) take(p *controlv1.Push) error {
 			continue
 		}
 		if w.size+len(body) > bundle.MaxPartBytes && w.size > 0 {
-			if err := w.flush(&controlv1.Push{}); err != nil {
+			if err := w.flush(&controlv1.Push{Revision: w.revision}); err != nil {
 				return err
 			}
 		}
@@ -78,7 +79,8 @@ func (w *compaction) take(p *controlv1.Push) error {
 	return nil
 }
 
-// flush writes the part that is full; the parts of a snapshot have one revision.
+// flush writes the part that is full. A part without its revision would be of
+// another cluster epoch than its seal, and the file would not load.
 func (w *compaction) flush(p *controlv1.Push) error {
 	p.Change = &controlv1.Push_Part{Part: &w.part}
 	if err := w.to.add(p); err != nil {
@@ -90,13 +92,13 @@ func (w *compaction) flush(p *controlv1.Push) error {
 
 func (w *compaction) finish(good *state) error {
 	switch {
-	case w.last == nil || w.last.GetSeal() == nil || w.last.GetRevision() != good.view.Revision:
+	case w.last == nil || w.last.GetSeal() == nil || w.last.GetRevision() != w.revision:
 		return errors.New("its last frame is not the seal of the bundle that is served")
 	case w.done.Hash() != good.hash:
 		return errors.New("its rows are not those that were signed")
 	}
 	w.part.Last = true
-	return w.flush(&controlv1.Push{Revision: w.last.GetRevision(), FreshUntil: w.last.GetFreshUntil(), Attestation: w.last.GetAttestation(),
+	return w.flush(&controlv1.Push{Revision: w.revision, FreshUntil: w.last.GetFreshUntil(), Attestation: w.last.GetAttestation(),
 		Seal: proto.Clone(w.last.GetSeal()).(*controlv1.Seal)})
 }
 

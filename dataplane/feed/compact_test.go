@@ -69,6 +69,33 @@ func TestTheCacheIsCompactedWhileItIsUsed(t *testing.T) {
 	acked(t, s.push(t, b.changed(1, 3)), b.revision)
 }
 
+// A bundle of several parts, of a control plane that was restored once: each part
+// says of which cluster epoch it is, or the file would not load.
+func TestACompactionOfSeveralPartsLoads(t *testing.T) {
+	w := newWorld(t)
+	b := w.book(26 * 26)
+	b.revision = policy.RevisionOf(2, 7)
+	n := w.node(w.voter("cp"))
+	f := n.open()
+	for _, p := range b.snapshot(100) {
+		if refused := f.handle(p); refused != nil {
+			t.Fatal(refused)
+		}
+	}
+	if err := f.cache.compact(f.replica.good); err != nil {
+		t.Fatal(err)
+	}
+	if f.cache.frames < 2 {
+		t.Errorf("it was written as %d part: too small to show anything", f.cache.frames)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if v := n.open().Current(); v == nil || v.Revision != b.revision {
+		t.Errorf("started from a compacted cache: %v", v)
+	}
+}
+
 // What does not agree with the seal never takes the file's place.
 func TestINV34_ACompactionThatIsNotTheBundleChangesNothing(t *testing.T) {
 	w := newWorld(t)
