@@ -221,14 +221,14 @@ func (c *cache) finish() error {
 		err = os.Rename(c.path()+".new", c.path())
 	}
 	if err == nil {
-		err = syncDir(c.dir)
+		if err = syncDir(c.dir); err != nil {
+			c.drop() // which file stands there after a power cut is not known
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("write the bundle cache: %w", errors.Join(err, d.f.Close()))
 	}
-	if c.f != nil {
-		_ = c.f.Close()
-	}
+	c.drop()
 	c.f, c.id, c.frames, c.size, c.base = d.f, d.id, d.frames, d.size, d.size
 	return nil
 }
@@ -253,14 +253,18 @@ func (c *cache) append(p *controlv1.Push) error {
 		err = c.f.Sync()
 	}
 	if err != nil {
-		_ = c.f.Close()
-		c.f = nil
+		c.drop()
 	}
 	return err
 }
 
 func (c *cache) close() {
 	c.abandon()
+	c.drop()
+}
+
+// drop makes nothing more be appended; a new snapshot must come first.
+func (c *cache) drop() {
 	if c.f != nil {
 		_ = c.f.Close()
 		c.f = nil

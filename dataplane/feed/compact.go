@@ -20,7 +20,8 @@ import (
 //
 // It reads the file once, keeps about 50 bytes a row, and blocks the stream
 // meanwhile: that is due only when the file has grown by as much again as there is.
-// Whatever fails leaves the file as it is.
+// Whatever fails leaves the file as it is; when the folder cannot be synced at the
+// very end, nothing is appended to either file any more.
 func (c *cache) compact(good *state) error {
 	f, err := os.Open(c.path())
 	if err != nil {
