@@ -162,6 +162,9 @@ func paste(ctx context.Context, blocks []Block, o Options) (string, error) {
 	}
 	cmd := exec.CommandContext(ctx, "bash", "-e", "-o", "pipefail", "-c", script.String())
 	cmd.Dir, cmd.Env = o.Dir, o.Env
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // what it waits for holds its output open
+	cmd.WaitDelay = stopLimit
 	out, err := cmd.CombinedOutput()
 	parts := strings.Split(string(out), mark)
 	said := strings.Join(parts, "\n")

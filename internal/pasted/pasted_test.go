@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/domicile-io/domicile/internal/pasted"
 )
@@ -36,5 +37,14 @@ func TestMistakesOfAPageAreFound(t *testing.T) {
 		if _, err := follow(t, page); err == nil || !strings.Contains(err.Error(), what) {
 			t.Errorf("want %q, got %v", what, err)
 		}
+	}
+}
+
+// A block that hangs ends with the page's limit, and what it started with it.
+func TestABlockThatHangsEnds(t *testing.T) {
+	began := time.Now()
+	_, err := pasted.Follow(context.Background(), []byte("```sh\nsleep 300\ntrue\n```\n"), pasted.Options{Dir: t.TempDir(), Env: []string{"PATH=/usr/bin:/bin"}, Limit: 100 * time.Millisecond})
+	if err == nil || !strings.Contains(err.Error(), "deadline") || time.Since(began) > 200*time.Second {
+		t.Errorf("after %v: %v", time.Since(began), err)
 	}
 }
