@@ -10,8 +10,8 @@ import (
 )
 
 // shells ask a real shell what it offers after a line that was begun. $1 is the file
-// with the completion, $2 the line. PowerShell cannot be had here; its script is
-// only compared with what cobra makes for the others.
+// with the completion, $2 the line. PowerShell cannot be had here: that
+// its script is made is all that help.txtar shows of it.
 var shells = map[string]string{
 	"bash": `_init_completion() { words=("${COMP_WORDS[@]}"); cword=$COMP_CWORD; cur=${words[cword]}; prev=${words[cword-1]}; }
 source "$1"
