@@ -3,6 +3,7 @@ package controlplane_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 )
@@ -10,7 +11,9 @@ import (
 // What a voter has for a node that the node has not answered, and what the node
 // says of its region's outbox, are shown with the node while it is connected.
 func TestNodesShowWhatWaits(t *testing.T) {
-	c := newCluster(t, 1)
+	c := prepare(t, 1)
+	c.timing.Renew = time.Hour // a renewal is a push that nobody here would answer
+	c.startAll()
 	n := c.subscribe(0, "ie1", 0, "")
 	p := n.next()
 	for p.GetSeal() == nil {
