@@ -18,7 +18,7 @@ import (
 // lose notes that nothing is known of what left from a stream's last window on
 // until at.
 func (s *Stream) lose(at time.Time) {
-	if s.LostFrom.IsZero() || s.Judged.Before(s.LostFrom) {
+	if s.LostUntil.IsZero() || s.Judged.Before(s.LostFrom) { // a stream of which nothing was judged lost all of its time
 		s.LostFrom = s.Judged
 	}
 	if at.After(s.LostUntil) {

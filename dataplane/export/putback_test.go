@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/domicile-io/domicile/dataplane/shelf/bolt"
 	"github.com/domicile-io/domicile/policy"
@@ -87,5 +88,18 @@ func TestINV21_ARestoredOutboxTellsOfRowsThatItForgot(t *testing.T) {
 	r.after(window + 2*grace)
 	if got := r.forget("+353860000001"); got.Tombstones != 2 {
 		t.Errorf("of three calls, the last since %v and not judged, %d are told of; want 2", before, got.Tombstones)
+	}
+}
+
+// A stream of which nothing was judged when the backup was made has lost all of its
+// time, and a second backup that is put back finds none of it again.
+func TestWhatAStreamLostIsNotForgotten(t *testing.T) {
+	var s Stream
+	at := time.Unix(1e9, 0)
+	s.lose(at)
+	s.Judged = at.Add(time.Hour)
+	s.lose(at.Add(2 * time.Hour))
+	if !s.LostFrom.IsZero() || !s.LostUntil.Equal(at.Add(2*time.Hour)) {
+		t.Errorf("lost from %v until %v", s.LostFrom, s.LostUntil)
 	}
 }
