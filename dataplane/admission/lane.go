@@ -57,7 +57,9 @@ func (p *pace) give(weight int64, now time.Duration) {
 // stands reports whether a tenant's queue takes no more, and when to come again: it
 // is full, or somebody in it has waited for longer than the target, or whoever comes
 // now would. A tenant with no more than its part of the lane, beside others, may wait ten times as
-// long: its turn comes soon, and the overload is others'.
+// long: its turn comes soon, and the overload is others'. So may one that has more
+// at the moment, as whoever sends at random moments does now and then, while no more
+// of it waits than its part of two lanes, which is all that may wait so, together.
 func (l *lane) stands(a *account, now, target time.Duration) (time.Duration, bool) {
 	s := &a.lanes[l.number]
 	if len(s.queue) == 0 {
@@ -66,7 +68,7 @@ func (l *lane) stands(a *account, now, target time.Duration) (time.Duration, boo
 	if len(s.queue) >= maxQueued || s.pace.given == 0 && s.queued > unpaced*l.capacity {
 		return time.Second, true
 	}
-	if n := int64(max(len(l.busy), l.holders)); n > 1 && s.used*n <= l.used {
+	if n := int64(max(len(l.busy), l.holders)); n > 1 && (s.used*n <= l.used || s.queued*n <= 2*l.capacity) {
 		target *= 10
 	}
 	return time.Second, max(now-s.queue[0].since, s.pace.of(s.queued, now)) > target

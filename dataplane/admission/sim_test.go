@@ -1,6 +1,7 @@
 package admission
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -25,6 +26,7 @@ type node struct {
 	refused map[int]int
 	longest time.Duration // that a refusal took
 	waited  time.Duration // the longest, of those that were taken up
+	spare   time.Duration // of each tick, what all processors together give; 0: all of it
 }
 
 const (
@@ -100,7 +102,7 @@ func (n *node) forget(id uint64) {
 
 // serve spends one tick's processor time: refusals first, the rest in equal parts.
 func (n *node) serve() {
-	have := time.Duration(processors * int64(tick))
+	have := cmp.Or(n.spare, time.Duration(processors*int64(tick)))
 	paid := min(n.owed, have)
 	n.owed -= paid
 	if len(n.working) == 0 {
@@ -182,5 +184,35 @@ func TestINV41_AfterTheFloodAllIsAsBefore(t *testing.T) {
 	n.run(2*time.Second, []source{batches(1, 0.6*capacity)})
 	if n.refused[0] > 0 {
 		t.Errorf("%d requests were refused after the flood", n.refused[0])
+	}
+}
+
+// A processor that merges take a third of for a second in two, and batches that come in
+// clumps: a tenant within its part has now more turns than its part and now fewer.
+func TestINV41_ClumpsOfOneWithinItsPartAreTaken(t *testing.T) {
+	for seed := range uint64(5) {
+		n := newNode(t, seed, Limits{Ingest: 2 << 20})
+		const fair = 110.0 / 5 // what one processor does of batches of 9 ms, for each of five
+		small := func(tenant int, rate float64) source {
+			return source{tenant: tenant, lane: Ingest, weight: 72 << 10, cost: 9 * time.Millisecond, rate: rate}
+		}
+		sources := []source{small(0, 20*fair)}
+		for i := 1; i < 5; i++ {
+			sources = append(sources, small(i, 0.5*fair))
+		}
+		for range 10 {
+			n.spare = tick
+			n.run(time.Second, sources)
+			n.spare = tick * 2 / 3
+			n.run(time.Second, sources)
+		}
+		sent, done := 0, 0
+		for i := 1; i < len(sources); i++ {
+			sent, done = sent+n.done[i]+n.refused[i], done+n.done[i]
+			t.Logf("seed %d: source %d: %d done, %d refused", seed, i, n.done[i], n.refused[i])
+		}
+		if float64(done) < 0.99*float64(sent) || sent < 500 {
+			t.Errorf("seed %d: the others had %d of %d taken", seed, done, sent)
+		}
 	}
 }

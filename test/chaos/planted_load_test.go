@@ -14,6 +14,8 @@ var loadBugs = []bug{
 	{"a ledger that somebody changed is carried on from", []plant{{"dataplane/subject/ledger_file.go",
 		"\tif c.last != l.chain.last {", "\tif false && c.last != l.chain.last {"}},
 		"./dataplane/subject", "TestLedgerDoesNotMendWhatWasChanged"},
+	{"a tenant that comes in clumps is taken for the overload", []plant{{"dataplane/admission/lane.go", " || s.queued*n <= 2*l.capacity", ""}},
+		"./dataplane/admission", "TestINV41_ClumpsOfOneWithinItsPartAreTaken"},
 }
 
 func init() { bugs = append(bugs, loadBugs...) }

@@ -33,7 +33,7 @@ func TestINV41_Overload(t *testing.T) {
 	n := openNode(t, func(*dataplane.Config) {})
 	n.onOneCore()
 	apart(t, n.Process("ie1").PID())
-	m := &measured{t: t, n: n, base: n.rss()}
+	m := &measured{t: t, n: n, base: n.rss(), busy: load()}
 	stop := m.watch()
 	loud := n.tenant("loud")
 	quiet := []*sender{n.tenant("q1"), n.tenant("q2"), n.tenant("q3"), n.tenant("q4")}
@@ -75,6 +75,7 @@ type measured struct {
 	n    *node
 	base int64
 	most int64
+	busy string // the machine's load average when it began
 	rows []string
 	said []string
 	idle string // of the latest load: how late the sender itself was, and how long the node waited for its core
@@ -180,6 +181,7 @@ func (m *measured) watch() (stop func()) {
 }
 
 func (m *measured) write() {
+	m.said = append(m.said, fmt.Sprintf("The machine's load average (1, 5, 15 minutes): %s when it began, %s when it ended, the run itself included.", m.busy, load()))
 	text := strings.Join(m.said, "\n") + "\n\n| load | batches/s sent | records/s taken | of those answered, taken | median, taken | median, refused | p99, refused | sender late, p99; node ran, was kept from its core | RSS, MiB |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n" + strings.Join(m.rows, "\n") + "\n"
 	m.t.Log("\n" + text)
 	if *result == "" || m.t.Failed() {
@@ -194,6 +196,15 @@ func (m *measured) write() {
 		m.t.Fatalf("%s has no place for the table", *result)
 	}
 	check(m.t, os.WriteFile(*result, []byte(head+begin+fmt.Sprintf("%s, %s, %d cores.\n\n", time.Now().UTC().Format(time.DateOnly), kernel(), runtime.NumCPU())+text+end+tail), 0o644))
+}
+
+// load is the machine's load average: what else ran says whether a run is to be believed.
+func load() string {
+	raw, err := os.ReadFile("/proc/loadavg")
+	if f := strings.Fields(string(raw)); err == nil && len(f) > 3 {
+		return strings.Join(f[:3], ", ")
+	}
+	return "not known"
 }
 
 func kernel() string {
