@@ -24,6 +24,7 @@ import (
 	"github.com/domicile-io/domicile/controlplane/replica"
 	"github.com/domicile-io/domicile/controlplane/server"
 	"github.com/domicile-io/domicile/controlplane/store"
+	"github.com/domicile-io/domicile/internal/certificates"
 	"github.com/domicile-io/domicile/internal/instance"
 	"github.com/domicile-io/domicile/internal/mtls"
 )
@@ -215,7 +216,7 @@ func (p *Plane) serve(cfg Config, opts Options, own owned, registry *prometheus.
 		return fmt.Errorf("register metrics: %w", err)
 	}
 	for name, m := range map[string]*mtls.Material{"voter": own.voter, "gateway": own.gateway} {
-		if err := watchCertificate(registry, p.log, name, m); err != nil {
+		if err := certificates.Watch(registry, p.log, name, m); err != nil {
 			return err
 		}
 	}

@@ -29,6 +29,7 @@ import (
 	localstore "github.com/domicile-io/domicile/dataplane/store/local"
 	"github.com/domicile-io/domicile/dataplane/subject"
 	"github.com/domicile-io/domicile/dataplane/telemetry"
+	"github.com/domicile-io/domicile/internal/certificates"
 	"github.com/domicile-io/domicile/internal/instance"
 	"github.com/domicile-io/domicile/internal/mtls"
 	"github.com/domicile-io/domicile/policy"
@@ -161,7 +162,7 @@ func (n *Node) identify(opts Options) error {
 			n.cfg.TLS.Certificate, m.Identity.Region, n.cfg.Region)
 	}
 	n.material = m
-	return watchCertificate(n.registry, n.log, "node", m)
+	return certificates.Watch(n.registry, n.log, "node", m)
 }
 
 func (n *Node) openStore(Options) error {

@@ -1,4 +1,6 @@
-package controlplane
+// Package certificates shows what certificates a process uses, and reports when they
+// change, with the same names in voters and in nodes of regions.
+package certificates
 
 import (
 	"fmt"
@@ -9,8 +11,9 @@ import (
 	"github.com/domicile-io/domicile/internal/mtls"
 )
 
-// watchCertificate reports a certificate's reloads and shows how long it lasts.
-func watchCertificate(r prometheus.Registerer, log *slog.Logger, name string, m *mtls.Material) error {
+// Watch logs m's reloads and registers how long it lasts and whether its files can be used, under
+// the label name. It fails where r has that name already.
+func Watch(r prometheus.Registerer, log *slog.Logger, name string, m *mtls.Material) error {
 	m.LogTo(log)
 	labels := prometheus.Labels{"certificate": name}
 	for _, c := range []prometheus.Collector{
