@@ -33,22 +33,16 @@ type exchange struct {
 	span  telemetry.Span
 }
 
+// delivery is the request as whoever stores records sees it.
+func (x *exchange) delivery() *delivery { return &delivery{s: x.s, who: x.who, place: x.place} }
+
 // permit asks the gate, now, whether this tenant's data may be moved.
 func (x *exchange) permit(op policy.Operation, class policy.DataClass) (policy.Permit, error) {
-	return x.s.o.Gate.Check(gate.Question{Tenant: x.who.Tenant, Op: op, Class: class})
+	return x.delivery().permit(op, class)
 }
 
-// stillHome is asked after a write is durable and before it is acknowledged: a
-// tenant that moved away in between must not be told that its record is here.
-func (x *exchange) stillHome(before policy.Permit) error {
-	after, err := x.permit(before.Operation(), before.Class())
-	if err == nil && after.HomeEpoch() == before.HomeEpoch() {
-		return nil
-	}
-	e := policy.Errorf(policy.OutcomeUnknown, "the tenant's home changed while the request ran; send it again")
-	e.Cause = err
-	return e
-}
+// stillHome is asked after a write is durable and before it is acknowledged.
+func (x *exchange) stillHome(before policy.Permit) error { return x.delivery().stillHome(before) }
 
 // body is the request's body, decoded, at most max bytes and arriving at a
 // bearable pace.

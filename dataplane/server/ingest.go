@@ -15,7 +15,6 @@ import (
 	"github.com/domicile-io/domicile/dataplane/intake"
 	"github.com/domicile-io/domicile/dataplane/record"
 	"github.com/domicile-io/domicile/dataplane/store"
-	"github.com/domicile-io/domicile/dataplane/telemetry"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -236,41 +235,24 @@ func problemWords(err error) string {
 
 // commit makes one chunk durable and counts it. An error means that none of it
 // may be acknowledged.
-func (x *exchange) commit(from origin, c *chunk, t *tally) (failed error) {
-	permit, err := x.permit(policy.Ingest, policy.CallRecord)
-	if err != nil {
-		return err
-	}
+func (x *exchange) commit(from origin, c *chunk, t *tally) error {
 	ctx, cancel := x.detached(appendTimeout)
 	defer cancel()
-	ctx, span := telemetry.Start(ctx, telemetry.Append)
-	span.Records(from.source, len(c.records)+len(c.bad))
-	defer func() { span.EndWith(failed) }()
-	var got []store.Appended
-	if len(c.records) > 0 {
-		if got, err = x.s.o.Store.Append(ctx, permit, c.records); err != nil {
-			return err
-		}
-	}
-	if len(c.bad) > 0 {
-		now := x.s.now().UTC()
-		for i := range c.bad {
-			c.bad[i].ReceivedAt = now
-		}
-		if _, err := x.s.o.Store.Quarantine(ctx, permit, c.bad); err != nil {
-			return err
-		}
-	}
-	if err := x.stillHome(permit); err != nil {
+	got, err := x.delivery().keep(ctx, from.source, c)
+	if err != nil {
 		return err
 	}
 	for _, a := range got {
 		t.add(a)
 	}
 	t.quarantined += len(c.bad)
-	x.place.Spend(ctx, int64(len(c.records)+len(c.bad)), 0)
 	if t.quarantined >= maxQuarantined {
-		return policy.Errorf(policy.InvalidArgument, "%d records of this request could not be parsed and are in quarantine; the rest of it was not read. Is it the form that this path takes?", t.quarantined)
+		return tooManyBad(t.quarantined, "request")
 	}
 	return nil
+}
+
+// tooManyBad is the refusal of what is not a mistake in a few records.
+func tooManyBad(n int, of string) error {
+	return policy.Errorf(policy.InvalidArgument, "%d records of this %s could not be parsed and are in quarantine; the rest of it was not read. Is it the form that this path takes?", n, of)
 }
