@@ -22,7 +22,7 @@ func (p *parser) asterisk() error {
 		if err := p.ctx.Err(); err != nil {
 			return err
 		}
-		if p.in.peek() == 0 {
+		if !p.in.more() {
 			return p.in.failed()
 		}
 		raw, cols, err := p.row()

@@ -32,7 +32,7 @@ func feed(ctx context.Context, s Settings, path string, body io.Reader, yield fu
 	if !ok {
 		return policy.Errorf(policy.NotFound, "there is no such source; the sources are freeswitch, kamailio, asterisk and twilio")
 	}
-	if p.in.peek() == 0 {
+	if !p.in.more() {
 		if err := p.in.failed(); err != nil {
 			return batchError(err)
 		}

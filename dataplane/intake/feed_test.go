@@ -188,6 +188,56 @@ func TestItemsBeyondTheLimit(t *testing.T) {
 	}
 }
 
+// A NUL byte is no end: spool files have thousands after a crash, where a file system
+// had given blocks and not yet their content. What stands behind them is not dropped,
+// and a body of nothing else is no empty body.
+func TestINV33_NothingBehindANULIsDropped(t *testing.T) {
+	hole := strings.Repeat("\x00", 5000)
+	for _, of := range []struct {
+		s    Settings
+		file string
+	}{
+		{Settings{Source: record.Native}, "native_batch"}, {Settings{Source: record.Kamailio}, "kamailio_lines"},
+		{Settings{Source: record.Asterisk, DefaultCountry: "AU"}, "asterisk_csv"}, {Settings{Source: record.Asterisk}, "asterisk_json"},
+	} {
+		ar, err := txtar.ParseFile("testdata/golden/" + of.file + ".txtar")
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := strings.TrimSpace(string(ar.Files[0].Data)) + "\n"
+		whole, err := collect(t, of.s, "", []byte(body), false)
+		if err != nil || len(whole) == 0 {
+			t.Fatalf("%s: %d items, %v", of.file, len(whole), err)
+		}
+		for name, c := range map[string]struct {
+			body string
+			want int
+		}{
+			"between": {body + hole + "\n" + body, 2*len(whole) + 1},
+			"before":  {hole + "\n" + body, len(whole) + 1},
+			"after":   {body + hole, len(whole) + 1},
+			"alone":   {hole, 1},
+		} {
+			items, err := collect(t, of.s, "", []byte(c.body), false)
+			if err != nil || len(items) != c.want {
+				t.Errorf("%s, %s: %d items, want %d; %v", of.file, name, len(items), c.want, err)
+			}
+			kept := 0
+			for _, it := range items {
+				kept += bytes.Count(it.Raw, []byte{0})
+			}
+			if kept != len(hole) {
+				t.Errorf("%s, %s: %d of %d NUL bytes are in an item", of.file, name, kept, len(hole))
+			}
+		}
+	}
+	for _, source := range []record.SourceKind{record.FreeSWITCH, record.Twilio} {
+		if items, err := feedAll(Settings{Source: source}, "", strings.NewReader(hole)); err != nil || len(items) != 1 || len(items[0].Raw) != len(hole) {
+			t.Errorf("%s: %d items, %v", source, len(items), err)
+		}
+	}
+}
+
 // A row that is too long costs only itself.
 func TestLongRowIsQuarantinedAlone(t *testing.T) {
 	ar, err := txtar.ParseFile("testdata/golden/asterisk_csv.txtar")

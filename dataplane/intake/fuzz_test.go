@@ -52,6 +52,9 @@ func collect(t *testing.T, s Settings, path string, body []byte, oneByte bool) (
 		run = func() error { return NDJSON(context.Background(), s, in, yield) }
 	}
 	err = run()
+	if said := bytes.Trim(body, " \t\r\n"); err == nil && len(items) == 0 && len(said) > 0 && len(bytes.Trim(said, "[] \t\r\n")) > 0 {
+		t.Error("a body with something in it is no item and no error")
+	}
 	for _, it := range items {
 		if it.ContentType == "" {
 			t.Error("an item without a content type")

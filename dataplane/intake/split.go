@@ -67,7 +67,8 @@ func (s *splitter) failed() error {
 // held is what is read and not yet consumed.
 func (s *splitter) held() []byte { return s.block[s.start:s.end:s.end] }
 
-// peek is the first byte that is not white space, 0 at the end; the white space is consumed.
+// peek is the first byte that is not white space; the white space is consumed. It is 0
+// at the end, and at a NUL byte: only more tells one from the other.
 func (s *splitter) peek() byte {
 	for {
 		for ; s.start < s.end; s.start++ {
@@ -81,6 +82,14 @@ func (s *splitter) peek() byte {
 			return 0
 		}
 	}
+}
+
+// more reports whether anything but white space is left. A NUL byte, of which spool
+// files hold many after a crash, is something: who took it for the end would drop
+// what stands behind it, and acknowledge the body.
+func (s *splitter) more() bool {
+	s.peek()
+	return s.start < s.end
 }
 
 // line consumes one line and returns it without its end; io.EOF after the last,

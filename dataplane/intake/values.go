@@ -34,7 +34,7 @@ func eachJSON(ctx context.Context, s *splitter, yield func(raw []byte) error) er
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if s.peek() == 0 {
+		if !s.more() {
 			return s.failed()
 		}
 		raw, err := s.line()
@@ -76,7 +76,7 @@ func eachElement(ctx context.Context, s *splitter, yield func(raw []byte) error)
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if s.peek() == 0 {
+		if !s.more() {
 			return errors.Join(s.failed(), errBroken)
 		}
 		n, ok := s.element()
@@ -100,7 +100,7 @@ func eachElement(ctx context.Context, s *splitter, yield func(raw []byte) error)
 
 // ended checks that only white space is left.
 func (s *splitter) ended() error {
-	if s.peek() != 0 {
+	if s.more() {
 		return errBroken
 	}
 	return s.failed()
