@@ -26,6 +26,7 @@ type contractingEntityModel struct {
 	Country         types.String `tfsdk:"billing_country"`
 	Code            types.String `tfsdk:"code"`
 	SuggestedRegion types.String `tfsdk:"suggested_region"`
+	Timeouts        types.Object `tfsdk:"timeouts"`
 }
 
 // Metadata implements resource.Resource.
@@ -40,6 +41,7 @@ func (r *contractingEntity) Schema(_ context.Context, _ resource.SchemaRequest, 
 			"billing_country":  schema.StringAttribute{Required: true, Validators: checks(isCountry), PlanModifiers: replaces(), MarkdownDescription: "ISO 3166 alpha-2."},
 			"code":             schema.StringAttribute{Required: true, MarkdownDescription: "The entity's code, such as `DOM-IE`."},
 			"suggested_region": schema.StringAttribute{Required: true, Validators: checks(isRegion), MarkdownDescription: "A suggestion that is shown and never applied by itself."},
+			"timeouts":         timeoutsAttribute(),
 		}}
 }
 
@@ -69,6 +71,8 @@ func (r *contractingEntity) Create(ctx context.Context, req resource.CreateReque
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...); resp.Diagnostics.HasError() {
 		return
 	}
+	ctx, cancel := limited(ctx, m.Timeouts, "create", defaultTimeout)
+	defer cancel()
 	e, err := r.put(ctx, m, nil)
 	if err != nil {
 		failPolicy(&resp.Diagnostics, "The contracting entity was not written", err)
@@ -104,6 +108,8 @@ func (r *contractingEntity) Update(ctx context.Context, req resource.UpdateReque
 	if resp.Diagnostics.Append(req.State.Get(ctx, &was)...); resp.Diagnostics.HasError() {
 		return
 	}
+	ctx, cancel := limited(ctx, m.Timeouts, "update", defaultTimeout)
+	defer cancel()
 	e, err := r.put(ctx, m, &was)
 	if err != nil {
 		failPolicy(&resp.Diagnostics, "The contracting entity was not changed", err)

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 
@@ -30,6 +31,7 @@ type regionFeatureModel struct {
 	Stage          types.String     `tfsdk:"stage"`
 	Limits         map[string]int64 `tfsdk:"limits"`
 	Certifications types.Set        `tfsdk:"certifications"`
+	Timeouts       types.Object     `tfsdk:"timeouts"`
 }
 
 // Metadata implements resource.Resource.
@@ -47,6 +49,7 @@ func (r *regionFeature) Schema(_ context.Context, _ resource.SchemaRequest, resp
 			"stage":          schema.StringAttribute{Required: true, Validators: checks(oneOf("none", "pilot", "beta", "ga")), MarkdownDescription: "`none`, `pilot`, `beta` or `ga`."},
 			"limits":         schema.MapAttribute{Optional: true, ElementType: types.Int64Type, MarkdownDescription: "Code of a limit to its amount, such as `CONCURRENT_CALLS`."},
 			"certifications": schema.SetAttribute{Optional: true, ElementType: types.StringType, MarkdownDescription: "Codes of what it is certified for there, such as `ISO-27001`."},
+			"timeouts":       timeoutsAttribute(),
 		}}
 }
 
@@ -82,6 +85,22 @@ func (m *regionFeatureModel) take(ctx context.Context, f *controlv1.Feature) {
 	}
 }
 
+// differs names what is not as the state says; "" is nothing.
+func (m regionFeatureModel) differs(ctx context.Context, f *controlv1.Feature) string {
+	was, now := m.wire(ctx), m
+	now.take(ctx, f)
+	there := now.wire(ctx)
+	switch {
+	case was.GetStage() != there.GetStage():
+		return "stage"
+	case !maps.Equal(m.Limits, now.Limits):
+		return "limits"
+	case !slices.Equal(was.GetCertifications(), there.GetCertifications()):
+		return "certifications"
+	}
+	return ""
+}
+
 // put writes the feature over what is there, whatever it is: the plan shows a
 // region's feature by reading it, and a stage is nobody's but the operator's.
 func (r *regionFeature) put(ctx context.Context, m regionFeatureModel, spec *controlv1.FeatureSpec) (*controlv1.Feature, error) {
@@ -98,6 +117,8 @@ func (r *regionFeature) Create(ctx context.Context, req resource.CreateRequest, 
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...); resp.Diagnostics.HasError() {
 		return
 	}
+	ctx, cancel := limited(ctx, m.Timeouts, "create", defaultTimeout)
+	defer cancel()
 	f, err := r.put(ctx, m, m.wire(ctx))
 	if err != nil {
 		fail(&resp.Diagnostics, "The feature was not written", err)
@@ -133,9 +154,11 @@ func (r *regionFeature) Update(ctx context.Context, req resource.UpdateRequest, 
 	if resp.Diagnostics.Append(req.State.Get(ctx, &was)...); resp.Diagnostics.HasError() {
 		return
 	}
+	ctx, cancel := limited(ctx, m.Timeouts, "update", defaultTimeout)
+	defer cancel()
 	there, err := r.Feature(ctx, m.Region.ValueString(), m.Feature.ValueString())
-	if err == nil && there.GetStage() != was.Stage.ValueString() {
-		changedSince(&resp.Diagnostics, "feature", "stage")
+	if field := was.differs(ctx, there); err == nil && field != "" {
+		changedSince(&resp.Diagnostics, "feature", field)
 		return
 	}
 	if err == nil {
@@ -155,6 +178,8 @@ func (r *regionFeature) Delete(ctx context.Context, req resource.DeleteRequest, 
 	if resp.Diagnostics.Append(req.State.Get(ctx, &m)...); resp.Diagnostics.HasError() {
 		return
 	}
+	ctx, cancel := limited(ctx, m.Timeouts, "delete", defaultTimeout)
+	defer cancel()
 	if _, err := r.put(ctx, m, &controlv1.FeatureSpec{Stage: "none"}); err != nil && !has(err, policy.NotFound) {
 		fail(&resp.Diagnostics, "The feature was not taken away", err)
 	}

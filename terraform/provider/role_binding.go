@@ -33,6 +33,7 @@ type roleBindingModel struct {
 	Region    types.String `tfsdk:"region"`
 	ReadOnly  types.Bool   `tfsdk:"read_only"`
 	ExpiresAt types.String `tfsdk:"expires_at"`
+	Timeouts  types.Object `tfsdk:"timeouts"`
 }
 
 // Metadata implements resource.Resource.
@@ -53,6 +54,7 @@ func (r *roleBinding) Schema(_ context.Context, _ resource.SchemaRequest, resp *
 			"read_only": schema.BoolAttribute{Optional: true, Computed: true, Default: booldefault.StaticBool(false), PlanModifiers: []planmodifier.Bool{boolplanmodifier.RequiresReplace()},
 				MarkdownDescription: "The person changes nothing, whatever the role. Default: `false`."},
 			"expires_at": schema.StringAttribute{Required: true, Validators: checks(isTime), PlanModifiers: replaces(), MarkdownDescription: "RFC 3339, at most 366 days ahead."},
+			"timeouts":   timeoutsAttribute(),
 		}}
 }
 
@@ -73,6 +75,8 @@ func (r *roleBinding) Create(ctx context.Context, req resource.CreateRequest, re
 		resp.Diagnostics.AddAttributeError(path.Root("expires_at"), "The binding would be over", "Give a time that is to come, such as 2027-06-30T00:00:00Z.")
 		return
 	}
+	ctx, cancel := limited(ctx, m.Timeouts, "create", defaultTimeout)
+	defer cancel()
 	_, err = r.CreatePrincipal(ctx, &controlv1.CreatePrincipalRequest{Id: m.Principal.ValueString(), Role: m.Role.ValueString(), Tenant: m.Tenant.ValueString(),
 		Region: m.Region.ValueString(), ReadOnly: m.ReadOnly.ValueBool(), Lifetime: uint32(left.Round(time.Second).Seconds())})
 	if err != nil {
@@ -130,6 +134,8 @@ func (r *roleBinding) Delete(ctx context.Context, req resource.DeleteRequest, re
 	if resp.Diagnostics.Append(req.State.Get(ctx, &m)...); resp.Diagnostics.HasError() {
 		return
 	}
+	ctx, cancel := limited(ctx, m.Timeouts, "delete", defaultTimeout)
+	defer cancel()
 	p, err := r.Principal(ctx, m.Principal.ValueString())
 	if err == nil {
 		err = r.DeletePrincipal(ctx, m.Principal.ValueString(), p.GetEtag())

@@ -34,6 +34,7 @@ type transferBasisModel struct {
 	ExpiresAt  types.String `tfsdk:"expires_at"`
 	Grant      types.String `tfsdk:"grant"`
 	Protection types.Bool   `tfsdk:"deletion_protection"`
+	Timeouts   types.Object `tfsdk:"timeouts"`
 }
 
 // Metadata implements resource.Resource.
@@ -52,6 +53,7 @@ func (r *transferBasis) Schema(_ context.Context, _ resource.SchemaRequest, resp
 			"grant":      schema.StringAttribute{Optional: true, MarkdownDescription: "What `domicile bases grant --out FILE` wrote: `file(\"FILE\")`. It is a signature, not a secret."},
 			"deletion_protection": schema.BoolAttribute{Optional: true, Computed: true, Default: booldefault.StaticBool(true),
 				MarkdownDescription: "Refuses every plan that would revoke the basis by destroying it. Default: `true`."},
+			"timeouts": timeoutsAttribute(),
 		}}
 }
 
@@ -160,6 +162,8 @@ func (r *transferBasis) Create(ctx context.Context, req resource.CreateRequest, 
 	if resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...); resp.Diagnostics.HasError() {
 		return
 	}
+	ctx, cancel := limited(ctx, m.Timeouts, "create", defaultTimeout)
+	defer cancel()
 	b, err := r.put(ctx, m, nil)
 	if err != nil {
 		failPolicy(&resp.Diagnostics, "The transfer basis was not added", err)
@@ -195,6 +199,8 @@ func (r *transferBasis) Update(ctx context.Context, req resource.UpdateRequest, 
 	if resp.Diagnostics.Append(req.State.Get(ctx, &was)...); resp.Diagnostics.HasError() {
 		return
 	}
+	ctx, cancel := limited(ctx, m.Timeouts, "update", defaultTimeout)
+	defer cancel()
 	b, err := r.put(ctx, m, &was)
 	if err != nil {
 		failPolicy(&resp.Diagnostics, "The transfer basis was not changed", err)
@@ -215,6 +221,8 @@ func (r *transferBasis) Delete(ctx context.Context, req resource.DeleteRequest, 
 		protected(&resp.Diagnostics, "transfer basis")
 		return
 	}
+	ctx, cancel := limited(ctx, m.Timeouts, "delete", defaultTimeout)
+	defer cancel()
 	b, err := r.Basis(ctx, m.ID.ValueString())
 	if err == nil && b.GetState() == "active" {
 		_, err = r.PutBasis(ctx, b.GetId(), &controlv1.BasisSpec{State: "revoked", ExpiresAt: b.GetExpiresAt()}, b.GetEtag())
