@@ -4,8 +4,9 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
-	"strings"
+	"slices"
 	"time"
+	"unsafe"
 )
 
 // The binary form of a record, as the store seals it: a format byte, then the
@@ -78,31 +79,62 @@ func appendParty(dst []byte, p *Party) []byte {
 	dst = appendString(dst, p.Raw)
 	dst = appendString(dst, p.E164)
 	dst = appendString(dst, p.Country)
-	var raw [16]byte
-	if len(p.Subject) == 34 && strings.HasPrefix(p.Subject, "SU") {
-		if _, err := hex.Decode(raw[:], []byte(p.Subject[2:])); err == nil && hex.EncodeToString(raw[:]) == p.Subject[2:] {
-			return append(append(dst, 1), raw[:]...)
-		}
+	if raw, ok := rawSubject(p.Subject); ok {
+		return append(append(dst, 1), raw[:]...)
 	}
 	return appendString(append(dst, 0), p.Subject)
 }
 
+// rawSubject reads the bytes of a subject id in the one way that it is written.
+func rawSubject(id string) (raw [16]byte, ok bool) {
+	if len(id) != subjectSize || id[:2] != "SU" {
+		return raw, false
+	}
+	for i := range raw {
+		high, low := nibble(id[2+2*i]), nibble(id[3+2*i])
+		if high|low > 0xf {
+			return raw, false
+		}
+		raw[i] = high<<4 | low
+	}
+	return raw, true
+}
+
+// nibble is a lower-case hex digit's value, 0xff for everything else.
+func nibble(c byte) byte {
+	switch {
+	case c >= '0' && c <= '9':
+		return c - '0'
+	case c >= 'a' && c <= 'f':
+		return c - 'a' + 10
+	}
+	return 0xff
+}
+
 // Decode reads one record; b must hold nothing else. It copies what it keeps,
 // checks every length, and allocates no more than b is long.
-func Decode(b []byte) (Record, error) {
+func Decode(b []byte) (r Record, err error) {
 	d := decoder{b: b}
-	if d.byte() != codecFormat {
+	if !d.record(&r) {
 		return Record{}, ErrCodec
 	}
+	return r, nil
+}
+
+// record reads a whole record; false when b is anything else.
+func (d *decoder) record(r *Record) bool {
+	if d.byte() != codecFormat {
+		return false
+	}
 	flags := d.byte()
-	r := Record{Primary: flags&flagPrimary != 0, AssumedZone: flags&flagAssumedZone != 0, AssumedCountry: flags&flagAssumedCountry != 0}
+	r.Primary, r.AssumedZone, r.AssumedCountry = flags&flagPrimary != 0, flags&flagAssumedZone != 0, flags&flagAssumedCountry != 0
 	for _, s := range [...]*string{(*string)(&r.Key.Source), &r.Key.Instance, &r.Key.NativeID, &r.Key.Leg, &r.Key.Event, &r.CallKey,
 		&r.CallerName, (*string)(&r.Direction), (*string)(&r.Status),
 		&r.STIR.Attest, &r.STIR.OrigID, &r.STIR.Verstat, &r.STIR.SPC, &r.ConsentRef, &r.NativeType} {
 		*s = d.string()
 	}
-	d.party(&r.From)
-	d.party(&r.To)
+	d.party(&r.From, 0)
+	d.party(&r.To, 1)
 	for _, t := range [...]*time.Time{&r.Start, &r.Ring, &r.Answer, &r.End} {
 		*t = d.time()
 	}
@@ -110,28 +142,62 @@ func Decode(b []byte) (Record, error) {
 	r.Duration = time.Duration(d.varint()) * time.Microsecond
 	r.Billsec = time.Duration(d.varint()) * time.Microsecond
 	r.SIPCode, r.Q850 = int(d.varint()), int(d.varint())
-	if n := d.uvarint(); n > 0 && n <= uint64(len(d.b)) {
-		r.RecordingRefs = make([]string, n)
-		for i := range r.RecordingRefs {
-			r.RecordingRefs[i] = d.string()
-		}
-	} else if n > 0 {
+	d.refs(r)
+	copy(r.ContentHash[:], d.take(32))
+	if native := d.take(d.uvarint()); len(native) > 0 && d.own == nil {
+		r.Native = append([]byte(nil), native...)
+	} else if len(native) > 0 {
+		r.Native = native[:len(native):len(native)]
+	}
+	return !d.bad && len(d.b) == 0 && flags <= flagPrimary|flagAssumedZone|flagAssumedCountry
+}
+
+func (d *decoder) refs(r *Record) {
+	n := d.uvarint()
+	if n > uint64(len(d.b)) {
 		d.bad = true
 	}
-	copy(r.ContentHash[:], d.take(32))
-	if native := d.take(d.uvarint()); len(native) > 0 {
-		r.Native = append([]byte(nil), native...)
+	if n == 0 || d.bad {
+		return
 	}
-	if d.bad || len(d.b) > 0 || flags > flagPrimary|flagAssumedZone|flagAssumedCountry {
-		return Record{}, ErrCodec
+	if d.own != nil {
+		d.own.refs = slices.Grow(d.own.refs[:0], int(n))[:n]
+		r.RecordingRefs = d.own.refs
+	} else {
+		r.RecordingRefs = make([]string, n)
 	}
-	return r, nil
+	for i := range r.RecordingRefs {
+		r.RecordingRefs[i] = d.string()
+	}
+}
+
+// Space is where records are read into for a moment, one after the other: their
+// texts and lists are those of the bytes that they are read from, and of the Space,
+// so that reading one costs no memory of its own. Such a record is valid until the
+// next Read, and for as long as nobody changes those bytes. The zero value is ready.
+type Space struct {
+	refs     []string
+	subjects [2][subjectSize]byte
+}
+
+const subjectSize = 2 + 32 // SU and hex
+
+// Read reads what [Append] wrote, as [Decode] does.
+func (w *Space) Read(r *Record, b []byte) error {
+	*r = Record{}
+	d := decoder{b: b, own: w}
+	if !d.record(r) {
+		*r = Record{}
+		return ErrCodec
+	}
+	return nil
 }
 
 // decoder reads from the front of b; after the first fault it reads zeros.
 type decoder struct {
 	b   []byte
 	bad bool
+	own *Space // nil: what is kept is copied
 }
 
 func (d *decoder) take(n uint64) []byte {
@@ -166,7 +232,13 @@ func (d *decoder) varint() int64 {
 	return int64(n>>1) ^ -int64(n&1)
 }
 
-func (d *decoder) string() string { return string(d.take(d.uvarint())) }
+func (d *decoder) string() string {
+	b := d.take(d.uvarint())
+	if d.own == nil {
+		return string(b)
+	}
+	return unsafe.String(unsafe.SliceData(b), len(b))
+}
 
 func (d *decoder) time() time.Time {
 	n := d.uvarint()
@@ -177,14 +249,26 @@ func (d *decoder) time() time.Time {
 	return time.UnixMicro(int64(n>>1) ^ -int64(n&1)).UTC()
 }
 
-func (d *decoder) party(p *Party) {
+func (d *decoder) party(p *Party, end int) {
 	p.Raw, p.E164, p.Country = d.string(), d.string(), d.string()
 	switch d.byte() {
 	case 0:
 		p.Subject = d.string()
 	case 1:
-		p.Subject = "SU" + hex.EncodeToString(d.take(16))
+		p.Subject = d.subject(end)
 	default:
 		d.bad = true
 	}
+}
+
+func (d *decoder) subject(end int) string {
+	var text [subjectSize]byte
+	copy(text[:], "SU")
+	hex.Encode(text[2:], d.take(16))
+	if d.own == nil {
+		return string(text[:])
+	}
+	own := &d.own.subjects[end]
+	*own = text
+	return unsafe.String(&own[0], subjectSize)
 }

@@ -56,15 +56,39 @@ func TestCodecRoundTrip(t *testing.T) {
 		if !reflect.DeepEqual(got, want) {
 			t.Fatal("a record changed on its way through the binary form")
 		}
+		var w Space
+		var there Record
+		for range 2 { // the second is read into what the first left
+			if err := w.Read(&there, b); err != nil || !reflect.DeepEqual(there, want) {
+				t.Fatalf("a record that is read for a moment is another: %v", err)
+			}
+		}
 		for n := range b {
 			if _, err := Decode(b[:n]); err == nil {
 				t.Fatalf("%d of %d bytes decode", n, len(b))
+			}
+			if err := w.Read(&there, b[:n]); err == nil || !reflect.DeepEqual(there, Record{}) {
+				t.Fatalf("%d of %d bytes are read", n, len(b))
 			}
 		}
 		if _, err := Decode(append(b, 0)); err == nil {
 			t.Fatal("a trailing byte was taken")
 		}
 	})
+}
+
+// Reading into a Space takes no memory of its own, however many records are read.
+func TestSpaceTakesNoMemory(t *testing.T) {
+	b := Append(nil, &Record{CallKey: "x", From: Party{Raw: "+353861234567", Subject: "SU000102030405060708090a0b0c0d0e0f"}, RecordingRefs: []string{"a", "b"}, Native: []byte("n")})
+	var w Space
+	var r Record
+	if n := testing.AllocsPerRun(100, func() {
+		if err := w.Read(&r, b); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations for each record", n)
+	}
 }
 
 // TestCodecNewField fails when Record gains a field that the codec does not
@@ -81,6 +105,11 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte{codecFormat, 0xff})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := Decode(b)
+		var w Space
+		var there Record
+		if readErr := w.Read(&there, b); (readErr == nil) != (err == nil) || !reflect.DeepEqual(there, r) {
+			t.Fatalf("Decode and Read do not say the same: %v, %v", err, readErr)
+		}
 		if err != nil {
 			return
 		}

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,19 +18,104 @@ import (
 	"github.com/domicile-io/domicile/policy"
 )
 
-// A line of an export is what encoding/json writes, of every field, empty and not.
+// A line of an export is what encoding/json writes of the call's form, and a row
+// holds the same cells, of every field, empty and not.
 func TestExportedLinesAreWhatJSONSays(t *testing.T) {
-	words := []string{"", "plain", "+353861234567", `quoted "x" \ <&> é`, "\x00\u2028\xff", "Ünï"}
-	for seed := range uint64(500) {
-		var c data.Call
-		fillAny(reflect.ValueOf(&c).Elem(), rand.New(rand.NewPCG(seed, 7)), words, seed == 0)
-		want, err := json.Marshal(c)
+	words := []string{"", "plain", "+353861234567", `quoted "x" \ <&> é`, "\x00\u2028\xff", "Ünï", "=1"}
+	lines, rows := lineFile{region: `r"1`}, csvFile{region: `r"1`}
+	for seed := range uint64(2000) {
+		var c store.Call
+		rnd := rand.New(rand.NewPCG(seed, 7))
+		fillAny(reflect.ValueOf(&c).Elem(), rnd, words, seed == 0)
+		revision := seed % 3
+		form := callForm(&c, lines.region, revision)
+		want, err := json.Marshal(form)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := appendCall(nil, &c); err != nil || string(got) != string(want) {
+		before := []byte("before")
+		if got, err := lines.call(before, &c, revision); err != nil || string(got) != "before"+string(want)+"\n" {
 			t.Fatalf("%v\n%s, want\n%s", err, got, want)
 		}
+		if got, err := rows.call(before, &c, revision); err != nil || string(got) != "before"+rowOfForm(&form) {
+			t.Fatalf("%v\n%s, want\n%s", err, got, rowOfForm(&form))
+		}
+	}
+}
+
+// rowOfForm is a row of a file in CSV, cell by cell.
+func rowOfForm(c *data.Call) string {
+	stir := data.STIR{}
+	if c.STIR != nil {
+		stir = *c.STIR
+	}
+	at := func(t *time.Time) string {
+		if t == nil || t.IsZero() {
+			return ""
+		}
+		return t.UTC().Format(time.RFC3339Nano)
+	}
+	var w csvRow
+	for _, text := range []string{c.ID, c.Source, c.Instance, c.NativeID, c.Leg,
+		c.From.Raw, c.From.E164, c.From.Country, c.To.Raw, c.To.E164, c.To.Country, c.CallerName,
+		c.Direction, c.Status, at(c.StartTime), at(c.RingTime), at(c.AnswerTime), at(c.EndTime),
+		strconv.FormatInt(c.DurationMS, 10), strconv.FormatInt(c.BillsecMS, 10),
+		strconv.Itoa(c.SIPCode), strconv.Itoa(c.Q850Cause), stir.Attest, stir.Verstat,
+		strings.Join(c.RecordingRefs, " "), c.ConsentRef, strings.Join(c.Assumed, " "),
+		strconv.Itoa(c.Versions), at(&c.IngestTime), at(&c.UpdateTime), at(&c.ListTime), c.Region} {
+		w.cell(text)
+	}
+	return string(w.end())
+}
+
+// A form of a call has no field that a file lacks without a word.
+func TestFilesHoldEveryFieldOfACall(t *testing.T) {
+	elsewhere := map[string]bool{"RecordingIDs": true, "TranscriptIDs": true} // of one call alone: they are looked up
+	var c store.Call
+	fillAny(reflect.ValueOf(&c).Elem(), rand.New(rand.NewPCG(1, 7)), nil, true)
+	form := reflect.ValueOf(callForm(&c, "ie1", 1))
+	for i := range form.NumField() {
+		if name := form.Type().Field(i).Name; form.Field(i).IsZero() != elsewhere[name] {
+			t.Errorf("callForm and lineFile: what becomes of data.Call.%s?", name)
+		}
+	}
+}
+
+// A time that JSON does not have is an error, and one that is rare is written.
+func TestDaysAreWhatTimeSays(t *testing.T) {
+	var d days
+	rnd := rand.New(rand.NewPCG(3, 7))
+	for range 20_000 {
+		at := time.Unix(rnd.Int64N(9e9)-3e9, []int64{0, 0, rnd.Int64N(1e9), 1e6 * rnd.Int64N(1000), 1000 * rnd.Int64N(1e6)}[rnd.IntN(5)])
+		if rnd.IntN(2) == 0 {
+			at = at.In(time.FixedZone("", rnd.IntN(86400)-43200))
+		}
+		want, err := at.UTC().AppendText(nil)
+		if got := d.append(nil, at); err != nil || string(got) != string(want) {
+			t.Fatalf("%s, want %s, %v", got, want, err)
+		}
+	}
+	if d.append(nil, time.Date(9999, 12, 31, 23, 59, 59, 1, time.UTC)); d.bad != nil {
+		t.Error(d.bad)
+	}
+	for _, at := range []time.Time{time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC)} {
+		d := days{}
+		if d.append(nil, at); d.bad == nil {
+			t.Errorf("the year %d is written", at.Year())
+		}
+		if _, err := (&lineFile{}).call(nil, &store.Call{ListedAt: at}, 0); err == nil {
+			t.Errorf("a line with the year %d is written", at.Year())
+		}
+	}
+}
+
+// A line takes no memory of its own.
+func TestLinesTakeNoMemory(t *testing.T) {
+	var c store.Call
+	fillAny(reflect.ValueOf(&c).Elem(), rand.New(rand.NewPCG(1, 7)), nil, true)
+	l, b := lineFile{region: "ie1"}, make([]byte, 0, 4<<10)
+	if n := testing.AllocsPerRun(100, func() { _, _ = l.call(b, &c, 1) }); n != 0 {
+		t.Errorf("%v allocations for each line", n)
 	}
 }
 
@@ -39,7 +126,10 @@ func fillAny(v reflect.Value, rnd *rand.Rand, words []string, whole bool) {
 	}
 	switch v.Interface().(type) {
 	case time.Time:
-		v.Set(reflect.ValueOf(time.Unix(rnd.Int64N(4e9), rnd.Int64N(3)*1e6*rnd.Int64N(1000)).UTC()))
+		v.Set(reflect.ValueOf(time.Unix(rnd.Int64N(5e9)-rnd.Int64N(2)*1e9, rnd.Int64N(3)*1e6*rnd.Int64N(1000)).UTC()))
+		return
+	case time.Duration:
+		v.SetInt(rnd.Int64N(1e15) - rnd.Int64N(2)*1e14 + 1e6)
 		return
 	}
 	switch v.Kind() {
@@ -50,17 +140,25 @@ func fillAny(v reflect.Value, rnd *rand.Rand, words []string, whole bool) {
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
 		fillAny(v.Elem(), rnd, words, whole)
+	case reflect.Bool:
+		v.SetBool(whole || rnd.IntN(2) == 0)
+	case reflect.Uint8:
+		v.SetUint(uint64(rnd.IntN(256)))
+	case reflect.Array:
+		for i := range v.Len() {
+			fillAny(v.Index(i), rnd, words, whole)
+		}
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 1+rnd.IntN(3), 3))
 		for i := range v.Len() {
 			fillAny(v.Index(i), rnd, words, whole)
 		}
 	case reflect.String:
-		s := words[rnd.IntN(len(words))]
 		if whole {
-			s = fmt.Sprint("text", rnd.Uint32())
+			v.SetString(fmt.Sprint("text", rnd.Uint32()))
+		} else {
+			v.SetString(words[rnd.IntN(len(words))])
 		}
-		v.SetString(s)
 	case reflect.Int, reflect.Int64:
 		v.SetInt(1 + rnd.Int64N(1e6))
 	case reflect.Uint64:
@@ -70,24 +168,33 @@ func fillAny(v reflect.Value, rnd *rand.Rand, words []string, whole bool) {
 	}
 }
 
-// A page that was read ahead is not written when meanwhile nothing may be shown any more.
+// A page that was read ahead is not written when meanwhile nothing may be shown any
+// more, nor when another policy permits it, nor when it is old.
 func TestAPageReadAheadIsDecidedAgain(t *testing.T) {
 	r := start(t)
 	of := func(tenant policy.TenantID) *exchange {
 		req := httptest.NewRequest(http.MethodGet, "/v1/calls:export", nil)
 		return &exchange{s: r.server, r: req, who: gate.Principal{Tenant: tenant}}
 	}
-	read := make(chan paged, 1)
-	read <- paged{page: store.Page{Calls: make([]store.Call, 3)}, at: time.Now().Add(time.Hour)}
-	if page, _, err := of(tenantID("a")).following(store.Query{}, read); err != nil || len(page.Calls) != 3 {
-		t.Errorf("of a tenant that is at home: %d calls, %v", len(page.Calls), err)
+	form := func() callFile { return &lineFile{} }
+	permit, err := of(tenantID("a")).permit(policy.View, policy.CallRecord)
+	must(t, err)
+	now := permit.Revision()
+	ahead := func(age time.Duration, revision uint64) chan paged {
+		read := make(chan paged, 1)
+		read <- paged{bytes: []byte("read ahead"), at: time.Now().Add(-age), revision: revision}
+		return read
 	}
-	read <- paged{page: store.Page{Calls: make([]store.Call, 3)}, at: time.Now().Add(-time.Minute)}
-	if page, _, err := of(tenantID("a")).following(store.Query{PageSize: 3}, read); err != nil || len(page.Calls) != 0 {
-		t.Errorf("a page that was read a minute ago, of calls that are not there: %d calls, %v", len(page.Calls), err)
+	if page, err := of(tenantID("a")).following(form, store.Query{}, ahead(-time.Hour, now)); err != nil || len(page.bytes) == 0 {
+		t.Errorf("of a tenant that is at home: %q, %v", page.bytes, err)
 	}
-	read <- paged{page: store.Page{Calls: make([]store.Call, 3)}, at: time.Now().Add(time.Hour)}
-	if _, _, err := of(tenantID("9")).following(store.Query{}, read); err == nil {
+	if page, err := of(tenantID("a")).following(form, store.Query{PageSize: 3}, ahead(time.Minute, now)); err != nil || len(page.bytes) != 0 {
+		t.Errorf("a page that was read a minute ago, of calls that are not there: %q, %v", page.bytes, err)
+	}
+	if page, err := of(tenantID("a")).following(form, store.Query{PageSize: 3}, ahead(-time.Hour, now+1)); err != nil || len(page.bytes) != 0 || page.revision != now {
+		t.Errorf("a page that another policy permitted: %q, %v", page.bytes, err)
+	}
+	if _, err := of(tenantID("9")).following(form, store.Query{}, ahead(-time.Hour, now)); err == nil {
 		t.Error("of a tenant that is not, a page that was read is written")
 	}
 }

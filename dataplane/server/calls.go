@@ -143,19 +143,25 @@ func (x *exchange) searchCalls() error {
 const maxNumber = 256 // bytes of a number or address in a search
 
 func (x *exchange) answerPage(q store.Query) error {
-	permit, err := x.permit(policy.View, policy.CallRecord)
-	if err != nil {
-		return err
-	}
-	page, err := x.s.o.Store.List(x.r.Context(), permit, q)
+	page, revision, err := x.page(q)
 	if err != nil {
 		return err
 	}
 	out := data.Calls{Calls: make([]data.Call, 0, len(page.Calls)), NextPageToken: page.NextPageToken, Corrupt: page.Corrupt}
 	for i := range page.Calls {
-		out.Calls = append(out.Calls, callForm(&page.Calls[i], string(x.s.o.Region), permit.Revision()))
+		out.Calls = append(out.Calls, callForm(&page.Calls[i], string(x.s.o.Region), revision))
 	}
 	return x.answer(http.StatusOK, out)
+}
+
+// page decides and reads one page.
+func (x *exchange) page(q store.Query) (store.Page, uint64, error) {
+	permit, err := x.permit(policy.View, policy.CallRecord)
+	if err != nil {
+		return store.Page{}, 0, err
+	}
+	page, err := x.s.o.Store.List(x.r.Context(), permit, q)
+	return page, permit.Revision(), err
 }
 
 // call answers one call; a foreign id and an absent one look the same.

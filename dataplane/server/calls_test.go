@@ -326,9 +326,9 @@ func TestCSVCells(t *testing.T) {
 		"": `""`, "x": `"x"`, `"`: `""""`, "=1": `"'=1"`, "\tx": "\"'\tx\"", "\r=1": "\"'\r=1\"", "\n": "\"'\n\"", "\x00=1": `"'=1"`, "a\x00b": `"ab"`,
 		"\u00a0+1": "\"'\u00a0+1\"", "1-2": `"1-2"`, "＋1": `"'＋1"`,
 	} {
-		w := &csvWriter{}
-		if w.cell(text); string(w.row) != want {
-			t.Errorf("%q becomes %s, want %s", text, w.row, want)
+		w := &csvRow{}
+		if w.cell(text); string(w.b) != want {
+			t.Errorf("%q becomes %s, want %s", text, w.b, want)
 		}
 	}
 }

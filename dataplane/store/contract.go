@@ -127,6 +127,11 @@ type Store interface {
 	// List, Call and Rollups read; the permit must cover View of CallRecord. For a
 	// list of one subject, Process or Erase will do; for a call, Erase.
 	List(ctx context.Context, permit policy.Permit, q Query) (Page, error)
+	// Scan is List for whoever writes calls out one by one: it yields those of the
+	// page instead of answering them, and the page ends early when yield says so. A
+	// call, and what it points to, is valid only until yield returns; yield must not
+	// change it.
+	Scan(ctx context.Context, permit policy.Permit, q Query, yield func(*Call) (more bool)) (Page, error)
 	Call(ctx context.Context, permit policy.Permit, id string) (Call, error)
 	Rollups(ctx context.Context, permit policy.Permit, firstDay, lastDay string) ([]Rollup, error)
 

@@ -22,8 +22,8 @@ import (
 func BenchmarkAppend(b *testing.B) {
 	for _, c := range []struct{ batch, callers int }{{1, 64}, {100, 8}, {1000, 4}, {1000, 1}} {
 		b.Run(fmt.Sprintf("batch=%d/callers=%d", c.batch, c.callers), func(b *testing.B) {
-			syncs := fdatasyncRate(b)
-			s, _ := openAt(b, b.TempDir(), nil)
+			syncs, dir := fdatasyncRate(b), b.TempDir()
+			s, _ := openAt(b, dir, nil)
 			permit := storetest.Permit(b, storetest.TenantA, policy.Ingest)
 			var next atomic.Int64
 			batches := make(chan []record.Record, 2*c.callers)
@@ -41,6 +41,7 @@ func BenchmarkAppend(b *testing.B) {
 			for len(batches) < cap(batches) && int(next.Load()) < total {
 				time.Sleep(time.Millisecond) // fills the queue before the clock starts
 			}
+			before := processor(b)
 			b.ResetTimer()
 			done := make(chan error, c.callers)
 			for range c.callers {
@@ -62,8 +63,43 @@ func BenchmarkAppend(b *testing.B) {
 			b.StopTimer()
 			b.ReportMetric(float64(total)/b.Elapsed().Seconds(), "records/s")
 			b.ReportMetric(syncs, "fdatasync/s")
+			b.ReportMetric(float64((processor(b)-before).Nanoseconds())/1000/float64(total), "µs-cpu/record")
+			logs, tables := taken(b, filepath.Join(dir, "records"))
+			b.ReportMetric(float64(logs)/float64(total), "log-B/record")
+			b.ReportMetric(float64(tables)/float64(total), "table-B/record")
 		})
 	}
+}
+
+// processor is the processor time that this process has used, the making of records
+// included: on a shared machine it says more than the clock does.
+func processor(b *testing.B) time.Duration {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// taken is what the store's logs and tables take of the disk.
+func taken(b *testing.B, dir string) (logs, tables int64) {
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, f := range files {
+		var st unix.Stat_t
+		if unix.Stat(filepath.Join(dir, f.Name()), &st) != nil {
+			continue // it went meanwhile
+		}
+		switch filepath.Ext(f.Name()) {
+		case ".log":
+			logs += st.Blocks * 512
+		case ".sst":
+			tables += st.Blocks * 512
+		}
+	}
+	return logs, tables
 }
 
 // benchRecord is a record with a native payload of about 1 KB, of which a

@@ -3,6 +3,7 @@ package sealed
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -114,15 +115,22 @@ func readEntry(b []byte, self ref, ingest int64) (entry, error) {
 }
 
 // readHead reads an entry up to its record, which it leaves.
-func readHead(b []byte, self ref, ingest int64) (entry, []byte, error) {
+func readHead(b []byte, self ref, ingest int64) (e entry, rest []byte, err error) {
+	rest, err = e.readHead(b, self, ingest, false)
+	return e, rest, err
+}
+
+// readHead is the same into an entry that is used again; brief: without what only
+// counters need.
+func (e *entry) readHead(b []byte, self ref, ingest int64, brief bool) (rest []byte, err error) {
 	c := cursorOf(b)
 	k := entryKind(c.byte())
-	e := entry{ingest: ingest, kind: k &^ redactedEntry, redacted: k&redactedEntry != 0}
+	*e = entry{ingest: ingest, kind: k &^ redactedEntry, redacted: k&redactedEntry != 0}
 	if e.kind >= numEntryKinds || e.kind.gone() && (e.redacted || len(c.b) > 0) {
-		return entry{}, nil, errFrame
+		return nil, errFrame
 	}
 	if e.kind.gone() {
-		return e, nil, nil
+		return nil, nil
 	}
 	if e.kind.version() && !e.redacted {
 		copy(e.salt[:], c.take(16))
@@ -140,12 +148,16 @@ func readHead(b []byte, self ref, ingest int64) (entry, []byte, error) {
 	if e.kind != versionOnly {
 		e.listed, e.first = ingest+c.varint(), ingest+c.varint()
 		e.count, e.parts = c.uvarint(), record.Parts(c.byte())
-		e.adds = c.contribution()
+		if brief {
+			c.skipContribution()
+		} else {
+			e.adds = c.contribution()
+		}
 	}
 	if c.bad {
-		return entry{}, nil, errFrame
+		return nil, errFrame
 	}
-	return e, c.b, nil
+	return c.b, nil
 }
 
 func appendContribution(dst []byte, a *record.Contribution) []byte {
@@ -207,6 +219,16 @@ func (c *cursor) contribution() record.Contribution {
 		Calls: c.varint(), Answered: c.varint(), Billsec: c.varint()}
 }
 
+func (c *cursor) skipContribution() {
+	c.varint()
+	for range 2 {
+		c.take(int(min(c.uvarint(), maxFrame+1)))
+	}
+	for range 3 {
+		c.varint()
+	}
+}
+
 // sealedFrame is one frame on its way to disk.
 type sealedFrame struct {
 	chunk    *chunk
@@ -262,33 +284,45 @@ type frame struct {
 	firstN   uint64
 	entries  [][]byte
 	versions int
-	size     int // bytes held
+	size     int    // bytes held
+	raw      []byte // that the entries are of
 }
 
 // openFrame checks, opens and decompresses.
 func (s *Store) openFrame(t tenantRaw, chunk int64, number uint16, value []byte) (*frame, error) {
+	f := &frame{}
+	if err := s.openInto(f, t, chunk, number, value); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// openInto is openFrame into a frame whose memory is used again.
+func (s *Store) openInto(f *frame, t tenantRaw, chunk int64, number uint16, value []byte) error {
 	if len(value) < frameHeader+16 || value[0] != format {
-		return nil, s.corrupt(kindFrame, errFrame)
+		return s.corrupt(kindFrame, errFrame)
 	}
 	id := keyIn(value)
 	aead, err := s.aeadOf(kindFrame, id)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	packed, err := aead.Open(nil, frameNonce(number), value[frameHeader:], s.frameAAD(t, chunk, number, id, value[:frameHeader]))
+	packed, err := aead.Open(frameSpace(), frameNonce(number), value[frameHeader:], s.frameAAD(t, chunk, number, id, value[:frameHeader]))
 	if err != nil {
-		return nil, s.corrupt(kindFrame, err)
+		return s.corrupt(kindFrame, err)
 	}
-	raw, err := zstdDecoder.DecodeAll(packed, nil)
+	raw, err := zstdDecoder.DecodeAll(packed, f.raw[:0])
+	clear(packed)
+	putFrameSpace(packed)
 	if err != nil {
-		return nil, s.corrupt(kindFrame, err)
+		return s.corrupt(kindFrame, err)
 	}
-	f := &frame{chunk: chunk, number: number, ingest: frameIngest(value), size: len(raw) + 256,
+	*f = frame{chunk: chunk, number: number, ingest: frameIngest(value), size: len(raw) + 256, raw: raw, entries: f.entries[:0],
 		versions: int(binary.BigEndian.Uint16(value[25:]))}
 	if err := f.split(raw, int(binary.BigEndian.Uint16(value[27:]))); err != nil {
-		return nil, s.corrupt(kindFrame, err)
+		return s.corrupt(kindFrame, err)
 	}
-	return f, nil
+	return nil
 }
 
 // keyIn reads the key id of a sealed value, behind its format byte.
@@ -305,7 +339,7 @@ func (f *frame) split(raw []byte, count int) error {
 	if b := c.take(8); b != nil {
 		f.firstN = binary.BigEndian.Uint64(b)
 	}
-	f.entries = make([][]byte, 0, count)
+	f.entries = slices.Grow(f.entries, count)
 	for range count {
 		f.entries = append(f.entries, c.take(int(min(c.uvarint(), maxFrame+1))))
 	}

@@ -25,49 +25,65 @@ const suffixSize = 8 + refSize
 // because nobody can say how many calls they stood for. A page may be short, even empty, and still have
 // a token: then more is to be looked at.
 func (s *Store) List(ctx context.Context, permit policy.Permit, q store.Query) (store.Page, error) {
+	var calls []store.Call
+	bytes := 0
+	page, err := s.walk(ctx, permit, &q, func(t *tenant, subjects map[string]bool, suffix, value []byte) (bool, error) {
+		c, err := s.callListed(t.raw, suffix, value)
+		if err != nil || !matches(&c, &q, subjects) {
+			return true, err
+		}
+		if calls == nil {
+			calls = make([]store.Call, 0, min(q.PageSize, roomFor(subjects)))
+		}
+		calls = append(calls, c)
+		bytes += len(c.Record.Native)
+		return len(calls) < q.PageSize && bytes <= maxPageBytes, nil
+	})
+	if err != nil {
+		return store.Page{}, err
+	}
+	page.Calls = calls
+	return page, nil
+}
+
+// walk goes through the rows of a query, and tells take of each: the tail of its
+// key, and its value, which is nil when the row is a posting. The page that it
+// answers lacks its calls; it ends when take wants no more.
+func (s *Store) walk(ctx context.Context, permit policy.Permit, q *store.Query, take func(t *tenant, subjects map[string]bool, suffix, value []byte) (more bool, err error)) (page store.Page, err error) {
 	ops := []policy.Operation{policy.View}
 	if q.Subject != "" {
 		ops = append(ops, policy.Process, policy.Erase)
 	}
 	t, err := s.enterAny(permit, ops...)
 	if err != nil {
-		return store.Page{}, err
+		return page, err
 	}
 	defer s.working.Done()
 	if q.PageSize, err = pageSize(q.PageSize); err != nil {
-		return store.Page{}, err
+		return page, err
 	}
-	last, err := s.openToken(t.raw, listScope(q), q.PageToken, suffixSize)
+	last, err := s.openToken(t.raw, listScope(*q), q.PageToken, suffixSize)
 	if err != nil {
-		return store.Page{}, err
+		return page, err
 	}
-	prefixes, subjects, err := t.prefixes(q)
+	prefixes, subjects, err := t.prefixes(*q)
 	if err != nil {
-		return store.Page{}, err
+		return page, err
 	}
-	m, err := s.merge(prefixes, q, last)
+	m, err := s.merge(prefixes, *q, last)
 	if err != nil {
-		return store.Page{}, err
+		return page, err
 	}
 	defer m.close()
-	return s.page(ctx, t, q, m, subjects)
-}
-
-// page fills one page from merged rows.
-func (s *Store) page(ctx context.Context, t *tenant, q store.Query, m *merged, subjects map[string]bool) (store.Page, error) {
-	var page store.Page
-	var last []byte
-	bytes := 0
+	more := true
+	last = nil
 	for scanned := 0; ; scanned++ {
 		suffix, value, ok, err := m.next()
-		if err != nil {
-			return store.Page{}, err
+		if err != nil || !ok {
+			return page, err
 		}
-		if !ok {
-			return page, nil
-		}
-		if len(page.Calls) == q.PageSize || bytes > maxPageBytes || scanned == maxScan || scanned%256 == 255 && ctx.Err() != nil {
-			page.NextPageToken, err = s.sealToken(t.raw, listScope(q), last)
+		if !more || scanned == maxScan || scanned%256 == 255 && ctx.Err() != nil {
+			page.NextPageToken, err = s.sealToken(t.raw, listScope(*q), last)
 			return page, err
 		}
 		last = append(last[:0], suffix...)
@@ -76,23 +92,15 @@ func (s *Store) page(ctx context.Context, t *tenant, q store.Query, m *merged, s
 		} else if value == nil {
 			value = []byte{} // known, and empty
 		}
-		c, err := s.callListed(t.raw, last, value)
-		if errors.Is(err, errNoEntry) {
-			continue // dropped since the rows were read
-		}
-		if isCorrupt(err) {
+		more, err = take(t, subjects, last, value)
+		switch {
+		case errors.Is(err, errNoEntry): // dropped since the rows were read
+			more = true
+		case isCorrupt(err):
 			page.Corrupt++
-			continue
-		}
-		if err != nil {
-			return store.Page{}, err
-		}
-		if matches(&c, q, subjects) {
-			if page.Calls == nil {
-				page.Calls = make([]store.Call, 0, min(q.PageSize, roomFor(subjects)))
-			}
-			page.Calls = append(page.Calls, c)
-			bytes += len(c.Record.Native)
+			more = true
+		case err != nil:
+			return page, err
 		}
 	}
 }
@@ -106,7 +114,7 @@ func roomFor(subjects map[string]bool) int {
 	return store.MaxPageSize
 }
 
-func matches(c *store.Call, q store.Query, subjects map[string]bool) bool {
+func matches(c *store.Call, q *store.Query, subjects map[string]bool) bool {
 	r := &c.Record
 	return (q.Status == "" || r.Status == q.Status) &&
 		(q.Direction == "" || r.Direction == q.Direction) &&

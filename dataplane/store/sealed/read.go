@@ -22,7 +22,9 @@ func (s *Store) callID(t tenantRaw, call ref) string {
 	call.append(b[:0])
 	copy(b[refSize:], t[:4])
 	s.ids.Encrypt(b[:], b[:])
-	return string(policy.KindCall) + hex.EncodeToString(b[:])
+	var text [2 + 2*len(b)]byte
+	hex.Encode(text[copy(text[:], policy.KindCall):], b[:])
+	return string(text[:])
 }
 
 // callRef reads it back; a foreign tenant's id is as unknown as one never given out.

@@ -127,6 +127,10 @@ func testPermits(t *testing.T, f *fixture) {
 			return err
 		}, []policy.Operation{policy.Erase}},
 		{"List", policy.View, policy.CallRecord, func(p policy.Permit) error { _, err := s.List(ctx, p, store.Query{}); return err }, nil},
+		{"Scan", policy.View, policy.CallRecord, func(p policy.Permit) error {
+			_, err := s.Scan(ctx, p, store.Query{}, func(*store.Call) bool { return true })
+			return err
+		}, nil},
 		{"Call", policy.View, policy.CallRecord, func(p policy.Permit) error { _, err := s.Call(ctx, p, id); return err }, []policy.Operation{policy.Erase}},
 		{"Rollups", policy.View, policy.CallRecord, func(p policy.Permit) error { _, err := s.Rollups(ctx, p, "2026-01-01", "2026-01-01"); return err }, nil},
 		{"PutFeed", policy.Store, policy.AccountConfig, func(p policy.Permit) error {

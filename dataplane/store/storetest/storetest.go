@@ -43,6 +43,7 @@ func Run(t *testing.T, open Open) {
 		{"Subjects", testSubjects},
 		{"ListFilters", testListFilters},
 		{"Newest", testNewest},
+		{"Scan", testScan},
 		{"PagingUnderIngest", testPaging},
 		{"LargePages", testLargePages},
 		{"TokensAreBound", testTokens},

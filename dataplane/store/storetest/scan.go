@@ -1,0 +1,90 @@
+package storetest
+
+import (
+	"context"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/domicile-io/domicile/dataplane/record"
+	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/policy"
+)
+
+// testScan holds Scan to List: the same calls, in the same order, page by page,
+// also after some are gone or redacted.
+func testScan(t *testing.T, f *fixture) {
+	for n := range 150 {
+		recs := []record.Record{Native(n)}
+		if n%3 == 0 { // a later version, whose view stands elsewhere
+			again := Native(n)
+			again.Status, again.Native = record.Busy, append([]byte("later"), again.Native...)
+			recs = append(recs, Hashed(again))
+		}
+		if n%7 == 0 {
+			recs = append(recs, Acc(n, "INVITE", 200, Epoch.Add(time.Duration(n)*time.Second)))
+		}
+		f.append(TenantA, recs...)
+	}
+	all := f.list(TenantA, store.Query{})
+	f.sameScanned(all[0].Record.From.Subject)
+	f.reopen()
+	f.sameScanned(all[0].Record.From.Subject)
+	_, err := f.store.Rewrite(context.Background(), Permit(t, TenantA, policy.Erase), store.Rewrite{Calls: []string{all[1].ID, all[40].ID},
+		Fate: func(c store.Call) store.Fate {
+			if c.ID == all[1].ID {
+				return store.Drop
+			}
+			return store.Redact
+		},
+		Redact: func(r *record.Record) { r.CallerName, r.Native = "", nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.sameScanned(all[0].Record.From.Subject)
+	n := 0
+	page, err := f.store.Scan(context.Background(), Permit(t, TenantA, policy.View), store.Query{}, func(*store.Call) bool { n++; return n < 5 })
+	if err != nil || n != 5 || page.NextPageToken == "" {
+		t.Errorf("a page that was ended early has %d calls, token %q, %v", n, page.NextPageToken, err)
+	}
+}
+
+func (f *fixture) sameScanned(subject string) {
+	f.t.Helper()
+	view := Permit(f.t, TenantA, policy.View)
+	for name, q := range map[string]store.Query{"all": {}, "newest": {Newest: true}, "busy": {Status: record.Busy}, "short": {PageSize: 7}, "subject": {Subject: subject, PageSize: 3}} {
+		for listed := 0; ; {
+			want, err := f.store.List(context.Background(), view, q)
+			if err != nil {
+				f.t.Fatalf("%s: %v", name, err)
+			}
+			var got []store.Call
+			page, err := f.store.Scan(context.Background(), view, q, func(c *store.Call) bool {
+				got = append(got, kept(c))
+				return true
+			})
+			if err != nil || !reflect.DeepEqual(got, want.Calls) || (page.NextPageToken == "") != (want.NextPageToken == "") || page.Corrupt != want.Corrupt {
+				f.t.Fatalf("%s: %d calls are scanned and %d listed, or not the same: %v", name, len(got), len(want.Calls), err)
+			}
+			listed += len(got)
+			if q.PageToken = page.NextPageToken; q.PageToken != "" {
+				continue
+			}
+			if listed == 0 {
+				f.t.Fatalf("%s: nothing is listed", name)
+			}
+			break
+		}
+	}
+}
+
+// kept copies all that a scanned call points to.
+func kept(c *store.Call) store.Call {
+	out := *c
+	var err error
+	if out.Record, err = record.Decode(record.Append(nil, &c.Record)); err != nil {
+		panic(err)
+	}
+	out.ID = string([]byte(c.ID))
+	return out
+}
