@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -109,18 +110,23 @@ func (b *recordBench) size(context.Context) error {
 }
 
 func (b *recordBench) single(ctx context.Context) error {
-	one := &target{id: "P10", what: "single-record POST, 64 clients / PostgreSQL INSERT, 64 connections", floor: 1.5, goal: 3, unit: "records/s"}
+	one := &target{id: "P10", what: "single-record POST, 64 connections / PostgreSQL INSERT, 64 connections", floor: 1.5, goal: 3, unit: "records/s"}
 	for range rounds {
-		before, m := serial.Load(), meterOf(b.c.Process("ie1").PID())
-		v, err := singles(ctx, b.region, b.each)
+		a, err := prepareAsks(ctx, b.region, preparedSingles, singleWriters)
 		if err != nil {
 			return fmt.Errorf("ours: %w", err)
 		}
-		one.ours, one.oursCost = append(one.ours, v), append(one.oursCost, m.per(int(serial.Load()-before)))
+		m := meterOf(b.c.Process("ie1").PID())
+		v, done, err := a.singles(ctx, b.each)
+		cost := m.per(done)
+		if err = errors.Join(err, a.close()); err != nil {
+			return fmt.Errorf("ours: %w", err)
+		}
+		one.ours, one.oursCost = append(one.ours, v), append(one.oursCost, cost)
 		if b.p.pg == nil {
 			continue
 		}
-		l, err := prepare(100_000, 1)
+		l, err := prepare(preparedSingles, 1)
 		if err != nil {
 			return err
 		}

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"sync"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/domicile-io/domicile/api/client"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
-	"github.com/domicile-io/domicile/api/data"
 	"github.com/domicile-io/domicile/internal/testcluster"
 )
 
@@ -99,20 +97,6 @@ func ingest(ctx context.Context, region *client.Region, length time.Duration) (f
 			err = fmt.Errorf("%+v of %d accepted", counts, batchRecords)
 		}
 		done.Add(int64(counts.Accepted))
-		return true, err
-	})
-	return rate(int(done.Load()), took), err
-}
-
-func singles(ctx context.Context, region *client.Region, length time.Duration) (float64, error) {
-	var done atomic.Int64
-	took, err := load(ctx, singleWriters, length, func(ctx context.Context) (bool, error) {
-		var call data.NewCall
-		if err := json.Unmarshal(line(nil, serial.Add(1)), &call); err != nil {
-			return false, err
-		}
-		_, err := region.CreateCall(ctx, call)
-		done.Add(1)
 		return true, err
 	})
 	return rate(int(done.Load()), took), err

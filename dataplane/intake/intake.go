@@ -60,7 +60,8 @@ func NDJSON(ctx context.Context, s Settings, body io.Reader, yield func(Item) er
 
 // Native parses the body of POST /v1/calls. It is strict: unknown fields,
 // duplicate keys, trailing data and invalid UTF-8 are refused. The error is a
-// *policy.Error, INVALID_ARGUMENT with every bad field or PAYLOAD_TOO_LARGE.
+// *policy.Error, INVALID_ARGUMENT with every bad field or PAYLOAD_TOO_LARGE. The
+// record's texts are parts of raw, to which nobody may write again.
 func Native(s Settings, raw []byte) (record.Record, error) {
 	if len(raw) > MaxItem {
 		return record.Record{}, tooLarge()

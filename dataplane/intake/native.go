@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/domicile-io/domicile/dataplane/record"
 	"github.com/domicile-io/domicile/policy"
@@ -25,6 +26,8 @@ const (
 	maxSTIR   = 256
 	maxYears  = 200 // a plausible time is between 1970 and 1970+maxYears
 	maxLength = 366 * 24 * time.Hour
+
+	usualRefs = 8 // recording references of one record, for which there is room at once
 )
 
 // nativeFields are the names that POST /v1/calls takes, and no others.
@@ -42,6 +45,7 @@ type nativeParser struct {
 	bad      []policy.FieldError
 	seen     uint32
 	position int
+	next     int // of nativeFields: behind the last that was seen
 
 	from, to          string
 	duration, billsec time.Duration // -1: not given
@@ -50,7 +54,8 @@ type nativeParser struct {
 func native(s Settings, raw []byte) (record.Record, error) {
 	raw = bytes.Trim(raw, " \t\r\n")
 	p := nativeParser{duration: -1, billsec: -1}
-	if err := parseObject(string(raw), p.field); err != nil {
+	// Nobody writes to raw again, and the record keeps it: its texts are parts of it.
+	if err := parseObject(unsafe.String(unsafe.SliceData(raw), len(raw)), p.field); err != nil {
 		return record.Record{}, policy.Errorf(policy.InvalidArgument, "the body is refused: %v; send one JSON object in UTF-8", err)
 	}
 	p.finish()
@@ -96,7 +101,11 @@ func (p *nativeParser) refuse(field, message string) {
 
 func (p *nativeParser) field(c *cursor, key string) error {
 	p.position++
-	at := slices.Index(nativeFields, key)
+	at := p.next // most senders keep to the order
+	if at >= len(nativeFields) || nativeFields[at] != key {
+		at = slices.Index(nativeFields, key)
+	}
+	p.next = at + 1
 	if at < 0 {
 		// The name may itself be personal, so it is told by its place.
 		p.refuse("(field "+strconv.Itoa(p.position)+")", "is not a field of a call; the fields are "+strings.Join(nativeFields, ", "))
@@ -269,6 +278,9 @@ func (p *nativeParser) refs(c *cursor) error {
 		}
 		return err
 	}
+	if p.rec.RecordingRefs == nil {
+		p.rec.RecordingRefs = make([]string, 0, usualRefs)
+	}
 	err := c.array(func(c *cursor) error {
 		var ref string
 		if err := p.text(c, "recording_refs", maxRef, &ref); err != nil {
@@ -279,6 +291,9 @@ func (p *nativeParser) refs(c *cursor) error {
 		}
 		return nil
 	})
+	if len(p.rec.RecordingRefs) == 0 {
+		p.rec.RecordingRefs = nil
+	}
 	if len(p.rec.RecordingRefs) > MaxRefs {
 		p.refuse("recording_refs", "has more than "+strconv.Itoa(MaxRefs)+" entries")
 	}

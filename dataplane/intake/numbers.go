@@ -5,6 +5,7 @@ import (
 	"math/bits"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/nyaruka/phonenumbers"
@@ -84,6 +85,10 @@ func (n *Numbers) Party(raw, country string) record.Party {
 	}
 	if digits[0] == '+' {
 		country = ""
+		if got := international(digits); got.e164 != "" { // which costs less than to remember it
+			p.E164, p.Country = got.e164, got.country
+			return p
+		}
 	}
 	if n == nil {
 		got := plan(digits, country)
@@ -175,9 +180,10 @@ func international(digits string) read {
 	if digits[0] != '+' || len(digits) > 16 {
 		return read{}
 	}
+	code := 0
 	for n := 1; n <= 3; n++ {
-		code, _ := strconv.Atoi(digits[1 : 1+n])
-		if digits[1+n] == '0' || phonenumbers.GetRegionCodeForCountryCode(code) == "ZZ" {
+		code = 10*code + int(digits[n]-'0') // 3 digits at most
+		if digits[1+n] == '0' || !callingCodes()[code] {
 			continue
 		}
 		if region := plansFor(code).region(digits[1+n:]); region != "" {
@@ -187,6 +193,15 @@ func international(digits string) read {
 	}
 	return read{}
 }
+
+// callingCodes are the codes that some country or network has.
+var callingCodes = sync.OnceValue(func() *[1000]bool {
+	var out [1000]bool
+	for code := range out {
+		out[code] = phonenumbers.GetRegionCodeForCountryCode(code) != "ZZ"
+	}
+	return &out
+})
 
 // geographic is the country of a region of the number plans; the plans of no
 // country ("001") have none.

@@ -118,6 +118,9 @@ func (g *group) subject(tag [16]byte, raw bool, instance string, listed int64) (
 			return "", err
 		}
 	}
+	if g.t.s.seen.absent(tag) { // which is the common case, and cheaper to find than the others
+		return g.newSubject(tag, nil, listed)
+	}
 	if id, ok := g.t.s.subjects.find(tag); ok {
 		return subjectID(id), nil
 	}
@@ -126,11 +129,9 @@ func (g *group) subject(tag [16]byte, raw bool, instance string, listed int64) (
 	}
 	row, ok, err := g.owned[tag], true, error(nil)
 	if row == nil {
-		if ok = !g.t.s.seen.absent(tag); ok {
-			g.key = append(g.t.index.Load().key(g.key, kindSubject, g.t.raw), tag[:]...)
-			if row, ok, err = g.t.readSubject(g.get(kindSubject, g.key)); err != nil && !isCorrupt(err) {
-				return "", err
-			}
+		g.key = append(g.t.index.Load().key(g.key, kindSubject, g.t.raw), tag[:]...)
+		if row, ok, err = g.t.readSubject(g.get(kindSubject, g.key)); err != nil && !isCorrupt(err) {
+			return "", err
 		}
 	}
 	if ok {
@@ -217,7 +218,9 @@ func (g *group) register(instance string) error {
 const maxKnownInstances = 1024
 
 func subjectID(raw [16]byte) string {
-	return string(policy.KindSubject) + hex.EncodeToString(raw[:])
+	var text [2 + 2*len(raw)]byte
+	hex.Encode(text[copy(text[:], policy.KindSubject):], raw[:])
+	return string(text[:])
 }
 
 func rawSubject(id string) (raw [16]byte, ok bool) {
