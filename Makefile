@@ -206,7 +206,7 @@ overload: ## ask a node for 10 times what it can do, and write docs/operations/o
 	$(GO) test -count=1 -v -timeout 20m -run TestINV41_Overload ./test/overload -overload.measure -overload.result=$(CURDIR)/docs/operations/overload.md
 
 .PHONY: fail-closed
-fail-closed: ## bring every condition of docs/operations/fail-closed.md about on a real node (three minutes; needs root and strace)
+fail-closed: ## bring every condition of docs/operations/fail-closed.md about on a real node (five minutes; needs root, strace and chattr)
 	$(GO) test -count=1 -v -run FailClosedInProcesses ./test/power -power.all
 
 .PHONY: planted-bugs

@@ -54,6 +54,7 @@ type doubt struct {
 	*testing.T
 	s      *site
 	region *client.Region
+	liars  *liars
 	n      int
 }
 
@@ -62,10 +63,16 @@ var rows = []row{
 	{"control plane not heard for 30 s", "Unheard30s", func(d *doubt) func() { return d.unheard(30 * time.Second) }, [5]policy.Reason{}, false, false},
 	{"not heard for 90 s", "Unheard90s", func(d *doubt) func() { return d.unheard(90 * time.Second) }, [5]policy.Reason{2: policy.PolicyStale}, false, false},
 	{"not heard for 25 h", "Unheard25h", func(d *doubt) func() { return d.unheard(25 * time.Hour) }, [5]policy.Reason{1: policy.PolicyStale, 2: policy.PolicyStale}, false, true},
+	{"bundles with a bad signature, for 90 s", "BundleForged", func(d *doubt) func() { return d.lies(forged, "BAD_SIGNATURE") }, [5]policy.Reason{2: policy.PolicyStale}, true, true},
+	{"bundles of before the floor, for 90 s", "BundleOld", func(d *doubt) func() { return d.lies(old, "BELOW_FLOOR") }, [5]policy.Reason{2: policy.PolicyStale}, true, true},
 	{"key service away", "KeysAway", func(d *doubt) func() { return d.keysAway(0) }, [5]policy.Reason{2: policy.NotReady}, true, true},
 	{"key service away for 11 min", "KeysAway11min", func(d *doubt) func() { return d.keysAway(11 * time.Minute) },
 		[5]policy.Reason{policy.NotReady, policy.NotReady, policy.NotReady, policy.NotReady, policy.NotReady}, true, true},
 	{"egress ledger hangs", "LedgerHangs", (*doubt).ledgerHangs, [5]policy.Reason{2: policy.NotReady, 3: policy.NotReady, 4: policy.NotReady}, true, true},
+	{"egress ledger cannot be written", "LedgerRefuses", func(d *doubt) func() { return d.immutable("egress", egress.LedgerFile) },
+		[5]policy.Reason{2: policy.NotReady, 3: policy.NotReady, 4: policy.NotReady}, true, false},
+	{"erasure ledger cannot be written", "ErasureLedgerRefuses", func(d *doubt) func() { return d.immutable("erasures", "ledger.jsonl") },
+		[5]policy.Reason{3: policy.NotReady, 4: policy.NotReady}, true, false},
 	{"disk 96 % full", "Disk96", (*doubt).diskFills, [5]policy.Reason{0: policy.StorageFull, 2: policy.StorageFull}, true, false},
 	{"wall clock jumped by 10 s", "ClockJumped", (*doubt).clockJumps, [5]policy.Reason{2: policy.PolicyStale}, true, false},
 }
@@ -76,7 +83,11 @@ func TestFailClosedInProcesses(t *testing.T) {
 	if !chaos.HasClock() || !chaos.HasStrace() {
 		t.Skip("SKIPPED: another process's clock and disk need root, Linux and strace")
 	}
-	s := openSite(t, siteOptions{volume: 8 << 30, edit: func(_ *dev.Environment, c *dataplane.Config) error { c.ExportInterval = time.Hour; return nil }})
+	between := &liars{}
+	s := openSite(t, siteOptions{volume: 8 << 30, edit: func(env *dev.Environment, c *dataplane.Config) error {
+		c.ExportInterval = time.Hour
+		return between.between(t, env, c)
+	}})
 	check(t, s.node.Kill())
 	s.arm("", "", 0)
 	check(t, s.start())
@@ -85,7 +96,7 @@ func TestFailClosedInProcesses(t *testing.T) {
 	rules.Recipients = &controlv1.RecipientList{List: []*controlv1.Recipient{{Id: "RP" + strings.Repeat("7", 32), Region: "us1", Purpose: "analytics",
 		AssessmentHash: strings.Repeat("a", 64), AssessmentExpiry: timestamppb.New(time.Now().Add(365 * 24 * time.Hour))}}}
 	_, region := s.place("acme-ie", rules)
-	d := &doubt{T: t, s: s, region: region}
+	d := &doubt{T: t, s: s, region: region, liars: between}
 	measured := map[string]string{}
 	for _, r := range rows {
 		if t.Failed() {
@@ -95,7 +106,7 @@ func TestFailClosedInProcesses(t *testing.T) {
 			continue
 		}
 		t.Run(r.name, func(t *testing.T) {
-			d := &doubt{T: t, s: s, region: region, n: d.n + 1}
+			d := &doubt{T: t, s: s, region: region, liars: between, n: d.n + 1}
 			d.calm()
 			undo := r.set(d)
 			defer undo()
@@ -243,8 +254,62 @@ func (d *doubt) keysAway(by time.Duration) func() {
 		}
 		return nil
 	})
+	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	defer cancel()
+	person := newCall(fmt.Sprint("away", by))
+	person.From = "+353879999999"
+	_, err := d.region.CreateCall(ctx, person)
+	check(d.T, err)
+	taken, err := d.region.EraseSubject(ctx, data.SubjectRef{Number: person.From}) // while the keys that are held live
+	check(d.T, err)
 	d.sleep(by)
-	return func() { check(d.T, os.Rename(root+".away", root)); d.sleep(0) }
+	return func() {
+		check(d.T, os.Rename(root+".away", root))
+		d.sleep(0)
+		until(d.T, 2*startLimit, "the erasure that was taken goes on", func() error {
+			c, err := d.region.Certificate(context.Background(), taken.ID)
+			if err == nil && c.State == "pending" {
+				err = fmt.Errorf("it is pending at %s %s", c.Step, c.Problem)
+			}
+			return err
+		})
+	}
+}
+
+// lies lets the node hear nothing but one kind of lie, until the control plane knows
+// that it refuses, and then lets time go by.
+func (d *doubt) lies(what lie, reason string) func() {
+	d.liars.say(what)
+	control := d.s.Control("cp1")
+	_, err := control.CreateTenant(context.Background(), &controlv1.CreateTenantRequest{Slug: "lied-" + strings.ToLower(d.Name()[strings.LastIndex(d.Name(), "/")+1:]), HomeRegion: "ie1", BillingCountry: "IE"})
+	check(d.T, err)
+	until(d.T, 2*startLimit, "a violation is raised", func() error {
+		if err := d.liars.lied(); err != nil {
+			return err
+		}
+		list, err := control.Violations(context.Background(), "open")
+		for _, v := range list {
+			if v.GetCategory() == "ENCRYPTION" && v.GetCause() == reason {
+				return nil
+			}
+		}
+		return errors.Join(err, fmt.Errorf("of %d open violations none says %s", len(list), reason))
+	})
+	d.sleep(90 * time.Second)
+	return func() { d.liars.say(honest); d.sleep(0) }
+}
+
+// immutable makes a file of the node's and its folder such that nobody can write
+// them, root neither, who only reads them: what is open fails too (ext4).
+func (d *doubt) immutable(folder, file string) func() {
+	paths := []string{filepath.Join(d.s.data, folder, file), filepath.Join(d.s.data, folder)}
+	change := func(to string) {
+		if out, err := exec.Command("chattr", append([]string{to}, paths...)...).CombinedOutput(); err != nil {
+			d.Fatalf("chattr %s: %v %s", to, err, out)
+		}
+	}
+	change("+i")
+	return func() { change("-i") }
 }
 
 func (d *doubt) ledgerHangs() func() {
