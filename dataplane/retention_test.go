@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"net"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -15,19 +17,41 @@ import (
 	"github.com/domicile-io/domicile/dataplane/record"
 	"github.com/domicile-io/domicile/dataplane/store"
 	localstore "github.com/domicile-io/domicile/dataplane/store/local"
+	sqlstore "github.com/domicile-io/domicile/dataplane/store/sql"
 	"github.com/domicile-io/domicile/dataplane/store/storetest"
+	"github.com/domicile-io/domicile/internal/postgres"
 	"github.com/domicile-io/domicile/policy"
 )
 
+func TestMain(m *testing.M) { os.Exit(postgres.Main(m)) }
+
+// onBothStores runs a test of the rounds on the embedded store, and on one in a database.
+func onBothStores(t *testing.T, test func(t *testing.T, r *retention, clock *storetest.Clock, s store.Store)) {
+	for _, kind := range []string{"local", "sql"} {
+		t.Run(kind, func(t *testing.T) {
+			r, clock, s := retentionFixture(t, kind)
+			test(t, r, clock, s)
+		})
+	}
+}
+
 // retentionFixture is a store with a clock that tests move, and the rounds over it.
-func retentionFixture(t *testing.T) (*retention, *storetest.Clock, *localstore.Store) {
+func retentionFixture(t *testing.T, kind string) (*retention, *storetest.Clock, store.Store) {
 	t.Helper()
 	dir, clock := t.TempDir(), storetest.NewClock()
 	keys, err := local.OpenKeyring(local.Options{Dir: filepath.Join(dir, "keys"), Region: storetest.Region})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := localstore.Open(localstore.Options{Dir: filepath.Join(dir, "records"), Region: storetest.Region, Keys: keys, Now: clock.Now})
+	var s interface {
+		store.Store
+		Close() error
+	}
+	if kind == "sql" {
+		s, err = sqlstore.Open(t.Context(), sqlstore.Options{DSN: postgres.Database(t), Dial: (&net.Dialer{}).DialContext, Region: storetest.Region, Keys: keys, Now: clock.Now, Connections: 4})
+	} else {
+		s, err = localstore.Open(localstore.Options{Dir: filepath.Join(dir, "records"), Region: storetest.Region, Keys: keys, Now: clock.Now})
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,8 +81,9 @@ func callsOf(t *testing.T, s store.Store, tenant policy.TenantID) (names []strin
 
 // TestINV24_RetentionEnds: what is older than the policy keeps is gone after a
 // round, held calls and other tenants' aside, and what it was counted for stays.
-func TestINV24_RetentionEnds(t *testing.T) {
-	r, clock, s := retentionFixture(t)
+func TestINV24_RetentionEnds(t *testing.T) { onBothStores(t, retentionEnds) }
+
+func retentionEnds(t *testing.T, r *retention, clock *storetest.Clock, s store.Store) {
 	ctx := context.Background()
 	var ids []string
 	for n := range 6 {
@@ -127,8 +152,9 @@ func TestINV24_RetentionEnds(t *testing.T) {
 }
 
 // When nobody can say what is held, nothing is dropped.
-func TestINV24_HoldsInDoubtKeep(t *testing.T) {
-	r, clock, s := retentionFixture(t)
+func TestINV24_HoldsInDoubtKeep(t *testing.T) { onBothStores(t, holdsInDoubtKeep) }
+
+func holdsInDoubtKeep(t *testing.T, r *retention, clock *storetest.Clock, s store.Store) {
 	old := storetest.Native(1)
 	if _, err := s.Append(context.Background(), storetest.Permit(t, storetest.TenantA, policy.Ingest), []record.Record{old}); err != nil {
 		t.Fatal(err)
@@ -145,7 +171,10 @@ func TestINV24_HoldsInDoubtKeep(t *testing.T) {
 // TestINV21_IndexesAreBuiltAnewOnceADay: an erasure makes a rebuild due, not
 // before the key has been used for a day.
 func TestINV21_IndexesAreBuiltAnewOnceADay(t *testing.T) {
-	r, clock, s := retentionFixture(t)
+	onBothStores(t, indexesAreBuiltAnewOnceADay)
+}
+
+func indexesAreBuiltAnewOnceADay(t *testing.T, r *retention, clock *storetest.Clock, s store.Store) {
 	ctx := context.Background()
 	out, err := s.Append(ctx, storetest.Permit(t, storetest.TenantA, policy.Ingest), []record.Record{storetest.Native(1), storetest.Native(2), storetest.Native(3)})
 	if err != nil {

@@ -138,6 +138,22 @@ func (s *Server) exec(ctx context.Context, statement string) error {
 	return err
 }
 
+// Run runs statements in a database of Database as the superuser: tests plant with it
+// what they then look for in DataDir.
+func (s *Server) Run(ctx context.Context, dsn string, statements ...string) error {
+	c, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		return err
+	}
+	defer c.Close(context.WithoutCancel(ctx))
+	for _, statement := range statements {
+		if _, err := c.Exec(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (s *Server) dsn(database string) string {
 	return fmt.Sprintf("host=%s user=%s dbname=%s", s.dir, superuser, database)
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/domicile-io/domicile/internal/canary"
 	"github.com/domicile-io/domicile/internal/dev"
 	"github.com/domicile-io/domicile/internal/mtls"
+	"github.com/domicile-io/domicile/internal/postgres"
 	"github.com/domicile-io/domicile/internal/testcluster"
 )
 
@@ -85,14 +86,58 @@ func (ts *taps) add(name, target string, as, from mtls.Files) (string, error) {
 // export, and then looks for them everywhere: every file of every process (the
 // home region's own included, where they must be sealed), every log, metric and
 // report, and every byte that crossed between processes.
+// With records in a region's database, every file of the database server is among them.
 func TestINV01ResidencyScan(t *testing.T) {
+	t.Run("local", func(t *testing.T) {
+		residencyScan(t, func(*dev.Environment, *dataplane.Config) error { return nil }, nil)
+	})
+	t.Run("sql", func(t *testing.T) {
+		server, dir := postgres.Start(t), t.TempDir()
+		residencyScan(t, inDatabasesOf(dir, func() string { return server.Database(t) }), &database{server: server, dir: dir})
+	})
+}
+
+// database is the server that regions' records are in, and the folder of what lies beside.
+type database struct {
+	server *postgres.Server
+	dir    string
+}
+
+// scan looks for canaries in everything that the server has on its disk, and then for
+// one that is planted in a table of it: in the table's file, and in the log of the server.
+func (d *database) scan(t *testing.T, scanner *canary.Scanner, planted string) {
+	t.Helper()
+	for _, dir := range []string{d.dir, d.server.DataDir()} {
+		found, files, err := scanner.Tree(dir)
+		check(t, err)
+		for _, f := range found {
+			t.Errorf("LEAK %s", f)
+		}
+		if files < 3 {
+			t.Errorf("only %d files below %s", files, dir)
+		}
+	}
+	dsn := d.server.Database(t)
+	check(t, d.server.Run(t.Context(), dsn, "CREATE TABLE control AS SELECT '"+planted+"'::text AS v", "CHECKPOINT"))
+	for _, dir := range []string{"base", "pg_wal"} {
+		found, _, err := scanner.Tree(filepath.Join(d.server.DataDir(), dir))
+		if err != nil || len(found) == 0 {
+			t.Errorf("a value planted in a table is not found in %s of the server (%v): the scan proves nothing about it", dir, err)
+		}
+	}
+}
+
+func residencyScan(t *testing.T, store edit, db *database) {
 	ts := &taps{all: map[string]*testcluster.Tap{}}
 	defer func() {
 		for _, tap := range ts.all {
 			_ = tap.Close()
 		}
 	}()
-	c := start(t, testcluster.Options{ExportInterval: 200 * time.Millisecond, ExportWindow: 2 * time.Second, EditRegion: ts.insert, EditVoter: snapshotSoon})
+	c := start(t, testcluster.Options{ExportInterval: 200 * time.Millisecond, ExportWindow: 2 * time.Second, EditVoter: snapshotSoon,
+		EditRegion: func(env *dev.Environment, c *dataplane.Config) error {
+			return errors.Join(store(env, c), ts.insert(env, c))
+		}})
 	scan := &scan{t: t, c: c, taps: ts, canaries: map[string]string{}, regions: map[string]*client.Region{}, recipients: map[string]*client.Region{}}
 	for i := range homes {
 		scan.home(i)
@@ -121,6 +166,9 @@ func TestINV01ResidencyScan(t *testing.T) {
 		t.Errorf("LEAK %s", f)
 	}
 	scan.controls(scanner, sinks, files)
+	if db != nil {
+		db.scan(t, scanner, scan.canaries["ie1 one from"])
+	}
 }
 
 type scan struct {

@@ -25,7 +25,12 @@ func onBothStores(t *testing.T, test func(t *testing.T, store edit)) {
 // inDatabases gives each region of a test a database for its records and one for
 // its keys, which all its nodes share.
 func inDatabases(t *testing.T) edit {
-	dir := t.TempDir()
+	return inDatabasesOf(t.TempDir(), func() string { return postgres.Database(t) })
+}
+
+// inDatabasesOf is inDatabases with the folder of its other files, and a maker of
+// databases, of the caller's.
+func inDatabasesOf(dir string, database func() string) edit {
 	var mu sync.Mutex
 	made := map[string]bool{}
 	return func(_ *dev.Environment, c *dataplane.Config) error {
@@ -35,7 +40,7 @@ func inDatabases(t *testing.T) edit {
 		if !made[c.Region] {
 			made[c.Region] = true
 			for _, what := range []string{"records", "keys"} {
-				if err := os.WriteFile(at(what), []byte(postgres.Database(t)), 0o600); err != nil {
+				if err := os.WriteFile(at(what), []byte(database()), 0o600); err != nil {
 					return err
 				}
 			}
