@@ -70,6 +70,7 @@ type MovedDetails struct {
 var errMoveDatabase = errors.New("this node's records are in a database already (store.kind: sql)")
 
 func (n *Node) openMove(Options) error {
+	n.moving.observe(n.registry)
 	n.onClose("move of the store", func(context.Context) error {
 		m := n.moving
 		m.mu.Lock()

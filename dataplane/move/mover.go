@@ -35,7 +35,8 @@ func New(o Options) (*Mover, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	return &Mover{o: o, now: make(chan struct{}), status: Status{Phase: Copying, Began: time.Now().UTC()}}, nil
+	now := time.Now().UTC()
+	return &Mover{o: o, now: make(chan struct{}), status: Status{Phase: Copying, Began: now, Progress: now}}, nil
 }
 
 // Switch lets a move that waits for it, or will, make the database the region's.

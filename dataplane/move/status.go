@@ -27,6 +27,7 @@ type Status struct {
 	Written  uint64    `json:"written"`            // rows that were written, again included
 	Restarts int       `json:"restarts,omitempty"` // passes that began anew, because more changed than is noted
 	Problem  string    `json:"problem,omitempty"`  // why it waits and tries again; "" it does not
+	Progress time.Time `json:"progress_time"`      // when something last came nearer to the end, or nothing was left to do
 	Report   *Report   `json:"report,omitempty"`   // of a move that is done
 }
 
@@ -58,11 +59,18 @@ func (m *Mover) Status() Status {
 	defer m.mu.Unlock()
 	s := m.status
 	s.Changes = m.pending.Len() + m.o.Records.Changed()
+	if s.Phase == Following && s.Changes == 0 || s.Phase == Switched {
+		s.Progress = time.Now().UTC() // it waits for nobody but its operator
+	}
 	return s
 }
 
 func (m *Mover) set(f func(s *Status)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	was := m.status
 	f(&m.status)
+	if now := &m.status; now.Phase != was.Phase || now.Rows != was.Rows || now.Bytes != was.Bytes || now.Written != was.Written {
+		now.Progress = time.Now().UTC()
+	}
 }

@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -72,6 +75,12 @@ func TestINV33_KillsInEachPhaseOfAMoveLoseNothing(t *testing.T) {
 
 	slow := m.behind(ctx, "--rate", "64KiB") // so that there is a moment to kill it in
 	m.at(ctx, "copying", func(s *move.Status) bool { return s.Phase == move.Copying && s.Rows > 0 })
+	m.measures("domicile_store_move_running 1")
+	kill()
+	<-slow
+	m.measures("domicile_store_move_running 0")
+	slow = m.behind(ctx, "--rate", "64KiB")
+	m.at(ctx, "comparing", func(s *move.Status) bool { return s.Phase == move.Comparing && s.Rows > 0 })
 	kill()
 	<-slow
 	slow = m.behind(ctx, "--hold")
@@ -99,6 +108,23 @@ func TestINV33_KillsInEachPhaseOfAMoveLoseNothing(t *testing.T) {
 	m.killedAtTheEnd(ctx)
 	m.more(1)
 	m.settled(ctx)
+}
+
+// measures waits until the node's metrics have a line.
+func (m *removal) measures(line string) {
+	m.t.Helper()
+	until(m.t, 30*time.Second, line, func() error {
+		resp, err := http.Get(m.c.Env.OpsURL("ie1") + "/metrics")
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		raw, err := io.ReadAll(resp.Body)
+		if err != nil || !strings.Contains(string(raw), line+"\n") {
+			return fmt.Errorf("it is not there; %v", err)
+		}
+		return nil
+	})
 }
 
 // killedAtTheEnd kills the node when writers pause, until a move is done or was
