@@ -191,6 +191,10 @@ chaos-short: ## the same for half a minute, as in go test ./...
 migrate-kills: ## kill a node and its database in each phase of a move to that database, under load (some minutes)
 	DOMICILE_MIGRATE_KILLS=1 $(GO) test -count=1 -v -timeout 20m -run INV33_KillsInEachPhaseOfAMove ./test/system
 
+.PHONY: erasure-regions
+erasure-regions: ## erase persons of whom rows are in another region while both regions' nodes are killed, on both stores (some minutes; needs root)
+	DOMICILE_ERASURE_STORES=1 $(GO) test -count=1 -v -timeout 30m -run TestINV21_ErasureIsFinal ./test/system
+
 .PHONY: powercut
 powercut: ## cut the power 1000 times under the Raft log, 1000 times under a record store, 120 times under a whole node (needs root and loop devices; an hour)
 	$(GO) test -count=1 -v -timeout 30m -run PowerCuts ./controlplane/journal -journal.cuts=1000

@@ -24,6 +24,7 @@ import (
 type KeysConfig struct {
 	RotateEvery   time.Duration   `yaml:"rotate_every"`   // age at which a key generation is replaced and destroyed; default 12h, at most 20h
 	RotateSpacing time.Duration   `yaml:"rotate_spacing"` // at least between two rotations that erasures ask for; default 1h
+	ReindexEvery  time.Duration   `yaml:"reindex_every"`  // at least between two rebuilds of a tenant's indexes, which a final erasure waits for; default and most 24h
 	Copy          string          `yaml:"copy"`           // folder on another disk of the region: the key table's copy; "" none
 	Database      *DatabaseConfig `yaml:"database"`       // with store.kind sql: the key table's own database, for all nodes of the region
 
@@ -53,6 +54,9 @@ func (c KeysConfig) Check() error {
 	if c.RotateSpacing < 0 || c.RotateSpacing > maxRotateEvery {
 		bad = append(bad, fmt.Errorf("keys.rotate_spacing: give a duration up to %s", maxRotateEvery))
 	}
+	if c.ReindexEvery < 0 || c.ReindexEvery > reindexEvery {
+		bad = append(bad, fmt.Errorf("keys.reindex_every: give a duration up to %s: a certificate of erasure is final only after it", reindexEvery))
+	}
 	services := 0
 	if c.AWSKMS != nil {
 		services++
@@ -74,6 +78,9 @@ func (c KeysConfig) withDefaults() KeysConfig {
 	}
 	if c.RotateSpacing == 0 {
 		c.RotateSpacing = defaultRotateSpacing
+	}
+	if c.ReindexEvery == 0 {
+		c.ReindexEvery = reindexEvery
 	}
 	return c
 }

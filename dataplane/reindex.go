@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,8 +11,8 @@ import (
 	"github.com/domicile-io/domicile/policy"
 )
 
-// reindexEvery is how long one key of a tenant's indexes is used at least: a
-// rebuild reads everything that the tenant has stored.
+// reindexEvery is how long one key of a tenant's indexes is used at least, unless
+// the configuration says less: a rebuild reads everything that the tenant has stored.
 const reindexEvery = 24 * time.Hour
 
 // forget builds anew the indexes of tenants in which somebody was erased, so
@@ -45,7 +46,7 @@ func (r *retention) forgetIn(ctx context.Context, tenant policy.TenantID) (done 
 		return false, err
 	}
 	began, waiting, err := r.store.Reindexed(ctx, permit)
-	if err != nil || waiting.IsZero() || r.now().Sub(began) < reindexEvery {
+	if err != nil || waiting.IsZero() || r.now().Sub(began) < cmp.Or(r.reindex, reindexEvery) {
 		return err == nil && waiting.IsZero(), err
 	}
 	if r.full != nil { // all of a tenant's indexes once more is more than a reserve holds

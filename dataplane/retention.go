@@ -40,6 +40,7 @@ type retention struct {
 	held    held                                                      // nil: nothing is held
 	room    func() (end func())                                       // for what destroys
 	full    func() error                                              // why nothing large can be written now, else nil
+	reindex time.Duration                                             // at least between two rebuilds of a tenant's indexes; 0: a day
 	now     func() time.Time
 	log     *slog.Logger
 
@@ -61,24 +62,24 @@ func newRetention(r retention) *retention {
 // and while the clock is in doubt, nothing is dropped.
 func (n *Node) startRetention() {
 	r := newRetention(retention{store: n.store, check: n.gate.Check, tenants: n.endingTenants, held: n.held, room: n.reserve.Use,
-		full: func() error { return n.disk.Check(time.Now()) }, now: time.Now, log: n.log})
+		reindex: n.cfg.Keys.withDefaults().ReindexEvery, full: func() error { return n.disk.Check(time.Now()) }, now: time.Now, log: n.log})
 	n.registry.MustRegister(r.dropped, r.kept, r.ended, r.waiting)
 	n.background("retention", lease.Retention, func(ctx context.Context) {
 		if err := n.feed.Wait(ctx, 1); err != nil {
 			return
 		}
 		for ctx.Err() == nil {
-			next := retentionInterval
+			next := min(retentionInterval, r.reindex)
 			traced, span := n.traces.Start(ctx, telemetry.Retain)
 			err := r.round(traced)
 			span.EndWith(err)
 			if err != nil && ctx.Err() == nil {
 				n.log.Warn("the end of a retention could not be carried out; it is tried again", "cause", err)
-				next = retentionRetry
+				next = min(next, retentionRetry)
 			}
 			if err := r.forget(ctx); err != nil && ctx.Err() == nil {
 				n.log.Warn("an index that still knows who was forgotten could not be built anew; it is tried again", "cause", err)
-				next = retentionRetry
+				next = min(next, retentionRetry)
 			}
 			wait(ctx, next)
 		}

@@ -31,6 +31,7 @@ type strait struct {
 	listener net.Listener
 	target   string
 	sent     atomic.Int64
+	dials    atomic.Int64 // connections that the sender made, or tried to
 	mu       sync.Mutex
 	open     *sync.Cond
 	held     bool
@@ -59,6 +60,7 @@ func (s *strait) serve() {
 		if err != nil {
 			return
 		}
+		s.dials.Add(1)
 		far, err := net.Dial("tcp", s.target)
 		if err != nil {
 			_ = near.Close()
@@ -121,7 +123,7 @@ func bothSidesDie(t *testing.T, store edit) {
 	defer wire.hold(false)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	home, there := exporting(ctx, t, c)
+	home, there := exporting(ctx, t, c, "acme-ie", exportRecipient)
 
 	sendClass(ctx, t, home, "first")
 	until(t, 30*time.Second, "first transfer", func() error { return delivered(ctx, home, there, 1) })
@@ -150,16 +152,16 @@ func bothSidesDie(t *testing.T, store edit) {
 }
 
 // exporting makes an Irish tenant with a recipient in the US.
-func exporting(ctx context.Context, t *testing.T, c *testcluster.Cluster) (home, there *client.Region) {
+func exporting(ctx context.Context, t *testing.T, c *testcluster.Cluster, slug, recipient string) (home, there *client.Region) {
 	t.Helper()
-	_, home = place(t, c, "acme-ie", "ie1", "IE", &controlv1.PolicyRules{
+	_, home = place(t, c, slug, "ie1", "IE", &controlv1.PolicyRules{
 		Classes: map[string]*controlv1.ClassRule{"call_record": {Mode: "sealed"}, "account_config": {Mode: "sealed"}},
 		Egress: map[string]*controlv1.EgressRule{"PSEUDONYMISED_EXPORT": {Effect: "allow", Basis: "PSEUDONYMISED-UC2"},
 			"CUSTOMER_API": {Effect: "allow", Basis: "NONE"}},
-		Recipients: &controlv1.RecipientList{List: []*controlv1.Recipient{{Id: exportRecipient, Region: "us1", Purpose: "analytics",
+		Recipients: &controlv1.RecipientList{List: []*controlv1.Recipient{{Id: recipient, Region: "us1", Purpose: "analytics",
 			AssessmentHash: strings.Repeat("a", 64), AssessmentExpiry: timestamppb.New(time.Now().Add(365 * 24 * time.Hour))}}},
 	})
-	key, err := c.Control("cp1").CreateRecipientKey(ctx, &controlv1.CreateRecipientKeyRequest{Tenant: "acme-ie", Recipient: exportRecipient})
+	key, err := c.Control("cp1").CreateRecipientKey(ctx, &controlv1.CreateRecipientKeyRequest{Tenant: slug, Recipient: recipient})
 	check(t, err)
 	return home, c.Region("us1", key.Secret)
 }

@@ -127,7 +127,7 @@ func TestINV33NodesOfARegionExportOnce(t *testing.T) {
 	c := start(t, testcluster.Options{Second: []string{"ie1"}, EditRegion: inDatabases(t), ExportInterval: 200 * time.Millisecond, ExportWindow: 2 * time.Second})
 	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	defer cancel()
-	home, there := exporting(ctx, t, c)
+	home, there := exporting(ctx, t, c, "acme-ie", exportRecipient)
 	other := second(c, home)
 	sendClass(ctx, t, home, "first")
 	until(t, 60*time.Second, "first transfer", func() error { return delivered(ctx, other, there, 1) })
