@@ -31,7 +31,8 @@ type Module struct {
 	o Options
 
 	mu      sync.Mutex // one session; the key service is asked a few times an hour
-	lib     *pkcs11.Ctx
+	library *library
+	lib     *pkcs11.Ctx // the library's, nil when the module is closed
 	session pkcs11.SessionHandle
 	open    bool
 }
@@ -53,14 +54,11 @@ func Open(o Options) (*Module, error) {
 	if o.Cluster == "" || o.Region == "" {
 		return nil, errors.New("open the hardware module: cluster and region must be given")
 	}
-	m := &Module{o: o, lib: pkcs11.New(o.Config.Module)}
-	if m.lib == nil {
-		return nil, fmt.Errorf("open the hardware module: %s is not a PKCS#11 library", o.Config.Module)
-	}
-	if err := m.lib.Initialize(); err != nil {
-		m.lib.Destroy()
+	library, err := useLibrary(o.Config.Module)
+	if err != nil {
 		return nil, fmt.Errorf("open the hardware module: %w", err)
 	}
+	m := &Module{o: o, library: library, lib: library.ctx}
 	if err := m.login(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the hardware module: %w", err), m.Close())
 	}
@@ -290,13 +288,10 @@ func (m *Module) Close() error {
 		return nil
 	}
 	if m.open {
-		_ = m.lib.Logout(m.session)
 		_ = m.lib.CloseSession(m.session)
 	}
-	err := m.lib.Finalize()
-	m.lib.Destroy()
 	m.lib, m.open = nil, false
-	return err
+	return m.library.leave()
 }
 
 func readPIN(path string) (string, error) {
