@@ -28,7 +28,7 @@ type target struct {
 const workers = 64
 
 // beside measures our policy store and etcd in turns on the same machine.
-func beside(ctx context.Context, dir string, each time.Duration, turns int, c *testcluster.Cluster, r *report) ([]*target, error) {
+func beside(ctx context.Context, dir string, each time.Duration, turns int, only string, c *testcluster.Cluster, r *report) ([]*target, error) {
 	ours, err := openPolicies(ctx, c, workers)
 	if err != nil {
 		return nil, fmt.Errorf("our clients: %w", err)
@@ -56,6 +56,9 @@ func beside(ctx context.Context, dir string, each time.Duration, turns int, c *t
 		{linear, single(func(ctx context.Context, w int) error { return ours.get(ctx, w, "fully_consistent") }),
 			func(ctx context.Context, w int) error { return peer.get(ctx, w) }},
 	}
+	if only == "writes" {
+		steps = steps[:1]
+	}
 	var voters, members []int
 	for _, name := range []string{"cp1", "cp2", "cp3"} {
 		voters = append(voters, c.Process(name).PID())
@@ -81,6 +84,9 @@ func beside(ctx context.Context, dir string, each time.Duration, turns int, c *t
 			}
 			s.t.peer, s.t.peerCost = append(s.t.peer, v), append(s.t.peerCost, used)
 		}
+	}
+	if only == "writes" {
+		return []*target{write}, nil
 	}
 	if r.delays, err = enforced(ctx, filepath.Join(dir, "node"), 2*each, c, ours); err != nil {
 		return nil, err

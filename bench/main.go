@@ -22,7 +22,7 @@ import (
 
 func main() {
 	short := flag.Bool("short", false, "fit in two minutes")
-	only := flag.String("only", "", "control: only the policy store beside etcd; records: only the record store beside PostgreSQL and pebble; enforced: only how soon a region's node decides by a write")
+	only := flag.String("only", "", "control: only the policy store beside etcd; writes: of that, only single writes; records: only the record store beside PostgreSQL and pebble; enforced: only how soon a region's node decides by a write")
 	dir := flag.String("dir", "", "where to keep data (default: a temporary folder; choose the disk you want measured)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -100,13 +100,16 @@ func control(ctx context.Context, dir, bin string, length time.Duration, only st
 		return nil, err
 	}
 	each := length / 4
-	if err := r.rounds("policy writes over REST", "writes/s", fmt.Sprintf("3 voters, %d writers, tenants created, HTTP/1.1 through the gateway", policyWriters), rounds,
-		func() (float64, error) { return tenants(ctx, c, each) }); err != nil {
-		return nil, err
-	}
 	turns := 5
 	if length < 10*time.Second {
 		turns = 3
 	}
-	return beside(ctx, dir, each, turns, c, r)
+	if only == "writes" {
+		return beside(ctx, dir, each, turns, only, c, r)
+	}
+	if err := r.rounds("policy writes over REST", "writes/s", fmt.Sprintf("3 voters, %d writers, tenants created, HTTP/1.1 through the gateway", policyWriters), rounds,
+		func() (float64, error) { return tenants(ctx, c, each) }); err != nil {
+		return nil, err
+	}
+	return beside(ctx, dir, each, turns, only, c, r)
 }

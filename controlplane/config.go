@@ -85,7 +85,7 @@ type Autopilot struct {
 // voters should have the same.
 type Raft struct {
 	Heartbeat         time.Duration `yaml:"heartbeat"`          // how long a leader may be silent before an election; at least 10 ms
-	SnapshotThreshold uint64        `yaml:"snapshot_threshold"` // log entries between snapshots; up to 16 times as many while the state is large
+	SnapshotThreshold uint64        `yaml:"snapshot_threshold"` // log entries between snapshots; up to four times as many while the state is large
 	SnapshotBytes     uint64        `yaml:"snapshot_bytes"`     // of log between snapshots, if they come first
 	SnapshotInterval  time.Duration `yaml:"snapshot_interval"`  // how often it is looked whether a snapshot is due
 	TrailingLogs      uint64        `yaml:"trailing_logs"`      // entries kept behind a snapshot, for voters that are a little behind

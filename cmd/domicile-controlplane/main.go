@@ -15,7 +15,7 @@
 // Restart=on-failure, RestartPreventExitStatus=2 4 5).
 //
 // The environment's GOGC and GOMEMLIMIT work as in any Go program; without GOGC it
-// is 400. Where memory is short, set GOMEMLIMIT below what the machine grants.
+// is 400, and more as long as that is below 128 MiB. Where memory is short, set GOMEMLIMIT below what the machine grants.
 package main
 
 import (

@@ -8,10 +8,20 @@ import (
 	"time"
 )
 
-// garbage is how much a voter may leave for the collector, in percent of what it
+// Bounds of how much a voter may leave for the collector, in percent of what it
 // holds: it holds little (the state is a mapped file) and makes much that dies with
-// its request, so Go's own 100 would have it collect many times a second.
-const garbage = 400
+// its request, so Go's own 100 would have it collect many times a second. One that
+// holds very little may leave more, up to quiet, which is what it may take anyway.
+const (
+	garbage     = 400
+	garbageMost = 1500
+	quiet       = 128 << 20
+)
+
+// percent is what may be left beside what is held, in bytes.
+func percent(held uint64) int {
+	return int(min(garbageMost, max(garbage, 100*quiet/(held+1))))
+}
 
 // roomAtLeast is below what memory the collector is left alone. A flood raises what
 // is held, and with it, five times over, what garbage may take; from here on it may
@@ -23,20 +33,32 @@ func room(held uint64) int64 { return max(roomAtLeast, 2*int64(held)) }
 
 // collectLess sets both, unless the operator has chosen by GOGC or GOMEMLIMIT.
 func collectLess(ctx context.Context) {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(garbage)
+	share, limit := os.Getenv("GOGC") == "", os.Getenv("GOMEMLIMIT") == ""
+	last := garbage
+	if share {
+		debug.SetGCPercent(last)
 	}
-	if os.Getenv("GOMEMLIMIT") != "" {
+	if limit {
+		debug.SetMemoryLimit(roomAtLeast)
+	}
+	if !share && !limit {
 		return
 	}
-	debug.SetMemoryLimit(roomAtLeast)
 	go func() {
 		for {
 			select {
 			case <-time.After(time.Second):
-				debug.SetMemoryLimit(room(held()))
 			case <-ctx.Done():
 				return
+			}
+			now := held()
+			if limit {
+				debug.SetMemoryLimit(room(now))
+			}
+			// Setting it stops the world for a moment: not for a small difference.
+			if next := percent(now); share && (next < last*3/4 || next > last*5/4) {
+				last = next
+				debug.SetGCPercent(last)
 			}
 		}
 	}()

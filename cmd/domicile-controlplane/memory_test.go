@@ -11,6 +11,11 @@ func TestRoomGrowsWithWhatIsHeld(t *testing.T) {
 			t.Errorf("room for %d is %d, want %d", held, got, want)
 		}
 	}
+	for held, want := range map[uint64]int{0: garbageMost, 16 << 20: 799, 32 << 20: garbage, 1 << 30: garbage} {
+		if got := percent(held); got != want {
+			t.Errorf("%d %% may be left beside %d, want %d", got, held, want)
+		}
+	}
 	keep := make([]byte, 64<<20)
 	runtime.GC()
 	if got := held(); got < 64<<20 {

@@ -45,7 +45,7 @@ type Options struct {
 	syncing func(sync func() error) error // nil: sync is called; tests hold up a leader's disk
 
 	Heartbeat         time.Duration // election and heartbeat timeout; 0: 1 s
-	SnapshotThreshold uint64        // entries between snapshots; more while the state is large: snapshots.go; 0: 8192
+	SnapshotThreshold uint64        // entries between snapshots; more while the state is large: snapshots.go; 0: 32,768
 	SnapshotBytes     uint64        // of log between snapshots, if they come first; 0: 64 MiB
 	SnapshotInterval  time.Duration // how often it is looked whether one is due, up to twice as long; 0: 10 s
 	TrailingLogs      uint64        // entries kept for everybody, a snapshot or not; 0: 10,240. More for whom hold.go says
@@ -60,7 +60,7 @@ const (
 	commitTimeout    = 20 * time.Millisecond // how late an idle follower learns of a commit
 	keepSnapshots    = 2
 
-	defaultSnapshotEntries = 8192
+	defaultSnapshotEntries = 32_768
 	defaultSnapshotBytes   = 64 << 20
 	logCache               = 512 // entries kept in memory for followers that are a little behind
 )

@@ -15,8 +15,8 @@ import (
 // because a start after a power cut applies all of it.
 
 const (
-	worthwhile = 4  // a snapshot may be this many times as large as the log that it replaces
-	longest    = 16 // but this many times SnapshotThreshold is enough
+	worthwhile = 4 // a snapshot may be this many times as large as the log that it replaces
+	longest    = 4 // but this many times SnapshotThreshold is enough
 )
 
 // snapshots takes them, until we stop.

@@ -29,16 +29,14 @@ func shaped(ctx context.Context, c call, req any, handle grpc.UnaryHandler) (any
 	if err := maskUpdate(m); err != nil {
 		return nil, err
 	}
-	elements := elementsOf(c.method)
-	where, err := parseFilter(text(m, "filter"), elements)
+	where, mask, err := chosen(m, c.method)
 	if err != nil {
 		return nil, err
 	}
-	mask, err := parseMask(text(m, "read_mask"), elements)
-	if err != nil {
-		return nil, err
+	bind := bound{}
+	if paged(m, c.method) { // most calls are of no list
+		bind = boundTo(c, in)
 	}
-	bind := boundTo(c, in)
 	if token := text(m, "page_token"); token != "" {
 		inner, ok := unbindToken(token, bind)
 		if !ok {
@@ -61,6 +59,25 @@ func shaped(ctx context.Context, c call, req any, handle grpc.UnaryHandler) (any
 	}
 	mask.prune(r)
 	return resp, setHeader(ctx, mdReadMask, strings.Join(mask, ","))
+}
+
+// chosen is what the request's filter and read_mask leave of the answer.
+func chosen(m protoreflect.Message, method string) (where filter, read mask, err error) {
+	filterText, maskText := text(m, "filter"), text(m, "read_mask")
+	if filterText == "" && maskText == "" {
+		return nil, nil, nil
+	}
+	elements := elementsOf(method)
+	if where, err = parseFilter(filterText, elements); err != nil {
+		return nil, nil, err
+	}
+	read, err = parseMask(maskText, elements)
+	return where, read, err
+}
+
+// paged reports whether a method takes a page's token, or its answer may begin a list.
+func paged(m protoreflect.Message, method string) bool {
+	return m.Descriptor().Fields().ByName("page_token") != nil || method == controlv1.BasisService_RevokeBasis_FullMethodName
 }
 
 // text is a string field; "" when the message has no such field.

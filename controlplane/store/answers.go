@@ -45,26 +45,17 @@ func (e *entry) remember(r Result) error {
 }
 
 func (e *entry) keep(r Result, most bounds) error {
-	a, err := answersAt(e.tx)
+	removed, err := e.expire(e.answers, most)
 	if err != nil {
 		return err
 	}
-	removed, err := e.expire(&a, most)
-	if err != nil {
-		return err
-	}
-	if e.stamp.IdempotencyKey != "" {
-		if removed, err = e.add(&a, r, removed); err != nil {
-			return err
-		}
-		if err := e.forget(&a, most, removed); err != nil {
-			return err
-		}
-	} else if len(removed) == 0 {
+	if e.stamp.IdempotencyKey == "" {
 		return nil
 	}
-	e.writes = append(e.writes, write{bucketMeta, metaAnswers, a.encode()})
-	return nil
+	if removed, err = e.add(e.answers, r, removed); err != nil {
+		return err
+	}
+	return e.forget(e.answers, most, removed)
 }
 
 // expire stages the removal of the oldest records, a bounded number. It gives the
@@ -76,15 +67,15 @@ func (e *entry) expire(a *answers, most bounds) (removed [][]byte, err error) {
 		if int64(binary.BigEndian.Uint64(k))+idempotencyTime > now && a.records < most.records {
 			break
 		}
-		body, err := unseal(bucketExpiry, k, raw)
+		p, err := readIdempotent(k, raw)
 		if err != nil {
 			return nil, err
 		}
 		key := bytes.Clone(k)
 		e.drop(bucketExpiry, key)
-		e.drop(bucketIdempotency, key[8:])
+		e.index.drop([16]byte(key[8:]))
 		a.records--
-		a.bytes -= uint64(len(body))
+		a.bytes -= uint64(len(p.answer))
 		if next := behind(key); bytes.Compare(next, a.bare) > 0 {
 			a.bare = next
 		}
@@ -97,32 +88,27 @@ func (e *entry) expire(a *answers, most bounds) (removed [][]byte, err error) {
 // row if it had one.
 func (e *entry) add(a *answers, r Result, removed [][]byte) ([][]byte, error) {
 	id, now := idempotencyID(e.stamp), e.stamp.Now.UnixNano()
-	old, err := idempotentAt(e.tx, id)
+	old, err := idempotentAt(e.tx, e.index, id)
 	if err != nil {
 		return nil, err
 	}
-	if old != nil { // expired: lookup would have found it
+	if old != nil { // expired, or lookup would have found it; and not among what expire has removed, which left the index
 		key := expiryID(old.at, id)
-		if !contains(removed, key) {
-			body, err := unseal(bucketExpiry, key, e.tx.Bucket(bucketExpiry).Get(key))
-			if err != nil {
-				return nil, err
-			}
-			removed = append(removed, key)
-			e.drop(bucketExpiry, key)
-			a.records--
-			a.bytes -= uint64(len(body))
-		}
+		removed = append(removed, key)
+		e.drop(bucketExpiry, key)
+		a.records--
+		a.bytes -= uint64(len(old.answer))
 	}
-	p := idempotent{request: requestOf(e.stamp), kind: r.Kind, revision: r.Revision, at: now}
+	p := idempotent{request: requestOf(e.stamp), kind: r.Kind, revision: r.Revision, at: now, answer: r.Body}
 	p.bucket, p.key = e.rowOf(r.Body)
-	body, key := []byte(r.Body), expiryID(now, id)
-	if body == nil || bytes.Compare(key, a.bare) < 0 { // a clock that was set back: behind what is forgotten
-		body = []byte{}
+	key := expiryID(now, id)
+	if bytes.Compare(key, a.bare) < 0 { // a clock that was set back: behind what is forgotten
+		p.answer = nil
 	}
 	a.records++
-	a.bytes += uint64(len(body))
-	e.writes = append(e.writes, write{bucketExpiry, key, body}, write{bucketIdempotency, id, p.encode()})
+	a.bytes += uint64(len(p.answer))
+	e.writes = append(e.writes, write{bucketExpiry, key, p.encode()})
+	e.index.set(id, now)
 	return removed, nil
 }
 
@@ -150,15 +136,16 @@ func (e *entry) forget(a *answers, most bounds, removed [][]byte) error {
 	c := e.tx.Bucket(bucketExpiry).Cursor()
 	k, raw := c.Seek(a.bare)
 	for n := 0; a.bytes > most.bytes && k != nil && n < forgetPerEntry; n++ {
-		body, err := unseal(bucketExpiry, k, raw)
+		p, err := readIdempotent(k, raw)
 		if err != nil {
 			return err
 		}
 		key := bytes.Clone(k)
-		if len(body) > 0 && !contains(removed, key) {
+		if len(p.answer) > 0 && !contains(removed, key) {
+			a.bytes -= uint64(len(p.answer))
+			p.answer = nil
 			e.drop(bucketExpiry, key) // so that bbolt looks whether the page is still worth its room
-			e.mark(bucketExpiry, key)
-			a.bytes -= uint64(len(body))
+			e.writes = append(e.writes, write{bucketExpiry, key, p.encode()})
 		}
 		a.bare = behind(key)
 		k, raw = c.Next()

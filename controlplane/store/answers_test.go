@@ -13,25 +13,21 @@ import (
 	"github.com/domicile-io/domicile/policy"
 )
 
-// counted counts what is there, and checks that records and rows belong together.
-func counted(t testing.TB, tx *bolt.Tx) (records, size uint64) {
+// counted counts what is there, and checks that index and rows belong together.
+func counted(t testing.TB, tx *bolt.Tx, x *index) (records, size uint64) {
 	t.Helper()
 	check(t, tx.Bucket(bucketExpiry).ForEach(func(k, v []byte) error {
-		body, err := unseal(bucketExpiry, k, v)
+		p, err := readIdempotent(k, v)
 		check(t, err)
-		p, err := idempotentAt(tx, k[8:])
-		check(t, err)
-		if p == nil || !bytes.Equal(expiryID(p.at, k[8:]), k) {
-			t.Fatalf("row %x has no record", k)
+		if at, ok := x.find([16]byte(k[8:])); !ok || at != p.at || !bytes.Equal(expiryID(at, [16]byte(k[8:])), k) {
+			t.Fatalf("the index does not know row %x", k)
 		}
 		records++
-		size += uint64(len(body))
+		size += uint64(len(p.answer))
 		return nil
 	}))
-	all := uint64(0)
-	check(t, tx.Bucket(bucketIdempotency).ForEach(func(_, _ []byte) error { all++; return nil }))
-	if all != records {
-		t.Fatalf("%d records and %d rows", all, records)
+	if all := uint64(len(x.at)); all != records {
+		t.Fatalf("%d records are in the index, and %d rows", all, records)
 	}
 	return records, size
 }
@@ -41,6 +37,8 @@ func counted(t testing.TB, tx *bolt.Tx) (records, size uint64) {
 func TestIdempotencyIsBounded(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		f := seeded(t)
+		x := f.current.Load().index
+		var a answers
 		most := bounds{records: 20, bytes: 1000}
 		now := f.now
 		for n := range rapid.IntRange(1, 120).Draw(rt, "changes") {
@@ -51,19 +49,17 @@ func TestIdempotencyIsBounded(t *testing.T) {
 				body = fmt.Appendf(nil, `{"n":"%0*d"}`, size, n)
 			}
 			check(t, f.db.Update(func(tx *bolt.Tx) error {
-				if _, seen, err := lookup(tx, s); seen || err != nil {
+				if _, seen, err := lookup(tx, x, s); seen || err != nil {
 					return err
 				}
-				e := entry{tx: tx, stamp: s}
+				e := entry{tx: tx, index: x, answers: &a, stamp: s}
 				if err := e.keep(Result{Kind: KindPutPolicy, Revision: uint64(n), Body: body}, most); err != nil {
 					return err
 				}
 				if err := e.commit(); err != nil {
 					return err
 				}
-				a, err := answersAt(tx)
-				check(t, err)
-				records, size := counted(t, tx)
+				records, size := counted(t, tx, x)
 				if a.records != records || a.bytes != size {
 					rt.Fatalf("counted %d records and %d bytes, and there are %d and %d", a.records, a.bytes, records, size)
 				}
@@ -79,14 +75,14 @@ func TestIdempotencyIsBounded(t *testing.T) {
 // forgotten makes the store forget every answer that it keeps.
 func (f *fixture) forgotten() {
 	f.t.Helper()
+	next := *f.current.Load()
 	check(f.t, f.db.Update(func(tx *bolt.Tx) error {
 		e := entry{tx: tx}
-		a, err := answersAt(tx)
-		check(f.t, err)
-		check(f.t, e.forget(&a, bounds{}, nil))
-		e.writes = append(e.writes, write{bucketMeta, metaAnswers, a.encode()})
-		return e.commit()
+		check(f.t, e.forget(&next.answers, bounds{}, nil))
+		check(f.t, e.commit())
+		return next.put(tx)
 	}))
+	f.current.Store(&next)
 }
 
 // An answer that is not kept is the row that it was, and once that has changed the

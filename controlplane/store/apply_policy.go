@@ -67,8 +67,12 @@ func (e *entry) validate(p policy.ResidencyPolicy) error {
 }
 
 func (e *entry) putPolicy(p PutPolicy) (any, error) {
-	t, old, err := e.tenantAndPolicy(p.Tenant, p.IfMatch)
+	k, err := e.known(p.Tenant)
 	if err != nil {
+		return nil, err
+	}
+	t, old := k.tenant, k.policy
+	if err := match(p.IfMatch, old.ETag); err != nil {
 		return nil, err
 	}
 	if p.Policy.HomeRegion != "" && p.Policy.HomeRegion != t.Home {
@@ -85,7 +89,12 @@ func (e *entry) putPolicy(p PutPolicy) (any, error) {
 		return nil, policy.Errorf(policy.LooseningNeedsApproval, "the policy would loosen: it must become a pending change")
 	}
 	e.changed = true
-	return e.writePolicy(t, &old, doc)
+	content, err := e.writePolicy(t, &old, doc)
+	if err == nil {
+		doc.Revision = e.revision()
+		e.made = &known{tenant: t, policy: Policy{ResidencyPolicy: doc, ETag: etagOf(doc.Revision)}}
+	}
+	return content, err
 }
 
 func (e *entry) tenantAndPolicy(id policy.TenantID, ifMatch string) (t Tenant, p Policy, err error) {

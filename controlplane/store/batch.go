@@ -44,13 +44,13 @@ func (Batch) subject() (audit.Action, string) { return "", "" } // its items are
 
 // runBatch applies a batch's items, each as an entry of its own revision.
 func runBatch(tx *bolt.Tx, c Command, b Batch, next *cursor) (Result, error) {
-	whole := entry{tx: tx, stamp: c.Stamp, before: next.revision}
+	whole := next.entry(tx, c.Stamp)
 	r := Result{Kind: KindBatch, Revision: next.revision}
 	if f := checkStamp(c.Stamp); f != nil {
 		r.Err = f.refusal()
 		return r, nil
 	}
-	if past, seen, err := lookup(tx, c.Stamp); err != nil || seen {
+	if past, seen, err := lookup(tx, next.index, c.Stamp); err != nil || seen {
 		return past, err
 	}
 	commands, refusal, err := b.open(c.Stamp)
@@ -64,7 +64,8 @@ func runBatch(tx *bolt.Tx, c Command, b Batch, next *cursor) (Result, error) {
 			outcomes[i] = BatchOutcome{Tenant: item.Tenant, Reason: item.Refused}
 			continue
 		}
-		e := entry{tx: tx, stamp: c.Stamp, command: item.Command, before: next.revision, regions: next.topology, part: true}
+		e := next.entry(tx, c.Stamp)
+		e.command, e.part = item.Command, true
 		got, err := e.run(commands[i])
 		if err != nil {
 			return Result{}, fmt.Errorf("item %d of a batch: %w", i, err)

@@ -22,9 +22,7 @@ var (
 	keyIDPattern         = regexp.MustCompile(`^[0-9a-f]{32}$`)
 	signaturePattern     = regexp.MustCompile(`^[A-Za-z0-9+/=]{88}$`)
 	receiptPattern       = regexp.MustCompile(`^([A-Za-z0-9+/=]{64,128})?$`)
-	actorPattern         = regexp.MustCompile(`^(PR[0-9a-f]{32}|ND[0-9a-f]{32}|bootstrap)$`)
 	reasonPattern        = regexp.MustCompile(`^[A-Z_]{1,64}$`)
-	uuidPattern          = regexp.MustCompile(`^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$`)
 	voterPattern         = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
 	fieldPattern         = regexp.MustCompile(`^[A-Za-z0-9_.\[\]-]{1,128}$`)
 	textPattern          = regexp.MustCompile(`^[A-Za-z0-9_.,:…-]{0,128}$`)
@@ -46,16 +44,38 @@ func (f *fault) within(parent string) *policy.Error {
 // checkStamp guards what is part of keys and expiries.
 func checkStamp(s Stamp) *fault {
 	switch {
-	case !actorPattern.MatchString(s.Actor):
+	case !isActor(s.Actor):
 		return &fault{"actor", "must be a PR or ND id"}
-	case s.IdempotencyKey != "" && !uuidPattern.MatchString(s.IdempotencyKey):
+	case s.IdempotencyKey != "" && !isUUID(s.IdempotencyKey):
 		return &fault{"idempotency_key", "must be a UUID in lower case"}
-	case s.IdempotencyKey != "" && !hashPattern.MatchString(s.RequestHash):
+	case s.IdempotencyKey != "" && !isHex(s.RequestHash, 64):
 		return &fault{"request_hash", "must be 64 hex digits"}
 	case s.Now.Unix() <= 0:
 		return &fault{"now", "must be stamped"}
 	}
 	return nil
+}
+
+// isActor is ^(PR[0-9a-f]{32}|ND[0-9a-f]{32}|bootstrap)$. These three are asked of each
+// command, so they are written by hand.
+func isActor(s string) bool {
+	return s == "bootstrap" || len(s) == 34 && (s[:2] == "PR" || s[:2] == "ND") && isHex(s[2:], 32)
+}
+
+// isUUID is ^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$.
+func isUUID(s string) bool {
+	return len(s) == 36 && s[8] == '-' && s[13] == '-' && s[18] == '-' && s[23] == '-' &&
+		isHex(s[:8], 8) && isHex(s[9:13], 4) && isHex(s[14:18], 4) && isHex(s[19:23], 4) && isHex(s[24:], 12)
+}
+
+// isHex is ^[0-9a-f]{n}$.
+func isHex(s string, n int) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return len(s) == n
 }
 
 func checkRegion(r policy.Region) *fault {

@@ -17,14 +17,23 @@ import (
 type entry struct {
 	tx      *bolt.Tx
 	stamp   Stamp
-	command []byte           // as it stands in the Raft log
-	before  uint64           // revision before this command
-	epoch   uint64           // that this command begins; 0: the present one goes on
+	command []byte // as it stands in the Raft log
+	before  uint64 // revision before this command
+	epoch   uint64 // that this command begins; 0: the present one goes on
+	index   *index // of the store, as are the next two
+	answers *answers
+	recent  *recent
 	regions *policy.Topology // as of the command before this one
 	changed bool             // takes the next revision
 	part    bool             // of a batch, which has the idempotency key and tidies up after all its items
 	writes  []write
+	made    *known // what the writes leave of the tenant; nil: it is read when it is needed
 	log     logRecord
+}
+
+// entry of a command with a stamp, at the state so far.
+func (c *cursor) entry(tx *bolt.Tx, s Stamp) entry {
+	return entry{tx: tx, index: c.index, answers: &c.answers, recent: c.recent, stamp: s, before: c.revision, regions: c.topology}
 }
 
 type write struct {
@@ -85,6 +94,12 @@ func (e *entry) commit() error {
 		if err != nil {
 			return fmt.Errorf("write %s/%q: %w", w.bucket, w.key, err)
 		}
+		if e.recent != nil {
+			e.recent.wrote(w)
+		}
+	}
+	if e.made != nil {
+		e.recent.keep(*e.made)
 	}
 	return nil
 }
@@ -94,7 +109,7 @@ func (e *entry) run(c Command) (Result, error) {
 	if f := checkStamp(c.Stamp); f != nil {
 		return Result{Kind: c.Kind(), Revision: e.before, Err: f.refusal()}, nil
 	}
-	if r, seen, err := lookup(e.tx, c.Stamp); err != nil || seen {
+	if r, seen, err := lookup(e.tx, e.index, c.Stamp); err != nil || seen {
 		return r, err
 	}
 	body, err := e.handle(c.Payload)
@@ -132,17 +147,14 @@ func (e *entry) run(c Command) (Result, error) {
 	return r, e.commit()
 }
 
-// logRevision stages the revision, its place in the change log, and the
-// removal of the one that falls off the log's end.
+// logRevision stages a revision's place in the change log, and the removal of the
+// one that falls off the log's end.
 func (e *entry) logRevision() error {
 	rev := e.revision()
 	if rev > LogRevisions {
 		e.drop(bucketLog, revisionKey(rev-LogRevisions))
 	}
-	if err := e.put(bucketLog, revisionKey(rev), e.log); err != nil {
-		return err
-	}
-	return e.put(bucketMeta, metaRevision, rev)
+	return e.put(bucketLog, revisionKey(rev), e.log)
 }
 
 // handle dispatches to the handler of a payload. A *policy.Error is a refusal;

@@ -96,6 +96,14 @@ func (s *Store) readCursor(tx *bolt.Tx) error {
 	if err != nil {
 		return err
 	}
-	s.current.Store(&cursor{applied: applied, revision: revision, topology: top, members: members, nodes: revision})
+	idempotency, err := readIndex(tx)
+	if err != nil {
+		return err
+	}
+	kept, err := answersAt(tx)
+	if err != nil {
+		return err
+	}
+	s.current.Store(&cursor{index: idempotency, answers: kept, recent: newRecent(), applied: applied, revision: revision, topology: top, members: members, nodes: revision})
 	return nil
 }

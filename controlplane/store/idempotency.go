@@ -14,10 +14,10 @@ import (
 	"github.com/domicile-io/domicile/policy"
 )
 
-// What one idempotency key did is kept for 24 stamped hours, in two rows: a small
-// record, found by the key, and a row in the order of time, by which it expires
-// and which holds the answer. Refusals are not kept: they had no effect, so that
-// repeating one is harmless and may succeed.
+// What one idempotency key did is kept for 24 stamped hours, in a row in the order of
+// time, by which it expires, with its answer; an index in memory finds it by the key
+// (index.go). Refusals are not kept: they had no effect, so that repeating one is
+// harmless and may succeed.
 //
 // Both are bounded, because a busy day must not fill the state. Beyond
 // MaxIdempotent the oldest records go. Beyond MaxAnswers the oldest answers go,
@@ -29,51 +29,72 @@ type idempotent struct {
 	request  [16]byte // the beginning of the request's hash
 	kind     Kind
 	revision uint64
-	at       int64  // stamped Unix ns
+	at       int64  // stamped Unix ns; stands in the row's key
 	bucket   byte   // of the row that is the answer, as its place in buckets; or noAnswer, otherAnswer
 	key      []byte // of that row
+	answer   []byte // empty when there is none, or none any more
 }
 
 const (
 	idempotencyTime = int64(idempotencyHours * time.Hour)
-	idempotentHead  = 16 + 2 + 8 + 8 + 1
+	idempotentHead  = 16 + 2 + 8 + 1 + 2 // request, kind, revision, bucket, length of the key
 )
 
 // idempotencyID scopes a key by its actor, so that nobody meets another's keys.
-func idempotencyID(s Stamp) []byte {
+func idempotencyID(s Stamp) [16]byte {
 	sum := sha256.Sum256([]byte(s.Actor + "\x00" + s.IdempotencyKey))
-	return sum[:16]
+	return [16]byte(sum[:])
 }
 
-func expiryID(at int64, id []byte) []byte {
-	return append(binary.BigEndian.AppendUint64(make([]byte, 0, 24), uint64(at)), id...)
+func expiryID(at int64, id [16]byte) []byte {
+	return append(binary.BigEndian.AppendUint64(make([]byte, 0, 24), uint64(at)), id[:]...)
 }
 
 func (p *idempotent) encode() []byte {
-	b := append(make([]byte, 0, idempotentHead+len(p.key)), p.request[:]...)
+	b := append(make([]byte, 0, idempotentHead+len(p.key)+len(p.answer)), p.request[:]...)
 	b = binary.BigEndian.AppendUint16(b, uint16(p.kind))
 	b = binary.BigEndian.AppendUint64(b, p.revision)
-	b = binary.BigEndian.AppendUint64(b, uint64(p.at))
-	return append(append(b, p.bucket), p.key...)
+	b = append(b, p.bucket)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(p.key)))
+	return append(append(b, p.key...), p.answer...)
 }
 
-// idempotentAt reads a record; nil when there is none.
-func idempotentAt(tx *bolt.Tx, id []byte) (*idempotent, error) {
-	raw := tx.Bucket(bucketIdempotency).Get(id)
-	if raw == nil {
-		return nil, nil
-	}
-	b, err := unseal(bucketIdempotency, id, raw)
+// readIdempotent reads a row, by the key of it; it aliases the row.
+func readIdempotent(key, raw []byte) (*idempotent, error) {
+	b, err := unseal(bucketExpiry, key, raw)
 	if err != nil {
 		return nil, err
 	}
-	if len(b) < idempotentHead || int(b[idempotentHead-1]) >= len(buckets) && b[idempotentHead-1] != otherAnswer {
-		return nil, fmt.Errorf("an idempotency record has not the form that one has: %w", errCorrupt)
+	form := fmt.Errorf("an idempotency record has not the form that one has: %w", errCorrupt)
+	if len(key) != 24 || len(b) < idempotentHead {
+		return nil, form
 	}
 	p := &idempotent{kind: Kind(binary.BigEndian.Uint16(b[16:])), revision: binary.BigEndian.Uint64(b[18:]),
-		at: int64(binary.BigEndian.Uint64(b[26:])), bucket: b[idempotentHead-1], key: bytes.Clone(b[idempotentHead:])}
+		at: int64(binary.BigEndian.Uint64(key)), bucket: b[26]}
 	copy(p.request[:], b)
+	end := idempotentHead + int(binary.BigEndian.Uint16(b[27:]))
+	if end > len(b) || int(p.bucket) >= len(buckets) && p.bucket != otherAnswer {
+		return nil, form
+	}
+	p.key, p.answer = b[idempotentHead:end], b[end:]
 	return p, nil
+}
+
+// idempotentAt reads the record of a key; nil when there is none.
+func idempotentAt(tx *bolt.Tx, x *index, id [16]byte) (*idempotent, error) {
+	at, ok := x.find(id)
+	if !ok {
+		return nil, nil
+	}
+	key := expiryID(at, id)
+	raw := tx.Bucket(bucketExpiry).Get(key)
+	switch {
+	case raw != nil:
+		return readIdempotent(key, raw)
+	case tx.Writable():
+		return nil, fmt.Errorf("an idempotency record is not where it was put: %w", errCorrupt)
+	}
+	return nil, nil // of a later transaction than the one that is read
 }
 
 func requestOf(s Stamp) (request [16]byte) {
@@ -85,12 +106,11 @@ func requestOf(s Stamp) (request [16]byte) {
 }
 
 // lookup finds what the stamp's key did within the last 24 stamped hours.
-func lookup(tx *bolt.Tx, s Stamp) (r Result, seen bool, err error) {
+func lookup(tx *bolt.Tx, x *index, s Stamp) (r Result, seen bool, err error) {
 	if s.IdempotencyKey == "" {
 		return Result{}, false, nil
 	}
-	id := idempotencyID(s)
-	past, err := idempotentAt(tx, id)
+	past, err := idempotentAt(tx, x, idempotencyID(s))
 	if err != nil || past == nil || past.at+idempotencyTime <= s.Now.UnixNano() {
 		return Result{}, false, err
 	}
@@ -99,7 +119,7 @@ func lookup(tx *bolt.Tx, s Stamp) (r Result, seen bool, err error) {
 		r.Err = policy.Errorf(policy.IdempotencyKeyReused, "this Idempotency-Key was used for another request: draw a new one")
 		return r, true, nil
 	}
-	if r.Body, err = answerOf(tx, past, id); err != nil {
+	if r.Body, err = answerOf(tx, past); err != nil {
 		return Result{}, false, err
 	}
 	if r.Body == nil && past.bucket != noAnswer {
@@ -114,24 +134,20 @@ const (
 )
 
 // answerOf gives the answer of a record; nil when there is none, or none any more.
-func answerOf(tx *bolt.Tx, p *idempotent, id []byte) (json.RawMessage, error) {
+func answerOf(tx *bolt.Tx, p *idempotent) (json.RawMessage, error) {
 	if p.bucket == noAnswer {
 		return nil, nil
 	}
-	key := expiryID(p.at, id)
-	raw := tx.Bucket(bucketExpiry).Get(key)
-	if raw == nil {
-		return nil, fmt.Errorf("an idempotency record has no row of its time: %w", errCorrupt)
-	}
-	body, err := unseal(bucketExpiry, key, raw)
-	if err != nil || len(body) > 0 || p.bucket == otherAnswer {
-		return answer(body), err
+	if len(p.answer) > 0 || p.bucket == otherAnswer {
+		return answer(p.answer), nil
 	}
 	bucket := buckets[p.bucket]
-	if raw = tx.Bucket(bucket).Get(p.key); raw == nil {
+	raw := tx.Bucket(bucket).Get(p.key)
+	if raw == nil {
 		return nil, nil
 	}
-	if body, err = unseal(bucket, p.key, raw); err != nil {
+	body, err := unseal(bucket, p.key, raw)
+	if err != nil {
 		return nil, err
 	}
 	var row struct {

@@ -85,8 +85,11 @@ func (s *Store) Members() *Members { return s.current.Load().members }
 // new. A key that was used for another request has IDEMPOTENCY_KEY_REUSED in
 // Result.Err, and one whose answer is not kept ANSWER_NOT_KEPT.
 func (s *Store) Replay(stamp Stamp) (r Result, ok bool, err error) {
+	if _, known := s.current.Load().index.find(idempotencyID(stamp)); !known { // nearly always
+		return Result{}, false, s.usable()
+	}
 	err = s.view(func(tx *bolt.Tx) error {
-		r, ok, err = lookup(tx, stamp)
+		r, ok, err = lookup(tx, s.current.Load().index, stamp)
 		return err
 	})
 	return r, ok, err

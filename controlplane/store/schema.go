@@ -10,7 +10,7 @@ import (
 
 // Format is the version of everything in this file. A store of another format
 // is refused: reading it is the work of a migration, not of a guess.
-const Format = 4
+const Format = 5
 
 // Limits. Each is checked in Apply, so that they hold whoever proposes.
 const (
@@ -46,13 +46,12 @@ var (
 	bucketChanges  = []byte("changes")  // CH… → Change
 	bucketTokens   = []byte("tokens")   // hex SHA-256 → Token
 
-	bucketTenantKeys  = []byte("tenant_keys") // TN… / SK… → (index)
-	bucketPending     = []byte("pending")     // TN… / hash → change id; pending changes only
-	bucketHomes       = []byte("homes")       // region / TN… → (index): tenants homed there, and those that moved away
-	bucketPairs       = []byte("pairs")       // recipient's region / TN… / RP… → (index)
-	bucketLog         = []byte("log")         // revision (8 bytes, big-endian) → logRecord: bundle rows that it touched
-	bucketIdempotency = []byte("idempotency") // hash of actor and key (16 bytes) → idempotent, in bytes of its own. So since format 4
-	bucketExpiry      = []byte("idem_expiry") // stamped Unix ns (8 bytes) + key in bucketIdempotency → its answer, JSON as it was given; empty once it is not kept. So since format 4
+	bucketTenantKeys = []byte("tenant_keys") // TN… / SK… → (index)
+	bucketPending    = []byte("pending")     // TN… / hash → change id; pending changes only
+	bucketHomes      = []byte("homes")       // region / TN… → (index): tenants homed there, and those that moved away
+	bucketPairs      = []byte("pairs")       // recipient's region / TN… / RP… → (index)
+	bucketLog        = []byte("log")         // revision (8 bytes, big-endian) → logRecord: bundle rows that it touched
+	bucketExpiry     = []byte("idem_expiry") // stamped Unix ns (8 bytes) + hash of actor and key (16 bytes) → idempotent and its answer, in bytes of its own. So since format 5
 
 	// Values are sealed bytes, not JSON of ours. So since format 4.
 	bucketLeaves = []byte("audit_leaves") // number (8 bytes, big-endian; revision-1) → packed audit leaf
@@ -93,7 +92,7 @@ var (
 var buckets = [][]byte{
 	bucketMeta, bucketTenants, bucketSlugs, bucketPolicies, bucketKeys, bucketRegions, bucketFeatures,
 	bucketEntities, bucketBases, bucketChanges, bucketTokens, bucketTenantKeys, bucketPending,
-	bucketHomes, bucketPairs, bucketLog, bucketIdempotency, bucketExpiry, bucketLeaves, bucketHashes,
+	bucketHomes, bucketPairs, bucketLog, bucketExpiry, bucketLeaves, bucketHashes,
 	bucketBasisTenants,
 	bucketNodes, bucketNodeRows, bucketInstances, bucketAdmission, bucketViolations, bucketUnresolved, bucketViolationAge,
 	bucketTokenIDs, bucketTokenExpiry, bucketPrincipals,

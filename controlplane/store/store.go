@@ -67,6 +67,9 @@ type cursor struct {
 	topology *policy.Topology
 	nodes    uint64 // revision at which who may subscribe last changed
 	members  *Members
+	index    *index // of idempotency: Apply changes it, and
+	answers  answers
+	recent   *recent
 }
 
 // mapSize is the address space reserved for the file, so that growing it seldom
@@ -233,7 +236,8 @@ func (s *Store) applyAll(tx *bolt.Tx, entries []Entry, results []Result) (*curso
 			}
 			continue
 		}
-		e := entry{tx: tx, stamp: c.Stamp, command: en.Data, before: next.revision, regions: next.topology}
+		e := next.entry(tx, c.Stamp)
+		e.command = en.Data
 		if results[i], err = e.run(c); err != nil {
 			return nil, fmt.Errorf("entry %d: %w", en.Index, err)
 		}
@@ -255,11 +259,19 @@ func (s *Store) applyAll(tx *bolt.Tx, entries []Entry, results []Result) (*curso
 			}
 		}
 	}
-	e := entry{tx: tx}
-	if err := e.put(bucketMeta, metaApplied, next.applied); err != nil {
-		return nil, err
+	return &next, next.put(tx)
+}
+
+// put writes what has one value after any number of entries.
+func (c *cursor) put(tx *bolt.Tx) error {
+	e := entry{tx: tx, writes: []write{{bucketMeta, metaAnswers, c.answers.encode()}}}
+	if err := e.put(bucketMeta, metaRevision, c.revision); err != nil {
+		return err
 	}
-	return &next, e.commit()
+	if err := e.put(bucketMeta, metaApplied, c.applied); err != nil {
+		return err
+	}
+	return e.commit()
 }
 
 // Writing is for how long the write to the file that is under way has taken; 0

@@ -1,0 +1,53 @@
+package store
+
+import (
+	"bytes"
+
+	"github.com/domicile-io/domicile/policy"
+)
+
+// recent remembers tenants and policies that changes have read or made, so that the
+// next change of the same policy need not find and decode them. It holds what the
+// transaction under way holds, or nothing: whatever is written to a tenant or a
+// policy leaves it, in commit, which is the only way to either. What it holds never
+// decides anything that the rows would decide otherwise, since a policy is made of
+// JSON and stored as what it encodes to. Apply alone uses it, and changes nothing
+// in what it gets from it.
+type recent struct{ of map[policy.TenantID]known }
+
+type known struct {
+	tenant Tenant
+	policy Policy
+}
+
+// maxRecent bounds it: some 2 KiB each.
+const maxRecent = 8192
+
+func newRecent() *recent { return &recent{of: map[policy.TenantID]known{}} }
+
+func (r *recent) keep(k known) {
+	if len(r.of) >= maxRecent {
+		clear(r.of)
+	}
+	r.of[k.tenant.ID] = k
+}
+
+// wrote forgets what a write makes old.
+func (r *recent) wrote(w write) {
+	if bytes.Equal(w.bucket, bucketPolicies) || bytes.Equal(w.bucket, bucketTenants) {
+		delete(r.of, policy.TenantID(w.key))
+	}
+}
+
+// known finds a tenant that has not ended, and its policy.
+func (e *entry) known(id policy.TenantID) (k known, err error) {
+	k, ok := e.recent.of[id]
+	if ok {
+		return k, nil
+	}
+	if k.tenant, err = e.living(id); err != nil {
+		return k, err
+	}
+	k.policy, err = need[Policy](e.tx, bucketPolicies, []byte(id), "policy")
+	return k, err
+}
