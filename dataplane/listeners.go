@@ -13,7 +13,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/net/netutil"
-	"golang.org/x/sys/unix"
+
+	"github.com/domicile-io/domicile/internal/kernel"
 )
 
 const (
@@ -71,7 +72,7 @@ func (n *Node) lock(Options) error {
 	if err != nil {
 		return fmt.Errorf("open %s: %w", path, err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := kernel.Lock(f); err != nil {
 		return errors.Join(fmt.Errorf("data_dir %s belongs to another running node; stop it or use another folder: %w", n.cfg.DataDir, err), f.Close())
 	}
 	n.onClose("lock", func(context.Context) error { return f.Close() })

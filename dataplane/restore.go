@@ -13,8 +13,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/domicile-io/domicile/dataplane/backup"
 	"github.com/domicile-io/domicile/dataplane/egress"
 	"github.com/domicile-io/domicile/dataplane/export"
@@ -24,6 +22,7 @@ import (
 	"github.com/domicile-io/domicile/dataplane/store"
 	localstore "github.com/domicile-io/domicile/dataplane/store/local"
 	"github.com/domicile-io/domicile/dataplane/subject"
+	"github.com/domicile-io/domicile/internal/kernel"
 	"github.com/domicile-io/domicile/internal/mtls"
 	"github.com/domicile-io/domicile/policy"
 )
@@ -145,7 +144,7 @@ func (r *restoring) lock() (func(), error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := kernel.Lock(f); err != nil {
 		return nil, errors.Join(fmt.Errorf("the node runs; stop it first: %w", err), f.Close())
 	}
 	return func() { _ = f.Close() }, nil

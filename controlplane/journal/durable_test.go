@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"testing"
+
+	"github.com/domicile-io/domicile/internal/kernel"
 )
 
 // Written records can be read at once, count as synced only after a sync, and say
@@ -120,7 +122,7 @@ func TestINV33_AFailedSyncIsNeverForgotten(t *testing.T) {
 	if err := j.Sync(); !errors.Is(err, lost) {
 		t.Fatalf("Sync: %v", err)
 	}
-	j.syncFile = syncData
+	j.syncFile = kernel.Datasync
 	for _, again := range []struct {
 		name string
 		do   func() error

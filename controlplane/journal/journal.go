@@ -20,6 +20,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+
+	"github.com/domicile-io/domicile/internal/kernel"
 )
 
 // Options of a journal.
@@ -53,7 +55,7 @@ type Journal struct {
 	mark  *mark
 	spare *spare
 	durable
-	syncFile func(*os.File) error // syncData; tests let it fail
+	syncFile func(*os.File) error // kernel.Datasync; tests let it fail
 
 	mu       sync.RWMutex // guards what follows, not the files' content
 	segments []*segment   // in order; the last one is appended to
@@ -73,7 +75,7 @@ func Open(o Options) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &Journal{dir: o.Dir, size: o.SegmentSize, durable: newDurable(), syncFile: syncData}
+	j := &Journal{dir: o.Dir, size: o.SegmentSize, durable: newDurable(), syncFile: kernel.Datasync}
 	if j.mark, err = openMark(filepath.Join(o.Dir, "synced"), len(names) == 0); err != nil {
 		return nil, err
 	}

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/domicile-io/domicile/internal/kernel"
 )
 
 // A file begins with magic, the number of its first record, and a CRC-32C of both.
@@ -128,7 +130,7 @@ func zero(f *os.File, from, to int64) error {
 	for at := from; at < to; {
 		n, err := f.WriteAt(block[:min(int64(len(block)), to-at)], at)
 		if err == nil {
-			err = syncData(f)
+			err = kernel.Datasync(f)
 		}
 		if err != nil {
 			return err

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/domicile-io/domicile/internal/kernel"
 )
 
 // spare makes the next file ahead of time, so that no append waits for one to be
@@ -61,7 +63,7 @@ func (s *spare) take(base uint64) (*segment, error) {
 	g := &segment{file: next.file, path: segmentPath(s.dir, base), size: s.size, base: base, next: segmentHeader}
 	_, err := next.file.WriteAt(headOf(base), 0)
 	if err == nil {
-		err = syncData(next.file)
+		err = kernel.Datasync(next.file)
 	}
 	if err == nil {
 		err = os.Rename(filepath.Join(s.dir, spareName), g.path)

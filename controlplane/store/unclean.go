@@ -7,7 +7,8 @@ import (
 	"strings"
 
 	bolt "go.etcd.io/bbolt"
-	"golang.org/x/sys/unix"
+
+	"github.com/domicile-io/domicile/internal/kernel"
 )
 
 // The state is not synced when a batch is applied: what is committed stands,
@@ -65,7 +66,7 @@ func (s *Store) removeTorn() error {
 		return err
 	}
 	defer func() { _ = f.Close() }() // removed
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := kernel.Lock(f); err != nil {
 		return fmt.Errorf("is another process using it? %w", err)
 	}
 	return os.Remove(s.path)

@@ -13,7 +13,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
+	"github.com/domicile-io/domicile/internal/kernel"
 )
 
 // objectPurpose is what objects are sealed for. Their names are not in it: two
@@ -51,7 +51,7 @@ func (w *writing) save(ctx context.Context, copy func(io.Writer) error) (File, e
 			return out, errors.Join(f.Close(), os.Remove(staged))
 		}
 		if err = f.Sync(); err == nil {
-			_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) // so that it is read back from the disk
+			kernel.Uncached(f) // so that it is read back from the disk
 		}
 	}
 	if err = errors.Join(err, f.Close()); err == nil {

@@ -15,9 +15,8 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/internal/kernel"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -131,7 +130,7 @@ func (r *Repository) open(make bool) error {
 	if r.lock, err = os.OpenFile(filepath.Join(r.dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
 		return err
 	}
-	if err := unix.Flock(int(r.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := kernel.Lock(r.lock); err != nil {
 		return fmt.Errorf("another process works on it, try again later: %w", err)
 	}
 	return nil

@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/domicile-io/domicile/internal/kernel"
 )
 
 // What a node keeps for itself: a fiftieth of its disk (04 §3), of small ones what
@@ -106,7 +108,7 @@ func (r *Reserve) refill() {
 		return
 	}
 	defer func() { _ = f.Close() }()
-	if r.failed = unix.Fallocate(int(f.Fd()), 0, 0, r.want); r.failed != nil {
+	if r.failed = kernel.Allocate(f, r.want); r.failed != nil {
 		_ = f.Truncate(r.has)
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/domicile-io/domicile/internal/failpoint"
+	"github.com/domicile-io/domicile/internal/kernel"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -24,8 +25,10 @@ type Clock struct {
 }
 
 // BootTime is the clock by which ages are measured: it goes on in suspend and never
-// jumps.
+// jumps. A node that slept must not think that its bundle is fresh.
 func BootTime() time.Duration { return bootTime() }
+
+func bootTime() time.Duration { return kernel.BootTime() + failpoint.Slept() }
 
 // freshness knows when the control plane was last heard. Ages are measured on
 // the monotonic clock; the wall clock only carries them over a restart.

@@ -11,12 +11,11 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/domicile-io/domicile/dataplane/lease"
 	"github.com/domicile-io/domicile/dataplane/local"
 	"github.com/domicile-io/domicile/dataplane/shelf"
 	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/internal/kernel"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -133,15 +132,7 @@ func (o *Options) defaults() {
 }
 
 // bootTime goes on while the machine sleeps: keys must not live longer for it.
-func bootTime() time.Duration {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
-		return time.Since(started)
-	}
-	return time.Duration(ts.Nano())
-}
-
-var started = time.Now()
+func bootTime() time.Duration { return kernel.BootTime() }
 
 // load opens the newest sheet, after making the first where there is none.
 func (t *Table) load(ctx context.Context) error {

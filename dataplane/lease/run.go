@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sys/unix"
 
+	"github.com/domicile-io/domicile/internal/kernel"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -71,15 +71,7 @@ func Contend(o Options) *Shared {
 }
 
 // bootTime goes on while the machine sleeps, as the database's clock does.
-func bootTime() time.Duration {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
-		return time.Since(started)
-	}
-	return time.Duration(ts.Nano())
-}
-
-var started = time.Now()
+func bootTime() time.Duration { return kernel.BootTime() }
 
 // claim is one contender as it runs.
 type claim struct {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/internal/failpoint"
+	"github.com/domicile-io/domicile/internal/kernel"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -223,7 +224,7 @@ func lockDir(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := kernel.Lock(f); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("%s is held by another process: stop it first: %w", dir, err)
 	}

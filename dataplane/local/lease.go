@@ -5,24 +5,15 @@ import (
 	"errors"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/internal/failpoint"
+	"github.com/domicile-io/domicile/internal/kernel"
 	"github.com/domicile-io/domicile/policy"
 )
 
 // bootTime is CLOCK_BOOTTIME: Go's own monotonic clock stops in suspend, and
 // keys must not live longer because the machine slept.
-func bootTime() time.Duration {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
-		return time.Since(started)
-	}
-	return time.Duration(ts.Nano()) + failpoint.Slept()
-}
-
-var started = time.Now()
+func bootTime() time.Duration { return kernel.BootTime() + failpoint.Slept() }
 
 // extend lets what is held live for policy.KeysFor from now on: the custodian
 // has just confirmed the generation.

@@ -10,9 +10,8 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/domicile-io/domicile/internal/failpoint"
+	"github.com/domicile-io/domicile/internal/kernel"
 )
 
 // copyPatience bounds one write to the copy. A copy that hangs must not stop
@@ -266,4 +265,4 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-func datasync(f *os.File) error { return unix.Fdatasync(int(f.Fd())) }
+func datasync(f *os.File) error { return kernel.Datasync(f) }

@@ -1,3 +1,5 @@
+//go:build unix
+
 package cli
 
 import (
@@ -14,6 +16,9 @@ import (
 	"github.com/domicile-io/domicile/internal/dev"
 	"github.com/domicile-io/domicile/internal/story"
 )
+
+// devDir is where dev leaves addresses and token, in the folder that it runs in.
+const devDir = dev.DefaultDir
 
 func (a *app) devCommand() *cobra.Command {
 	var o dev.Options

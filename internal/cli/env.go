@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/domicile-io/domicile/api/client"
-	"github.com/domicile-io/domicile/internal/dev"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -36,7 +35,7 @@ func (a *app) setting(flag, name string) (string, error) {
 func (a *app) need(flag, name, flagName string) (string, error) {
 	v, err := a.setting(flag, name)
 	if err == nil && v == "" {
-		if file := filepath.Join(dev.DefaultDir, "env"); isFile(file) && name != "DOMICILE_KEY" {
+		if file := filepath.Join(devDir, "env"); isFile(file) && name != "DOMICILE_KEY" {
 			return "", usagef("%s is not known: `domicile dev` has left it in this folder, so type  export DOMICILE_ENV_FILE=%s  or give --env-file %s", name, file, file)
 		}
 		if name == "DOMICILE_KEY" {
