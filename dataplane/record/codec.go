@@ -9,25 +9,66 @@ import (
 	"unsafe"
 )
 
-// The binary form of a record, as the store seals it: a format byte, then the
-// fields in the order of [Append], each self-delimiting. It is written by hand
-// because it is on the hot path of ingest; a new field gets a new format number
-// and Decode keeps reading the old ones.
-const codecFormat = 1
+// The binary form of a record, as the store seals it: a format byte, flags, the
+// native payload, then the fields in the order of [Append], each self-delimiting. It
+// is written by hand because it is on the hot path of ingest. A text that is a part
+// of the payload's memory, as parsers leave them, is written as where it stands
+// there, from where the last such text ended: half of what would have to be
+// compressed is said twice otherwise. A new field gets a new format number, and the
+// store that seals records a new schema.
+const codecFormat = 2
 
 // Flags of the binary form.
 const (
 	flagPrimary = 1 << iota
 	flagAssumedZone
 	flagAssumedCountry
+	flagKeyIsID  // CallKey is the native id
+	flagKeyIsLeg // CallKey is the native id, keySeparator and the leg
+	numFlags     = iota
 )
+
+// keySeparator stands between a call's id and its leg where each leg is a call of
+// its own; it cannot be in an id.
+const keySeparator = "\x1f"
 
 // ErrCodec is what Decode answers for bytes that Append did not make.
 var ErrCodec = errors.New("not a record's binary form: the bytes were changed or come from a newer version")
 
 // Append appends the binary form of r to dst. Times are cut to microseconds.
 func Append(dst []byte, r *Record) []byte {
-	var flags byte
+	flags, callKey := flagsOf(r), r.CallKey
+	if flags&(flagKeyIsID|flagKeyIsLeg) != 0 {
+		callKey = ""
+	}
+	dst = binary.AppendUvarint(append(dst, codecFormat, flags), uint64(len(r.Native)))
+	e := encoder{dst: append(dst, r.Native...), native: r.Native}
+	for _, s := range [...]string{string(r.Key.Source), r.Key.Instance, r.Key.NativeID, r.Key.Leg, r.Key.Event, callKey} {
+		e.text(s)
+	}
+	e.party(&r.From)
+	e.party(&r.To)
+	for _, s := range [...]string{r.CallerName, string(r.Direction), string(r.Status),
+		r.STIR.Attest, r.STIR.OrigID, r.STIR.Verstat, r.STIR.SPC} {
+		e.text(s)
+	}
+	e.dst = binary.AppendUvarint(e.dst, uint64(len(r.RecordingRefs)))
+	for _, s := range r.RecordingRefs {
+		e.text(s)
+	}
+	e.text(r.ConsentRef)
+	e.text(r.NativeType)
+	var before int64
+	for _, t := range [...]time.Time{r.Start, r.Ring, r.Answer, r.End} {
+		e.dst, before = appendTime(e.dst, t, before)
+	}
+	for _, n := range [...]int64{r.Sequence, r.Duration.Microseconds(), r.Billsec.Microseconds(), int64(r.SIPCode), int64(r.Q850)} {
+		e.dst = binary.AppendVarint(e.dst, n)
+	}
+	return append(e.dst, r.ContentHash[:]...)
+}
+
+func flagsOf(r *Record) (flags byte) {
 	if r.Primary {
 		flags |= flagPrimary
 	}
@@ -37,52 +78,74 @@ func Append(dst []byte, r *Record) []byte {
 	if r.AssumedCountry {
 		flags |= flagAssumedCountry
 	}
-	dst = append(dst, codecFormat, flags)
-	for _, s := range [...]string{string(r.Key.Source), r.Key.Instance, r.Key.NativeID, r.Key.Leg, r.Key.Event, r.CallKey,
-		r.CallerName, string(r.Direction), string(r.Status),
-		r.STIR.Attest, r.STIR.OrigID, r.STIR.Verstat, r.STIR.SPC, r.ConsentRef, r.NativeType} {
-		dst = appendString(dst, s)
+	switch id := r.Key.NativeID; {
+	case r.CallKey == "":
+	case r.CallKey == id:
+		flags |= flagKeyIsID
+	case len(r.CallKey) == len(id)+len(keySeparator)+len(r.Key.Leg) && r.CallKey[:len(id)] == id &&
+		r.CallKey[len(id):len(id)+len(keySeparator)] == keySeparator && r.CallKey[len(id)+len(keySeparator):] == r.Key.Leg:
+		flags |= flagKeyIsLeg
 	}
-	dst = appendParty(dst, &r.From)
-	dst = appendParty(dst, &r.To)
-	for _, t := range [...]time.Time{r.Start, r.Ring, r.Answer, r.End} {
-		dst = appendTime(dst, t)
-	}
-	for _, n := range [...]int64{r.Sequence, r.Duration.Microseconds(), r.Billsec.Microseconds(), int64(r.SIPCode), int64(r.Q850)} {
-		dst = binary.AppendVarint(dst, n)
-	}
-	dst = binary.AppendUvarint(dst, uint64(len(r.RecordingRefs)))
-	for _, s := range r.RecordingRefs {
-		dst = appendString(dst, s)
-	}
-	dst = append(dst, r.ContentHash[:]...)
-	dst = binary.AppendUvarint(dst, uint64(len(r.Native)))
-	return append(dst, r.Native...)
+	return flags
 }
 
-func appendString(dst []byte, s string) []byte {
-	dst = binary.AppendUvarint(dst, uint64(len(s)))
-	return append(dst, s...)
+// encoder writes a record's fields behind its payload.
+type encoder struct {
+	dst    []byte
+	native []byte
+	end    int // of the last text that is a part of native
 }
 
-// appendTime writes 0 for the zero time, else 1 + µs, zigzag.
-func appendTime(dst []byte, t time.Time) []byte {
+// shortestPart is the length from which a text is worth to be written as a part.
+const shortestPart = 3
+
+// text writes 2 × length and the bytes, or 2 × length + 1 and how far behind the end
+// of the last part a part of native begins, zigzag.
+func (e *encoder) text(s string) {
+	if at := e.part(s); at >= 0 {
+		e.dst = binary.AppendUvarint(e.dst, uint64(len(s))<<1|1)
+		e.dst = binary.AppendVarint(e.dst, int64(at-e.end))
+		e.end = at + len(s)
+		return
+	}
+	e.dst = append(binary.AppendUvarint(e.dst, uint64(len(s))<<1), s...)
+}
+
+// part is where a text stands in native when they share their memory, else -1. The
+// bytes are compared as well, so that nothing is left to addresses.
+func (e *encoder) part(s string) int {
+	if len(s) < shortestPart || len(s) > len(e.native) {
+		return -1
+	}
+	at := uintptr(unsafe.Pointer(unsafe.StringData(s))) - uintptr(unsafe.Pointer(unsafe.SliceData(e.native)))
+	if at > uintptr(len(e.native)-len(s)) || string(e.native[at:at+uintptr(len(s))]) != s {
+		return -1
+	}
+	return int(at)
+}
+
+// appendTime writes 0 for the zero time, else 1 + µs since before, zigzag; what
+// comes next is counted from it.
+func appendTime(dst []byte, t time.Time, before int64) ([]byte, int64) {
 	if t.IsZero() {
-		return append(dst, 0)
+		return append(dst, 0), before
 	}
-	n := t.UnixMicro()
-	return binary.AppendUvarint(dst, (uint64(n)<<1^uint64(n>>63))+1)
+	us := t.UnixMicro()
+	n := us - before
+	return binary.AppendUvarint(dst, (uint64(n)<<1^uint64(n>>63))+1), us
 }
 
-// appendParty writes a subject id as its 16 bytes, which is half of its hex.
-func appendParty(dst []byte, p *Party) []byte {
-	dst = appendString(dst, p.Raw)
-	dst = appendString(dst, p.E164)
-	dst = appendString(dst, p.Country)
+// party writes a subject id as its 16 bytes, which is half of its hex.
+func (e *encoder) party(p *Party) {
+	e.text(p.Raw)
+	e.text(p.E164)
+	e.text(p.Country)
 	if raw, ok := rawSubject(p.Subject); ok {
-		return append(append(dst, 1), raw[:]...)
+		e.dst = append(append(e.dst, 1), raw[:]...)
+		return
 	}
-	return appendString(append(dst, 0), p.Subject)
+	e.dst = append(e.dst, 0)
+	e.text(p.Subject)
 }
 
 // rawSubject reads the bytes of a subject id in the one way that it is written.
@@ -128,28 +191,56 @@ func (d *decoder) record(r *Record) bool {
 	}
 	flags := d.byte()
 	r.Primary, r.AssumedZone, r.AssumedCountry = flags&flagPrimary != 0, flags&flagAssumedZone != 0, flags&flagAssumedCountry != 0
-	for _, s := range [...]*string{(*string)(&r.Key.Source), &r.Key.Instance, &r.Key.NativeID, &r.Key.Leg, &r.Key.Event, &r.CallKey,
-		&r.CallerName, (*string)(&r.Direction), (*string)(&r.Status),
-		&r.STIR.Attest, &r.STIR.OrigID, &r.STIR.Verstat, &r.STIR.SPC, &r.ConsentRef, &r.NativeType} {
+	d.native = d.take(d.uvarint())
+	if len(d.native) > 0 && d.own == nil {
+		r.Native = append([]byte(nil), d.native...)
+	} else if len(d.native) > 0 {
+		r.Native = d.native[:len(d.native):len(d.native)]
+	}
+	for _, s := range [...]*string{(*string)(&r.Key.Source), &r.Key.Instance, &r.Key.NativeID, &r.Key.Leg, &r.Key.Event, &r.CallKey} {
 		*s = d.string()
 	}
 	d.party(&r.From, 0)
 	d.party(&r.To, 1)
+	for _, s := range [...]*string{&r.CallerName, (*string)(&r.Direction), (*string)(&r.Status),
+		&r.STIR.Attest, &r.STIR.OrigID, &r.STIR.Verstat, &r.STIR.SPC} {
+		*s = d.string()
+	}
+	d.refs(r)
+	r.ConsentRef, r.NativeType = d.string(), d.string()
+	var before int64
 	for _, t := range [...]*time.Time{&r.Start, &r.Ring, &r.Answer, &r.End} {
-		*t = d.time()
+		*t, before = d.time(before)
 	}
 	r.Sequence = d.varint()
 	r.Duration = time.Duration(d.varint()) * time.Microsecond
 	r.Billsec = time.Duration(d.varint()) * time.Microsecond
 	r.SIPCode, r.Q850 = int(d.varint()), int(d.varint())
-	d.refs(r)
 	copy(r.ContentHash[:], d.take(32))
-	if native := d.take(d.uvarint()); len(native) > 0 && d.own == nil {
-		r.Native = append([]byte(nil), native...)
-	} else if len(native) > 0 {
-		r.Native = native[:len(native):len(native)]
+	d.callKey(r, flags)
+	return !d.bad && len(d.b) == 0 && flags < 1<<numFlags
+}
+
+// callKey puts together a call key that is made of other fields.
+func (d *decoder) callKey(r *Record, flags byte) {
+	of := flags & (flagKeyIsID | flagKeyIsLeg)
+	if of == 0 {
+		return
 	}
-	return !d.bad && len(d.b) == 0 && flags <= flagPrimary|flagAssumedZone|flagAssumedCountry
+	if r.CallKey != "" || of == flagKeyIsID|flagKeyIsLeg {
+		d.bad = true
+		return
+	}
+	if of == flagKeyIsID {
+		r.CallKey = r.Key.NativeID
+		return
+	}
+	if d.own == nil {
+		r.CallKey = r.Key.NativeID + keySeparator + r.Key.Leg
+		return
+	}
+	d.own.key = append(append(append(d.own.key[:0], r.Key.NativeID...), keySeparator...), r.Key.Leg...)
+	r.CallKey = unsafe.String(unsafe.SliceData(d.own.key), len(d.own.key))
 }
 
 func (d *decoder) refs(r *Record) {
@@ -178,6 +269,7 @@ func (d *decoder) refs(r *Record) {
 type Space struct {
 	refs     []string
 	subjects [2][subjectSize]byte
+	key      []byte
 }
 
 const subjectSize = 2 + 32 // SU and hex
@@ -195,9 +287,11 @@ func (w *Space) Read(r *Record, b []byte) error {
 
 // decoder reads from the front of b; after the first fault it reads zeros.
 type decoder struct {
-	b   []byte
-	bad bool
-	own *Space // nil: what is kept is copied
+	b      []byte
+	bad    bool
+	own    *Space // nil: what is kept is copied
+	native []byte
+	end    int64 // of the last text that is a part of native
 }
 
 func (d *decoder) take(n uint64) []byte {
@@ -233,20 +327,38 @@ func (d *decoder) varint() int64 {
 }
 
 func (d *decoder) string() string {
-	b := d.take(d.uvarint())
+	h := d.uvarint()
+	var b []byte
+	if n := h >> 1; h&1 == 0 {
+		b = d.take(n)
+	} else {
+		b = d.part(n)
+	}
 	if d.own == nil {
 		return string(b)
 	}
 	return unsafe.String(unsafe.SliceData(b), len(b))
 }
 
-func (d *decoder) time() time.Time {
+// part is n bytes of native.
+func (d *decoder) part(n uint64) []byte {
+	at, size := d.end+d.varint(), int64(len(d.native))
+	if d.bad || at < 0 || at > size || n > uint64(size-at) {
+		d.bad = true
+		return nil
+	}
+	d.end = at + int64(n)
+	return d.native[at:d.end]
+}
+
+func (d *decoder) time(before int64) (time.Time, int64) {
 	n := d.uvarint()
 	if n == 0 {
-		return time.Time{}
+		return time.Time{}, before
 	}
 	n--
-	return time.UnixMicro(int64(n>>1) ^ -int64(n&1)).UTC()
+	us := before + (int64(n>>1) ^ -int64(n&1))
+	return time.UnixMicro(us).UTC(), us
 }
 
 func (d *decoder) party(p *Party, end int) {

@@ -3,8 +3,10 @@ package record
 import (
 	"bytes"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"pgregory.net/rapid"
 )
@@ -40,6 +42,12 @@ func drawRecord(t *rapid.T) Record {
 	}
 	if native := rapid.SliceOf(rapid.Byte()).Draw(t, "native"); len(native) > 0 {
 		r.Native = native
+	}
+	switch rapid.IntRange(0, 2).Draw(t, "key") {
+	case 1:
+		r.CallKey = r.Key.NativeID
+	case 2:
+		r.CallKey = r.Key.NativeID + keySeparator + r.Key.Leg
 	}
 	copy(r.ContentHash[:], rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "hash"))
 	return r
@@ -77,9 +85,68 @@ func TestCodecRoundTrip(t *testing.T) {
 	})
 }
 
+// Texts that are parts of the payload are written as such, wherever they stand in it,
+// and come back; others that say the same are written out.
+func TestCodecParts(t *testing.T) {
+	const text = `{"native_id":"call-17","leg":"b","from":"+353861234567","to":"sip:alice@example.org","refs":["s3://one","s3://two"]}`
+	native := []byte(text)
+	all := unsafe.String(&native[0], len(native))
+	of := func(s string) string { at := strings.Index(all, s); return all[at : at+len(s)] }
+	r := Record{Key: Key{NativeID: of("call-17"), Leg: of(`"b"`)}, From: Party{Raw: of("+353861234567"), E164: of("+353861234567")}, To: Party{Raw: of("sip:alice@example.org")},
+		CallerName: of("native"), RecordingRefs: []string{of("s3://two"), of("s3://one")}, Native: native, CallKey: "call-17\x1f\"b\""}
+	parts := Append(nil, &r)
+	apart, err := Decode(parts)
+	if err != nil || !reflect.DeepEqual(apart, r) {
+		t.Fatalf("%+v, %v", apart, err)
+	}
+	var w Space
+	var there Record
+	if err := w.Read(&there, parts); err != nil || !reflect.DeepEqual(there, r) {
+		t.Fatalf("%+v, %v", there, err)
+	}
+	written := Append(nil, &apart) // of which no text is a part of anything
+	if again, err := Decode(written); err != nil || !reflect.DeepEqual(again, r) || len(written) < len(parts)+60 {
+		t.Fatalf("%d bytes in parts and %d written out, %v", len(parts), len(written), err)
+	}
+	for at := range parts { // no change of a byte reads outside of the payload
+		for bit := range 8 {
+			changed := bytes.Clone(parts)
+			changed[at] ^= 1 << bit
+			_, _ = Decode(changed)
+			_ = w.Read(&there, changed)
+		}
+	}
+}
+
+// A text that only begins or only ends in the payload is none of its parts: payloads
+// of one body stand side by side.
+func TestCodecNeighbours(t *testing.T) {
+	body := []byte("one payload and the next one")
+	for _, r := range []Record{
+		{CallerName: unsafe.String(&body[6], 8), Native: body[:11:11]},
+		{CallerName: unsafe.String(&body[4], 10), Native: body[12:]},
+		{CallerName: unsafe.String(&body[0], 11), Native: body[12:]},
+	} {
+		if got, err := Decode(Append(nil, &r)); err != nil || !reflect.DeepEqual(got, r) {
+			t.Errorf("%+v becomes %+v, %v", r, got, err)
+		}
+	}
+}
+
+// A call key that is put together of other fields does not stand there as well.
+func TestCodecKeyOnce(t *testing.T) {
+	b := Append(nil, &Record{CallKey: "x"})
+	for _, flag := range []byte{flagKeyIsID, flagKeyIsLeg, flagKeyIsID | flagKeyIsLeg} {
+		b[1] = flag
+		if _, err := Decode(b); err == nil {
+			t.Errorf("flags %b are taken", flag)
+		}
+	}
+}
+
 // Reading into a Space takes no memory of its own, however many records are read.
 func TestSpaceTakesNoMemory(t *testing.T) {
-	b := Append(nil, &Record{CallKey: "x", From: Party{Raw: "+353861234567", Subject: "SU000102030405060708090a0b0c0d0e0f"}, RecordingRefs: []string{"a", "b"}, Native: []byte("n")})
+	b := Append(nil, &Record{Key: Key{NativeID: "x", Leg: "y"}, CallKey: "x\x1fy", From: Party{Raw: "+353861234567", Subject: "SU000102030405060708090a0b0c0d0e0f"}, RecordingRefs: []string{"a", "b"}, Native: []byte("n")})
 	var w Space
 	var r Record
 	if n := testing.AllocsPerRun(100, func() {
@@ -103,6 +170,8 @@ func FuzzDecode(f *testing.F) {
 	f.Add(Append(nil, &Record{}))
 	f.Add(Append(nil, &Record{CallKey: "x", RecordingRefs: []string{"a"}, Native: []byte("n"), Start: time.UnixMicro(1)}))
 	f.Add([]byte{codecFormat, 0xff})
+	native := []byte(`{"id":"call-17"}`)
+	f.Add(Append(nil, &Record{Key: Key{NativeID: unsafe.String(&native[7], 7)}, CallKey: "call-17\x1f", Native: native}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := Decode(b)
 		var w Space

@@ -8,7 +8,7 @@ import (
 	"github.com/domicile-io/domicile/policy"
 )
 
-// Every key of the store, since schema 2 (in 1 all tenants' indexes were under one key). All numbers are big endian; tenant is
+// Every key of the store, since schema 3 (in 2 records had another binary form, in 1 all tenants' indexes were under one key). All numbers are big endian; tenant is
 // the 16 bytes of the TN id; a ref is 12 bytes: chunk 8, frame 2, entry 2. What
 // stands in clear here is random, keyed, ordinal or a time; never a number, a
 // name or anything a source wrote.
@@ -39,7 +39,7 @@ import (
 //	v/<tenant>/<index 8>: a tenant's leaves
 //	w/<tenant>/<number 8>                       → index 8 of the leaf that gathers the entry
 //	b/<16 of a hash>: what was noted once
-const schema = 2
+const schema = 3
 
 type kind byte
 
