@@ -19,6 +19,7 @@ type Config struct {
 
 	ListenAddress string   `yaml:"listen_address"` // host:port, HTTPS/1.1, tenants
 	Hosts         []string `yaml:"hosts"`          // names and IP addresses that this listener serves; others are 421
+	IngestAddress string   `yaml:"ingest_address"` // host:port, TLS gRPC, tenants' streams of records under the names of hosts; "" none
 	PeerAddress   string   `yaml:"peer_address"`   // host:port, mTLS gRPC, other regions' nodes
 	OpsAddress    string   `yaml:"ops_address"`    // host:port, plain HTTP: /metrics, /healthz, /readyz; never the tenant network; "" none
 

@@ -33,6 +33,7 @@ func (n *Node) bind(opts Options) error {
 		to               *net.Listener
 	}{
 		{"listen_address", n.cfg.ListenAddress, opts.Listener, &n.tenants},
+		{"ingest_address", n.cfg.IngestAddress, opts.IngestListener, &n.ingest},
 		{"peer_address", n.cfg.PeerAddress, opts.PeerListener, &n.peers},
 		{"ops_address", n.cfg.OpsAddress, opts.OpsListener, &n.ops},
 	} {

@@ -52,9 +52,10 @@ type Options struct {
 	// Listeners that are already bound, so that `dev` and tests can choose free
 	// ports before certificates and base URLs are made. The node closes them. Nil:
 	// the configured address is bound.
-	Listener     net.Listener
-	PeerListener net.Listener
-	OpsListener  net.Listener
+	Listener       net.Listener
+	IngestListener net.Listener
+	PeerListener   net.Listener
+	OpsListener    net.Listener
 }
 
 // Node is one running data-plane node. Make it with Open; Close ends it.
@@ -88,6 +89,7 @@ type Node struct {
 	traces    *telemetry.Tracer // nil: nothing is traced
 
 	tenants net.Listener // bound, below TLS and the count
+	ingest  net.Listener // nil: none
 	peers   net.Listener // nil: none
 	ops     net.Listener // nil: none
 
@@ -142,7 +144,7 @@ func (n *Node) onClose(name string, f func(ctx context.Context) error) {
 // identify loads the certificate and compares what it says with what the
 // configuration says; the certificate is right, so a difference stops the start.
 func (n *Node) identify(opts Options) error {
-	for _, l := range []net.Listener{opts.Listener, opts.PeerListener, opts.OpsListener} {
+	for _, l := range []net.Listener{opts.Listener, opts.IngestListener, opts.PeerListener, opts.OpsListener} {
 		if l != nil {
 			n.onClose("listener", func(context.Context) error { return closeListener(l) })
 		}
@@ -249,10 +251,29 @@ func (n *Node) openServer(Options) error {
 		}
 		n.served <- err
 	}()
+	streams := n.serveStreams()
 	n.onClose("tenants' listener", func(ctx context.Context) error {
-		return errors.Join(n.server.Shutdown(ctx), <-n.served)
+		return errors.Join(n.server.Shutdown(ctx), <-n.served, <-streams)
 	})
 	return nil
+}
+
+// serveStreams answers streams of records, where the node has a port for them.
+func (n *Node) serveStreams() <-chan error {
+	done := make(chan error, 1)
+	if n.ingest == nil {
+		done <- nil
+		return done
+	}
+	go func() {
+		err := n.server.ServeIngest(n.door.Listener(n.ingest, policy.CustomerAPI))
+		if err != nil {
+			n.log.Error("the streams' listener ended; restart the node", "cause", err.Error())
+		}
+		done <- err
+	}()
+	n.log.Info("node takes streams of records", "address", n.ingest.Addr().String())
+	return done
 }
 
 func (n *Node) region() policy.RegionID { return policy.RegionID(n.cfg.Region) }

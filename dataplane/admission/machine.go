@@ -12,6 +12,7 @@ type Ask struct {
 	Lane   Lane
 	Weight int64 // of the lane's capacity while it is worked on
 	Memory int64 // bytes that it may hold at once
+	Idle   int64 // of them, those that it holds while it rests
 }
 
 // Cause is why a request was refused: a closed set, fit for a label.
@@ -47,6 +48,7 @@ const (
 	expire                  // it has waited as long as anybody may
 	leave                   // it is over, or its client went away
 	away                    // it waits for its client
+	rest                    // it waits for its client, and holds next to nothing meanwhile
 	back                    // it no longer does
 	spend                   // it has brought so many records and bytes
 )
@@ -73,6 +75,7 @@ type request struct {
 	of     *account
 	ask    Ask
 	state  state
+	holds  int64         // of the node's memory
 	since  time.Duration // of waiting
 	turned time.Duration // when its latest turn began
 	waited bool          // for its client, ever
@@ -141,6 +144,14 @@ func (m *machine) step(now time.Duration, e event) []effect {
 		if r.state == working {
 			r.state, r.waited = absent, true
 			m.lanes[r.ask.Lane].giveBack(r)
+		}
+	case rest:
+		if r.state == working {
+			m.lanes[r.ask.Lane].giveBack(r)
+		}
+		if r.state == working || r.state == absent {
+			r.state, r.waited = absent, true
+			m.hold(r, min(r.holds, r.ask.Idle))
 		}
 	case back:
 		if r.state == absent {
@@ -211,21 +222,30 @@ func (m *machine) judge(now time.Duration, a *account, ask Ask) (Cause, time.Dur
 		return Concurrent, time.Second
 	case a.places >= m.limits.Requests-m.places: // no more than stay free
 		return Places, time.Second
-	case !m.room(a, ask):
+	case !m.room(a, ask.Memory):
 		return Memory, time.Second
 	}
 	return "", 0
 }
 
 // room reports whether a tenant may hold so much more: no more than stays free.
-func (m *machine) room(a *account, ask Ask) bool {
-	return a.memory+ask.Memory <= m.limits.Memory-m.memory-ask.Memory
+func (m *machine) room(a *account, more int64) bool {
+	return a.memory+more <= m.limits.Memory-m.memory-more
 }
 
 // fits reports whether a waiting request would find its memory. One that returns
-// has it already.
+// has it already, unless it has rested.
 func (m *machine) fits(r *request) bool {
-	return r.state == returning || r.ask.Lane == Erase || m.room(r.of, r.ask)
+	return r.ask.Lane == Erase || r.holds >= r.ask.Memory || m.room(r.of, r.ask.Memory-r.holds)
+}
+
+// hold counts what a request has of the node's memory from now on.
+func (m *machine) hold(r *request, bytes int64) {
+	if r.ask.Lane != Erase {
+		r.of.memory += bytes - r.holds
+		m.memory += bytes - r.holds
+		r.holds = bytes
+	}
 }
 
 // take counts a request that is in flight from now on.
@@ -258,10 +278,7 @@ func (m *machine) end(now time.Duration, r *request) {
 			l.learn(r, now)
 		}
 	}
-	if r.state != waiting && r.ask.Lane != Erase {
-		a.memory -= r.ask.Memory
-		m.memory -= r.ask.Memory
-	}
+	m.hold(r, 0)
 	if a.idle(now) {
 		delete(m.accounts, a.id)
 	}
@@ -280,10 +297,7 @@ func (m *machine) dispatch(now time.Duration, which Lane) {
 		if r == nil {
 			return
 		}
-		if r.state == waiting && which != Erase {
-			r.of.memory += r.ask.Memory
-			m.memory += r.ask.Memory
-		}
+		m.hold(r, r.ask.Memory)
 		l.grant(r, now)
 		r.state = working
 		m.out = append(m.out, effect{kind: granted, id: r.id})

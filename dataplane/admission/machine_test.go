@@ -31,13 +31,15 @@ func (m *machine) check(t *testing.T) {
 		for _, s := range []*sums{s, &all} {
 			if r.ask.Lane != Erase {
 				s.places++
-				if r.state != waiting {
-					s.memory += r.ask.Memory
-				}
+				s.memory += r.holds
 			}
 			if r.state == working {
 				s.used[r.ask.Lane] += r.ask.Weight
 			}
+		}
+		if idle := min(r.ask.Memory, r.ask.Idle); r.ask.Lane != Erase &&
+			(r.state == waiting && r.holds != 0 || r.state == working && r.holds != r.ask.Memory || r.holds > 0 && r.holds != r.ask.Memory && r.holds != idle) {
+			t.Fatalf("request %d in state %d holds %d of %d", r.id, r.state, r.holds, r.ask.Memory)
 		}
 		queued := slices.Contains(r.of.lanes[r.ask.Lane].queue, r)
 		if queued != (r.state == waiting || r.state == returning) {
@@ -79,11 +81,11 @@ func TestINV41_NothingIsHandedOutTwiceOrKept(t *testing.T) {
 			var e event
 			if len(live) == 0 || rnd.IntN(3) == 0 {
 				next++
-				e = event{kind: arrive, id: next, ask: Ask{Tenant: tenant(rnd.IntN(5)), Lane: Lane(rnd.IntN(numLanes)), Weight: 1 + rnd.Int64N(MaxWeight), Memory: rnd.Int64N(4 << 20)}}
+				e = event{kind: arrive, id: next, ask: Ask{Tenant: tenant(rnd.IntN(5)), Lane: Lane(rnd.IntN(numLanes)), Weight: 1 + rnd.Int64N(MaxWeight), Memory: rnd.Int64N(4 << 20), Idle: rnd.Int64N(1 << 20)}}
 				live = append(live, next)
 			} else {
 				i := rnd.IntN(len(live))
-				e = event{kind: []eventKind{expire, leave, leave, away, back, spend}[rnd.IntN(6)], id: live[i], records: rnd.Int64N(20), bytes: rnd.Int64N(1 << 14)}
+				e = event{kind: []eventKind{expire, leave, leave, away, rest, back, spend}[rnd.IntN(7)], id: live[i], records: rnd.Int64N(20), bytes: rnd.Int64N(1 << 14)}
 				if e.kind == leave {
 					live = slices.Delete(live, i, i+1)
 				}
@@ -208,5 +210,42 @@ func TestTurnsGoToWhoHadLeast(t *testing.T) {
 			t.Errorf("the turn went to %v, want %v", got, want)
 		}
 		m.check(t)
+	}
+}
+
+// Whoever rests leaves its turn and its memory to others, and has both again before
+// it goes on.
+func TestINV41_WhoRestsHoldsNextToNothing(t *testing.T) {
+	m := newMachine(Limits{Memory: leastMemory})
+	ask := Ask{Lane: Ingest, Weight: MinWeight, Memory: 8 << 20, Idle: 64 << 10}
+	for id := range uint64(100) {
+		ask.Tenant = tenant(int(id))
+		if got := m.step(0, event{kind: arrive, id: id, ask: ask}); len(got) != 1 || got[0].kind != granted {
+			t.Fatalf("stream %d was not taken up beside %d that rest: %+v", id, id, got)
+		}
+		m.step(0, event{kind: rest, id: id})
+		m.check(t)
+	}
+	if m.memory != 100*ask.Idle || m.lanes[Ingest].used != 0 {
+		t.Fatalf("%d bytes and %d of the lane are held by who rests", m.memory, m.lanes[Ingest].used)
+	}
+	worked := 0
+	for id := range uint64(100) {
+		worked += len(m.step(0, event{kind: back, id: id}))
+		m.check(t)
+	}
+	if worked == 0 || worked > 4 {
+		t.Fatalf("%d work at once, and there is memory for fewer than 4", worked)
+	}
+	for id := range uint64(100) { // each goes on when one before it has ended
+		for _, e := range m.step(0, event{kind: leave, id: id}) {
+			if e.kind == granted {
+				worked++
+			}
+		}
+		m.check(t)
+	}
+	if worked < 50 {
+		t.Fatalf("only %d went on", worked)
 	}
 }

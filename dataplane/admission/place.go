@@ -32,13 +32,26 @@ func (p *Place) Leave() {
 
 // ForClient runs f, which may wait for the client. When that takes long the
 // request's turn goes to others, and ForClient returns when it has one again.
-func (p *Place) ForClient(f func()) {
+func (p *Place) ForClient(f func()) { p.wait(f, func() eventKind { return away }) }
+
+// Rest is ForClient for what may take hours: when idle says that nothing else of the
+// request is going on, its memory goes to others too, but for Ask.Idle.
+func (p *Place) Rest(f func(), idle func() bool) {
+	p.wait(f, func() eventKind {
+		if idle() {
+			return rest
+		}
+		return away
+	})
+}
+
+func (p *Place) wait(f func(), how func() eventKind) {
 	over := false // under mu: the timer may fire while f ends
 	t := time.AfterFunc(patience, func() {
 		p.a.mu.Lock()
 		defer p.a.mu.Unlock()
 		if !over {
-			p.a.do(event{kind: away, id: p.id})
+			p.a.do(event{kind: how(), id: p.id})
 		}
 	})
 	f()

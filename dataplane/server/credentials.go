@@ -50,17 +50,20 @@ func (t trials) exceeded(address string, key policy.KeyID) string {
 // authenticate says who asks. A credential that works is never held up by those
 // that do not, wherever they come from. Whoever shows none guesses nothing.
 func (x *exchange) authenticate() (gate.Principal, error) {
-	c := x.credential()
-	who, err := x.s.o.Gate.Authenticate(c)
+	return x.s.authenticate(x.credential(), x.r.RemoteAddr)
+}
+
+func (s *Server) authenticate(c gate.Credential, remote string) (gate.Principal, error) {
+	who, err := s.o.Gate.Authenticate(c)
 	var e *policy.Error
 	if c.Key == "" || !errors.As(err, &e) || e.Reason != policy.Unauthenticated {
 		return who, err
 	}
-	by := x.s.trials.exceeded(addressOf(x.r.RemoteAddr), c.KeyID())
+	by := s.trials.exceeded(addressOf(remote), c.KeyID())
 	if by == "" {
 		return who, err
 	}
-	x.s.metrics.guesses.WithLabelValues(by).Inc()
+	s.metrics.guesses.WithLabelValues(by).Inc()
 	return gate.Principal{}, policy.Errorf(policy.Overloaded, "too many credentials that do not work came from this address, or name this key; working ones go on, others may try again in a moment").
 		With("cause", causeGuesses)
 }

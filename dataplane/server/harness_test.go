@@ -71,6 +71,7 @@ type region struct {
 	server    *Server
 	metrics   *prometheus.Registry
 	addr      string
+	ingest    string // of streams
 	client    *http.Client
 	roots     *x509.CertPool
 	log       *safeBuffer
@@ -233,8 +234,12 @@ func startWith(t testing.TB, keyring func(*local.Options), door func(*gate.Optio
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	r.addr = l.Addr().String()
-	done := make(chan error, 1)
+	streams, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	r.ingest = streams.Addr().String()
+	done := make(chan error, 2)
 	go func() { done <- r.server.Serve(r.door.Listener(l, policy.CustomerAPI)) }()
+	go func() { done <- r.server.ServeIngest(r.door.Listener(streams, policy.CustomerAPI)) }()
 	r.client = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: r.roots}, DisableCompression: true}}
 	t.Cleanup(func() {
 		r.client.CloseIdleConnections()
@@ -243,8 +248,10 @@ func startWith(t testing.TB, keyring func(*local.Options), door func(*gate.Optio
 		if err := r.server.Shutdown(ctx); err != nil {
 			t.Errorf("shutdown: %v", err)
 		}
-		if err := <-done; err != nil {
-			t.Errorf("serve: %v", err)
+		for range 2 {
+			if err := <-done; err != nil {
+				t.Errorf("serve: %v", err)
+			}
 		}
 	})
 	return r

@@ -31,9 +31,14 @@ func newHosts(declared []string) hosts {
 func (h hosts) serves(r *http.Request) bool {
 	sni := ""
 	if r.TLS != nil {
-		sni = canonicalName(r.TLS.ServerName)
+		sni = r.TLS.ServerName
 	}
-	host := bareHost(r.Host)
+	return h.serve(r.Host, sni)
+}
+
+func (h hosts) serve(asked, sni string) bool {
+	sni = canonicalName(sni)
+	host := bareHost(asked)
 	if ip := net.ParseIP(host); ip != nil {
 		return sni == "" && h.addrs[ip.String()]
 	}

@@ -22,6 +22,13 @@ type metrics struct {
 	panics       prometheus.Counter
 
 	settingsDenied prometheus.Counter
+
+	streams       prometheus.Gauge
+	streamsEnded  *prometheus.CounterVec
+	batches       prometheus.Counter
+	streamAppends prometheus.Counter
+	unasked       prometheus.Counter
+	batchSeconds  prometheus.Histogram
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -43,13 +50,31 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		settingsDenied: prometheus.NewCounter(prometheus.CounterOpts{Name: "domicile_feed_settings_denied_total",
 			Help: "Feed requests that were taken with default settings because the policy refuses reading account_config."}),
 	}
+	m.forStreams()
 	m.refusals.WithLabelValues(string(policy.Unauthenticated)) // a rate begins at its second value
 	m.guesses.WithLabelValues("address")
 	m.guesses.WithLabelValues("key")
 	if reg != nil {
-		reg.MustRegister(m.requests, m.seconds, m.refusals, m.refusedBytes, m.guesses, m.records, m.panics, m.settingsDenied)
+		reg.MustRegister(m.requests, m.seconds, m.refusals, m.refusedBytes, m.guesses, m.records, m.panics, m.settingsDenied,
+			m.streams, m.streamsEnded, m.batches, m.streamAppends, m.unasked, m.batchSeconds)
 	}
 	return m
+}
+
+// forStreams makes what is counted of streamed ingest.
+func (m *metrics) forStreams() {
+	m.streams = prometheus.NewGauge(prometheus.GaugeOpts{Name: "domicile_ingest_streams_open",
+		Help: "Streams of gRPC ingest that were admitted and have not ended."})
+	m.streamsEnded = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "domicile_ingest_streams_ended_total",
+		Help: "Streams of gRPC ingest that were admitted and have ended, by reason; OK: their client ended them, GONE: it went away."}, []string{"reason"})
+	m.batches = prometheus.NewCounter(prometheus.CounterOpts{Name: "domicile_ingest_batches_total",
+		Help: "Batches of gRPC ingest that were acknowledged."})
+	m.streamAppends = prometheus.NewCounter(prometheus.CounterOpts{Name: "domicile_ingest_groups_total",
+		Help: "Groups of batches that were made durable together: one stream's that waited at the same time."})
+	m.unasked = prometheus.NewCounter(prometheus.CounterOpts{Name: "domicile_ingest_unasked_bytes_total",
+		Help: "Bytes of bodies that came for streams of gRPC ingest before these were admitted: at most 64 KiB of a connection."})
+	m.batchSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "domicile_ingest_batch_seconds",
+		Help: "Time from a batch of gRPC ingest being parsed to its acknowledgement.", Buckets: prometheus.ExponentialBuckets(0.0005, 4, 8)})
 }
 
 func (m *metrics) refused(reason policy.Reason, read int64) {

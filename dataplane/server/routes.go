@@ -116,7 +116,7 @@ func newMux() (*http.ServeMux, error) {
 
 // Patterns are all that a request can meet, for what must know them beforehand.
 func Patterns() []string {
-	out := []string{noRoute.pattern}
+	out := []string{noRoute.pattern, streamPattern}
 	for _, r := range routes {
 		out = append(out, r.pattern)
 	}

@@ -136,25 +136,32 @@ func (x *exchange) fresh() error {
 	if err != nil || token == "" {
 		return err
 	}
+	return x.s.fresh(x.r.Context(), token)
+}
+
+func (s *Server) fresh(ctx context.Context, token string) error {
 	revision, err := api.ParsePolicyToken(token)
 	if err != nil {
 		return invalid([]policy.FieldError{{Field: "X-Policy-Token", Message: "is malformed; send the token of an earlier answer unchanged"}})
 	}
-	ctx, cancel := context.WithTimeout(x.r.Context(), freshWait)
+	ctx, cancel := context.WithTimeout(ctx, freshWait)
 	defer cancel()
-	return x.s.o.Bundle.Wait(ctx, revision)
+	return s.o.Bundle.Wait(ctx, revision)
 }
 
 // misdirected is the refusal of a host that is not ours. The right base URL is
 // that of the region whose credential was shown, else our own.
 func (x *exchange) misdirected() error {
-	const why = "this listener does not serve the host that was asked for; use the region's own base URL"
-	var e *policy.Error
 	_, err := x.authenticate() // whoever guesses here is counted, and told nothing
+	return x.s.misdirected(err)
+}
+
+func (s *Server) misdirected(err error) error {
+	var e *policy.Error
 	if !errors.As(err, &e) || e.Reason != policy.WrongRegion {
-		e = x.s.o.Gate.WrongRegion(x.s.o.Region)
+		e = s.o.Gate.WrongRegion(s.o.Region)
 	}
-	e.Message = why
+	e.Message = "this listener does not serve the host that was asked for; use the region's own base URL"
 	return e
 }
 
@@ -201,14 +208,16 @@ type refusedFor struct {
 
 // overloaded notes, once a minute, whose requests are refused: metrics do not name
 // tenants.
-func (x *exchange) overloaded(err error) {
+func (x *exchange) overloaded(err error) { x.s.overloaded(x.who.Tenant, x.id, err) }
+
+func (s *Server) overloaded(tenant policy.TenantID, id string, err error) {
 	e := api.AsError(err)
-	of := refusedFor{x.who.Tenant, e.Metadata["cause"]}
-	if _, told := x.s.refused.Get(of); told || e.Reason != policy.Overloaded {
+	of := refusedFor{tenant, e.Metadata["cause"]}
+	if _, told := s.refused.Get(of); told || e.Reason != policy.Overloaded {
 		return
 	}
-	x.s.refused.Add(of, struct{}{})
-	x.s.log.Warn("requests of a tenant are refused", "tenant", string(of.tenant), "cause", of.cause, "request_id", x.id)
+	s.refused.Add(of, struct{}{})
+	s.log.Warn("requests of a tenant are refused", "tenant", string(of.tenant), "cause", of.cause, "request_id", id)
 }
 
 func causeOf(e *policy.Error) string {

@@ -11,10 +11,12 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2/expirable"
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
 
 	"github.com/domicile-io/domicile/dataplane/admission"
 	"github.com/domicile-io/domicile/dataplane/egress"
@@ -90,9 +92,14 @@ type Server struct {
 	refused *lru.LRU[refusedFor, struct{}] // whose refusals were logged a moment ago
 	trials  trials
 
+	rpc       *grpc.Server  // streamed ingest
+	streaming atomic.Int64  // streams that were admitted
+	draining  chan struct{} // closed when streams are to end
+
 	lingering chan struct{} // one place for each refused connection that is held
 	stopping  chan struct{}
 	stop      sync.Once
+	end       sync.Once
 }
 
 const (
@@ -115,7 +122,7 @@ func New(o Options) (*Server, error) {
 		numbers: intake.NewNumbers(numbersCached),
 		refused: lru.NewLRU[refusedFor, struct{}](feedCacheSize, nil, time.Minute),
 
-		lingering: make(chan struct{}, lingerMax), stopping: make(chan struct{})}
+		lingering: make(chan struct{}, lingerMax), stopping: make(chan struct{}), draining: make(chan struct{})}
 	if o.Numbers != nil {
 		s.numbers = o.Numbers
 	}
@@ -134,7 +141,7 @@ func New(o Options) (*Server, error) {
 	if s.mux, err = newMux(); err != nil {
 		return nil, err
 	}
-	s.http = s.newHTTP()
+	s.http, s.rpc = s.newHTTP(), s.newRPC()
 	return s, nil
 }
 
@@ -168,6 +175,7 @@ func (s *Server) Serve(l net.Listener) error {
 // Shutdown stops accepting, waits for the requests in flight until ctx is
 // done, and then cuts those that are left.
 func (s *Server) Shutdown(ctx context.Context) error {
+	streams := s.endStreams(ctx)
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		err = errors.Join(fmt.Errorf("wait for requests in flight: %w", err), s.http.Close())
@@ -176,5 +184,5 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		close(s.stopping)
 		s.drain()
 	})
-	return err
+	return errors.Join(err, <-streams)
 }

@@ -34,6 +34,7 @@ func (a *app) showParts(env *dev.Environment, took time.Duration) {
 	rows := [][]string{{"control plane", "-", "rules and places, no personal data; 3 voters", env.ControlURL()}}
 	for _, r := range env.Regions() {
 		rows = append(rows, []string{"region " + r, env.Boundary(r), "call records of the tenants that live there", env.RegionURL(r)})
+		rows = append(rows, []string{"streams of " + r, env.Boundary(r), "the same records, over one long gRPC connection", env.IngestAddress(r)})
 	}
 	a.out.Table([]string{"PART", "BOUNDARY", "HOLDS", "WHERE"}, rows)
 	a.out.Line("")

@@ -56,6 +56,9 @@ func (e *Environment) VoterURL(name string) string { return "https://" + e.ports
 // RegionURL is where a region's tenants reach it.
 func (e *Environment) RegionURL(region string) string { return "https://" + e.ports.address(region) }
 
+// IngestAddress is where a region takes streams of records, host:port.
+func (e *Environment) IngestAddress(region string) string { return e.ports.address(region + "-ingest") }
+
 // OpsURL is the metrics and health of a voter or region, in plain HTTP on loopback.
 func (e *Environment) OpsURL(name string) string { return "http://" + e.ports.address(name+"-ops") }
 
@@ -72,7 +75,7 @@ func (e *Environment) CAFile() string { return filepath.Join(e.pki.dir, "ca.pem"
 func (e *Environment) Variables() [][2]string {
 	vars := [][2]string{{"DOMICILE_CONTROL_URL", e.ControlURL()}}
 	for _, r := range e.Regions() {
-		vars = append(vars, [2]string{"DOMICILE_" + strings.ToUpper(r) + "_URL", e.RegionURL(r)})
+		vars = append(vars, [2]string{"DOMICILE_" + strings.ToUpper(r) + "_URL", e.RegionURL(r)}, [2]string{"DOMICILE_" + strings.ToUpper(r) + "_INGEST", e.IngestAddress(r)})
 	}
 	return append(vars, [2]string{"DOMICILE_CA", e.CAFile()}, [2]string{"DOMICILE_TOKEN", e.Token()}, [2]string{"DOMICILE_OFFICER_TOKEN", e.OfficerToken()},
 		[2]string{"DOMICILE_ROOT_KEY", hex.EncodeToString(e.pki.rootPublic)})
@@ -87,12 +90,12 @@ func (e *Environment) listeners() []listener {
 			listener{v + "-raft", "Raft of voter " + v}, listener{v + "-ops", "metrics and health of voter " + v})
 	}
 	for _, r := range e.Regions() {
-		all = append(all, listener{r, "tenants of region " + r}, listener{r + "-peer", "transfers into region " + r},
+		all = append(all, listener{r, "tenants of region " + r}, listener{r + "-ingest", "streams of records into region " + r}, listener{r + "-peer", "transfers into region " + r},
 			listener{r + "-ops", "metrics and health of region " + r})
 	}
 	for _, r := range e.opts.Second {
 		name := SecondName(r)
-		all = append(all, listener{name, "tenants of region " + r + ", second node"}, listener{name + "-peer", "transfers into region " + r + ", second node"},
+		all = append(all, listener{name, "tenants of region " + r + ", second node"}, listener{name + "-ingest", "streams of records into region " + r + ", second node"}, listener{name + "-peer", "transfers into region " + r + ", second node"},
 			listener{name + "-ops", "metrics and health of region " + r + ", second node"})
 	}
 	return all

@@ -38,7 +38,7 @@ func (e *Environment) nodeConfig(r policy.Region) dataplane.Config {
 	c := dataplane.Config{
 		Region: name, DataDir: filepath.Join(e.opts.Dir, name), TLS: e.pki.region[name],
 		ListenAddress: e.ports.address(name), Hosts: []string{"127.0.0.1", "localhost"},
-		PeerAddress: e.ports.address(name + "-peer"), OpsAddress: e.ports.address(name + "-ops"),
+		IngestAddress: e.ports.address(name + "-ingest"), PeerAddress: e.ports.address(name + "-peer"), OpsAddress: e.ports.address(name + "-ops"),
 		RootPublicKey: hex.EncodeToString(e.pki.rootPublic), BaseURLs: e.baseURLs(), Peers: map[string]dataplane.Peer{},
 		DefaultCountry: r.Country, ExportInterval: e.opts.ExportInterval, ExportWindow: e.opts.ExportWindow,
 		DiskReserve: -1, // three regions share a developer's disk
