@@ -19,6 +19,23 @@ type HTTPOptions struct {
 // redirect. It has no overall time limit, because uploads and exports may be
 // long: bound calls by their context.
 func NewHTTP(o HTTPOptions) (*http.Client, error) {
+	tlsConfig, err := o.TLS()
+	if err != nil {
+		return nil, err
+	}
+	return &http.Client{
+		Transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, TLSClientConfig: tlsConfig,
+			TLSHandshakeTimeout: 10 * time.Second, IdleConnTimeout: 30 * time.Second,
+			ExpectContinueTimeout: time.Second, MaxIdleConnsPerHost: 16,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, nil
+}
+
+// TLS is what a client that is not of HTTP needs to trust the same authority: see
+// StreamOptions.
+func (o HTTPOptions) TLS() (*tls.Config, error) {
 	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
 	pem, from := []byte(o.CAPEM), "given as text"
 	if o.CAFile != "" {
@@ -34,12 +51,5 @@ func NewHTTP(o HTTPOptions) (*http.Client, error) {
 			return nil, fmt.Errorf("authority %s holds no PEM certificate", from)
 		}
 	}
-	return &http.Client{
-		Transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment, TLSClientConfig: tlsConfig,
-			TLSHandshakeTimeout: 10 * time.Second, IdleConnTimeout: 30 * time.Second,
-			ExpectContinueTimeout: time.Second, MaxIdleConnsPerHost: 16,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}, nil
+	return tlsConfig, nil
 }

@@ -44,12 +44,18 @@ A folder means every file in it and below; - reads standard input. Named as the 
 already counts as a duplicate, so an import may be repeated.
 
 With --remove a file is deleted only after its region acknowledged that it is durable, and only when
-nothing of it was quarantined.`,
-		Example: "  domicile records import --source freeswitch --feed sbc1 --remove /var/log/freeswitch/json_cdr\n  domicile records import --source asterisk --feed pbx /var/log/asterisk/cdr-csv/Master.csv",
+nothing of it was quarantined.
+
+With --stream, NDJSON in Domicile's own form goes over one long gRPC connection in small batches, each of
+which is acknowledged by itself; after a cut, what was not acknowledged is sent again. Followed by -, a
+program's output is brought in as it comes.`,
+		Example: "  domicile records import --source freeswitch --feed sbc1 --remove /var/log/freeswitch/json_cdr\n  domicile records import --source asterisk --feed pbx /var/log/asterisk/cdr-csv/Master.csv\n  tail -F calls.ndjson | domicile records import --source native --stream -",
 		RunE:    a.run(im.run)}
 	c.Flags().StringVar(&im.source, "source", "", "`source`: freeswitch, kamailio, asterisk, twilio or native")
 	c.Flags().StringVar(&im.feed, "feed", "", "`name` of the feed; use the live feed's")
 	c.Flags().BoolVar(&im.remove, "remove", false, "delete each file once it is durably stored")
+	c.Flags().BoolVar(&im.stream, "stream", false, "send over one long gRPC connection (--source native only)")
+	c.Flags().StringVar(&im.ingest, "ingest-address", "", "`host:port` of the region's port for streams (DOMICILE_<REGION>_INGEST)")
 	return c
 }
 
@@ -58,6 +64,8 @@ type importer struct {
 	app          *app
 	source, feed string
 	remove       bool
+	stream       bool
+	ingest       string
 
 	region *client.Region
 	bar    *progressbar.ProgressBar
@@ -76,6 +84,9 @@ func (im *importer) run(ctx context.Context, paths []string) error {
 	if im.feed == "" && im.source != native {
 		return usagef("--feed is missing: give the name of the live feed, so that what came in live is not counted twice")
 	}
+	if im.stream && im.source != native {
+		return usagef("--stream goes with --source native: a stream's records are Domicile's own form, one JSON object on a line")
+	}
 	files, size, err := collect(paths)
 	if err != nil {
 		return err
@@ -84,6 +95,11 @@ func (im *importer) run(ctx context.Context, paths []string) error {
 		return err
 	}
 	im.bar = im.app.newBar(size, "importing")
+	if im.stream {
+		err = im.streamed(ctx, files)
+		_ = im.bar.Exit()
+		return errors.Join(im.summary(), err)
+	}
 	all, ctx := errgroup.WithContext(ctx)
 	all.SetLimit(importersAtOnce)
 	for _, f := range files {
