@@ -20,6 +20,9 @@ const (
 	spare        = 64
 	idleFrames   = 10_000 // a second, that carry no body
 	idleBurst    = 20_000
+	headersCost  = 100
+	settingsCost = 20
+	resetCost    = 10
 )
 
 // What ends a connection.
@@ -87,10 +90,17 @@ func (c *conn) meet(h head, body int64) error {
 	if h.kind == frameData && body > 0 {
 		return c.body(h, body)
 	}
-	if h.kind == frameHeaders {
+	cost := 1.0
+	switch h.kind {
+	case frameHeaders:
 		c.current = h.stream
+		cost = headersCost
+	case frameSettings:
+		cost = settingsCost
+	case frameReset:
+		cost = resetCost
 	}
-	if !c.spend() {
+	if !c.spend(cost) {
 		return errIdle
 	}
 	return nil
@@ -118,12 +128,13 @@ func (c *conn) body(h head, n int64) error {
 	return nil
 }
 
-// spend takes one of the frames without a body that a client may send.
-func (c *conn) spend() bool {
+// spend takes from the frames without a body that a client may send. Those that
+// cost more to answer count for more: a hundred new streams a second are many.
+func (c *conn) spend(cost float64) bool {
 	now := c.now()
 	c.frames = min(idleBurst, c.frames+now.Sub(c.counted).Seconds()*idleFrames)
 	c.counted = now
-	c.frames--
+	c.frames -= cost
 	return c.frames >= 0
 }
 

@@ -11,6 +11,7 @@ const (
 
 	frameData         = 0x0
 	frameHeaders      = 0x1
+	frameReset        = 0x3
 	frameSettings     = 0x4
 	frameWindowUpdate = 0x8
 

@@ -280,6 +280,7 @@ func TestAnEarlyWindowIsNotLost(t *testing.T) {
 
 func TestINV41_CrumbsAndEmptyFramesEndTheirConnection(t *testing.T) {
 	s := start(t, func(st *sluice.Stream) error { return st.Open() })
+	next := uint32(1)
 	for name, flood := range map[string]func(*http2.Framer) error{
 		"a body in single bytes": func(f *http2.Framer) error { return f.WriteData(1, false, []byte{0}) },
 		"padded single bytes":    func(f *http2.Framer) error { return f.WriteDataPadded(1, false, []byte{0}, make([]byte, 200)) },
@@ -287,9 +288,11 @@ func TestINV41_CrumbsAndEmptyFramesEndTheirConnection(t *testing.T) {
 		"windows":                func(f *http2.Framer) error { return f.WriteWindowUpdate(1, 1) },
 		"priorities":             func(f *http2.Framer) error { return f.WritePriority(1, http2.PriorityParam{}) },
 		"settings":               func(f *http2.Framer) error { return f.WriteSettings() },
+		"resets":                 func(f *http2.Framer) error { next += 2; return f.WriteRSTStream(next-2, http2.ErrCodeCancel) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, f := s.raw(t)
+			next = 1
 			headers(t, f, 1)
 			<-s.opened
 			cut := make(chan bool, 1)
