@@ -82,6 +82,10 @@ release: packaging cyclonedx ## build a release into .build/release: programs, p
 	$(BUILD)/packaging --source . --out $(RELEASE) --cyclonedx $(abspath $(BUILD)/peers/cyclonedx-gomod)
 	cd $(RELEASE) && sha256sum --check --quiet SHA256SUMS
 
+.PHONY: release-sign
+release-sign: ## sign the checksums of what make release built with a key of yours (KEY=~/.ssh/release_ed25519)
+	packaging/sign.sh $(RELEASE) "$(KEY)"
+
 .PHONY: release-check
 release-check: ## build a release twice, in different folders, and compare every byte
 	packaging/check.sh $(BUILD)/release-check $(if $(ARCH),$(ARCH),amd64,arm64)
@@ -92,7 +96,7 @@ packages-short: packaging ## build packages, images and chart for this machine a
 	$(BUILD)/packaging --source . --out $(BUILD)/packages --short --arch $$($(GO) env GOARCH)
 
 .PHONY: packages-test
-packages-test: packages-short ## install and run them in scratch roots (needs root, systemd, dpkg, rpm)
+packages-test: packages-short helm ## install and run them in scratch roots (needs root, systemd, dpkg, rpm)
 	DOMICILE_PACKAGES=$(abspath $(BUILD)/packages) DOMICILE_HELM=$(abspath $(BUILD)/peers/helm) $(GO) test -count=1 -v ./test/packages
 
 .PHONY: issuer
