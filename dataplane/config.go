@@ -55,6 +55,8 @@ type Config struct {
 
 	ScrubInterval time.Duration `yaml:"scrub_interval"` // from one pass over everything stored to the next; default 168h
 	ScrubRate     int           `yaml:"scrub_rate"`     // bytes per second that a pass reads; default 4 MiB
+
+	MergeAfter time.Duration `yaml:"merge_after"` // how old records that came one by one are before they are compressed together; default 1h
 }
 
 // Peer is where another region's node listens for transfers.

@@ -12,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/domicile-io/domicile/dataplane/store/sealed"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -97,6 +98,7 @@ func (c Config) Check() error {
 	need(len(c.DefaultCountry) == 2, "default_country: give two capital letters, such as IE")
 	need(c.ExportInterval >= 0 && c.ExportWindow >= 0, "export_interval and export_window must not be negative")
 	need(c.ScrubInterval >= 0 && c.ScrubRate >= 0, "scrub_interval and scrub_rate must not be negative")
+	need(c.MergeAfter >= 0, "merge_after must not be negative")
 	bad = append(bad, c.Admission.Check(), c.Keys.Check(), c.Backup.Check(c.DataDir), c.Telemetry.check(c.Region), c.checkStore())
 	return errors.Join(bad...)
 }
@@ -113,6 +115,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.ScrubRate == 0 {
 		c.ScrubRate = defaultScrubRate
+	}
+	if c.MergeAfter == 0 {
+		c.MergeAfter = sealed.MergeAfter
 	}
 	c.Backup = c.Backup.withDefaults()
 	return c

@@ -131,6 +131,7 @@ func Open(ctx context.Context, cfg Config, opts Options) (*Node, error) {
 	n.feed.Start()
 	n.held = n.heldCalls
 	n.startRetention()
+	n.startMerger()
 	n.startBackups()
 	n.log.Info("node listens", "address", n.tenants.Addr().String(), "node", string(n.material.Identity.Node))
 	return n, nil

@@ -122,6 +122,13 @@ func (a *Admission) listen(id uint64) chan effect {
 	return ch
 }
 
+// Waiting is how many requests wait for their turn.
+func (a *Admission) Waiting() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.told)
+}
+
 // InFlight is how many requests have a place.
 func (a *Admission) InFlight() int {
 	a.mu.Lock()

@@ -5,6 +5,8 @@ import (
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"os"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/domicile-io/domicile/dataplane/store"
 	localstore "github.com/domicile-io/domicile/dataplane/store/local"
+	"github.com/domicile-io/domicile/dataplane/store/sealed"
 	"github.com/domicile-io/domicile/dataplane/store/storetest"
 	"github.com/domicile-io/domicile/policy"
 )
@@ -24,6 +27,9 @@ import (
 // of ours stands between it and the bytes.
 func (w *world) thief(key, value []byte) []byte {
 	w.t.Helper()
+	if len(key) == 27 && key[0] == 'j' {
+		return w.thiefOfCovers(key, value)
+	}
 	if len(key) != 27 || key[0] != 'k' || len(value) < 45 {
 		return nil
 	}
@@ -45,6 +51,53 @@ func (w *world) thief(key, value []byte) []byte {
 		w.t.Errorf("a key that lives does not open its frame: %v", err)
 		return nil
 	}
+	d, err := zstd.NewReader(nil)
+	must(w.t, err)
+	defer d.Close()
+	plain, err := d.DecodeAll(packed, nil)
+	must(w.t, err)
+	return plain
+}
+
+// thiefOfCovers does the same with a cover: its key is made of every key that it names.
+func (w *world) thiefOfCovers(key, value []byte) []byte {
+	w.t.Helper()
+	at := 33
+	next := func(signed bool) (n uint64) {
+		n, size := binary.Uvarint(value[at:])
+		at += size
+		if signed {
+			n = n>>1 ^ -(n & 1)
+		}
+		return n
+	}
+	var id store.KeyID
+	var secret []byte
+	for range next(false) {
+		id = store.KeyID{Generation: id.Generation + next(true), Index: id.Index + next(true)}
+		one, err := w.keys.Open(id)
+		if err != nil {
+			return nil
+		}
+		secret = append(secret, one[:]...)
+	}
+	at += 16
+	derived, err := hkdf.Key(sha256.New, secret, value[1:33], "domicile cover", 32)
+	must(w.t, err)
+	block, err := aes.NewCipher(derived)
+	must(w.t, err)
+	gcm, err := cipher.NewGCM(block)
+	must(w.t, err)
+	aad := append([]byte("domicile store\x00"), 1, 'j')
+	aad = append(append(aad, w.region...), 0)
+	aad = append(append(aad, key[1:17]...), make([]byte, 16)...)
+	aad = append(append(aad, key[17:27]...), value[:at]...)
+	packed, err := gcm.Open(nil, make([]byte, 12), value[at:], aad)
+	if err != nil {
+		w.t.Errorf("keys that live do not open their cover: %v", err)
+		return nil
+	}
+	w.covers++
 	d, err := zstd.NewReader(nil)
 	must(w.t, err)
 	defer d.Close()
@@ -95,9 +148,14 @@ func (immortal) Destroy(ids []store.KeyID) error { return nil }
 // Erasures and snapshots at once: whichever snapshot is put back, everybody else
 // is there to the byte, and whoever has every snapshot, every note and every key
 // that can still be had finds nothing of those who were erased.
-func TestINV21_ErasuresAndSnapshotsAtOnce(t *testing.T) {
+func TestINV21_ErasuresAndSnapshotsAtOnce(t *testing.T) { erasuresAndSnapshots(t, false) }
+
+// The same while what came alone is merged, too.
+func TestINV21_ErasuresSnapshotsAndMergesAtOnce(t *testing.T) { erasuresAndSnapshots(t, true) }
+
+func erasuresAndSnapshots(t *testing.T, merged bool) {
 	w := newWorld(t)
-	out := w.load(0, 80)
+	out := w.pieces(0, 80, merged)
 	w.create()
 	canary := func(n int) []byte { return fmt.Appendf(nil, `"native_id":"call-%d"`, n) }
 	if plain, frames := w.everything(); frames == 0 || !bytes.Contains(plain, canary(7)) {
@@ -114,7 +172,14 @@ func TestINV21_ErasuresAndSnapshotsAtOnce(t *testing.T) {
 			}
 		}
 	})
-	for range 4 {
+	for n := range 4 {
+		if merged {
+			m, err := w.store.Merge(context.Background(), storetest.TenantA, sealed.MergeOptions{All: true})
+			must(t, err)
+			if n == 0 && m.Covers == 0 {
+				t.Error("nothing was merged: the test shows nothing")
+			}
+		}
 		w.create()
 	}
 	all.Wait()
@@ -132,6 +197,9 @@ func TestINV21_ErasuresAndSnapshotsAtOnce(t *testing.T) {
 		if bytes.Contains(plain, canary(n)) {
 			t.Errorf("call %d is read from %d frames", n, frames)
 		}
+	}
+	if merged && w.covers == 0 {
+		t.Error("the thief finds no cover: the test shows nothing")
 	}
 	if !bytes.Contains(plain, canary(8)) {
 		t.Error("the thief reads nothing of anybody: the test shows nothing")

@@ -31,6 +31,7 @@ type world struct {
 	now    time.Time
 	step   func(string) error
 	silent bool // notes are not written
+	covers int  // that the thief opened
 
 	keys  *local.Keyring
 	store *localstore.Store
@@ -139,6 +140,28 @@ func (w *world) load(from, to int) (out []store.Appended) {
 		out = append(out, w.append(storetest.Native(n))...)
 	}
 	return out
+}
+
+// pieces loads in several chunks when it is said to.
+func (w *world) pieces(from, to int, pieces bool) (out []store.Appended) {
+	w.t.Helper()
+	if !pieces {
+		return w.load(from, to)
+	}
+	for n := from; n < to; n += 8 {
+		out = append(out, w.load(n, min(n+8, to))...)
+		w.close()
+		w.open()
+	}
+	return out
+}
+
+// merge merges all but the newest chunk.
+func (w *world) merge() {
+	w.t.Helper()
+	if m := storetest.MergeAll(w.t, w.store, storetest.TenantA); m.Covers == 0 {
+		w.t.Error("nothing was merged: the test shows nothing")
+	}
 }
 
 func (w *world) blob(name, content string) {

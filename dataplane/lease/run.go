@@ -63,7 +63,7 @@ func Contend(o Options) *Shared {
 			Help: "Leases that this node lost while it worked under them: its database was away, or it was stopped."})}
 	if o.Metrics != nil {
 		o.Metrics.MustRegister(s.held, s.lost)
-		for _, n := range []Name{Retention, Erasures, Sweep, Scrub, Exports, Keys} {
+		for _, n := range []Name{Retention, Erasures, Sweep, Scrub, Merge, Exports, Keys} {
 			s.held.WithLabelValues(string(n)).Set(0)
 		}
 	}

@@ -24,6 +24,7 @@ import (
 	shelfsql "github.com/domicile-io/domicile/dataplane/shelf/sql"
 	"github.com/domicile-io/domicile/dataplane/store"
 	localstore "github.com/domicile-io/domicile/dataplane/store/local"
+	"github.com/domicile-io/domicile/dataplane/store/sealed"
 	sqlstore "github.com/domicile-io/domicile/dataplane/store/sql"
 	"github.com/domicile-io/domicile/dataplane/store/storetest"
 	"github.com/domicile-io/domicile/internal/postgres"
@@ -132,6 +133,11 @@ func (w *world) load(ctx context.Context, all *sync.WaitGroup) {
 			defer pace.Stop()
 			for n := 100_000 * (i + 1); w.send(ctx, tenant, n, n+20); n += 20 {
 				<-pace.C
+				if ctx.Err() == nil { // what came alone is merged while it moves
+					if _, err := w.records.Merge(ctx, tenant, sealed.MergeOptions{All: true}); err != nil && !errors.Is(err, &policy.Error{Reason: policy.NotReady}) && ctx.Err() == nil {
+						w.t.Errorf("merge: %v", err)
+					}
+				}
 			}
 		})
 	}

@@ -172,6 +172,9 @@ func (s *Server) Serve(l net.Listener) error {
 	return fmt.Errorf("serve tenants: %w", err)
 }
 
+// Waiting is how many requests wait for their turn.
+func (s *Server) Waiting() int { return s.admits.Waiting() }
+
 // Shutdown stops accepting, waits for the requests in flight until ctx is
 // done, and then cuts those that are left.
 func (s *Server) Shutdown(ctx context.Context) error {

@@ -13,6 +13,8 @@ import (
 	"github.com/domicile-io/domicile/dataplane/record"
 	"github.com/domicile-io/domicile/dataplane/store"
 	localstore "github.com/domicile-io/domicile/dataplane/store/local"
+	"github.com/domicile-io/domicile/dataplane/store/sealed"
+	"github.com/domicile-io/domicile/dataplane/store/storetest"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -54,10 +56,36 @@ func (a *adversary) open(records, keys string) []byte {
 // at any moment, and every key that can still be had, recovers nothing of an
 // erased person. At "executed" that is the live key table; at "final" also every
 // old copy of the table, its custodian's slots excepted, which are destroyed.
-func TestINV21_AdversaryWithEveryByteAndEveryKey(t *testing.T) {
+func TestINV21_AdversaryWithEveryByteAndEveryKey(t *testing.T) { adversaryRuns(t, false) }
+
+// The same where what came alone is merged all the time, before and between the
+// steps of the erasure.
+func TestINV21_AdversaryOverCovers(t *testing.T) { adversaryRuns(t, true) }
+
+func adversaryRuns(t *testing.T, merged bool) {
 	r := newRegion(t)
 	a := &adversary{r: r, copies: map[string]string{}}
 	r.populate()
+	merge := func() {}
+	if merged {
+		covers := uint64(0)
+		merge = func() { covers += storetest.MergeAll(t, r.store, tenant).Covers }
+		a.copy("not merged")
+		for n := range 12 { // each in a chunk of its own
+			r.append(r.call(fmt.Sprintf("alone-%d", n), person, friend, epoch.Add(time.Duration(n)*time.Hour)))
+			if n%3 == 0 {
+				merge()
+			}
+			r.append(r.call(fmt.Sprintf("other-%d", n), "+353866666666", friend, epoch.Add(time.Duration(n)*time.Hour)))
+			r.reopen()
+		}
+		merge()
+		defer func() {
+			if covers < 3 {
+				t.Errorf("only %d covers were made: the test shows nothing", covers)
+			}
+		}()
+	}
 	calls := r.list(store.Query{Number: person})
 	if len(calls) == 0 {
 		t.Fatal("no calls")
@@ -67,12 +95,14 @@ func TestINV21_AdversaryWithEveryByteAndEveryKey(t *testing.T) {
 	a.copy("before")
 	r.between = func(step string) error {
 		if len(a.copies) < 12 {
+			defer merge()
 			a.copy(fmt.Sprintf("%d %s", len(a.copies), step))
 		}
 		return nil
 	}
 	c := r.erase(r.who(person))
 	r.between = nil
+	merge()
 	r.reopen()
 	r.append(r.call("life-goes-on", "+353866666666", friend, epoch.Add(time.Hour)))
 	a.copy("after")
@@ -170,7 +200,16 @@ func TestErasureRacesWithIngestListsAndArchives(t *testing.T) {
 			done <- out
 		}()
 	}
-	readers := make(chan struct{}, 2)
+	readers := make(chan struct{}, 3)
+	go func() { // and what came alone is merged meanwhile
+		for ctx.Err() == nil {
+			if _, err := r.store.Merge(context.Background(), tenant, sealed.MergeOptions{All: true}); err != nil {
+				t.Errorf("merge: %v", err)
+				break
+			}
+		}
+		readers <- struct{}{}
+	}()
 	go func() {
 		defer func() { readers <- struct{}{} }()
 		for ctx.Err() == nil {
@@ -231,6 +270,7 @@ func TestErasureRacesWithIngestListsAndArchives(t *testing.T) {
 			}
 		}
 	}
+	<-readers
 	<-readers
 	<-readers
 	if !left[after] || early == 0 {

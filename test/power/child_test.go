@@ -18,6 +18,7 @@ import (
 	"github.com/domicile-io/domicile/dataplane/record"
 	"github.com/domicile-io/domicile/dataplane/store"
 	localstore "github.com/domicile-io/domicile/dataplane/store/local"
+	"github.com/domicile-io/domicile/dataplane/store/sealed"
 	"github.com/domicile-io/domicile/dataplane/store/storetest"
 	"github.com/domicile-io/domicile/policy"
 )
@@ -134,9 +135,13 @@ func (w *worker) work(appenders int) int {
 		}()
 	}
 	ingest := permitFor(policy.Ingest, policy.CallRecord)
+	most := 120
+	if w.round%2 == 1 { // they come alone, nearly, so that they are merged
+		most = 2
+	}
 	for range appenders {
 		run(func(draw *rand.Rand) error {
-			n := 1 + draw.IntN(120)
+			n := 1 + draw.IntN(most)
 			first := take(n)
 			recs := make([]record.Record, n)
 			for i := range recs {
@@ -150,6 +155,7 @@ func (w *worker) work(appenders int) int {
 		})
 	}
 	run(func(draw *rand.Rand) error { return w.drop(take(2), draw) })
+	run(w.merge)
 	run(w.item())
 	run(w.payload())
 	run(func(draw *rand.Rand) error {
@@ -178,6 +184,16 @@ func (w *worker) drop(first int, draw *rand.Rand) error {
 	w.say(stored{'E', w.round, first, 1}.String())
 	<-time.After(time.Duration(draw.IntN(10)) * time.Millisecond)
 	return nil
+}
+
+// merge merges what came alone, of this start and of those before: all but the
+// newest chunk.
+func (w *worker) merge(draw *rand.Rand) error {
+	done, err := w.s.Merge(context.Background(), childTenant, sealed.MergeOptions{All: true})
+	if err == nil && !done.More {
+		<-time.After(time.Duration(5+draw.IntN(20)) * time.Millisecond)
+	}
+	return err
 }
 
 func itemID(round, n int) string { return fmt.Sprintf("LH%016x%016x", round, n) }

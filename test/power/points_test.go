@@ -20,6 +20,7 @@ type moment struct {
 var moments = []moment{
 	{"store/write", "write", 60}, {"store/sync", "sync", 60}, {"store/acknowledge", "acknowledgement", 60},
 	{"rewrite/write", "rewrite", 6}, {"rewrite/sync", "rewrite", 6}, {"rewrite/synced", "rewrite", 6},
+	{"merge/write", "merge", 6}, {"merge/sync", "merge", 6}, {"merge/synced", "merge", 6},
 	{"destroy/keys", "rewrite", 8}, {"destroy/noted", "rewrite", 8},
 	{"recovery/begin", "recovery", 1}, {"recovery/replayed", "recovery", 1}, {"recovery/end", "recovery", 1},
 	{"keys/block", "keys", 2}, {"keys/block synced", "keys", 2}, {"keys/marked", "keys", 10}, {"keys/written", "keys", 10}, {"keys/rename", "keys", 4},

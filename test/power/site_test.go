@@ -70,7 +70,7 @@ func openSite(t *testing.T, o siteOptions) *site {
 		ExportInterval: 200 * time.Millisecond, ExportWindow: 2 * time.Second,
 		EditRegion: func(env *dev.Environment, c *dataplane.Config) error {
 			if c.Region == "ie1" {
-				c.DataDir, c.Keys.RotateSpacing = s.data, time.Second
+				c.DataDir, c.Keys.RotateSpacing, c.MergeAfter = s.data, time.Second, time.Millisecond
 			}
 			if o.edit != nil {
 				return o.edit(env, c)

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"context"
 	"encoding/hex"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -8,9 +9,10 @@ import (
 	"github.com/domicile-io/domicile/policy"
 )
 
-// The first bytes of keys of frames and of items; see package sealed.
+// The first bytes of keys of frames, covers and items; see package sealed.
 const (
 	kindFrame = 'k'
+	kindCover = 'j'
 	kindItem  = 'o'
 )
 
@@ -95,4 +97,45 @@ func (s *Store) SetCellsAside(id policy.TenantID, pick func(n int) bool) error {
 		}
 		return s.engine.db.Delete(key, pebble.Sync)
 	})
+}
+
+// DamageCovers flips a byte of each cover of the tenant that pick chooses.
+func (s *Store) DamageCovers(id policy.TenantID, at int, pick func(n int) bool) error {
+	n := 0
+	return s.each(kindCover, id, func(key, value []byte) error {
+		if n++; !pick(n - 1) {
+			return nil
+		}
+		value[(at+len(value))%len(value)] ^= 0x10
+		s.ForgetFrames()
+		return s.engine.db.Set(key, value, pebble.Sync)
+	})
+}
+
+// Covered counts the covers of a tenant, and the frames' rows that point to one.
+func (s *Store) Covered(id policy.TenantID) (covers, pointers int) {
+	_ = s.each(kindCover, id, func(_, _ []byte) error { covers++; return nil })
+	_ = s.each(kindFrame, id, func(_, value []byte) error {
+		if len(value) == 11 {
+			pointers++
+		}
+		return nil
+	})
+	return covers, pointers
+}
+
+// SetSchema says that the store is of another schema.
+func (s *Store) SetSchema(n byte) error {
+	return s.engine.db.Set([]byte("m/schema"), []byte{0, 0, 0, n}, pebble.Sync)
+}
+
+// CompactAll makes the tables as small as they get, and says how large they are.
+func (s *Store) CompactAll() (uint64, error) {
+	if err := s.engine.db.Flush(); err != nil {
+		return 0, err
+	}
+	if err := s.engine.db.Compact(context.Background(), []byte{0}, []byte{0xff}, true); err != nil {
+		return 0, err
+	}
+	return s.engine.db.EstimateDiskUsage([]byte{0}, []byte{0xff})
 }

@@ -21,9 +21,7 @@ func (t *tenant) backupFrames(chunks []*resealed) {
 	}
 	var rows []Row
 	for _, c := range chunks {
-		for _, f := range c.frames {
-			rows = append(rows, Row{frameKey(nil, t.raw, c.id, f.number), f.value})
-		}
+		rows = append(append(rows, c.rows...), c.pointers...) // a backup of before may have the frames as they were
 	}
 	if len(rows) > 0 {
 		t.s.backup(t.id, rows)
@@ -100,7 +98,7 @@ func (s *Store) EachSealed(visit func(row []byte, keyAndNonce string, value []by
 		return err
 	}
 	defer s.working.Done()
-	for _, k := range []kind{kindFrame, kindRollup, kindInstance, kindFeed, kindQuarantine, kindItem} {
+	for _, k := range []kind{kindFrame, kindCover, kindRollup, kindInstance, kindFeed, kindQuarantine, kindItem} {
 		err := s.scan(k, []byte{byte(k)}, func(key, value []byte) error {
 			if len(value) < rowHeader {
 				return nil
@@ -108,6 +106,13 @@ func (s *Store) EachSealed(visit func(row []byte, keyAndNonce string, value []by
 			switch k {
 			case kindFrame:
 				visit(key, string(value[1:17])+string(key[25:27]), value)
+			case kindCover:
+				if len(key) != 27 {
+					return nil
+				}
+				if _, n, ok := s.coverHeader(tenantRaw(key[1:17]), readPlace(key[17:]), value); ok {
+					visit(key, string(value[1:n]), value)
+				}
 			case kindItem:
 				visit(key, string(value[1:17]), value)
 			default:

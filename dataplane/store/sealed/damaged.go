@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 
 	"github.com/domicile-io/domicile/dataplane/store"
@@ -22,27 +23,31 @@ func (t *tenant) dropDamaged(ctx context.Context, calls []ref) (out store.Rewrit
 	if err != nil {
 		return out, err
 	}
-	p := &plan{w: &store.Rewrite{}, locked: true, edits: map[ref][]byte{}, chunks: map[int64]bool{}}
+	p := t.newPlan(&store.Rewrite{}, sealed)
+	p.locked = true
 	if p.newest, err = t.newestChunk(); err != nil {
 		return out, err
 	}
 	d := &damage{t: t, plan: p, calls: map[ref]bool{}, folds: map[ref]foundFold{}}
 	for _, call := range calls {
-		d.calls[call], p.chunks[call.chunk] = true, true
+		d.calls[call] = true
+		if err := p.touch(call.chunk); err != nil {
+			return out, err
+		}
 	}
 	for _, find := range []func() error{d.findFolds, d.findRows} {
 		if err := find(); err != nil {
 			return out, err
 		}
 	}
-	var ids []int64
-	for id := range p.chunks {
-		if id > sealed && t.s.engine.Shared() { // alone, nobody else writes; and what does not open tells no time
+	var ids []unit
+	for id := range p.parts {
+		if id.chunk > sealed && t.s.engine.Shared() { // alone, nobody else writes; and what does not open tells no time
 			return out, errElsewhere // another node is writing it
 		}
 		ids = append(ids, id)
 	}
-	slices.Sort(ids)
+	slices.SortFunc(ids, unit.compare)
 	for part := range slices.Chunk(ids, rewriteChunks) {
 		done, err := t.commitDamaged(ctx, d, part)
 		out.Add(done)
@@ -101,7 +106,9 @@ func (d *damage) findFolds() error {
 
 func (d *damage) edit(l *located) error {
 	for _, at := range l.places {
-		d.plan.chunks[at.chunk] = true
+		if err := d.plan.touch(at.chunk); err != nil {
+			return err
+		}
 		e, err := d.t.s.entryAt(d.t.raw, at, l.call)
 		switch {
 		case errors.Is(err, errNoEntry) || isCorrupt(err):
@@ -132,14 +139,14 @@ func (d *damage) findRows() error {
 	return nil
 }
 
-func (t *tenant) commitDamaged(ctx context.Context, d *damage, chunks []int64) (out store.Rewritten, err error) {
+func (t *tenant) commitDamaged(ctx context.Context, d *damage, parts []unit) (out store.Rewritten, err error) {
 	b := t.s.engine.NewBatch()
 	gone := map[int64]bool{}
 	var sealed []*resealed
-	for _, id := range chunks {
-		c, err := t.reseal(id, d.plan.edits, id >= d.plan.newest)
+	for _, id := range parts {
+		c, err := t.reseal(id, d.plan.edits, d.plan.newest)
 		if err == nil {
-			err = c.write(b, t.raw)
+			err = c.write(t, b)
 		}
 		if err != nil {
 			return out, errors.Join(err, b.Close())
@@ -149,7 +156,7 @@ func (t *tenant) commitDamaged(ctx context.Context, d *damage, chunks []int64) (
 				return out, errors.Join(err, b.Close())
 			}
 		}
-		gone[id] = true
+		maps.Copy(gone, c.chunks)
 		sealed = append(sealed, c)
 		out.Chunks, out.Keys = out.Chunks+1, out.Keys+uint64(len(c.old))
 	}

@@ -286,6 +286,7 @@ type frame struct {
 	versions int
 	size     int    // bytes held
 	raw      []byte // that the entries are of
+	covered  bool   // it stands in a cover
 }
 
 // openFrame checks, opens and decompresses.

@@ -75,6 +75,7 @@ const (
 	indexCurrent = 'c'
 	indexNext    = 'n'
 	indexDirty   = 'd'
+	indexMerged  = 'm' // the chunk before which frames were merged: no key, but as small
 )
 
 func indexRow(t tenantRaw, what byte) []byte { return append(keyOf(nil, kindIndex, t), what) }

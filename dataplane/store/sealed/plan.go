@@ -18,10 +18,11 @@ type plan struct {
 	newest int64 // chunk of the tenant's last frame
 	sealed int64 // no chunk that is named by a later time may be touched
 
-	calls  []*located
-	fates  []*fated // one per call
-	edits  map[ref][]byte
-	chunks map[int64]bool
+	calls []*located
+	fates []*fated // one per call
+	edits map[ref][]byte
+	parts map[unit]bool // that hold the places of edits
+	units *units
 
 	damaged []ref // calls of which something does not open
 
@@ -43,11 +44,11 @@ type fated struct {
 // plan looks at calls from the front of the list until a commit is full; n is
 // how many it has looked at.
 func (t *tenant) plan(w *store.Rewrite, calls []ref, sealed int64) (p *plan, n int, err error) {
-	p = &plan{w: w, sealed: sealed, edits: map[ref][]byte{}, chunks: map[int64]bool{}}
+	p = t.newPlan(w, sealed)
 	if p.newest, err = t.newestChunk(); err != nil {
 		return p, 0, err
 	}
-	essential := map[int64]bool{}
+	essential := map[unit]bool{}
 	for _, call := range calls {
 		if len(p.calls) == rewriteCalls || len(p.calls) > 0 && len(essential) >= rewriteChunks-1 {
 			break
@@ -67,9 +68,28 @@ func (t *tenant) plan(w *store.Rewrite, calls []ref, sealed int64) (p *plan, n i
 		if l == nil {
 			continue
 		}
-		essential[l.call.chunk], essential[l.row.view.chunk] = true, true
+		for _, chunk := range [...]int64{l.call.chunk, l.row.view.chunk} {
+			id, err := p.units.find(chunk)
+			if err != nil {
+				return p, n, err
+			}
+			essential[id] = true
+		}
 	}
 	return p, n, nil
+}
+
+func (t *tenant) newPlan(w *store.Rewrite, sealed int64) *plan {
+	return &plan{w: w, sealed: sealed, edits: map[ref][]byte{}, parts: map[unit]bool{}, units: &units{t, map[int64]unit{}}}
+}
+
+// touch says that something is edited in a chunk.
+func (p *plan) touch(chunk int64) error {
+	id, err := p.units.find(chunk)
+	if err == nil {
+		p.parts[id] = true
+	}
+	return err
 }
 
 // decide asks for the call's fate and makes the edits.
@@ -102,7 +122,9 @@ func (p *plan) decide(t *tenant, l *located) error {
 		if p.edits[at], err = p.edit(t, f, &e, at, at == l.row.view); err != nil {
 			return err
 		}
-		p.chunks[at.chunk] = true
+		if err := p.touch(at.chunk); err != nil {
+			return err
+		}
 	}
 	p.versions += f.versions
 	if f.drop {

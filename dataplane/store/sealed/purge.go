@@ -75,6 +75,10 @@ func (t *tenant) purge(ctx context.Context, u *turn) (store.Purged, error) {
 		return store.Purged{}, err
 	}
 	ids = append(ids, own...)
+	covered, err := t.coverKeys()
+	if err != nil {
+		return store.Purged{}, err
+	}
 	if x := t.index.Load(); x.saved.Load() {
 		ids = append(ids, x.id)
 	}
@@ -85,6 +89,7 @@ func (t *tenant) purge(ctx context.Context, u *turn) (store.Purged, error) {
 	if len(next) == 16 {
 		ids = append(ids, readKeyID(next))
 	}
+	ids = append(ids, covered...)
 	out := store.Purged{Items: items, Keys: uint64(len(ids) + len(blobs))}
 	if out.Calls, err = t.count(kindTime); err != nil {
 		return out, err
@@ -169,6 +174,26 @@ func (t *tenant) chunkKeys() (ids []store.KeyID, err error) {
 			return nil
 		}
 		return err
+	})
+	return ids, err
+}
+
+// coverKeys are the keys that covers of the tenant stand under, each once. Those of
+// the frames that they took the place of are the same.
+func (t *tenant) coverKeys() (ids []store.KeyID, err error) {
+	seen := map[store.KeyID]bool{}
+	err = t.s.scan(kindCover, keyOf(nil, kindCover, t.raw), func(key, value []byte) error {
+		if len(key) != 27 {
+			return nil
+		}
+		found, _, _ := t.s.coverHeader(t.raw, readPlace(key[17:]), value)
+		for _, id := range found {
+			if !seen[id] {
+				seen[id] = true
+				ids = append(ids, id)
+			}
+		}
+		return nil
 	})
 	return ids, err
 }

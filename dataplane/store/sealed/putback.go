@@ -2,7 +2,9 @@ package sealed
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/domicile-io/domicile/dataplane/store"
@@ -116,6 +118,15 @@ func (s *Store) renew(notes []Row, ended []policy.TenantID, out *PutBackReport) 
 				}
 				renewed[t][readRef(append(slices.Clone(n.Key[17:27]), 0, 0)).chunk] = true
 			}
+		case n.Key[0] == byte(kindCover) && len(n.Key) == 27:
+			var chunks map[int64]bool
+			if chunks, err = s.renewCover(t, n); len(chunks) > 0 {
+				done = true
+				if renewed[t] == nil {
+					renewed[t] = map[int64]bool{}
+				}
+				maps.Copy(renewed[t], chunks)
+			}
 		case n.Key[0] == byte(kindItem):
 			done, err = s.renewItem(t, n)
 		}
@@ -133,16 +144,15 @@ func (s *Store) renew(notes []Row, ended []policy.TenantID, out *PutBackReport) 
 // that the backup does not have have no rows that lead to them.
 func (s *Store) renewFrame(t tenantRaw, n Row) (bool, error) {
 	old, err := s.get(kindFrame, n.Key)
-	if err != nil || len(old) < frameHeader || len(n.Value) < frameHeader {
+	if _, pointer := pointerIn(n.Value); err != nil || len(old) < frameHeader || len(n.Value) < frameHeader && !pointer {
 		return false, err
 	}
 	gone, err := s.isGone(keyIn(old))
 	if err != nil || !gone {
 		return false, err
 	}
-	at := readRef(append(slices.Clone(n.Key[17:27]), 0, 0))
-	if _, err := s.openFrame(t, at.chunk, at.frame, n.Value); err != nil {
-		if isReason(err, policy.Destroyed) || isCorrupt(err) {
+	if _, err := s.openStored(t, readPlace(n.Key[17:]), n.Value); err != nil {
+		if errors.Is(err, errNoCover) || isReason(err, policy.Destroyed) || isCorrupt(err) {
 			return false, nil // a later note has it, or it went as well
 		}
 		return false, err
@@ -152,6 +162,57 @@ func (s *Store) renewFrame(t tenantRaw, n Row) (bool, error) {
 		return false, err
 	}
 	return true, s.putRow(t, b)
+}
+
+// renewCover puts a cover in the place of one of which a key is destroyed, or of
+// frames of which the key is: their pointers come next among the notes. It gives the
+// chunks that are other than they were. Frames that the backup does not have are
+// left out of it.
+func (s *Store) renewCover(t tenantRaw, n Row) (map[int64]bool, error) {
+	at := readPlace(n.Key[17:])
+	c, err := s.openCover(t, at, n.Value)
+	if isReason(err, policy.Destroyed) || isCorrupt(err) {
+		return nil, nil // a later note has it, or it went as well
+	}
+	if err != nil {
+		return nil, err
+	}
+	old, err := s.get(kindCover, n.Key)
+	if err != nil {
+		return nil, err
+	}
+	if old != nil {
+		if gone, err := s.coverGone(t, at, old); err != nil || !gone {
+			return nil, err
+		}
+	}
+	var there []*frame
+	chunks := map[int64]bool{}
+	for _, f := range c.frames {
+		row, err := s.get(kindFrame, frameKey(nil, t, f.chunk, f.number))
+		if err != nil {
+			return nil, err
+		}
+		if row != nil {
+			there = append(there, f)
+			chunks[f.chunk] = true
+		}
+	}
+	if len(there) == 0 || there[0] != c.frames[0] {
+		return nil, nil // what is named by the first stands or falls with it
+	}
+	value := n.Value
+	if len(there) < len(c.frames) {
+		c.frames = there
+		if value, err = s.sealCover(t, c); err != nil {
+			return nil, err
+		}
+	}
+	b := s.engine.NewBatch()
+	if err := b.Set(n.Key, value); err != nil {
+		return nil, err
+	}
+	return chunks, s.putRow(t, b)
 }
 
 // renewItem puts a version of an item in, unless the store has a later one.

@@ -151,10 +151,10 @@ func (s *Store) entryAt(t tenantRaw, at, call ref) (entry, error) {
 // frameAt opens a frame, from the cache when it was used lately. NOT_FOUND when
 // there is none.
 func (s *Store) frameAt(t tenantRaw, chunk int64, number uint16) (*frame, error) {
-	k := frameID{t, chunk, number}
-	f, since, ok := s.frames.find(k)
+	k := frameID{t, chunk, number, false}
+	held, since, ok := s.frames.find(k)
 	if ok {
-		return f, nil
+		return held.frame, nil
 	}
 	var buf [32]byte
 	value, err := s.get(kindFrame, frameKey(buf[:0], t, chunk, number))
@@ -164,24 +164,25 @@ func (s *Store) frameAt(t tenantRaw, chunk int64, number uint16) (*frame, error)
 	if value == nil {
 		return nil, errNoFrame
 	}
-	if f, err = s.openCurrent(t, chunk, number, value); err != nil {
-		return nil, err
+	f, err := s.openCurrent(t, chunk, number, value)
+	if err == nil && !f.covered { // else its cover is kept
+		s.frames.add(k, opened{frame: f}, since)
 	}
-	s.frames.add(k, f, since)
-	return f, nil
+	return f, err
 }
 
 var errNoFrame = policy.Errorf(policy.NotFound, "there is no such frame")
 
-// openCurrent opens a frame that was read from its row. When its key was
-// destroyed since, because its chunk was sealed anew, it is read again.
+// openCurrent opens a frame that was read from its row, or that the row leads to.
+// When its key was destroyed since, because its chunk was sealed anew, or its
+// cover has gone, the row is read again.
 func (s *Store) openCurrent(t tenantRaw, chunk int64, number uint16, value []byte) (*frame, error) {
 	for {
-		f, err := s.openFrame(t, chunk, number, value)
+		f, err := s.openStored(t, framePlace{chunk, number}, value)
 		if isCorrupt(err) {
-			s.suspect(frameID{t, chunk, number})
+			s.suspect(framePlace{chunk, number}, t)
 		}
-		if !isReason(err, policy.Destroyed) {
+		if !isReason(err, policy.Destroyed) && !errors.Is(err, errNoCover) {
 			return f, err
 		}
 		again, readErr := s.get(kindFrame, frameKey(nil, t, chunk, number))
@@ -192,6 +193,10 @@ func (s *Store) openCurrent(t tenantRaw, chunk int64, number uint16, value []byt
 			return nil, errNoFrame
 		}
 		if bytes.Equal(again, value) {
+			if errors.Is(err, errNoCover) {
+				err = s.corrupt(kindCover, err)
+				s.suspect(framePlace{chunk, number}, t)
+			}
 			return nil, err
 		}
 		value = again
@@ -202,9 +207,24 @@ type frameID struct {
 	tenant tenantRaw
 	chunk  int64
 	number uint16
+	cover  bool // it is a cover of that name
 }
 
-// frameCache is an LRU of opened frames, bounded by their bytes.
+// opened is a frame or a cover.
+type opened struct {
+	frame *frame
+	cover *cover
+}
+
+func (o opened) size() int {
+	if o.cover != nil {
+		return o.cover.size
+	}
+	return o.frame.size
+}
+
+// frameCache is an LRU of opened frames and covers, bounded by their bytes. A
+// covered frame is in it only with its cover.
 type frameCache struct {
 	mu    sync.Mutex
 	max   int
@@ -215,8 +235,8 @@ type frameCache struct {
 }
 
 type cachedFrame struct {
-	id    frameID
-	frame *frame
+	id   frameID
+	held opened
 }
 
 func newFrameCache(limit int) *frameCache {
@@ -224,27 +244,27 @@ func newFrameCache(limit int) *frameCache {
 }
 
 // find gives a frame, or what add wants to know: since when it was not there.
-func (c *frameCache) find(id frameID) (f *frame, since uint64, ok bool) {
+func (c *frameCache) find(id frameID) (held opened, since uint64, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e, ok := c.at[id]
 	if !ok {
-		return nil, c.drops, false
+		return held, c.drops, false
 	}
 	c.order.MoveToFront(e)
-	return e.Value.(*cachedFrame).frame, c.drops, true
+	return e.Value.(*cachedFrame).held, c.drops, true
 }
 
 // add keeps a frame that was read after find, unless something was
 // dropped meanwhile: it might be what the frame was before.
-func (c *frameCache) add(id frameID, f *frame, since uint64) {
+func (c *frameCache) add(id frameID, held opened, since uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if _, ok := c.at[id]; ok || c.drops != since {
 		return
 	}
-	c.at[id] = c.order.PushFront(&cachedFrame{id, f})
-	c.size += f.size
+	c.at[id] = c.order.PushFront(&cachedFrame{id, held})
+	c.size += held.size()
 	for c.size > c.max && c.order.Len() > 1 {
 		c.remove(c.order.Back())
 	}
@@ -253,11 +273,11 @@ func (c *frameCache) add(id frameID, f *frame, since uint64) {
 func (c *frameCache) remove(e *list.Element) {
 	old := c.order.Remove(e).(*cachedFrame)
 	delete(c.at, old.id)
-	c.size -= old.frame.size
+	c.size -= old.held.size()
 }
 
-// drop takes out every frame of some chunks of a tenant, also those that are
-// being read now.
+// drop takes out every frame of some chunks of a tenant, and the covers named by
+// them, also those that are being read now.
 func (c *frameCache) drop(t tenantRaw, chunks map[int64]bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -2,45 +2,51 @@ package sealed
 
 import (
 	"encoding/binary"
+	"errors"
 
 	"github.com/domicile-io/domicile/dataplane/store"
 )
 
-// resealed is one chunk as it will be: same name, frames and places, under a
+// resealed is one unit as it will be: same name, frames and places, under a
 // key of its own. A frame's number may be its nonce again, because the key is
 // fresh (INV38); a chunk that is sealed twice draws twice.
 type resealed struct {
-	id     int64
-	frames []*sealedFrame // none: the chunk goes as a whole
+	id     unit
+	chunks map[int64]bool // of its frames
+	rows   []Row          // none: the unit goes as a whole
 	old    []store.KeyID
 	stored [][]byte // keys of the rows that are there
 	key    store.KeyID
 
-	damaged []aside // frames that do not open
+	pointers []Row   // to the covers among rows; they stand there already
+	damaged  []aside // frames that do not open
+	broken   []aside // covers that do not open
 }
 
 type aside struct{ key, value []byte }
 
-// reseal opens a chunk, puts edits in the places of its entries, and seals it
-// anew. newest: its last frame must stay, because the tenant's clock is read
-// from it.
-func (t *tenant) reseal(id int64, edits map[ref][]byte, newest bool) (*resealed, error) {
+func chunkPrefix(t tenantRaw, chunk int64) []byte {
+	return binary.BigEndian.AppendUint64(keyOf(nil, kindFrame, t), uint64(chunk))
+}
+
+// reseal opens a unit, puts edits in the places of its entries, and seals it
+// anew. The tenant's last frame, of the chunk newest, must stay, because its
+// clock is read from it.
+func (t *tenant) reseal(id unit, edits map[ref][]byte, newest int64) (*resealed, error) {
+	if id.covered {
+		return t.resealCovers(id, edits, newest)
+	}
 	s := t.s
-	out := &resealed{id: id}
-	frames, err := t.chunkFrames(id, out)
+	out := &resealed{id: id, chunks: map[int64]bool{id.chunk: true}}
+	frames, err := t.chunkFrames(id.chunk, out)
 	if err != nil {
 		return nil, err
 	}
-	left := false
+	left := id.chunk >= newest
 	for _, f := range frames {
-		for i := range f.entries {
-			if b, ok := edits[ref{id, f.number, uint16(i)}]; ok {
-				f.entries[i] = b
-			}
-			left = left || len(f.entries[i]) > 0 && !entryKind(f.entries[i][0]).gone()
-		}
+		left = f.edit(edits) || left
 	}
-	if !left && !newest {
+	if !left {
 		return out, nil
 	}
 	keyID, key, err := s.keys.For(store.UseErase).Draw()
@@ -52,12 +58,11 @@ func (t *tenant) reseal(id int64, edits map[ref][]byte, newest bool) (*resealed,
 	if err != nil {
 		return nil, err
 	}
-	c := &chunk{start: id, key: keyID, aead: aead}
+	c := &chunk{start: id.chunk, key: keyID, aead: aead}
 	for _, f := range frames {
 		sealed := &sealedFrame{chunk: c, number: f.number, versions: f.versions, entries: len(f.entries), ingest: f.ingest, raw: f.plain()}
 		s.seal(sealed, t.raw)
-		sealed.raw = nil
-		out.frames = append(out.frames, sealed)
+		out.rows = append(out.rows, Row{frameKey(nil, t.raw, id.chunk, f.number), sealed.value})
 	}
 	return out, nil
 }
@@ -66,9 +71,8 @@ func (t *tenant) reseal(id int64, edits map[ref][]byte, newest bool) (*resealed,
 // and keys.
 func (t *tenant) chunkFrames(id int64, out *resealed) (frames []*frame, err error) {
 	seen := map[store.KeyID]bool{}
-	prefix := binary.BigEndian.AppendUint64(keyOf(nil, kindFrame, t.raw), uint64(id))
-	err = t.s.scan(kindFrame, prefix, func(key, value []byte) error {
-		if len(key) != 27 || len(value) < frameHeader {
+	err = t.s.scan(kindFrame, chunkPrefix(t.raw, id), func(key, value []byte) error {
+		if len(key) != 27 {
 			return t.s.corrupt(kindFrame, nil)
 		}
 		f, err := t.s.openFrame(t.raw, id, binary.BigEndian.Uint16(key[25:]), value)
@@ -101,22 +105,28 @@ func (f *frame) plain() []byte {
 	return raw
 }
 
-// write puts the chunk into a batch, with what is left to do once it is durable.
-func (c *resealed) write(b Batch, t tenantRaw) error {
-	for _, f := range c.frames {
-		if err := b.Set(frameKey(nil, t, c.id, f.number), f.value); err != nil {
+// write puts the unit into a batch, with what is left to do once it is durable.
+func (c *resealed) write(t *tenant, b Batch) error {
+	for _, r := range c.rows {
+		if err := b.Set(r.Key, r.Value); err != nil {
 			return err
 		}
 	}
 	for _, d := range c.damaged {
-		if err := b.Set(asideKey(d.key), d.value); err != nil {
-			return err
-		}
-		if err := b.Delete(d.key); err != nil {
+		if err := errors.Join(b.Set(asideKey(d.key), d.value), b.Delete(d.key)); err != nil {
 			return err
 		}
 	}
-	if len(c.frames) == 0 {
+	for _, d := range c.broken {
+		gone, err := t.coverAside(b, readPlace(d.key[17:]), d.value)
+		if err != nil {
+			return err
+		}
+		for id := range gone {
+			c.chunks[id] = true
+		}
+	}
+	if len(c.rows) == 0 {
 		for _, key := range c.stored {
 			if err := b.Delete(key); err != nil {
 				return err
@@ -124,7 +134,7 @@ func (c *resealed) write(b Batch, t tenantRaw) error {
 		}
 	}
 	for _, k := range c.old {
-		if err := b.Set(destroyKey(t, k), nil); err != nil {
+		if err := b.Set(destroyKey(t.raw, k), nil); err != nil {
 			return err
 		}
 	}

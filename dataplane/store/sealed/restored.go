@@ -117,7 +117,18 @@ func (r *ruins) clear(ctx context.Context, u *turn, owners []store.Owner) error 
 // findChunks finds the chunks whose keys are destroyed, and lets their frames go.
 func (r *ruins) findChunks() error {
 	t, states := r.t, map[store.KeyID]bool{}
+	covers, err := r.findCovers()
+	if err != nil {
+		return err
+	}
 	return t.s.scan(kindFrame, keyOf(nil, kindFrame, t.raw), func(key, value []byte) error {
+		if name, ok := pointerIn(value); ok && len(key) == 27 {
+			if covers[name] {
+				return nil
+			}
+			r.chunks[readPlace(key[17:]).chunk] = true
+			return r.batch.Delete(slices.Clone(key))
+		}
 		if len(key) != 27 || len(value) < frameHeader {
 			return nil // damage is another's work
 		}
@@ -139,6 +150,36 @@ func (r *ruins) findChunks() error {
 		r.chunks[int64(binary.BigEndian.Uint64(key[17:]))] = true
 		return r.batch.Delete(slices.Clone(key))
 	})
+}
+
+// findCovers gives the covers that stand, and lets those go of which a key is
+// destroyed.
+func (r *ruins) findCovers() (map[framePlace]bool, error) {
+	t, stand := r.t, map[framePlace]bool{}
+	return stand, t.s.scan(kindCover, keyOf(nil, kindCover, t.raw), func(key, value []byte) error {
+		if len(key) != 27 {
+			return nil
+		}
+		name := readPlace(key[17:])
+		gone, err := t.s.coverGone(t.raw, name, value)
+		if err != nil || !gone {
+			stand[name] = true
+			return err
+		}
+		r.chunks[name.chunk] = true // for what is kept opened
+		return r.batch.Delete(slices.Clone(key))
+	})
+}
+
+// coverGone reports that a key of a cover is destroyed.
+func (s *Store) coverGone(t tenantRaw, at framePlace, value []byte) (bool, error) {
+	ids, _, _ := s.coverHeader(t, at, value) // damage is another's work
+	for _, id := range ids {
+		if gone, err := s.isGone(id); gone || err != nil {
+			return gone, err
+		}
+	}
+	return false, nil
 }
 
 func (r *ruins) findCalls() error {

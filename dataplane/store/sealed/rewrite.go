@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"maps"
 	"slices"
 
 	"github.com/domicile-io/domicile/dataplane/store"
@@ -54,6 +55,11 @@ func (s *Store) Rewrite(ctx context.Context, permit policy.Permit, w store.Rewri
 			return out, err
 		}
 		calls = calls[n:]
+	}
+	for _, call := range damaged { // a row that leads to a cover is made anew where it can be
+		if err := t.setAside(frameKey(nil, t.raw, call.chunk, call.frame)); err != nil {
+			return out, err
+		}
 	}
 	if len(damaged) > 0 {
 		done, err := t.dropDamaged(ctx, damaged)
@@ -145,25 +151,31 @@ func (t *tenant) rewriteSome(ctx context.Context, w *store.Rewrite, calls []ref)
 
 var errOvertaken = errors.New("an event came meanwhile")
 
-// carryOut seals and commits a plan: first, in commits of their own, chunks that
+// carryOut seals and commits a plan: first, in commits of their own, units that
 // hold no more than earlier events of its calls, then those by which the calls
 // are found, with all rows. Cut short in between, a call is still found.
 func (t *tenant) carryOut(ctx context.Context, p *plan) (store.Rewritten, error) {
 	var out store.Rewritten
-	essential := map[int64]bool{}
+	essential := map[unit]bool{}
 	for _, c := range p.calls {
-		essential[c.call.chunk], essential[c.row.view.chunk] = true, true
+		for _, chunk := range [...]int64{c.call.chunk, c.row.view.chunk} {
+			id, err := p.units.find(chunk)
+			if err != nil {
+				return out, err
+			}
+			essential[id] = true
+		}
 	}
-	var first, last []int64
-	for id := range p.chunks {
+	var first, last []unit
+	for id := range p.parts {
 		if essential[id] {
 			last = append(last, id)
 		} else {
 			first = append(first, id)
 		}
 	}
-	slices.Sort(first)
-	slices.Sort(last)
+	slices.SortFunc(first, unit.compare)
+	slices.SortFunc(last, unit.compare)
 	if len(first)+len(last) <= rewriteChunks {
 		first, last = nil, append(first, last...)
 	}
@@ -181,7 +193,7 @@ func (t *tenant) carryOut(ctx context.Context, p *plan) (store.Rewritten, error)
 
 // commitRewrite makes one commit durable and then destroys the keys that
 // nothing is sealed under any more.
-func (t *tenant) commitRewrite(ctx context.Context, p *plan, chunks []int64, whole bool) (store.Rewritten, error) {
+func (t *tenant) commitRewrite(ctx context.Context, p *plan, parts []unit, whole bool) (store.Rewritten, error) {
 	if len(p.calls) == 0 {
 		return store.Rewritten{}, nil
 	}
@@ -198,12 +210,14 @@ func (t *tenant) commitRewrite(ctx context.Context, p *plan, chunks []int64, who
 		}
 		return errors.Join(err, t.s.destroyKeys(ids))
 	}
-	for _, id := range chunks {
-		c, err := t.reseal(id, p.edits, id >= p.newest)
+	for _, id := range parts {
+		c, err := t.reseal(id, p.edits, p.newest)
+		if c != nil {
+			sealed = append(sealed, c)
+		}
 		if err != nil {
 			return store.Rewritten{}, unused(err)
 		}
-		sealed = append(sealed, c)
 	}
 	b := t.s.engine.NewBatch()
 	failpoint.At("rewrite/write")
@@ -249,10 +263,10 @@ func (t *tenant) applyInTurn(ctx context.Context, u *turn, p *plan, b Batch, sea
 	}
 	gone := map[int64]bool{}
 	for _, c := range sealed {
-		if err := c.write(b, t.raw); err != nil {
+		if err := c.write(t, b); err != nil {
 			return out, err
 		}
-		gone[c.id] = true
+		maps.Copy(gone, c.chunks)
 		out.Chunks++
 		out.Keys += uint64(len(c.old))
 	}

@@ -115,15 +115,14 @@ func (sc *scanner) frame(t tenantRaw, chunk int64, number uint16) *frame {
 	}
 	i := sc.oldest
 	sc.oldest, sc.last, sc.frames[i] = (i+1)%scanFrames, i, nil
-	f, _, ok := sc.s.frames.find(frameID{t, chunk, number})
-	var err error
+	held, _, ok := sc.s.frames.find(frameID{t, chunk, number, false})
+	f, err := held.frame, error(nil)
 	switch {
 	case ok:
 	case sc.opened >= scanOpened:
 		f, err = sc.s.frameAt(t, chunk, number)
 	default:
-		f = &sc.own[i]
-		err = sc.open(f, t, chunk, number)
+		f, err = sc.open(&sc.own[i], t, chunk, number)
 	}
 	if err != nil {
 		return nil
@@ -132,12 +131,16 @@ func (sc *scanner) frame(t tenantRaw, chunk int64, number uint16) *frame {
 	return f
 }
 
-func (sc *scanner) open(f *frame, t tenantRaw, chunk int64, number uint16) error {
-	sc.opened++
+// open opens a frame into own, or finds it in its cover, which is kept opened.
+func (sc *scanner) open(own *frame, t tenantRaw, chunk int64, number uint16) (*frame, error) {
 	var buf [32]byte
 	value, err := sc.s.engine.Get(frameKey(buf[:0], t, chunk, number))
 	if err != nil || value == nil {
-		return errors.Join(err, errNoFrame)
+		return nil, errors.Join(err, errNoFrame)
 	}
-	return sc.s.openInto(f, t, chunk, number, value)
+	if _, covered := pointerIn(value); covered {
+		return sc.s.openCurrent(t, chunk, number, value)
+	}
+	sc.opened++
+	return own, sc.s.openInto(own, t, chunk, number, value)
 }

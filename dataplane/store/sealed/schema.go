@@ -8,13 +8,14 @@ import (
 	"github.com/domicile-io/domicile/policy"
 )
 
-// Every key of the store, since schema 3 (in 2 records had another binary form, in 1 all tenants' indexes were under one key). All numbers are big endian; tenant is
+// Every key of the store, since schema 3 (in 2 records had another binary form and no frame was covered, in 1 all tenants' indexes were under one key). All numbers are big endian; tenant is
 // the 16 bytes of the TN id; a ref is 12 bytes: chunk 8, frame 2, entry 2. What
 // stands in clear here is random, keyed, ordinal or a time; never a number, a
 // name or anything a source wrote.
 //
 //	m/<name>                                    the store's own rows: schema, region, index check
-//	k/<tenant>/<chunk 8>/<frame 2>              a sealed frame of records (frame.go)
+//	k/<tenant>/<chunk 8>/<frame 2>              a sealed frame of records (frame.go), or a pointer to the cover that holds it
+//	j/<tenant>/<chunk 8>/<frame 2>              a sealed cover of frames, named by its first (cover.go)
 //	f/<tenant>/<HMAC of source,instance,CallKey> fold and dedup row of one call (foldrow.go)
 //	d/<tenant>/<fold tag>/<key tag 8>/<content tag 12> → ref: events past foldInline
 //	t/<tenant>/<ListedAt µs 8>/<ref of the call> → ref of its current view, empty when the same
@@ -25,7 +26,7 @@ import (
 //	q/<tenant>/<id 16>                          → sealed quarantined payload
 //	e/<tenant>/<HMAC of source,name>            → sealed settings of a feed
 //	F/ D/ S/                                    f/, d/ and s/ of every other generation of the index key
-//	x/<tenant>/<what 1>                         which key the index is under (index.go)
+//	x/<tenant>/<what 1>                         which key the index is under (index.go), how far frames were merged (merge.go)
 //	y/<tenant>/<kind><rest of the key>          what stood there and was not what had been written (aside.go)
 //	g/<tenant>/<ref of the call>                a dropped call of which a chunk's key is not known, and so not destroyed (damaged.go)
 //	z/<tenant>/<key id 16>                      a key that nothing is sealed under any more, still to be destroyed
@@ -46,6 +47,7 @@ type kind byte
 const (
 	kindMeta       kind = 'm'
 	kindFrame      kind = 'k'
+	kindCover      kind = 'j'
 	kindFold       kind = 'f'
 	kindSpill      kind = 'd'
 	kindTime       kind = 't'
@@ -73,7 +75,7 @@ const (
 )
 
 // tenantKinds are the kinds of keys that a tenant has.
-var tenantKinds = []kind{kindFrame, kindFold, kindSpill, kindTime, kindPosting, kindSubject, kindRollup, kindInstance, kindQuarantine, kindFeed,
+var tenantKinds = []kind{kindFrame, kindCover, kindFold, kindSpill, kindTime, kindPosting, kindSubject, kindRollup, kindInstance, kindQuarantine, kindFeed,
 	kindItem, kindItemTime, kindItemCall, kindItemUnique, kindDestroy, kindUndead, kindAside, kindIndex, 'F', 'D', 'S'}
 
 // Kinds are the first bytes of all keys: what an engine must keep rows of, in
@@ -90,7 +92,7 @@ func Kinds() []byte {
 // name of a kind, as metrics and AADs say it.
 func (k kind) name() string {
 	switch k.lower() {
-	case kindFrame:
+	case kindFrame, kindCover:
 		return "frame"
 	case kindFold, kindSpill:
 		return "fold"

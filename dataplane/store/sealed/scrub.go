@@ -172,7 +172,7 @@ func (s *Store) scrubSlice(ctx context.Context, p *ScrubState) (more bool, err e
 		}
 		if isCorrupt(err) {
 			p.Corrupt++
-			if kind(key[0]) == kindFrame {
+			if (kind(key[0]) == kindFrame || kind(key[0]) == kindCover) && len(key) == 27 {
 				aside = append(aside, append([]byte(nil), key...))
 			}
 		} else if err != nil {
@@ -224,6 +224,8 @@ func (s *Store) checkRow(key, value []byte) error {
 	switch k {
 	case kindFrame:
 		err = s.checkFrame(t, key, value)
+	case kindCover:
+		err = s.checkCover(t, key, value)
 	case kindTime:
 		if len(rest) != suffixSize {
 			return s.corrupt(k, nil)
@@ -276,6 +278,26 @@ func (s *Store) checkFrame(t tenantRaw, key, value []byte) error {
 	for i := range f.entries {
 		if _, err := f.entry(uint16(i)); err != nil {
 			return s.corrupt(kindFrame, err)
+		}
+	}
+	return nil
+}
+
+// checkCover opens a cover and decodes what it holds. One that was sealed anew since
+// it was read is looked at by the next pass.
+func (s *Store) checkCover(t tenantRaw, key, value []byte) error {
+	if len(key) != 27 {
+		return s.corrupt(kindCover, nil)
+	}
+	c, err := s.openCover(t, readPlace(key[17:]), value)
+	if err != nil {
+		return err
+	}
+	for _, f := range c.frames {
+		for i := range f.entries {
+			if _, err := f.entry(uint16(i)); err != nil {
+				return s.corrupt(kindCover, err)
+			}
 		}
 	}
 	return nil

@@ -69,7 +69,7 @@ type Store struct {
 	aeads         *aeadCache
 	frames        *frameCache
 	subjects      tagCache
-	suspects      chan frameID
+	suspects      chan suspected
 	badCells      chan tenantRaw // tenants of which a counter does not open
 	stop, watched chan struct{}
 	destroyed     atomic.Uint64 // counts calls of Keys.Destroy; see aeadOf
@@ -101,7 +101,7 @@ func Open(engine Engine, o Options) (*Store, error) {
 	}
 	s := &Store{engine: engine, region: o.Region, keys: o.Keys, log: o.Logger, now: o.Now, rand: o.Rand, onCorrupt: o.OnCorrupt, backup: o.Backup, room: o.Room,
 		maxPending: o.MaxPending, maxPendingBytes: o.MaxPendingBytes, tenants: map[policy.TenantID]*tenant{},
-		sealers: make(chan struct{}, runtime.GOMAXPROCS(0)), suspects: make(chan frameID, maxSuspects), badCells: make(chan tenantRaw, maxSuspects), stop: make(chan struct{}), watched: make(chan struct{})}
+		sealers: make(chan struct{}, runtime.GOMAXPROCS(0)), suspects: make(chan suspected, maxSuspects), badCells: make(chan tenantRaw, maxSuspects), stop: make(chan struct{}), watched: make(chan struct{})}
 	s.defaults(&o)
 	if err := s.openKeys(); err != nil {
 		return nil, err

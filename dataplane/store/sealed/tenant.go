@@ -308,7 +308,9 @@ func (t *tenant) load() error {
 	if it.Last() {
 		t.last = int64(binary.BigEndian.Uint64(it.Key()[17:])) + chunkAge.Microseconds() // no frame of it is later
 		value, err := it.ValueAndErr()
+		_, covered := pointerIn(value)
 		switch {
+		case err == nil && covered: // what came after it was moved aside
 		case err != nil || len(value) < frameHeader:
 			if err := t.s.readError(kindFrame, err); !isCorrupt(err) {
 				return err

@@ -79,6 +79,8 @@ func (t *tenant) closeWindow(upper int64) error {
 	})
 }
 
+func within(us, lower, upper int64) bool { return us >= lower && us < upper }
+
 // eachFrame yields the opened frames that were ingested in [lower, upper).
 func (s *Store) eachFrame(t tenantRaw, lower, upper int64, yield func(*frame) error) error {
 	prefix := keyOf(nil, kindFrame, t)
@@ -91,14 +93,15 @@ func (s *Store) eachFrame(t tenantRaw, lower, upper int64, yield func(*frame) er
 	for ok := it.First(); ok; ok = it.Next() {
 		key := it.Key()
 		value, err := it.ValueAndErr()
-		if err != nil || len(key) != 27 || len(value) < frameHeader {
+		_, covered := pointerIn(value)
+		if err != nil || len(key) != 27 || len(value) < frameHeader && !covered {
 			return s.readError(kindFrame, err)
 		}
 		chunk := int64(binary.BigEndian.Uint64(key[17:]))
 		if chunk >= upper {
 			break
 		}
-		if ingest := frameIngest(value); ingest < lower || ingest >= upper {
+		if !covered && !within(frameIngest(value), lower, upper) {
 			continue
 		}
 		f, err := s.openCurrent(t, chunk, binary.BigEndian.Uint16(key[25:]), value)
@@ -107,6 +110,9 @@ func (s *Store) eachFrame(t tenantRaw, lower, upper int64, yield func(*frame) er
 		}
 		if err != nil {
 			return err
+		}
+		if !within(f.ingest, lower, upper) {
+			continue
 		}
 		if err := yield(f); err != nil {
 			return err

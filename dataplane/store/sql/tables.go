@@ -10,6 +10,7 @@ var tables = map[byte]string{
 	'w': "domicile_leaf_of",
 	'b': "domicile_once",
 	'k': "domicile_frames",
+	'j': "domicile_covers",
 	'f': "domicile_folds0",
 	'F': "domicile_folds1",
 	'd': "domicile_events0",

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -29,7 +30,9 @@ type Reopenable struct {
 }
 
 // Run runs the whole suite, each test on a store of its own.
-func Run(t *testing.T, open Open) {
+func Run(t *testing.T, open Open) { run(t, nil, open) }
+
+func run(t *testing.T, names []string, open Open) {
 	for _, c := range []struct {
 		name string
 		run  func(*testing.T, *fixture)
@@ -78,6 +81,9 @@ func Run(t *testing.T, open Open) {
 		{"LogBatches", testLogBatches},
 		{"LogLeaves", testLogLeaves},
 	} {
+		if names != nil && !slices.Contains(names, c.name) {
+			continue
+		}
 		t.Run(c.name, func(t *testing.T) {
 			f := &fixture{t: t, open: open, dir: t.TempDir(), clock: &Clock{now: Epoch}}
 			f.start()
