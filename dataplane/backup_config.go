@@ -76,26 +76,32 @@ func (c BackupConfig) withDefaults() BackupConfig {
 	return c
 }
 
-// repositoryOf reads which repository is the node's, "" when it has had none.
-func repositoryOf(dataDir string) (string, error) {
-	raw, err := os.ReadFile(filepath.Join(dataDir, backupFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
-	}
-	var known struct {
-		Repository string `json:"repository"`
-	}
-	if err == nil {
-		err = json.Unmarshal(raw, &known)
-	}
-	if err != nil {
-		return "", fmt.Errorf("read %s: %w", backupFile, err)
-	}
-	return known.Repository, nil
+// known is what a node keeps of its repository, beside its data.
+type known struct {
+	Repository string          `json:"repository"` // its id; "" when it has had none
+	GivenUp    *backup.GivenUp `json:"given_up,omitempty"`
 }
 
-func keepRepository(dataDir, id string) error {
-	return replaceDurably(filepath.Join(dataDir, backupFile), fmt.Appendf(nil, "{\"repository\": %q}\n", id))
+func knownOf(dataDir string) (k known, err error) {
+	raw, err := os.ReadFile(filepath.Join(dataDir, backupFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return k, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(raw, &k)
+	}
+	if err != nil {
+		return k, fmt.Errorf("read %s: %w", backupFile, err)
+	}
+	return k, nil
+}
+
+func (k known) keep(dataDir string) error {
+	raw, err := json.Marshal(k)
+	if err != nil {
+		return err
+	}
+	return replaceDurably(filepath.Join(dataDir, backupFile), append(raw, '\n'))
 }
 
 // errNoBackup is the refusal of a node without a repository.
@@ -106,4 +112,5 @@ type BackupList struct {
 	Folder    string            `json:"folder"`
 	ID        string            `json:"repository"`
 	Snapshots []backup.Snapshot `json:"snapshots"`
+	GivenUp   []string          `json:"given_up"` // ids of those that cannot be restored any more
 }

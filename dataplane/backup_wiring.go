@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,7 +43,8 @@ type backups struct {
 	working sync.Mutex    // one snapshot, verification or prune at a time
 	turn    chan struct{} // held by whoever writes a note or the ledger's copy
 	known   atomic.Value
-	newest  atomic.Int64 // Unix seconds; 0 none
+	givenUp *backup.GivenUp // by the restore that this node came from
+	newest  atomic.Int64    // Unix seconds; 0 none
 	failing atomic.Bool
 	damaged atomic.Uint64
 	unnoted prometheus.Counter
@@ -60,11 +62,12 @@ func (n *Node) openBackups(Options) error {
 	if b.cfg.Folder == "" {
 		return nil
 	}
-	id, err := repositoryOf(n.cfg.DataDir)
+	k, err := knownOf(n.cfg.DataDir)
 	if err != nil {
 		return err
 	}
-	b.known.Store(id)
+	b.known.Store(k.Repository)
+	b.givenUp = k.GivenUp
 	b.notebook, err = backup.NewNotebook(b.options())
 	return err
 }
@@ -94,7 +97,7 @@ func (b *backups) register(r prometheus.Registerer) {
 
 func (b *backups) options() backup.Options {
 	known, _ := b.known.Load().(string)
-	return backup.Options{Folder: b.cfg.Folder, Region: b.node.region(), Cluster: b.node.material.Identity.Cluster, Keys: b.node.keys, Known: known, Logger: b.node.log}
+	return backup.Options{Folder: b.cfg.Folder, Region: b.node.region(), Cluster: b.node.material.Identity.Cluster, Keys: b.node.keys, Known: known, GivenUp: b.givenUp, Logger: b.node.log}
 }
 
 // errDatabase is the refusal of a region whose records are not in a folder.
@@ -129,7 +132,7 @@ func (n *Node) startBackups() {
 // run takes snapshots on schedule, and sooner when a note could not be written.
 func (b *backups) run(ctx context.Context) {
 	if list, err := b.list(); err == nil {
-		b.seen(list.Snapshots)
+		b.seen(list)
 	}
 	verified := time.Now()
 	for ctx.Err() == nil {
@@ -159,9 +162,13 @@ func (b *backups) run(ctx context.Context) {
 	}
 }
 
-func (b *backups) seen(list []backup.Snapshot) {
-	if len(list) > 0 {
-		b.newest.Store(list[len(list)-1].Began.Unix())
+// seen takes the age from the newest snapshot that can be restored.
+func (b *backups) seen(l BackupList) {
+	for _, s := range slices.Backward(l.Snapshots) {
+		if !slices.Contains(l.GivenUp, s.ID) {
+			b.newest.Store(s.Began.Unix())
+			return
+		}
 	}
 }
 
@@ -181,7 +188,7 @@ func (b *backups) with(create bool, do func(*backup.Repository) error) error {
 		return err
 	}
 	if b.known.Load() != r.ID() {
-		err = keepRepository(b.node.cfg.DataDir, r.ID())
+		err = known{Repository: r.ID(), GivenUp: b.givenUp}.keep(b.node.cfg.DataDir)
 		b.known.Store(r.ID())
 	}
 	if err == nil {
@@ -250,6 +257,9 @@ func (b *backups) list() (out BackupList, err error) {
 
 func listBackups(r *backup.Repository, folder string) (out BackupList, err error) {
 	out = BackupList{Folder: folder, ID: r.ID()}
+	if out.GivenUp, err = r.GivenUp(); err != nil {
+		return out, err
+	}
 	out.Snapshots, err = r.Snapshots()
 	return out, err
 }

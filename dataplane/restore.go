@@ -48,6 +48,7 @@ type RestoreOptions struct {
 // RestoreReport says what was put back, and what was not and why.
 type RestoreReport struct {
 	Snapshot backup.Snapshot          `json:"snapshot"`
+	Behind   *backup.GivenUp          `json:"behind,omitempty"` // newer snapshots, which cannot be restored once the node has noted anything
 	Restored time.Time                `json:"restored"`
 	Store    localstore.PutBackReport `json:"records"`
 	Notes    uint64                   `json:"notes"`    // of after the snapshot that were read
@@ -206,6 +207,13 @@ func (r *restoring) prepare(ctx context.Context) error {
 		return err
 	}
 	r.report.Snapshot, r.report.Restored = head, time.Now().UTC().Truncate(time.Second)
+	behind, err := repo.Behind(head)
+	if err != nil {
+		return err
+	}
+	if behind.After < behind.Until {
+		r.report.Behind = &behind
+	}
 	if err := r.comparable(head); err != nil {
 		return err
 	}
@@ -391,10 +399,12 @@ func (r *restoring) place() error {
 	if err := replaceDurably(filepath.Join(r.cfg.DataDir, restoredFile), raw); err != nil {
 		return err
 	}
+	k := known{GivenUp: r.report.Behind}
 	if r.o.From == r.cfg.Backup.Folder {
-		if err := keepRepository(r.cfg.DataDir, r.report.Snapshot.Repository); err != nil {
-			return err
-		}
+		k.Repository = r.report.Snapshot.Repository
+	}
+	if err := k.keep(r.cfg.DataDir); err != nil {
+		return err
 	}
 	if err := os.RemoveAll(r.dir); err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"text/tabwriter"
@@ -169,9 +170,13 @@ func (b *backupCommand) list() error {
 		return err
 	}
 	return b.print(l, func(w io.Writer) {
-		fmt.Fprintln(w, "SNAPSHOT\tTAKEN\tFILES\tSIZE\tCOPIED\tKEYS\tERASURES")
+		fmt.Fprintln(w, "SNAPSHOT\tTAKEN\tFILES\tSIZE\tCOPIED\tKEYS\tERASURES\tRESTORE")
 		for _, s := range l.Snapshots {
-			fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\tgeneration %d\t%d\n", s.ID, s.Began.Format(time.RFC3339), s.Files, size(s.Bytes), size(s.Copied), s.KeyGeneration, s.Erasures)
+			can := "yes"
+			if slices.Contains(l.GivenUp, s.ID) {
+				can = "no: an older one was restored since"
+			}
+			fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\tgeneration %d\t%d\t%s\n", s.ID, s.Began.Format(time.RFC3339), s.Files, size(s.Bytes), size(s.Copied), s.KeyGeneration, s.Erasures, can)
 		}
 	})
 }

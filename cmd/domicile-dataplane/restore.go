@@ -82,6 +82,9 @@ func printRestored(w io.Writer, r dataplane.RestoreReport) {
 	if s.Ended > 0 {
 		row("ENDED", "%d tenants that had ended", s.Ended)
 	}
+	if b := r.Behind; b != nil {
+		row("BEHIND", "snapshots %d to %d, which cannot be restored any more once this node has erased or aged out anything", b.After+1, b.Until)
+	}
 	row("ERASURES", "%d in the ledger (%s), %d of them after the snapshot; what the records lack is applied before anything is shown", r.Erasures, r.Ledger, r.Later)
 	row("EXPORTS", "%d transfers wait, %d were given up because somebody was erased since, %d deletions are told to receivers again", r.Exports.Waiting, r.Exports.GivenUp, r.Exports.Tombstones)
 	row("RECEIVED", "%d rows that had been deleted since are deleted again", r.Received)

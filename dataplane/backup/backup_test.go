@@ -175,8 +175,8 @@ func TestINV07_WhatIsForeignIsRefused(t *testing.T) {
 	if err == nil {
 		t.Error("a repository that was relabelled is restored")
 	}
-	must(t, os.WriteFile(label, bytes.Replace(good, []byte(`"format":1`), []byte(`"format":2`), 1), 0o600))
-	if _, err := Open(w.options(), false); err == nil || !strings.Contains(err.Error(), "format 2") {
+	must(t, os.WriteFile(label, bytes.Replace(good, []byte(`"format":2`), []byte(`"format":3`), 1), 0o600))
+	if _, err := Open(w.options(), false); err == nil || !strings.Contains(err.Error(), "format 3") {
 		t.Errorf("a later format: %v", err)
 	}
 	must(t, os.WriteFile(label, good, 0o600))
@@ -184,7 +184,7 @@ func TestINV07_WhatIsForeignIsRefused(t *testing.T) {
 	path := filepath.Join(w.folder, snapshotsDir, head.ID+snapshotExt)
 	raw, err := os.ReadFile(path)
 	must(t, err)
-	must(t, os.WriteFile(path, bytes.Replace(raw, []byte(`"format":1`), []byte(`"format":9`), 1), 0o600))
+	must(t, os.WriteFile(path, bytes.Replace(raw, []byte(`"format":2`), []byte(`"format":9`), 1), 0o600))
 	err = w.with(func(r *Repository) error { _, err := r.Extract(context.Background(), "", t.TempDir(), nil); return err })
 	if err == nil || !strings.Contains(err.Error(), "format 9") {
 		t.Errorf("a later format of a snapshot: %v", err)

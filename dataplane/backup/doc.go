@@ -6,6 +6,7 @@
 //	snapshots/<id>.snapshot    what the node had at one moment: a clear head, and the sealed list of its files
 //	notes/<number>-<sha256>    what was sealed anew since, before its old keys went (note.go)
 //	erasures/ledger.jsonl      the erasure ledger's copy, always the newest
+//	given-up/<after>-<until>   snapshots that a restore has left behind (line.go)
 //	incoming/                  what is being written
 //	lock                       held by whoever works on it
 //

@@ -51,6 +51,10 @@ func (b *Notebook) Write(known string, n Note) error {
 		return fmt.Errorf("write a note: the folder is another repository")
 	}
 	if b.next == 0 {
+		b.r.id = id
+		if err := b.r.giveUp(b.r.o.GivenUp); err != nil {
+			return fmt.Errorf("write a note: %w", err)
+		}
 		last, err := b.r.lastNote()
 		if err != nil {
 			return fmt.Errorf("write a note: %w", err)

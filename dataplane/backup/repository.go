@@ -32,6 +32,10 @@ type Options struct {
 	// not made a repository.
 	Known string
 
+	// GivenUp is what a restore of this node has left behind, nil when there was none.
+	// The first note says it.
+	GivenUp *GivenUp
+
 	Now    func() time.Time // nil: time.Now
 	Logger *slog.Logger     // nil discards
 
@@ -158,13 +162,13 @@ func (r *Repository) found() error {
 	if err != nil {
 		return err
 	}
-	ours := []string{objectsDir, snapshotsDir, notesDir, erasuresDir, incomingDir, "lost+found"}
+	ours := []string{objectsDir, snapshotsDir, notesDir, erasuresDir, incomingDir, givenUpDir, "lost+found"}
 	for _, e := range entries {
 		if !slices.Contains(ours, e.Name()) {
 			return fmt.Errorf("it is no repository, and not empty (%s): give an empty folder", e.Name())
 		}
 	}
-	for _, d := range ours[:5] {
+	for _, d := range ours[:6] {
 		if err := os.MkdirAll(filepath.Join(r.dir, d), 0o700); err != nil {
 			return err
 		}

@@ -10,7 +10,7 @@ import (
 	"slices"
 )
 
-// Extract writes the files of a snapshot ("" the newest) below into, a folder for
+// Extract writes the files of a snapshot ("" the newest that is not given up) below into, a folder for
 // each part, and reads every byte on its way: sizes and hashes are those of the
 // list. Everything is durable when it answers. After an error the folder is no
 // good; nothing outside of it was touched. Receipts of tenants' ends are those of
@@ -19,20 +19,9 @@ func (r *Repository) Extract(ctx context.Context, id, into string, tell Progress
 	if tell == nil {
 		tell = func(Step) {}
 	}
-	all, err := r.snapshotIDs()
+	id, newest, err := r.choose(id)
 	if err != nil {
 		return head, err
-	}
-	if len(all) == 0 {
-		return head, errors.New("there is no snapshot")
-	}
-	slices.SortFunc(all, byNumber)
-	newest := all[len(all)-1]
-	if id == "" {
-		id = newest
-	}
-	if !slices.Contains(all, id) {
-		return head, fmt.Errorf("there is no snapshot %s; see `domicile-dataplane backup list`", id)
 	}
 	head, files, err := r.files(id)
 	if err != nil {
@@ -65,6 +54,37 @@ func (r *Repository) Extract(ctx context.Context, id, into string, tell Progress
 		}
 	}
 	return head, r.step("extracted")
+}
+
+// choose gives the snapshot to extract, and the newest of all.
+func (r *Repository) choose(id string) (chosen, newest string, err error) {
+	all, err := r.sortedIDs()
+	if err != nil {
+		return "", "", err
+	}
+	fit, givenUp, err := r.standing()
+	switch {
+	case err != nil:
+		return "", "", err
+	case len(all) == 0:
+		return "", "", errors.New("there is no snapshot")
+	case slices.Contains(givenUp, id):
+		return "", "", fmt.Errorf("snapshot %s: %w; `domicile-dataplane backup list` shows which can be restored", id, ErrGivenUp)
+	case id == "" && len(fit) == 0:
+		return "", "", fmt.Errorf("no snapshot can be restored: %w", ErrGivenUp)
+	case id == "":
+		id = fit[len(fit)-1]
+	case !slices.Contains(fit, id):
+		return "", "", fmt.Errorf("there is no snapshot %s; see `domicile-dataplane backup list`", id)
+	}
+	return id, all[len(all)-1], nil
+}
+
+// sortedIDs are the ids of all snapshots, oldest first.
+func (r *Repository) sortedIDs() ([]string, error) {
+	all, err := r.snapshotIDs()
+	slices.SortFunc(all, byNumber)
+	return all, err
 }
 
 // byNumber orders ids by the number at their end; a clock may have gone back.

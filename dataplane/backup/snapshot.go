@@ -19,7 +19,7 @@ import (
 )
 
 // Format of repositories and snapshots. Readers refuse any other.
-const Format = 1
+const Format = 2
 
 // Part is what a file of a snapshot belongs to, of a closed list: a folder of
 // the node's. Keys are none of them.

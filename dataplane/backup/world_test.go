@@ -30,8 +30,9 @@ type world struct {
 	region policy.RegionID
 	now    time.Time
 	step   func(string) error
-	silent bool // notes are not written
-	covers int  // that the thief opened
+	behind *GivenUp // by the latest restore
+	silent bool     // notes are not written
+	covers int      // that the thief opened
 
 	keys  *local.Keyring
 	store *localstore.Store
@@ -93,7 +94,7 @@ func (w *world) close() {
 }
 
 func (w *world) options() Options {
-	return Options{Folder: w.folder, Region: w.region, Cluster: cluster, Keys: w.keys, Now: func() time.Time { return w.now }, Step: w.step}
+	return Options{Folder: w.folder, Region: w.region, Cluster: cluster, Keys: w.keys, Now: func() time.Time { return w.now }, Step: w.step, GivenUp: w.behind}
 }
 
 // with opens the repository for one piece of work.
@@ -185,6 +186,11 @@ func (w *world) restore(id string, owners []store.Owner) localstore.PutBackRepor
 		if err != nil {
 			return err
 		}
+		behind, err := r.Behind(head)
+		if err != nil {
+			return err
+		}
+		w.behind = &behind
 		return r.Notes(head.Notes, func(n Note) error {
 			for _, row := range n.Rows {
 				notes = append(notes, localstore.Row{Key: row.Key, Value: row.Value})

@@ -12,7 +12,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -79,14 +78,10 @@ func raceOnce(t *testing.T, seed uint64) {
 		a.executed()
 		a.judge(fmt.Sprintf("round %d", round), 0)
 		since := int64(0)
-		if s := a.snaps[a.draw.IntN(len(a.snaps))]; a.draw.IntN(3) > 0 || round == rounds-1 {
+		if s := a.choose(); a.draw.IntN(3) > 0 || round == rounds-1 {
 			a.t.Logf("round %d: snapshot %d is put back, begun at %d of %d", round, s.head.Number, s.begun, a.book.count.Load())
 			a.close()
 			a.putBack(s)
-			// What was taken after s, and before this, is of a line that was given up. Such a
-			// snapshot must not be put back (docs/operations/region-backup.md): notes of what
-			// was sealed anew since do not fit it.
-			a.snaps = slices.DeleteFunc(a.snaps, func(o taken) bool { return o.begun > s.begun })
 			a.open()
 			since = s.begun
 			a.executed()

@@ -44,6 +44,7 @@ type arena struct {
 	draw     *rand.Rand
 	folder   string
 	known    atomic.Pointer[string] // id of the repository, once there is one
+	behind   *backup.GivenUp        // by the latest that was put back
 	notebook *backup.Notebook
 	us       *abroad
 	exporter *export.Exporter
@@ -57,6 +58,7 @@ type arena struct {
 type taken struct {
 	head  backup.Snapshot
 	begun int64
+	left  bool // behind, by an older one that was put back
 }
 
 func newArena(t testing.TB, seed uint64) *arena {
@@ -238,7 +240,7 @@ func (a *arena) connect(o *Options) {
 }
 
 func (a *arena) repository() backup.Options {
-	return backup.Options{Folder: a.folder, Region: "ie1", Cluster: raceCluster, Keys: a.keys, Now: a.clock}
+	return backup.Options{Folder: a.folder, Region: "ie1", Cluster: raceCluster, Keys: a.keys, Now: a.clock, GivenUp: a.behind}
 }
 
 func (a *arena) note(of policy.TenantID, kind backup.NoteKind, rows []backup.Row) {
@@ -309,6 +311,27 @@ func (a *arena) steal() {
 	a.stolen = append(a.stolen, to)
 }
 
+// choose gives a snapshot that can be put back. Those that an earlier one has left
+// behind must be refused: notes of what was sealed anew since do not fit them.
+func (a *arena) choose() taken {
+	a.t.Helper()
+	var fit []taken
+	for _, s := range a.snaps {
+		if !s.left {
+			fit = append(fit, s)
+			continue
+		}
+		err := a.with(func(r *backup.Repository) error {
+			_, err := r.Extract(context.Background(), s.head.ID, a.t.TempDir(), nil)
+			return err
+		})
+		if !errors.Is(err, backup.ErrGivenUp) {
+			a.t.Errorf("snapshot %d, of a line that was given up: %v", s.head.Number, err)
+		}
+	}
+	return fit[a.draw.IntN(len(fit))]
+}
+
 // putBack puts a stopped region back from a snapshot, as dataplane.Restore does.
 func (a *arena) putBack(s taken) {
 	a.t.Helper()
@@ -322,6 +345,12 @@ func (a *arena) putBack(s taken) {
 	must(a.t, err)
 	head, err := r.Extract(context.Background(), s.head.ID, into, nil)
 	must(a.t, err)
+	behind, err := r.Behind(head)
+	must(a.t, err)
+	a.behind = &behind
+	for i := range a.snaps {
+		a.snaps[i].left = a.snaps[i].left || a.snaps[i].begun > s.begun
+	}
 	_, intents, _, err := ChooseLedger(keys, "ie1", filepath.Join(a.dir, "erasures"), filepath.Join(a.folder, "erasures"))
 	must(a.t, err)
 	p := localstore.PutBack{Forgotten: func(of policy.TenantID) (f store.Forgotten) {

@@ -16,6 +16,8 @@ var loadBugs = []bug{
 		"./dataplane/subject", "TestLedgerDoesNotMendWhatWasChanged"},
 	{"a certificate becomes final without the recipient's region", []plant{{"dataplane/subject/erase.go", "\t\tif left > 0 {", "\t\tif left > 1<<40 {"}},
 		"./dataplane/subject", "TestINV21_FinalOnlyWhenTheOtherRegionHasAnswered"},
+	{"what a restore left behind is put back", []plant{{"dataplane/backup/line.go", "if g.After < n && n <= g.Until {", "if g.After < n && n < g.After {"}},
+		"./dataplane/backup", "TestINV21_WhatARestoreLeftBehindIsRefused"},
 	{"a zero byte is the end of a body", []plant{{"dataplane/intake/split.go", "\ts.peek()\n\treturn s.start < s.end", "\treturn s.peek() != 0"}},
 		"./dataplane/intake", "TestINV33_NothingBehindANULIsDropped"},
 	{"a tenant that comes in clumps is taken for the overload", []plant{{"dataplane/admission/lane.go", " || s.queued*n <= 2*l.capacity", ""}},

@@ -1,0 +1,82 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/domicile-io/domicile/dataplane/store/storetest"
+)
+
+// extract tries to put a snapshot back, and gives which it was.
+func (w *world) extract(id string) (uint64, error) {
+	w.t.Helper()
+	var head Snapshot
+	err := w.with(func(r *Repository) (err error) {
+		head, err = r.Extract(context.Background(), id, w.t.TempDir(), nil)
+		return err
+	})
+	return head.Number, err
+}
+
+func (w *world) givenUp() (ids []string) {
+	w.t.Helper()
+	must(w.t, w.with(func(r *Repository) (err error) { ids, err = r.GivenUp(); return err }))
+	return ids
+}
+
+// Of three snapshots the first is restored. What was taken after it, until then, is
+// refused from the moment at which something is noted; before that, whoever took the
+// wrong one, or only looked, has lost nothing.
+func TestINV21_WhatARestoreLeftBehindIsRefused(t *testing.T) {
+	w := newWorld(t)
+	var taken []Snapshot
+	for n := range 3 {
+		w.load(3*n, 3*n+3)
+		taken = append(taken, w.create())
+	}
+	w.restore(taken[0].ID, nil)
+	w.load(20, 23)
+	taken = append(taken, w.create())
+	for _, s := range taken {
+		if n, err := w.extract(s.ID); err != nil || n != s.Number {
+			t.Errorf("before anything is noted: %d, %v", n, err)
+		}
+	}
+	must(t, w.book.Write(w.known, Note{Tenant: storetest.TenantA, Kind: StoreRows}))
+	want := []string{taken[1].ID, taken[2].ID}
+	if got := w.givenUp(); !slices.Equal(got, want) {
+		t.Errorf("given up are %v, want %v", got, want)
+	}
+	for _, id := range want {
+		if _, err := w.extract(id); !errors.Is(err, ErrGivenUp) {
+			t.Errorf("snapshot %s: %v", id, err)
+		}
+	}
+	for id, number := range map[string]uint64{taken[0].ID: 1, taken[3].ID: 4, "": 4} {
+		if n, err := w.extract(id); err != nil || n != number {
+			t.Errorf("%q: snapshot %d, %v", id, n, err)
+		}
+	}
+	if v, err := w.verify(); err != nil || v.Damaged != 0 {
+		t.Errorf("verify: %+v, %v", v, err)
+	}
+}
+
+// A mark whose name somebody changed is no absent mark.
+func TestAMarkOfWhatIsGivenUpIsNotOverlooked(t *testing.T) {
+	w := newWorld(t)
+	w.load(0, 1)
+	first := w.create()
+	w.create()
+	w.restore(first.ID, nil)
+	must(t, w.book.Write(w.known, Note{Tenant: storetest.TenantA, Kind: StoreRows}))
+	dir := filepath.Join(w.folder, givenUpDir)
+	must(t, os.Rename(filepath.Join(dir, "0000000001-0000000002"), filepath.Join(dir, "1-2.bak")))
+	if n, err := w.extract(""); err == nil {
+		t.Errorf("snapshot %d was restored", n)
+	}
+}
