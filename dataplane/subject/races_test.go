@@ -435,6 +435,7 @@ func (a *arena) final() {
 		}
 	}
 	var backups [][]byte
+	must(a.t, os.RemoveAll(filepath.Join(a.folder, "given-up"))) // a thief asks nobody what fits
 	must(a.t, a.with(func(r *backup.Repository) error {
 		all, err := r.Snapshots()
 		must(a.t, err)
