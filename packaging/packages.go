@@ -29,6 +29,9 @@ func (r *Release) buildPackages(ctx context.Context) error {
 	if err := r.writeCompletions(ctx, scratch); err != nil {
 		return err
 	}
+	if err := r.writeManual(ctx, filepath.Join(scratch, "man")); err != nil {
+		return err
+	}
 	for _, p := range r.servers() {
 		for _, format := range []string{"deb", "rpm"} {
 			if err := r.pack(format, p, scratch); err != nil {
@@ -57,6 +60,10 @@ func (r *Release) writeCompletions(ctx context.Context, dir string) error {
 }
 
 func (r *Release) pack(format string, p platform, scratch string) error {
+	contents, err := r.contents(p, scratch)
+	if err != nil {
+		return err
+	}
 	info := &nfpm.Info{
 		Name: "domicile", Arch: p.arch, Platform: "linux", Version: r.Version, Release: "1",
 		Section: "net", Priority: "optional", Maintainer: "The Domicile authors <maintainers@domicile.example>",
@@ -64,7 +71,7 @@ func (r *Release) pack(format string, p platform, scratch string) error {
 		Vendor:      "Domicile", Homepage: "https://github.com/domicile-io/domicile", License: "Apache-2.0",
 		MTime: r.Date, DisableGlobbing: true,
 		Overridables: nfpm.Overridables{
-			Contents: r.contents(p, scratch),
+			Contents: contents,
 			Scripts: nfpm.Scripts{PreInstall: r.files("scripts", "preinstall.sh"), PostInstall: r.files("scripts", "postinstall.sh"),
 				PreRemove: r.files("scripts", "preremove.sh"), PostRemove: r.files("scripts", "postremove.sh")},
 			Recommends: []string{"ca-certificates"},
@@ -99,7 +106,7 @@ func (r *Release) pack(format string, p platform, scratch string) error {
 }
 
 // contents is what is installed, and where.
-func (r *Release) contents(p platform, scratch string) (all files.Contents) {
+func (r *Release) contents(p platform, scratch string) (all files.Contents, err error) {
 	add := func(mode os.FileMode, kind, from, to string) {
 		all = append(all, &files.Content{Source: from, Destination: to, Type: kind,
 			FileInfo: &files.ContentFileInfo{Owner: "root", Group: "root", Mode: mode, MTime: r.Date}})
@@ -123,6 +130,13 @@ func (r *Release) contents(p platform, scratch string) (all files.Contents) {
 	for shell, to := range completions {
 		add(0o644, "", filepath.Join(scratch, "completion."+shell), to)
 	}
+	pages, err := manual(filepath.Join(scratch, "man"))
+	if err != nil {
+		return nil, err
+	}
+	for _, page := range pages {
+		add(0o644, "", page[0], page[1])
+	}
 	operations := filepath.Join(r.Source, "docs", "operations")
 	for _, name := range []string{"install.md", "alarms.md"} {
 		add(0o644, "", filepath.Join(operations, name), "/usr/share/doc/domicile/"+name)
@@ -136,7 +150,7 @@ func (r *Release) contents(p platform, scratch string) (all files.Contents) {
 	}
 	add(0o644, "", filepath.Join(r.Source, "LICENSE"), "/usr/share/doc/domicile/copyright")
 	add(0o644, "", filepath.Join(r.Source, "CHANGELOG.md"), "/usr/share/doc/domicile/CHANGELOG.md")
-	return all
+	return all, nil
 }
 
 func exists(path string) bool {

@@ -31,6 +31,9 @@ func (r *Release) identify(ctx context.Context, date string) (err error) {
 		if r.Commit, err = r.git(ctx, "rev-parse", "HEAD"); err != nil {
 			return errors.Join(err, errors.New("without git, give --version, --commit and --date"))
 		}
+		if err = r.unchanged(ctx); err != nil {
+			return err
+		}
 	}
 	if date == "" {
 		if date, err = r.git(ctx, "show", "-s", "--format=%cI", r.Commit); err != nil {
@@ -46,6 +49,23 @@ func (r *Release) identify(ctx context.Context, date string) (err error) {
 	}
 	if !semantic.MatchString(r.Version) {
 		return fmt.Errorf("the version %q is not semantic: name tags v1.2.3 or v1.2.3-rc.1", r.Version)
+	}
+	return nil
+}
+
+// unchanged refuses to put a revision's name on what is not that revision: programs
+// say of themselves which one they are. The short form is for tests and is not
+// given to anybody.
+func (r *Release) unchanged(ctx context.Context) error {
+	if r.Short {
+		return nil
+	}
+	changed, err := r.git(ctx, "status", "--porcelain")
+	if err != nil {
+		return err
+	}
+	if first, _, _ := strings.Cut(changed, "\n"); first != "" {
+		return fmt.Errorf("a release is made of a revision, and the source differs from it (%s): commit first, or build from a clone", strings.TrimSpace(first))
 	}
 	return nil
 }

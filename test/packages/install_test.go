@@ -52,6 +52,7 @@ func TestPackages(t *testing.T) {
 			if out, err := s.try("systemctl", "is-enabled", "domicile-controlplane", "domicile-dataplane"); err == nil || strings.Contains(out, "enabled\n") {
 				t.Errorf("installing enabled a unit: %s", out)
 			}
+			s.sh("gzip -dc /usr/share/man/man1/domicile-tenants-create.1.gz | grep -q SYNOPSIS && gzip -dc /usr/share/man/man8/domicile-dataplane.8.gz | grep -q migrate-store")
 			s.follow(manual(t, "One machine, to try it"))
 			s.serves()
 			s.confined()
