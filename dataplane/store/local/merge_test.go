@@ -302,3 +302,17 @@ func TestINV34_AFormerSchemaIsRefused(t *testing.T) {
 		s, stop = openAt(t, dir, nil)
 	}
 }
+
+// A window takes of a cover what was ingested in it, and nothing else.
+func TestWindowCutsThroughACover(t *testing.T) {
+	clock := storetest.NewClock()
+	s, _ := openAt(t, t.TempDir(), clocked(clock))
+	alone(t, s, clock, 0, 12)
+	storetest.MergeAll(t, s, storetest.TenantA)
+	from := storetest.Epoch.Add(3*61*time.Second - time.Second)
+	n := 0
+	err := s.Window(context.Background(), storetest.Permit(t, storetest.TenantA, policy.Export), from, from.Add(3*61*time.Second), func(store.Call) error { n++; return nil })
+	if err != nil || n != 3 {
+		t.Fatalf("a window of %d calls, want 3: %v", n, err)
+	}
+}

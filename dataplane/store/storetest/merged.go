@@ -27,8 +27,8 @@ func RunMerged(t *testing.T, open Open, names ...string) {
 		r.Store = &merging{r.Store, t, &covers}
 		return r
 	})
-	if n := covers.Load(); n < 20 && !t.Failed() {
-		t.Errorf("only %d covers were made in the whole suite: it shows nothing", n)
+	if covers.Load() == 0 && !t.Failed() {
+		t.Error("no cover was made: the suite shows nothing")
 	}
 }
 
