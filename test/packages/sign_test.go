@@ -10,8 +10,8 @@ import (
 
 // signing is a folder that was released, and a key to sign it with.
 type signing struct {
-	t             *testing.T
-	dir, key, who string
+	t        *testing.T
+	dir, key string
 }
 
 func (s signing) sh(script string) (string, error) {
