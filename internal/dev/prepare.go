@@ -57,7 +57,8 @@ func (e *Environment) SecondConfig(region string) (dataplane.Config, error) {
 	}
 	name := SecondName(region)
 	c.DataDir, c.TLS = filepath.Join(e.opts.Dir, name), e.pki.region[name]
-	c.ListenAddress, c.PeerAddress, c.OpsAddress = e.ports.address(name), e.ports.address(name+"-peer"), e.ports.address(name+"-ops")
+	c.ListenAddress, c.IngestAddress = e.ports.address(name), e.ports.address(name+"-ingest")
+	c.PeerAddress, c.OpsAddress = e.ports.address(name+"-peer"), e.ports.address(name+"-ops")
 	return c, nil
 }
 
