@@ -112,18 +112,7 @@ func killsUnderLoad(t *testing.T, store edit) {
 	for w := range crashWriters {
 		all.Go(func() { load.run(ctx, w, stop) })
 	}
-	for range crashKills {
-		before := load.count()
-		until(t, 30*time.Second, "load", func() error {
-			if n := load.count() - before; n < 20*crashBatch {
-				return fmt.Errorf("only %d records acknowledged", n)
-			}
-			return nil
-		})
-		check(t, c.Process("ie1").Kill())
-		check(t, c.Process("ie1").Start())
-		check(t, c.Process("ie1").WaitReady(ctx))
-	}
+	killUnderLoad(ctx, t, c, load.count)
 	close(stop)
 	all.Wait()
 	stored := map[string]int{}
@@ -173,5 +162,23 @@ func (l *ingest) run(ctx context.Context, writer int, stop <-chan struct{}) {
 			l.acknowledged[id] = true
 		}
 		l.mu.Unlock()
+	}
+}
+
+// killUnderLoad kills ie1's node some times, each after it has acknowledged some more
+// records, of which acknowledged is the number.
+func killUnderLoad(ctx context.Context, t *testing.T, c *testcluster.Cluster, acknowledged func() int) {
+	t.Helper()
+	for range crashKills {
+		before := acknowledged()
+		until(t, 30*time.Second, "load", func() error {
+			if n := acknowledged() - before; n < 20*crashBatch {
+				return fmt.Errorf("only %d records acknowledged", n)
+			}
+			return nil
+		})
+		check(t, c.Process("ie1").Kill())
+		check(t, c.Process("ie1").Start())
+		check(t, c.Process("ie1").WaitReady(ctx))
 	}
 }

@@ -37,18 +37,7 @@ func killsInMidStream(t *testing.T, store edit) {
 			}
 		})
 	}
-	for range crashKills {
-		before := load.count()
-		until(t, 30*time.Second, "load", func() error {
-			if n := load.count() - before; n < 20*crashBatch {
-				return fmt.Errorf("only %d records acknowledged", n)
-			}
-			return nil
-		})
-		check(t, c.Process("ie1").Kill())
-		check(t, c.Process("ie1").Start())
-		check(t, c.Process("ie1").WaitReady(ctx))
-	}
+	killUnderLoad(ctx, t, c, load.count)
 	close(stop)
 	all.Wait()
 	stored := map[string]int{}
