@@ -12,7 +12,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
-	tmtypes "github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
@@ -108,50 +107,6 @@ func NewS3(c S3Config, client *egress.Client) (*S3, error) {
 		o.PartSizeBytes, o.MultipartUploadThreshold, o.Concurrency = PartSize, PartSize, 2
 	})
 	return b, nil
-}
-
-// Create implements store.Blobs.
-func (b *S3) Create(ctx context.Context, name string, r io.Reader) (store.BlobInfo, error) {
-	if err := store.CheckBlobName(name); err != nil {
-		return store.BlobInfo{}, err
-	}
-	if err := b.Healthy(); err != nil {
-		return store.BlobInfo{}, err
-	}
-	source := &counted{r: r}
-	in := &transfermanager.UploadObjectInput{Bucket: aws.String(b.c.Bucket), Key: aws.String(name), Body: source, IfNoneMatch: aws.String("*"),
-		ContentType: aws.String("application/octet-stream")}
-	if !b.c.Compatible {
-		in.ServerSideEncryption, in.SSEKMSKeyID = tmtypes.ServerSideEncryptionAwsKms, aws.String(b.c.KMSKey)
-	}
-	out, err := b.upload.UploadObject(ctx, in)
-	if source.err != nil {
-		return store.BlobInfo{}, source.err
-	}
-	if err != nil {
-		return store.BlobInfo{}, b.explain(err)
-	}
-	if !b.c.Compatible && (out.ServerSideEncryption != tmtypes.ServerSideEncryptionAwsKms || aws.ToString(out.SSEKMSKeyID) != b.c.KMSKey) {
-		v := b.violates(Encryption, BucketKey, "the store did not encrypt a blob under the KMS key that was demanded; nothing more is taken in")
-		return store.BlobInfo{}, errors.Join(v.err(), b.Delete(context.WithoutCancel(ctx), name))
-	}
-	return store.BlobInfo{Name: name, Size: source.n}, nil
-}
-
-// counted counts what a source yields, and tells its errors from the network's.
-type counted struct {
-	r   io.Reader
-	n   int64
-	err error
-}
-
-func (c *counted) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.n += int64(n)
-	if err != nil && !errors.Is(err, io.EOF) {
-		c.err = err
-	}
-	return n, err
 }
 
 // Open implements store.Blobs.
