@@ -15,7 +15,9 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 
 	"github.com/domicile-io/domicile/policy"
 )
@@ -58,7 +60,7 @@ func Decode(body []byte) (policy.Row, error) {
 	if err := d.Decode(&r); err != nil {
 		return policy.Row{}, fmt.Errorf("decode a bundle row: %w", err)
 	}
-	if d.More() {
+	if _, err := d.Token(); !errors.Is(err, io.EOF) { // More would pass over a bracket
 		return policy.Row{}, fmt.Errorf("decode a bundle row: bytes after the row")
 	}
 	if r.Format != policy.FormatVersion {

@@ -89,11 +89,12 @@ func TestDecodeIsStrict(t *testing.T) {
 		t.Fatalf("round trip: %v %v", r, err)
 	}
 	for name, bad := range map[string]string{
-		"unknown field": `{"format":1,"region":{"id":"ie1","owner":"x"}}`,
-		"other format":  `{"format":2}`,
-		"no kind":       `{"format":1}`,
-		"two kinds":     `{"format":1,"region":{"id":"ie1","lifecycle":"active"},"pair":{}}`,
-		"trailing":      string(body) + `{}`,
+		"unknown field":  `{"format":1,"region":{"id":"ie1","owner":"x"}}`,
+		"other format":   `{"format":2}`,
+		"no kind":        `{"format":1}`,
+		"two kinds":      `{"format":1,"region":{"id":"ie1","lifecycle":"active"},"pair":{}}`,
+		"trailing":       string(body) + `{}`,
+		"a bracket more": string(body) + `}`,
 	} {
 		if _, err := Decode([]byte(bad)); err == nil {
 			t.Errorf("%s was decoded", name)

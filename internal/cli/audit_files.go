@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"encoding/hex"
 	"encoding/json"
@@ -119,8 +118,7 @@ func readJSON(path string, into any) error {
 	if err != nil {
 		return fmt.Errorf("read the log: %w", err)
 	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	if err := d.Decode(into); err != nil || d.More() {
+	if err := json.Unmarshal(b, into); err != nil {
 		return fmt.Errorf("%s is not what domicile audit prints with -o json", path)
 	}
 	return nil
