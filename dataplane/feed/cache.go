@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
+	"github.com/domicile-io/domicile/internal/kernel"
 )
 
 // The cache is the pushes that made the current bundle, as they came: the parts
@@ -44,6 +45,8 @@ type cache struct {
 	aead cipher.AEAD
 	who  string // cluster and region: part of every frame's additional data
 
+	suffix string // of the file's name, while it is not the cache yet
+
 	f      *os.File // open for appending; nil: the next thing written must be a snapshot
 	id     [16]byte
 	frames uint64
@@ -51,6 +54,8 @@ type cache struct {
 	base   int64 // size right after the snapshot
 
 	draft *cache // a snapshot that is being written beside
+
+	contact *os.File // open for overwriting; nil: the next contact makes a new file
 }
 
 func newCache(dir string, key [32]byte, who string) (*cache, error) {
@@ -65,7 +70,7 @@ func newCache(dir string, key [32]byte, who string) (*cache, error) {
 	return &cache{dir: dir, aead: aead, who: who}, nil
 }
 
-func (c *cache) path() string { return filepath.Join(c.dir, cacheFile) }
+func (c *cache) path() string { return filepath.Join(c.dir, cacheFile+c.suffix) }
 
 func (c *cache) additional(frame uint64) []byte {
 	b := append([]byte(cacheMagic), c.who...)
@@ -167,20 +172,25 @@ func readFrame(r io.Reader) ([]byte, error) {
 }
 
 // begin starts a snapshot beside the file.
-func (c *cache) begin() error {
+func (c *cache) begin() (err error) {
 	c.abandon()
-	d := &cache{dir: c.dir, aead: c.aead, who: c.who}
+	c.draft, err = c.beside(".new")
+	return err
+}
+
+// beside makes a file of the cache's kind that is to take its place.
+func (c *cache) beside(suffix string) (*cache, error) {
+	d := &cache{dir: c.dir, aead: c.aead, who: c.who, suffix: suffix}
 	_, _ = rand.Read(d.id[:])
-	f, err := os.OpenFile(c.path()+".new", os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(d.path(), os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
 	if err != nil {
-		return fmt.Errorf("write the bundle cache: %w", err)
+		return nil, fmt.Errorf("write the bundle cache: %w", err)
 	}
 	d.f, d.size = f, int64(headerSize)
 	if _, err := f.Write(append([]byte(cacheMagic), d.id[:]...)); err != nil {
-		return fmt.Errorf("write the bundle cache: %w", errors.Join(err, f.Close()))
+		return nil, fmt.Errorf("write the bundle cache: %w", errors.Join(err, f.Close()))
 	}
-	c.draft = d
-	return nil
+	return d, nil
 }
 
 // add writes a push to the draft, not yet durably.
@@ -191,21 +201,35 @@ func (c *cache) add(p *controlv1.Push) error {
 	return c.draft.write(p)
 }
 
-func (c *cache) write(p *controlv1.Push) error {
-	plain, err := proto.Marshal(p)
-	if err != nil {
-		return fmt.Errorf("encode a push for the bundle cache: %w", err)
+func (c *cache) write(pushes ...*controlv1.Push) error {
+	var out []byte
+	for i, p := range pushes {
+		plain, err := proto.Marshal(p)
+		if err != nil {
+			return fmt.Errorf("encode a push for the bundle cache: %w", err)
+		}
+		if out, err = c.frame(out, c.frames+uint64(i), plain); err != nil {
+			return err
+		}
 	}
-	sealed := c.seal(plain, c.additional(c.frames))
+	return c.writeFrames(out, len(pushes))
+}
+
+// frame appends a frame of what a push is encoded to.
+func (c *cache) frame(out []byte, number uint64, plain []byte) ([]byte, error) {
+	sealed := c.seal(plain, c.additional(number))
 	if len(sealed) > maxFrame {
-		return fmt.Errorf("a push of %d bytes does not fit the bundle cache", len(plain))
+		return nil, fmt.Errorf("a push of %d bytes does not fit the bundle cache", len(plain))
 	}
-	frame := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(sealed)), uint32(len(sealed)))
-	if _, err := c.f.Write(append(frame, sealed...)); err != nil {
+	return append(binary.BigEndian.AppendUint32(out, uint32(len(sealed))), sealed...), nil
+}
+
+func (c *cache) writeFrames(frames []byte, n int) error {
+	if _, err := c.f.Write(frames); err != nil {
 		return fmt.Errorf("write the bundle cache: %w", err)
 	}
-	c.frames++
-	c.size += int64(4 + len(sealed))
+	c.frames += uint64(n)
+	c.size += int64(len(frames))
 	return nil
 }
 
@@ -216,9 +240,15 @@ func (c *cache) finish() error {
 		return errors.New("write the bundle cache: no snapshot was begun")
 	}
 	c.draft = nil
+	d.base = d.size
+	return c.takeOver(d)
+}
+
+// takeOver puts a file that was written beside in this one's place, durably.
+func (c *cache) takeOver(d *cache) error {
 	err := d.f.Sync()
 	if err == nil {
-		err = os.Rename(c.path()+".new", c.path())
+		err = os.Rename(d.path(), c.path())
 	}
 	if err == nil {
 		if err = syncDir(c.dir); err != nil {
@@ -229,28 +259,33 @@ func (c *cache) finish() error {
 		return fmt.Errorf("write the bundle cache: %w", errors.Join(err, d.f.Close()))
 	}
 	c.drop()
-	c.f, c.id, c.frames, c.size, c.base = d.f, d.id, d.frames, d.size, d.size
+	c.f, c.id, c.frames, c.size, c.base = d.f, d.id, d.frames, d.size, d.base
 	return nil
 }
 
 // abandon forgets a draft.
 func (c *cache) abandon() {
 	if c.draft != nil {
-		_ = c.draft.f.Close()
-		_ = os.Remove(c.path() + ".new")
+		c.draft.remove()
 		c.draft = nil
 	}
 }
 
-// append makes one more push durable. After an error the file's end is not
-// known and its descriptor is not used again: only a new snapshot helps.
-func (c *cache) append(p *controlv1.Push) error {
+// remove ends a file that was written beside.
+func (c *cache) remove() {
+	_ = c.f.Close()
+	_ = os.Remove(c.path())
+}
+
+// append makes more pushes durable, with one sync. After an error the file's end is
+// not known and its descriptor is not used again: only a new snapshot helps.
+func (c *cache) append(pushes ...*controlv1.Push) error {
 	if c.f == nil {
 		return errors.New("append to the bundle cache: it needs a snapshot first")
 	}
-	err := c.write(p)
+	err := c.write(pushes...)
 	if err == nil {
-		err = c.f.Sync()
+		err = kernel.Datasync(c.f)
 	}
 	if err != nil {
 		c.drop()
@@ -260,6 +295,7 @@ func (c *cache) append(p *controlv1.Push) error {
 
 func (c *cache) close() {
 	c.abandon()
+	c.dropContact()
 	c.drop()
 }
 

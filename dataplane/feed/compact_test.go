@@ -130,7 +130,16 @@ func TestINV34_ACompactionThatIsNotTheBundleChangesNothing(t *testing.T) {
 	if string(now) != string(was) {
 		t.Error("the file has changed")
 	}
-	if _, err := os.Stat(n.cachePath() + ".new"); err == nil {
+	if _, err := os.Stat(n.cachePath() + ".compact"); err == nil {
 		t.Error("the draft was left behind")
 	}
+}
+
+// compact is a compaction from its beginning to its end.
+func (c *cache) compact(good *state) error {
+	k := c.beginCompaction(good)
+	if k.run(); k.err != nil {
+		return k.err
+	}
+	return c.adopt(k)
 }

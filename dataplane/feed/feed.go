@@ -87,6 +87,7 @@ type Feed struct {
 	cache   *cache
 	kept    contact // as last saved
 
+	compacting  *compacting  // under way, or done and not taken over; nil: none
 	compactFrom int64        // bytes of the cache below which compacting is not tried again
 	compactions atomic.Int64 // of this process
 
@@ -216,6 +217,7 @@ func (f *Feed) Status() Status {
 func (f *Feed) Close() error {
 	f.stop()
 	f.done.Wait()
+	f.compacted()
 	if f.o.Metrics != nil {
 		f.o.Metrics.Unregister(collector{f})
 	}

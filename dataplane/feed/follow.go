@@ -101,6 +101,7 @@ func (f *Feed) stream(voter string) (heard bool, err error) {
 	// The timer ends a stream that says nothing; it bounds the connecting too.
 	quiet := time.AfterFunc(patience, func() { cancel(errors.New("nothing was heard for too long")) })
 	defer quiet.Stop()
+	f.compacted() // hello says whether the cache can be gone on with
 	s, err := controlv1.NewDistributionServiceClient(cc).Subscribe(ctx)
 	if err != nil {
 		return false, f.why(ctx, err)
@@ -109,32 +110,120 @@ func (f *Feed) stream(voter string) (heard bool, err error) {
 		_, err = s.Recv() // Send says only EOF
 		return false, f.why(ctx, err)
 	}
-	resync, waited := false, 0
+	arrived := make(chan arrival, maxArrived)
+	go receive(ctx, s, quiet, arrived)
+	return f.read(ctx, voter, s, arrived)
+}
+
+// maxArrived bounds what has come and is not taken yet; what is more waits with the
+// sender.
+const maxArrived = 16
+
+// arrival is a push, or why there are no more.
+type arrival struct {
+	push *controlv1.Push
+	err  error
+}
+
+// receive hands over what comes, also while what came before is being written.
+func receive(ctx context.Context, s controlStream, quiet *time.Timer, arrived chan<- arrival) {
 	for {
 		p, err := s.Recv()
+		if err == nil {
+			quiet.Reset(silence)
+		}
+		select {
+		case arrived <- arrival{p, err}:
+		case <-ctx.Done():
+			return
+		}
 		if err != nil {
-			return heard, f.why(ctx, err)
+			return
 		}
-		quiet.Reset(silence)
-		f.note(func(st *Status) { st.Connected, st.Voter = true, voter })
-		if p.GetWait() != nil {
-			if waited++; waited > maxWaits {
-				return heard, errors.New("the voter has prepared a snapshot for too long")
+	}
+}
+
+type controlStream = grpc.BidiStreamingClient[controlv1.NodeMessage, controlv1.Push]
+
+// read takes what arrives, all that has arrived at once, until the stream ends.
+func (f *Feed) read(ctx context.Context, voter string, s controlStream, arrived <-chan arrival) (heard bool, err error) {
+	resync, waited := false, 0
+	var pushes []*controlv1.Push
+	for {
+		var ended error
+		if pushes, ended = f.gather(ctx, pushes[:0], arrived); len(pushes) > 0 {
+			f.note(func(st *Status) { st.Connected, st.Voter = true, voter })
+		}
+		for rest := pushes; len(rest) > 0; {
+			p := rest[0]
+			if p.GetWait() != nil {
+				if waited++; waited > maxWaits {
+					return heard, errors.New("the voter has prepared a snapshot for too long")
+				}
+				rest = rest[1:]
+				continue
 			}
-			continue
+			if resync && p.GetPart().GetNumber() != 0 || resync && p.GetPart() == nil {
+				rest = rest[1:] // sent before the other side knew of our refusal
+				continue
+			}
+			taken, refused := f.take(rest)
+			resync = refused != nil
+			heard = heard || !resync
+			if err := s.Send(f.answer(rest[taken-1], refused)); err != nil {
+				return heard, f.why(ctx, unsent(ctx, arrived))
+			}
+			rest = rest[taken:]
+			if !resync {
+				f.compact() // after the answer: nobody waits for it
+			}
 		}
-		if resync && p.GetPart().GetNumber() != 0 || resync && p.GetPart() == nil {
-			continue // sent before the other side knew of our refusal
+		if ended != nil {
+			return heard, f.why(ctx, ended)
 		}
-		refused := f.handle(p)
-		resync = refused != nil
-		heard = heard || !resync
-		if err := s.Send(f.answer(p, refused)); err != nil {
-			_, err = s.Recv()
-			return heard, f.why(ctx, err)
+	}
+}
+
+// gather waits for a push and gives it with those that have come as well, and why
+// there are no more.
+func (f *Feed) gather(ctx context.Context, pushes []*controlv1.Push, arrived <-chan arrival) ([]*controlv1.Push, error) {
+	for len(pushes) == 0 {
+		select {
+		case a := <-arrived:
+			if a.err != nil {
+				return pushes, a.err
+			}
+			pushes = append(pushes, a.push)
+		case <-f.compactionEnds():
+			f.compacted()
+		case <-ctx.Done():
+			return pushes, ctx.Err()
 		}
-		if !resync {
-			f.compact() // after the answer: nobody waits for it
+	}
+	for len(pushes) < maxArrived {
+		select {
+		case a := <-arrived:
+			if a.err != nil {
+				return pushes, a.err
+			}
+			pushes = append(pushes, a.push)
+		default:
+			return pushes, nil
+		}
+	}
+	return pushes, nil
+}
+
+// unsent finds why a message could not be sent, which Send does not say.
+func unsent(ctx context.Context, arrived <-chan arrival) error {
+	for {
+		select {
+		case a := <-arrived:
+			if a.err != nil {
+				return a.err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }

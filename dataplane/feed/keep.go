@@ -54,8 +54,72 @@ func (f *Feed) restore() error {
 	return nil
 }
 
-// handle verifies one push, makes it durable, publishes it, in this order; the
-// caller acknowledges last.
+// take verifies pushes, makes them durable, publishes them, in this order; the
+// caller acknowledges last. It gives how many of them it took: those that change
+// only the rows of one bundle go together, with one sync, and every other goes alone.
+// A refusal is of the first of them, and none was taken.
+func (f *Feed) take(pushes []*controlv1.Push) (taken int, refused *refusal) {
+	if steps := f.plain(pushes); len(steps) > 1 {
+		return len(steps), f.takeTogether(pushes[:len(steps)], steps)
+	}
+	return 1, f.handle(pushes[0])
+}
+
+// plain verifies pushes, each as what follows the one before it, up to the first
+// that is a part of a snapshot, changes what is kept against a restored control
+// plane, or is refused.
+func (f *Feed) plain(pushes []*controlv1.Push) (steps []step) {
+	if len(pushes) < 2 || f.replica.open != nil {
+		return nil
+	}
+	next := f.replica
+	for _, p := range pushes {
+		if p.GetPart() != nil {
+			break
+		}
+		s, refused := next.take(p)
+		if refused != nil || s.next != nil && !sameGuard(next.guard, s.guard) {
+			break
+		}
+		next.commit(s)
+		next.levelled(p, s)
+		steps = append(steps, s)
+	}
+	f.replica.kinds = next.kinds // grows, and is no part of what a push decides
+	return steps
+}
+
+// takeTogether keeps and publishes what plain verified.
+func (f *Feed) takeTogether(pushes []*controlv1.Push, steps []step) *refusal {
+	f.cache.abandon()
+	var rows []*controlv1.Push
+	for i, s := range steps {
+		if s.next != nil {
+			rows = append(rows, pushes[i])
+		}
+	}
+	if len(rows) > 0 {
+		if err := f.cache.append(rows...); err != nil {
+			return &refusal{reason: noStorage, err: err}
+		}
+	}
+	if refused := f.keepContact(steps[len(steps)-1].statement); refused != nil {
+		return refused
+	}
+	for i, s := range steps {
+		f.replica.commit(s)
+		f.replica.levelled(pushes[i], s)
+	}
+	if len(rows) == 0 {
+		f.prove()
+		return nil
+	}
+	f.publish(f.replica.good.view)
+	f.o.Logger.Info("bundle applied", "revision", f.replica.good.view.Revision, "tenants", f.replica.good.rows.Len(), "pushes", len(pushes))
+	return nil
+}
+
+// handle verifies one push, makes it durable, publishes it.
 func (f *Feed) handle(p *controlv1.Push) *refusal {
 	s, refused := f.replica.take(p)
 	if refused == nil {
@@ -132,7 +196,7 @@ func (f *Feed) keepPart(p *controlv1.Push, s step) error {
 // keepContact: a seal that has already run out is no contact, but its revision
 // counts. Freshness is confirmed last, when everything else is durable.
 func (f *Feed) keepContact(st bundle.Statement) *refusal {
-	k := contact{Floor: max(f.replica.floor, st.Revision), At: f.kept.At, FreshUntil: f.kept.FreshUntil}
+	k := contact{Number: f.kept.Number + 1, Floor: max(f.replica.floor, st.Revision), At: f.kept.At, FreshUntil: f.kept.FreshUntil}
 	now, valid := f.fresh.valid(st.FreshUntil)
 	if valid {
 		k.At, k.FreshUntil = now, st.FreshUntil

@@ -211,7 +211,7 @@ func TestINV35_KilledWhilePersisting(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if acked == stop {
+			if acked >= stop {
 				_ = cmd.Process.Kill() // in the middle of what follows
 			}
 		}
@@ -285,7 +285,15 @@ func persistForEver(t *testing.T, dir string) {
 	for _, p := range b.snapshot(1000) {
 		take(p)
 	}
-	for { // until it is killed
+	for i := 0; ; i++ { // until it is killed
 		take(b.delta(nil, variant(0, int(b.revision+1))))
+		var several []*controlv1.Push
+		for range 2 + i%3 {
+			several = append(several, b.delta(nil, variant(0, int(b.revision+1))))
+		}
+		if taken, refused := f.take(several); refused != nil || taken != len(several) {
+			t.Fatal(taken, refused)
+		}
+		fmt.Printf("acked %d\n", b.revision)
 	}
 }

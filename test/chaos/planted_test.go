@@ -153,7 +153,7 @@ var bugs = []bug{
 		"	if _, err := unseal(bucket, key, value); err != nil {\n		return err\n	}\n	b := l.tx", "	b := l.tx"}},
 		"./controlplane/store", "TestINV34_ADamagedDumpIsNotLoaded"},
 	{"floor not persisted", []plant{{"dataplane/feed/keep.go",
-		"k := contact{Floor: max(f.replica.floor, st.Revision),", "k := contact{Floor: f.kept.Floor,"}},
+		"Floor: max(f.replica.floor, st.Revision),", "Floor: f.kept.Floor,"}},
 		"./dataplane/feed", "TestINV35_FloorHoldsWhenTheCacheIsTamperedWith"},
 	{"Raft port accepts any certificate of the authority", []plant{{"controlplane/replica/transport.go",
 		"voters := mtls.Peer{Roles: []mtls.Role{mtls.ControlPlane}}", "voters := mtls.Peer{Roles: []mtls.Role{mtls.ControlPlane, mtls.DataPlane, mtls.Gateway}}"}},

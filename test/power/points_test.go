@@ -31,7 +31,7 @@ var moments = []moment{
 	{"ledger/write", "erasure", 3}, {"ledger/sync", "erasure", 3},
 	{"erase/intent", "erasure", 3}, {"erase/payloads", "erasure", 3}, {"erase/unlink", "erasure", 3}, {"erase/calls", "erasure", 3}, {"erase/quarantine", "erasure", 3}, {"erase/forget", "erasure", 3}, {"erase/executed", "erasure", 3},
 	{"erased/intent", "erasure", 3}, {"erased/payloads", "erasure", 3}, {"erased/unlink", "erasure", 3}, {"erased/page", "erasure", 3}, {"erased/calls", "erasure", 3}, {"erased/quarantine", "erasure", 3}, {"erased/forget", "erasure", 3}, {"erased/executed", "erasure", 3},
-	{"feed/rename", "policy cache", 2},
+	{"feed/rename", "policy cache", 1}, {"feed/contact", "policy cache", 1},
 }
 
 // engine are operations of pebble. While a node starts they are recovery; later
