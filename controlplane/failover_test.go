@@ -76,7 +76,7 @@ func TestINV31_AWriteInFlightWhenTheLeaderIsLostIsUnknownAndSettled(t *testing.T
 	}
 	h := headers{"Idempotency-Key": "77777777-6a0c-4c57-9d5f-52b7bd2dd1c4"}
 	body := map[string]any{"slug": "in-flight", "home_region": "ie1", "billing_country": "IE"}
-	lost := c.want(c.do(leader, "POST", "/v1/tenants", body, h), 503, policy.OutcomeUnknown)
+	lost := c.want(c.once(leader, "POST", "/v1/tenants", body, h), 503, policy.OutcomeUnknown)
 	if lost.Header.Get("Retry-After") == "" {
 		t.Error("503 without Retry-After")
 	}

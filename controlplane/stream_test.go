@@ -19,7 +19,7 @@ func (c *cluster) tenants(n int, region string) (ids []string) {
 		wg.Go(func() {
 			for i := range next {
 				slug := "many-" + string(rune('a'+i%26)) + string(rune('a'+i/26%26)) + string(rune('a'+i/676%26))
-				a, err := c.try(0, "POST", "/v1/tenants", map[string]any{"slug": slug, "home_region": region, "billing_country": "IE"}, nil)
+				a, err := c.settled(0, "POST", "/v1/tenants", map[string]any{"slug": slug, "home_region": region, "billing_country": "IE"}, nil)
 				if err != nil || a.Status != 201 {
 					c.t.Errorf("tenant %d: %v %s", i, err, a.Raw)
 					continue

@@ -88,7 +88,7 @@ var causes = map[store.OperationCause]ending{
 	store.CauseDamaged:     {policy.Internal, "a backup in the voter's folder is damaged; its log names the file: copy a good one in its place, and look at that disk"},
 	store.CauseDisk:        {policy.StorageFull, "the voter could not read or write; its log says what: mostly a full or failing disk"},
 	store.CauseBusy:        {policy.Overloaded, "the voter is taking another backup already; begin it again after that"},
-	store.CauseNoLeader:    {policy.NotReady, "no leader confirmed how far the cluster is, so the backup could have missed changes; begin it again"},
+	store.CauseNoLeader:    {policy.NotReady, "the leader changed: a backup could have missed changes, an import stopped after what it had placed; begin it again"},
 	store.CauseExpired:     {policy.NotFound, "the invitation was not used in its time, or is gone; invite again"},
 	store.CauseReplaced:    {policy.AlreadyExists, "a later request about the same member took its place"},
 	store.CauseRemoved:     {policy.NotFound, "the member was removed meanwhile"},

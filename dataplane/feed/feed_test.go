@@ -44,7 +44,7 @@ func TestSnapshotThenDeltaThenRenewal(t *testing.T) {
 	if k, ok := first.Key("SK00000000000000000000000000000003"); !ok || k.Tenant != tenantID(3) {
 		t.Fatal("key is not there")
 	}
-	if age := f.Age(); age < 0 || age > soon {
+	if age := f.Age(); age < 0 || age > policy.FreshFor/2 {
 		t.Fatalf("age %v right after contact", age)
 	}
 	acked(t, s.push(t, b.delta([]string{"t/" + string(tenantID(4)), "t/TNnever-known"}, tenantRow(11, "ie1"), tenantRow(5, "us1"))), 2)
@@ -196,7 +196,7 @@ func TestResumeAfterARestart(t *testing.T) {
 	if _, ok := again.Current().Set.Rules(tenantID(24)); !ok {
 		t.Fatal("a delta was lost")
 	}
-	if age := again.Age(); age < 0 || age > soon {
+	if age := again.Age(); age < 0 || age > policy.FreshFor/2 {
 		t.Fatalf("age %v after a restart", age)
 	}
 	if err := again.Close(); err != nil {
