@@ -195,6 +195,8 @@ func meaning(field string) string {
 		return "how a node must have proved where it stands (declared, operator_signed, cloud_signed)"
 	case "allow_region_change":
 		return "whether the tenant may move to another home"
+	case "recipients.list":
+		return "how many lines name recipients: one of them stands twice"
 	}
 	if len(p) > 1 {
 		switch p[0] + "." + last {
@@ -208,10 +210,14 @@ func meaning(field string) string {
 			return "how often a day " + p[1] + " may leave the region"
 		case "egress.basis":
 			return "the legal basis on which " + p[1] + " leaves"
+		case "classes.redact_profile":
+			return "what is blacked out of " + p[1]
 		case "recipients.deny_all":
 			return "whether nobody at all may receive exports"
 		}
 		switch p[0] {
+		case "classes":
+			return "whether " + p[1] + " may be kept at all (sealed: at home only; restricted: viewed within the boundary)"
 		case "recipients":
 			if len(p) == 2 {
 				return "who receives pseudonymised exports: recipient " + p[1] + ", in region"
