@@ -178,6 +178,14 @@ accept: build ## run the system tests on real processes, without cached results
 chaos: ## break the control plane 200 times by a seed (SEED=n repeats one), and check what it promised
 	$(GO) test -count=1 -v -timeout 90m -run TestINV30_Chaos ./test/chaos -chaos.faults=200 -chaos.seed=$(or $(SEED),0)
 
+.PHONY: watchers
+watchers: ## let WATCHERS (1000) nodes follow one voter, and then the next leader when it hands over or is gone (some minutes; tests have a hundred follow)
+	$(GO) test -count=1 -v -timeout 30m -run TestINV30_AThousandWatchers ./controlplane -watchers $(or $(WATCHERS),1000) -followers $(or $(WATCHERS),1000)
+
+.PHONY: simulations
+simulations: ## simulate SIMULATIONS (300) random policies, then put each in force and compare (SEED=n begins there)
+	$(GO) test -count=1 -v -timeout 30m -run TestASimulationIsWhatHappensWhenItIsApplied ./dataplane/export -simulations $(or $(SIMULATIONS),300) -simulations.seed $(or $(SEED),100)
+
 .PHONY: hostile
 hostile: ## send every hostile body to every route of a region's node, 48 at once, beside who drips a byte a second (ten minutes)
 	$(GO) test -count=1 -v -timeout 30m -run HostileBodies ./test/attacks -attacks.bodies

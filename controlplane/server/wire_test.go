@@ -37,6 +37,27 @@ func TestSharedPushesDecode(t *testing.T) {
 	}
 }
 
+// Pushes that a slow node has not been sent yet wait for it as much as those that
+// it has not answered.
+func TestDepthCountsWhatIsNotSentYet(t *testing.T) {
+	s := newSession(standing{})
+	s.sent()
+	s.sent()
+	s.next = 4
+	for end, want := range map[uint64]uint64{4: 2, 9: 7, 3: 2} { // 3: the tail was reset
+		if s.lag(end); s.depth() != want {
+			t.Errorf("at %d of %d with two unanswered, the depth is %d, want %d", s.next, end, s.depth(), want)
+		}
+	}
+	if s.answer(2); s.depth() != 0 && s.behind == 0 {
+		t.Errorf("answered, the depth is %d", s.depth())
+	}
+	s.lag(4)
+	if s.depth() != 0 {
+		t.Errorf("answered and all sent, the depth is %d", s.depth())
+	}
+}
+
 func TestTailForgetsTheOldest(t *testing.T) {
 	var l tail
 	for i := range uint64(maxTailPushes + 10) {
