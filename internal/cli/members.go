@@ -170,7 +170,8 @@ func (h *health) members(ms *controlv1.ListMembersResponse) {
 
 // The bounds from which status complains.
 const (
-	lowDisk         = 10 // percent free
+	lowDisk         = 10      // percent free
+	roomyDisk       = 8 << 30 // bytes free that a voter, whose state is a few GiB at most, does not fill in days
 	lastCertificate = 14 * 24 * time.Hour
 )
 
@@ -187,7 +188,7 @@ func (h *health) member(m *controlv1.Member) {
 	case m.GetHealth() == "behind":
 		h.add(false, "member "+name+" is "+number(m.GetBehind())+" entries behind", "it cannot take over until it has caught up", "look at its disk and its network; its log says more")
 	}
-	if m.GetDiskSize() > 0 && 100*m.GetDiskFree()/m.GetDiskSize() < lowDisk {
+	if m.GetDiskSize() > 0 && 100*m.GetDiskFree()/m.GetDiskSize() < lowDisk && m.GetDiskFree() < roomyDisk {
 		h.add(true, "the disk of member "+name+" is nearly full", "a voter whose disk is full stops", "make room on "+name+", or give it a larger disk")
 	}
 	if at := m.GetCertificateExpiresAt(); at != nil && time.Until(at.AsTime()) < lastCertificate {
