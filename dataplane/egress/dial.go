@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 
 	"github.com/domicile-io/domicile/policy"
@@ -17,6 +18,11 @@ import (
 
 // dialTimeout bounds one connection attempt, name look-up included.
 const dialTimeout = 10 * time.Second
+
+// maxRedial is the longest pause between attempts to reach a peer that is away. gRPC's
+// own would be two minutes, for which a receiver that is back is not told whom to
+// forget.
+const maxRedial = 5 * time.Second
 
 // resolver stands for the operating system's name servers in the ledger.
 const resolver = "resolver"
@@ -51,6 +57,7 @@ func (d *Door) GRPC(r Route, addr string, config *tls.Config, opts ...grpc.DialO
 		grpc.WithTransportCredentials(credentials.NewTLS(config)),
 		grpc.WithNoProxy(), // a proxy would be a destination that nobody declared
 		grpc.WithDisableServiceConfig(),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: maxRedial}, MinConnectTimeout: 2 * dialTimeout}),
 	}, opts...)
 	opts = append(opts, grpc.WithContextDialer(func(ctx context.Context, a string) (net.Conn, error) {
 		return dial(ctx, "tcp", a)
