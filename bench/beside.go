@@ -21,6 +21,7 @@ type target struct {
 	oursCost    []cost
 	peerCost    []cost
 	floor, goal float64
+	shown       bool // and held to no target
 	unit, note  string
 }
 
@@ -111,6 +112,8 @@ func printTargets(w io.Writer, all []*target) {
 			r := median(t.ours) / median(t.peer)
 			ratio = fmt.Sprintf("%.2f ×", r)
 			switch {
+			case t.shown:
+				verdict = "no target"
 			case r >= t.goal:
 				verdict = "goal reached"
 			case r >= t.floor:

@@ -201,7 +201,7 @@ func records(ctx context.Context, dir, bin string, length time.Duration) ([]*tar
 	}
 	defer p.close()
 	b := &recordBench{c: c, region: region, p: p, each: length / rounds, dir: dir}
-	for _, step := range []func(context.Context) error{b.bulk, b.size, b.single, b.scan, b.subject, b.growth, b.recovery} {
+	for _, step := range []func(context.Context) error{b.bulk, b.size, b.single, b.scan, b.subject, b.growth, b.streamed, b.recovery} {
 		if err := step(ctx); err != nil {
 			return b.targets, b.limits, err
 		}
