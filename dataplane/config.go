@@ -39,6 +39,8 @@ type Config struct {
 	BaseURLs map[string]string `yaml:"base_urls"` // region → https base URL; so that 421 works before the first bundle
 	Peers    map[string]Peer   `yaml:"peers"`     // region → where its peer listener is
 
+	IngestAddresses map[string]string `yaml:"ingest_addresses"` // region → host:port at which tenants reach its ingest_address; a stream that comes to the wrong region is told
+
 	DefaultCountry string     `yaml:"default_country"` // ISO 3166-1 alpha-2 of the region, for numbers without a prefix
 	Keys           KeysConfig `yaml:"keys"`            // the key table: rotation, copy, who keeps the root
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/url"
 	"os"
 	"time"
@@ -88,6 +89,11 @@ func (c Config) Check() error {
 		u, err := url.Parse(base)
 		need(err == nil && u.Scheme == "https" && u.Host != "" && u.User == nil && u.RawQuery == "",
 			"base_urls: %s must be https://host[:port]", r)
+	}
+	for r, at := range c.IngestAddresses {
+		_, err := policy.ParseRegionID(r)
+		host, port, splitErr := net.SplitHostPort(at)
+		need(err == nil && splitErr == nil && host != "" && port != "", "ingest_addresses: give region: host:port, such as us1: api.us1.example.net:9443")
 	}
 	for r, p := range c.Peers {
 		_, err := policy.ParseRegionID(r)

@@ -240,7 +240,7 @@ func (n *Node) openServer(Options) error {
 	}
 	n.server, err = server.New(server.Options{Region: n.region(), Hosts: n.cfg.Hosts, DefaultCountry: n.cfg.DefaultCountry,
 		TLS: n.material.PublicServer(), Gate: n.gate, Bundle: n.feed, Store: n.store, Media: n.media, Ledger: n.door.Entries, Ready: n.Ready,
-		Exports: exports, Subjects: subjects, Log: n.regionLog, Numbers: numbers, Admission: n.cfg.Admission, UploadMemory: n.cfg.Media.memory(), Traces: n.traces, Logger: n.log, Metrics: n.registry})
+		Exports: exports, Subjects: subjects, Log: n.regionLog, Numbers: numbers, IngestAddresses: n.cfg.IngestAddresses, Admission: n.cfg.Admission, UploadMemory: n.cfg.Media.memory(), Traces: n.traces, Logger: n.log, Metrics: n.registry})
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -138,6 +139,7 @@ func TestChartHasNoDefaultPlace(t *testing.T) {
 		"dataPlane.baseURL=":                "dataPlane.baseURL: give",
 		"dataPlane.country=":                "dataPlane.country: give",
 		"dataPlane.config.region=ie1":       "dataPlane.config.region is not region",
+		"dataPlane.config.ingest_address=:1": "dataPlane.streams=true instead",
 		"dataPlane.config.store.kind=local": "several nodes need config.store.kind sql",
 		"dataPlane.regoin=ie1":              "additional properties 'regoin' not allowed",
 		"region=IE_1":                       "region",
@@ -216,6 +218,35 @@ func confined(t *testing.T, name string, s *appsv1.StatefulSet) {
 	for _, e := range c.Env {
 		if e.Value != "" {
 			t.Errorf("%s: %s stands in the manifest", name, e.Name)
+		}
+	}
+}
+
+// TestStreamsHaveAPort asks for streams, and looks that the node listens, the Service
+// leads there, and the network policy lets tenants' switches through; and that none of
+// it is there when nobody asks.
+func TestStreamsHaveAPort(t *testing.T) {
+	for _, asked := range []bool{false, true} {
+		m := render(t, "rel", "ie1.yaml", "--set", fmt.Sprintf("dataPlane.streams=%v", asked))
+		listens, opened, led, let := false, false, false, false
+		for _, c := range m.configs {
+			listens = listens || strings.Contains(c.Data["dataplane.yaml"], "ingest_address: 0.0.0.0:9443")
+		}
+		for _, p := range m.sets[0].Spec.Template.Spec.Containers[0].Ports {
+			opened = opened || p.Name == "streams" && p.ContainerPort == 9443
+		}
+		for _, s := range m.services {
+			for _, p := range s.Spec.Ports {
+				led = led || p.Port == 9443 && p.TargetPort.String() == "streams"
+			}
+		}
+		for _, rule := range m.networks[0].Spec.Ingress {
+			for _, p := range rule.Ports {
+				let = let || p.Port.String() == "streams" && len(rule.From) == 1
+			}
+		}
+		if listens != asked || opened != asked || led != asked || let != asked {
+			t.Errorf("asked for streams: %v; the node listens: %v, the port is named: %v, the Service leads to it: %v, the network lets clients: %v", asked, listens, opened, led, let)
 		}
 	}
 }

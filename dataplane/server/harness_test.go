@@ -40,6 +40,8 @@ import (
 const (
 	ieURL = "https://api.ie1.example.test"
 	usURL = "https://api.us1.example.test"
+
+	usIngest = "streams.us1.example.test:9443"
 )
 
 // bundle is the policy of a region under test; it can be changed under way.
@@ -227,9 +229,10 @@ func startWith(t testing.TB, keyring func(*local.Options), door func(*gate.Optio
 	door(&gateOptions, keys)
 	r.gate = gate.New(gateOptions)
 	r.server, err = New(Options{Region: r.id, Hosts: []string{"127.0.0.1", "api.ie1.example.test"}, DefaultCountry: "IE",
-		TLS:    material.PublicServer(),
-		Gate:   r.gate,
-		Bundle: r.bundle, Store: r.store, Media: library, Log: r.regionLog, Ledger: r.door.Entries, Ready: func() error { return nil }, Logger: logger, Metrics: r.metrics})
+		TLS:             material.PublicServer(),
+		Gate:            r.gate,
+		IngestAddresses: map[string]string{"us1": usIngest},
+		Bundle:          r.bundle, Store: r.store, Media: library, Log: r.regionLog, Ledger: r.door.Entries, Ready: func() error { return nil }, Logger: logger, Metrics: r.metrics})
 	must(t, err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
@@ -337,7 +340,7 @@ func (r *region) problem(want policy.Reason, status int, h http.Header, raw []by
 	return p
 }
 
-// counter reads a counter as an operator would; labels are the values in order of their names.
+// counter reads a counter, or a gauge, as an operator would; labels are the values in order of their names.
 func (r *region) counter(name string, labels ...string) float64 {
 	r.t.Helper()
 	families, err := r.metrics.Gather()
@@ -353,7 +356,7 @@ func (r *region) counter(name string, labels ...string) float64 {
 				match = match && (i >= len(labels) || l.GetValue() == labels[i])
 			}
 			if match {
-				sum += m.GetCounter().GetValue()
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
 			}
 		}
 	}

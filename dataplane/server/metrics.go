@@ -23,6 +23,7 @@ type metrics struct {
 
 	settingsDenied prometheus.Counter
 
+	portUp        prometheus.Gauge
 	streams       prometheus.Gauge
 	streamsEnded  *prometheus.CounterVec
 	batches       prometheus.Counter
@@ -63,6 +64,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 
 // forStreams makes what is counted of streamed ingest.
 func (m *metrics) forStreams() {
+	m.portUp = prometheus.NewGauge(prometheus.GaugeOpts{Name: "domicile_ingest_port_up",
+		Help: "1 while the port for streams of gRPC ingest is served, 0 when it is not any more; absent without ingest_address."})
 	m.streams = prometheus.NewGauge(prometheus.GaugeOpts{Name: "domicile_ingest_streams_open",
 		Help: "Streams of gRPC ingest that were admitted and have not ended."})
 	m.streamsEnded = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "domicile_ingest_streams_ended_total",

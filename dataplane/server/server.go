@@ -64,6 +64,10 @@ type Options struct {
 	// Subjects answers the routes about persons; nil: they answer NOT_YET.
 	Subjects *subject.Service
 
+	// IngestAddresses is where regions take streams of records, host:port: a stream
+	// that came to the wrong one is told. nil: nobody knows.
+	IngestAddresses map[string]string
+
 	Admission    admission.Limits // the zero value has the defaults
 	UploadMemory int64            // bytes that the store of recordings holds for each one on its way; 0: 1 MiB
 

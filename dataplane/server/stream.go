@@ -197,6 +197,9 @@ func (x *stream) finish(err error) error {
 	for k, v := range e.Metadata {
 		told.Metadata[k] = v
 	}
+	if at := x.s.o.IngestAddresses[e.Metadata["home_region"]]; e.Reason == policy.WrongRegion && at != "" {
+		told.Metadata["ingest_address"] = at // base_url takes no streams
+	}
 	return api.GRPCStatus(&told).Err()
 }
 

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/encoding/proto"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/mem"
 
@@ -27,13 +28,33 @@ func (s *Server) newRPC() *grpc.Server {
 		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxHeaderListSize(maxHeader), grpc.MaxConcurrentStreams(maxConnStreams), grpc.ConnectionTimeout(headerTimeout),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleTimeout, Time: streamKeepalive, Timeout: streamKeepalive / 2}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: streamPingsApart, PermitWithoutStream: true}),
-		grpc.UnknownServiceHandler(unknownMethod))
+		grpc.UnknownServiceHandler(func(_ any, g grpc.ServerStream) error { return unknownMethod(s, g) }))
 	ingestv1.RegisterIngestServiceServer(server, ingestService{s: s})
 	return server
 }
 
-func unknownMethod(any, grpc.ServerStream) error {
-	return grpcNotFound
+// unknownMethod answers whether the node serves, to whoever balances load by gRPC's
+// own protocol, and refuses everything else. Like /readyz it tells nobody why; the
+// question's body stays unread.
+func unknownMethod(s *Server, g grpc.ServerStream) error {
+	method, _ := grpc.MethodFromServerStream(g)
+	if method != healthpb.Health_Check_FullMethodName {
+		return grpcNotFound
+	}
+	status := healthpb.HealthCheckResponse_SERVING
+	if s.o.Ready() != nil || s.ending() {
+		status = healthpb.HealthCheckResponse_NOT_SERVING
+	}
+	return g.SendMsg(&healthpb.HealthCheckResponse{Status: status})
+}
+
+func (s *Server) ending() bool {
+	select {
+	case <-s.draining:
+		return true
+	default:
+		return false
+	}
 }
 
 // received is a batch as it came, and what it weighed.
@@ -57,6 +78,11 @@ func (w weighing) Unmarshal(data mem.BufferSlice, v any) error {
 func (s *Server) serveRPC(l net.Listener) error {
 	config := s.o.TLS.Clone()
 	config.NextProtos = []string{lobby.HTTP2}
+	if s.o.Metrics != nil {
+		s.o.Metrics.MustRegister(s.metrics.portUp)
+	}
+	s.metrics.portUp.Set(1)
+	defer s.metrics.portUp.Set(0)
 	err := s.rpc.Serve(lobby.New(l, lobby.Options{TLS: config, Open: maxStreamConns, Patience: headerTimeout}))
 	if err == nil || errors.Is(err, grpc.ErrServerStopped) {
 		return nil

@@ -175,6 +175,9 @@ func TestINV08_ARefusedStreamBringsNothing(t *testing.T) {
 		if c.reason == policy.WrongRegion && e.Metadata["base_url"] != usURL {
 			t.Errorf("%s: the answer names %q, want %s", c.name, e.Metadata["base_url"], usURL)
 		}
+		if at := e.Metadata["ingest_address"]; (c.reason == policy.WrongRegion) != (at == usIngest) || at != "" && at != usIngest {
+			t.Errorf("%s: the answer says that streams go to %q, want %s", c.name, at, usIngest)
+		}
 	}
 	if n := r.counter("domicile_ingest_unasked_bytes_total"); n != 0 {
 		t.Errorf("%v bytes of refused bodies were taken", n)

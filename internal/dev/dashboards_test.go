@@ -44,6 +44,13 @@ func busy(ctx context.Context, t *testing.T, e *dev.Environment) {
 	region := &client.Region{BaseURL: e.RegionURL("ie1"), Key: key.Secret, HTTP: cp.HTTP}
 	_, err = region.CreateCall(ctx, data.NewCall{NativeID: "1", From: "+35319100100", To: "+442079460001"})
 	must(err)
+	trust, err := client.HTTPOptions{CAFile: e.CAFile()}.TLS()
+	must(err)
+	stream, err := client.OpenStream(ctx, client.StreamOptions{Addresses: []string{e.IngestAddress("ie1")}, Key: key.Secret, TLS: trust})
+	must(err)
+	_, err = stream.Send(ctx, []byte(`{"native_id":"2","from":"+35319100100","to":"+442079460001"}`))
+	must(err)
+	must(stream.Close(ctx))
 	_, _ = (&client.Region{BaseURL: e.RegionURL("us1"), Key: key.Secret, HTTP: cp.HTTP}).CreateCall(ctx, data.NewCall{NativeID: "1"})
 }
 

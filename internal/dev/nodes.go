@@ -40,13 +40,14 @@ func (e *Environment) nodeConfig(r policy.Region) dataplane.Config {
 		ListenAddress: e.ports.address(name), Hosts: []string{"127.0.0.1", "localhost"},
 		IngestAddress: e.ports.address(name + "-ingest"), PeerAddress: e.ports.address(name + "-peer"), OpsAddress: e.ports.address(name + "-ops"),
 		RootPublicKey: hex.EncodeToString(e.pki.rootPublic), BaseURLs: e.baseURLs(), Peers: map[string]dataplane.Peer{},
-		DefaultCountry: r.Country, ExportInterval: e.opts.ExportInterval, ExportWindow: e.opts.ExportWindow,
+		IngestAddresses: map[string]string{}, DefaultCountry: r.Country, ExportInterval: e.opts.ExportInterval, ExportWindow: e.opts.ExportWindow,
 		DiskReserve: -1, // three regions share a developer's disk
 	}
 	for _, v := range voterNames {
 		c.ControlPlane = append(c.ControlPlane, e.ports.address(v+"-grpc"))
 	}
 	for _, other := range e.places {
+		c.IngestAddresses[string(other.ID)] = e.ports.address(string(other.ID) + "-ingest")
 		if other.ID != r.ID {
 			c.Peers[string(other.ID)] = dataplane.Peer{Address: e.ports.address(string(other.ID) + "-peer"), Boundary: string(other.Boundary)}
 		}

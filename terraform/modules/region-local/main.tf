@@ -12,6 +12,7 @@ locals {
     tls             = { certificate = "${local.tls_folder}/cert.pem", key = "${local.tls_folder}/key.pem", ca = "${local.tls_folder}/ca.pem" }
     listen_address  = var.listen_address
     hosts           = var.hosts
+    ingest_address  = var.ingest_address
     peer_address    = var.peer_address
     ops_address     = var.ops_address
     control_plane   = var.control_plane

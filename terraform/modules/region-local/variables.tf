@@ -88,6 +88,13 @@ variable "listen_address" {
   description = "host:port for tenants."
 }
 
+variable "ingest_address" {
+  type        = string
+  nullable    = false
+  default     = ""
+  description = "host:port for tenants' streams of records (gRPC), under the names of hosts; empty: none."
+}
+
 variable "base_url" {
   type        = string
   nullable    = false

@@ -17,6 +17,7 @@
 {{- if not .Values.dataPlane.controlPlane }}{{ fail "dataPlane.controlPlane: name the voters, host:port of their gRPC listeners" }}{{ end -}}
 {{- $_ := required "dataPlane.baseURL: give the https URL at which tenants reach this region" .Values.dataPlane.baseURL -}}
 {{- $_ := required "dataPlane.country: give the region's country, two capital letters" .Values.dataPlane.country -}}
+{{- if .Values.dataPlane.config.ingest_address }}{{ fail "dataPlane.config.ingest_address: say dataPlane.streams=true instead, which opens the port in Service and network policy as well" }}{{ end -}}
 {{- with .Values.dataPlane.config.region }}{{ if ne . $.Values.region }}{{ fail "dataPlane.config.region is not region: say it once, as region" }}{{ end }}{{ end -}}
 {{- if and (gt (len .Values.dataPlane.nodes) 1) (ne (dig "store" "kind" "local" .Values.dataPlane.config) "sql") }}{{ fail "dataPlane.nodes: several nodes need config.store.kind sql; each would keep records of its own" }}{{ end -}}
 {{- end -}}

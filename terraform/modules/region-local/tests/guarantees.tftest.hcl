@@ -22,8 +22,19 @@ run "what_is_configured" {
     error_message = "the node is not what was asked for"
   }
   assert {
-    condition     = !strcontains(output.config, "peer_address")
+    condition     = !strcontains(output.config, "peer_address") && !strcontains(output.config, "ingest_address")
     error_message = "a listener that nobody asked for"
+  }
+}
+
+run "streams_have_a_port_when_asked_for" {
+  command = plan
+  variables {
+    ingest_address = "127.0.0.1:9443"
+  }
+  assert {
+    condition     = yamldecode(output.config).ingest_address == "127.0.0.1:9443"
+    error_message = "the node takes no streams"
   }
 }
 
