@@ -128,22 +128,22 @@ func TestChartLints(t *testing.T) {
 // TestChartHasNoDefaultPlace takes away what must be given, one by one.
 func TestChartHasNoDefaultPlace(t *testing.T) {
 	for set, says := range map[string]string{
-		"region=":                           "region: name the region",
-		"nodeSelector=null":                 "nodeSelector: name the machines of the region",
-		"storageClassName=":                 "storageClassName: name the class",
-		"rootPublicKey=":                    "rootPublicKey: give",
-		"image.registry=":                   "image.registry: name the registry of the region",
-		"dataPlane.enabled=false":           "say what this release is",
-		"controlPlane.enabled=true":         "two namespaces",
-		"dataPlane.nodes=null":              "dataPlane.nodes: name",
-		"dataPlane.baseURL=":                "dataPlane.baseURL: give",
-		"dataPlane.country=":                "dataPlane.country: give",
-		"dataPlane.config.region=ie1":       "dataPlane.config.region is not region",
+		"region=":                            "region: name the region",
+		"nodeSelector=null":                  "nodeSelector: name the machines of the region",
+		"storageClassName=":                  "storageClassName: name the class",
+		"rootPublicKey=":                     "rootPublicKey: give",
+		"image.registry=":                    "image.registry: name the registry of the region",
+		"dataPlane.enabled=false":            "say what this release is",
+		"controlPlane.enabled=true":          "two namespaces",
+		"dataPlane.nodes=null":               "dataPlane.nodes: name",
+		"dataPlane.baseURL=":                 "dataPlane.baseURL: give",
+		"dataPlane.country=":                 "dataPlane.country: give",
+		"dataPlane.config.region=ie1":        "dataPlane.config.region is not region",
 		"dataPlane.config.ingest_address=:1": "dataPlane.streams=true instead",
-		"dataPlane.config.store.kind=local": "several nodes need config.store.kind sql",
-		"dataPlane.regoin=ie1":              "additional properties 'regoin' not allowed",
-		"region=IE_1":                       "region",
-		"network.services[0].to=null":       "without to it would be everybody",
+		"dataPlane.config.store.kind=local":  "several nodes need config.store.kind sql",
+		"dataPlane.regoin=ie1":               "additional properties 'regoin' not allowed",
+		"region=IE_1":                        "region",
+		"network.services[0].to=null":        "without to it would be everybody",
 	} {
 		out, err := helm(t, "template", "x", chart, "-f", filepath.Join(chart, "ci", "us1.yaml"), "--set", set)
 		if err == nil || !strings.Contains(out, says) {
