@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -142,12 +143,10 @@ func (b *recordBench) single(ctx context.Context) error {
 
 type counting struct{ lines int }
 
+var newline = []byte{'\n'}
+
 func (c *counting) Write(p []byte) (int, error) {
-	for _, x := range p {
-		if x == '\n' {
-			c.lines++
-		}
-	}
+	c.lines += bytes.Count(p, newline) // at the cost of next to nothing, for us and for the peer
 	return len(p), nil
 }
 

@@ -312,6 +312,15 @@ func (d *decoder) byte() byte {
 }
 
 func (d *decoder) uvarint() uint64 {
+	if len(d.b) > 0 && d.b[0] < 0x80 && !d.bad { // as most are
+		n := uint64(d.b[0])
+		d.b = d.b[1:]
+		return n
+	}
+	return d.longUvarint()
+}
+
+func (d *decoder) longUvarint() uint64 {
 	n, size := binary.Uvarint(d.b)
 	if size <= 0 {
 		d.bad = true

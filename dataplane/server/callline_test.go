@@ -172,12 +172,12 @@ func fillAny(v reflect.Value, rnd *rand.Rand, words []string, whole bool) {
 // more, nor when another policy permits it, nor when it is old.
 func TestAPageReadAheadIsDecidedAgain(t *testing.T) {
 	r := start(t)
-	of := func(tenant policy.TenantID) *exchange {
+	of := func(tenant policy.TenantID, q store.Query) *fileOut {
 		req := httptest.NewRequest(http.MethodGet, "/v1/calls:export", nil)
-		return &exchange{s: r.server, r: req, who: gate.Principal{Tenant: tenant}}
+		x := &exchange{s: r.server, r: req, who: gate.Principal{Tenant: tenant}}
+		return &fileOut{x: x, form: func() callFile { return &lineFile{} }, q: q, room: newPageRoom()}
 	}
-	form := func() callFile { return &lineFile{} }
-	permit, err := of(tenantID("a")).permit(policy.View, policy.CallRecord)
+	permit, err := of(tenantID("a"), store.Query{}).x.permit(policy.View, policy.CallRecord)
 	must(t, err)
 	now := permit.Revision()
 	ahead := func(age time.Duration, revision uint64) chan paged {
@@ -185,16 +185,67 @@ func TestAPageReadAheadIsDecidedAgain(t *testing.T) {
 		read <- paged{bytes: []byte("read ahead"), at: time.Now().Add(-age), revision: revision}
 		return read
 	}
-	if page, err := of(tenantID("a")).following(form, store.Query{}, ahead(-time.Hour, now)); err != nil || len(page.bytes) == 0 {
+	if page, err := of(tenantID("a"), store.Query{}).following(ahead(-time.Hour, now)); err != nil || len(page.bytes) == 0 {
 		t.Errorf("of a tenant that is at home: %q, %v", page.bytes, err)
 	}
-	if page, err := of(tenantID("a")).following(form, store.Query{PageSize: 3}, ahead(time.Minute, now)); err != nil || len(page.bytes) != 0 {
+	if page, err := of(tenantID("a"), store.Query{PageSize: 3}).following(ahead(time.Minute, now)); err != nil || len(page.bytes) != 0 {
 		t.Errorf("a page that was read a minute ago, of calls that are not there: %q, %v", page.bytes, err)
 	}
-	if page, err := of(tenantID("a")).following(form, store.Query{PageSize: 3}, ahead(-time.Hour, now+1)); err != nil || len(page.bytes) != 0 || page.revision != now {
+	if page, err := of(tenantID("a"), store.Query{PageSize: 3}).following(ahead(-time.Hour, now+1)); err != nil || len(page.bytes) != 0 || page.revision != now {
 		t.Errorf("a page that another policy permitted: %q, %v", page.bytes, err)
 	}
-	if _, err := of(tenantID("9")).following(form, store.Query{}, ahead(-time.Hour, now)); err == nil {
+	if _, err := of(tenantID("9"), store.Query{}).following(ahead(-time.Hour, now)); err == nil {
 		t.Error("of a tenant that is not, a page that was read is written")
+	}
+}
+
+// Eight bytes at once are what one at a time are, for every byte at every place.
+func TestATextIsPlainWhenNoByteIsEscaped(t *testing.T) {
+	for size := range 26 {
+		if s := strings.Repeat("a", size); !plainText(s) {
+			t.Errorf("%q is plain", s)
+		}
+		for at := range size {
+			for c := range 256 {
+				for _, fill := range []byte{'a', ' ', 0x7e, '%', '=', 0x21} {
+					raw := []byte(strings.Repeat(string(rune(fill)), size))
+					raw[at] = byte(c)
+					if got := plainText(string(raw)); got == escaped[c] {
+						t.Fatalf("%q is plain: %v", raw, got)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestTimesAreWhatTimeWrites(t *testing.T) {
+	var d days
+	for _, nanos := range []int{0, 1, 9, 10, 100, 999, 1000, 1001, 10_000, 123_000, 999_000, 1_000_000, 120_000_000, 123_456_789, 999_999_999, 900_000_000, 90} {
+		at := time.Date(2026, 11, 28, 23, 59, 58, nanos, time.UTC)
+		if got, want := string(d.append(nil, at)), at.Format(time.RFC3339Nano); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
+// What one file had in memory does not reach the next: it is overwritten to the end,
+// also behind a shorter page in the same place.
+func TestPagesOfAFileAreOverwritten(t *testing.T) {
+	room := newPageRoom()
+	long := append(room.take(), "+353861234567 rings +353861234567"...)
+	room.put(long)
+	short := append(room.take(), "+1"...)
+	if &short[0] != &long[0] {
+		t.Fatal("a file's pages are not in the same memory")
+	}
+	other := append(room.take(), "another"...)
+	room.put(short)
+	room.put(other)
+	room.end()
+	for _, b := range [][]byte{long, short, other} {
+		if strings.Trim(string(b), "\x00") != "" {
+			t.Errorf("%q is left", b)
+		}
 	}
 }

@@ -43,12 +43,15 @@ func (d *days) append(b []byte, t time.Time) []byte {
 	two(b[at:], rest/60%60)
 	b = appendTwo(b, rest%60)
 	if nanos > 0 {
-		b = append(b, ".000000000"...)
+		b = append(b, '.', 0, 0, 0, 0, 0, 0, 0, 0, 0)
 		end := len(b)
-		for i := end - 1; nanos > 0; i-- {
-			b[i] = '0' + byte(nanos%10)
-			nanos /= 10
-		}
+		digits := b[end-9:]
+		micros := nanos / 1000
+		two(digits, micros/10_000)
+		two(digits[2:], micros/100%100)
+		two(digits[4:], micros%100)
+		two(digits[6:], nanos%1000/10)
+		digits[8] = '0' + byte(nanos%10)
 		for b[end-1] == '0' {
 			end--
 		}

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/domicile-io/domicile/dataplane/store"
@@ -58,7 +57,9 @@ func (x *exchange) exportCalls() error {
 	default:
 		return invalid([]policy.FieldError{{Field: "format", Message: "is not one of ndjson, csv, parquet"}})
 	}
-	first, err := x.filePage(form, q)
+	f := &fileOut{x: x, form: form, q: q, room: newPageRoom()}
+	defer f.room.end()
+	first, err := f.page()
 	if err != nil {
 		return err
 	}
@@ -67,12 +68,20 @@ func (x *exchange) exportCalls() error {
 	h.Set("Content-Disposition", `attachment; filename="calls.`+format+`"`)
 	h.Set("X-Content-Type-Options", "nosniff")
 	x.w.WriteHeader(http.StatusOK)
-	return x.writePages(form, q, first)
+	return f.write(first)
+}
+
+// fileOut is a file on its way out.
+type fileOut struct {
+	x    *exchange
+	form func() callFile
+	q    store.Query // of the page that is read next
+	room *pageRoom
 }
 
 // paged is a page of a file, as its client gets it.
 type paged struct {
-	bytes    []byte // of pageSpaces
+	bytes    []byte // of pageRoom
 	next     string // the token of the page after it
 	corrupt  int
 	revision uint64 // of the policy that permitted it
@@ -80,33 +89,26 @@ type paged struct {
 	err      error
 }
 
-// pageSpaces hold pages; what was personal in them is overwritten.
-var pageSpaces = sync.Pool{New: func() any { b := make([]byte, 0, pageBytes+64<<10); return &b }}
-
-func (p *paged) release() {
-	clear(p.bytes)
-	if b := p.bytes[:0]; cap(b) > 0 && cap(b) <= 2*pageBytes {
-		pageSpaces.Put(&b)
-	}
+func (f *fileOut) release(p *paged) {
+	f.room.put(p.bytes)
 	p.bytes = nil
 }
 
-// filePage decides and reads one page, in the form that it is sent in.
-func (x *exchange) filePage(form func() callFile, q store.Query) (p paged, err error) {
+// page decides and reads one page, in the form that it is sent in.
+func (f *fileOut) page() (p paged, err error) {
 	p.at = time.Now()
-	permit, err := x.permit(policy.View, policy.CallRecord)
+	permit, err := f.x.permit(policy.View, policy.CallRecord)
 	if err != nil {
 		return p, err
 	}
 	p.revision = permit.Revision()
-	space, _ := pageSpaces.Get().(*[]byte)
-	p.bytes = *space
-	file := form()
-	if q.PageToken == "" {
+	p.bytes = f.room.take()
+	file := f.form()
+	if f.q.PageToken == "" {
 		p.bytes = file.begin(p.bytes)
 	}
 	var failed error
-	got, err := x.s.o.Store.Scan(x.r.Context(), permit, q, func(c *store.Call) bool {
+	got, err := f.x.s.o.Store.Scan(f.x.r.Context(), permit, f.q, func(c *store.Call) bool {
 		p.bytes, failed = file.call(p.bytes, c, p.revision)
 		return failed == nil && len(p.bytes) < pageBytes
 	})
@@ -114,27 +116,29 @@ func (x *exchange) filePage(form func() callFile, q store.Query) (p paged, err e
 		err = failed
 	}
 	if err != nil {
-		p.release()
+		f.release(&p)
 		return paged{}, err
 	}
 	p.next, p.corrupt = got.NextPageToken, got.Corrupt
 	return p, nil
 }
 
-func (x *exchange) writePages(form func() callFile, q store.Query, p paged) error {
+// write writes a page and all that come after it.
+func (f *fileOut) write(p paged) error {
+	x := f.x
 	out := &pacedWriter{w: x.w, place: x.place, rc: http.NewResponseController(x.w)}
 	corrupt := 0
 	for {
 		corrupt += p.corrupt
 		last := p.next == ""
-		q.PageToken = p.next
-		next := x.ahead(form, q)
+		f.q.PageToken = p.next
+		next := f.ahead()
 		err := writePieces(out, p.bytes)
-		p.release()
+		f.release(&p)
 		if err != nil {
 			if next != nil {
 				p = <-next
-				p.release()
+				f.release(&p)
 			}
 			return err
 		}
@@ -144,7 +148,7 @@ func (x *exchange) writePages(form func() callFile, q store.Query, p paged) erro
 			}
 			return nil
 		}
-		if p, err = x.following(form, q, next); err != nil {
+		if p, err = f.following(next); err != nil {
 			return err
 		}
 	}
@@ -163,9 +167,9 @@ func writePieces(out io.Writer, b []byte) error {
 // may have been erased since.
 const aheadFor = 2 * time.Second
 
-// ahead reads the page of q while the one before is written; nil: there is none.
-func (x *exchange) ahead(form func() callFile, q store.Query) <-chan paged {
-	if q.PageToken == "" {
+// ahead reads the next page while the one before is written; nil: there is none.
+func (f *fileOut) ahead() <-chan paged {
+	if f.q.PageToken == "" {
 		return nil
 	}
 	out := make(chan paged, 1)
@@ -178,30 +182,30 @@ func (x *exchange) ahead(form func() callFile, q store.Query) <-chan paged {
 			out <- p
 		}()
 		var err error
-		p, err = x.filePage(form, q)
+		p, err = f.page()
 		p.err = err
 	}()
 	return out
 }
 
-// following is the page of q. One that was read ahead is decided again, or read
-// again, since its client may have taken the one before for minutes.
-func (x *exchange) following(form func() callFile, q store.Query, next <-chan paged) (paged, error) {
+// following is the page that was read ahead. It is decided again, or read again,
+// since its client may have taken the one before for minutes.
+func (f *fileOut) following(next <-chan paged) (paged, error) {
 	p := <-next
 	if p.err != nil {
 		return paged{}, p.err
 	}
 	if time.Since(p.at) > aheadFor {
-		p.release()
-		return x.filePage(form, q)
+		f.release(&p)
+		return f.page()
 	}
-	permit, err := x.permit(policy.View, policy.CallRecord)
+	permit, err := f.x.permit(policy.View, policy.CallRecord)
 	if err == nil && permit.Revision() == p.revision {
 		return p, nil
 	}
-	p.release()
+	f.release(&p)
 	if err != nil {
 		return paged{}, err
 	}
-	return x.filePage(form, q)
+	return f.page()
 }

@@ -198,6 +198,15 @@ func (c *cursor) byte() byte {
 }
 
 func (c *cursor) uvarint() uint64 {
+	if len(c.b) > 0 && c.b[0] < 0x80 && !c.bad { // as most are
+		n := uint64(c.b[0])
+		c.b = c.b[1:]
+		return n
+	}
+	return c.longUvarint()
+}
+
+func (c *cursor) longUvarint() uint64 {
 	n, size := binary.Uvarint(c.b)
 	if size <= 0 {
 		c.bad = true

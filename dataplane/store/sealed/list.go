@@ -27,7 +27,7 @@ const suffixSize = 8 + refSize
 func (s *Store) List(ctx context.Context, permit policy.Permit, q store.Query) (store.Page, error) {
 	var calls []store.Call
 	bytes := 0
-	page, err := s.walk(ctx, permit, &q, func(t *tenant, subjects map[string]bool, suffix, value []byte) (bool, error) {
+	page, err := s.walk(ctx, permit, &q, newRowQueue(1), func(t *tenant, subjects map[string]bool, suffix, value []byte) (bool, error) {
 		c, err := s.callListed(t.raw, suffix, value)
 		if err != nil || !matches(&c, &q, subjects) {
 			return true, err
@@ -48,8 +48,9 @@ func (s *Store) List(ctx context.Context, permit policy.Permit, q store.Query) (
 
 // walk goes through the rows of a query, and tells take of each: the tail of its
 // key, and its value, which is nil when the row is a posting. The page that it
-// answers lacks its calls; it ends when take wants no more.
-func (s *Store) walk(ctx context.Context, permit policy.Permit, q *store.Query, take func(t *tenant, subjects map[string]bool, suffix, value []byte) (more bool, err error)) (page store.Page, err error) {
+// answers lacks its calls; it ends when take wants no more. Meanwhile rows holds
+// those that come next.
+func (s *Store) walk(ctx context.Context, permit policy.Permit, q *store.Query, rows *rowQueue, take func(t *tenant, subjects map[string]bool, suffix, value []byte) (more bool, err error)) (page store.Page, err error) {
 	ops := []policy.Operation{policy.View}
 	if q.Subject != "" {
 		ops = append(ops, policy.Process, policy.Erase)
@@ -78,21 +79,16 @@ func (s *Store) walk(ctx context.Context, permit policy.Permit, q *store.Query, 
 	more := true
 	last = nil
 	for scanned := 0; ; scanned++ {
-		suffix, value, ok, err := m.next()
-		if err != nil || !ok {
+		row, err := rows.next(m, subjects != nil)
+		if err != nil || row == nil {
 			return page, err
 		}
 		if !more || scanned == maxScan || scanned%256 == 255 && ctx.Err() != nil {
 			page.NextPageToken, err = s.sealToken(t.raw, listScope(*q), last)
 			return page, err
 		}
-		last = append(last[:0], suffix...)
-		if subjects != nil {
-			value = nil // a posting has none
-		} else if value == nil {
-			value = []byte{} // known, and empty
-		}
-		more, err = take(t, subjects, last, value)
+		last = append(last[:0], row.suffix[:]...)
+		more, err = take(t, subjects, last, row.value)
 		switch {
 		case errors.Is(err, errNoEntry): // dropped since the rows were read
 			more = true

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"container/list"
 	"context"
+	"crypto/aes"
 	"encoding/hex"
 	"errors"
 	"sync"
@@ -18,13 +19,23 @@ import (
 // repeated, tells nothing of time to anybody without the key, and costs neither
 // a row nor a look-up (DESIGN.md, "Ids").
 func (s *Store) callID(t tenantRaw, call ref) string {
-	var b [16]byte
-	call.append(b[:0])
-	copy(b[refSize:], t[:4])
-	s.ids.Encrypt(b[:], b[:])
-	var text [2 + 2*len(b)]byte
-	hex.Encode(text[copy(text[:], policy.KindCall):], b[:])
-	return string(text[:])
+	var w callIDText
+	return string(w.of(s, t, call))
+}
+
+// callIDText is where a call's id is written.
+type callIDText struct {
+	raw  [aes.BlockSize]byte
+	text [2 + 2*aes.BlockSize]byte
+}
+
+// of writes the id of a call; it is valid until the next.
+func (w *callIDText) of(s *Store, t tenantRaw, call ref) []byte {
+	call.append(w.raw[:0])
+	copy(w.raw[refSize:], t[:4])
+	s.ids.Encrypt(w.raw[:], w.raw[:])
+	hex.Encode(w.text[copy(w.text[:], policy.KindCall):], w.raw[:])
+	return w.text[:]
 }
 
 // callRef reads it back; a foreign tenant's id is as unknown as one never given out.

@@ -2,9 +2,9 @@ package sealed
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
+	"unsafe"
 
 	"github.com/domicile-io/domicile/dataplane/record"
 	"github.com/domicile-io/domicile/dataplane/store"
@@ -17,9 +17,9 @@ import (
 func (s *Store) Scan(ctx context.Context, permit policy.Permit, q store.Query, yield func(*store.Call) bool) (store.Page, error) {
 	sc, _ := scanners.Get().(*scanner)
 	defer sc.release()
-	sc.s = s
+	sc.s, sc.rows.most = s, pageRows(q.PageSize)
 	n := 0
-	return s.walk(ctx, permit, &q, func(t *tenant, subjects map[string]bool, suffix, value []byte) (bool, error) {
+	return s.walk(ctx, permit, &q, &sc.rows, func(t *tenant, subjects map[string]bool, suffix, value []byte) (bool, error) {
 		if !sc.read(t.raw, suffix, value) {
 			c, err := s.callListed(t.raw, suffix, value) // which knows what to make of damage and of rewrites
 			if err != nil {
@@ -27,6 +27,7 @@ func (s *Store) Scan(ctx context.Context, permit policy.Permit, q store.Query, y
 			}
 			sc.call = c
 		}
+		sc.foresee(t.raw)
 		if !matches(&sc.call, &q, subjects) {
 			return true, nil
 		}
@@ -35,17 +36,22 @@ func (s *Store) Scan(ctx context.Context, permit policy.Permit, q store.Query, y
 	})
 }
 
-// scanner holds what one page needs: a call, and the frames that it was read from last.
+// scanner holds what one page needs: a call, the frames that it was read from last,
+// and those that the next calls stand in, which are opened meanwhile.
 type scanner struct {
 	s      *Store
 	call   store.Call
 	head   entry
 	space  record.Space
+	id     callIDText
+	rows   rowQueue
 	frames [scanFrames]*frame // nil: none yet
 	own    [scanFrames]frame  // room for those that no cache has
+	until  [scanFrames]int    // the last row that is known to want it
 	last   int                // of frames: the one that was asked for last
-	oldest int                // the one that goes next
+	near   int                // of frames: the one that was foreseen last
 	opened int                // into own
+	opener *opener            // nil: none yet
 }
 
 const (
@@ -58,10 +64,20 @@ const (
 	scanOpened = 64
 )
 
-var scanners = sync.Pool{New: func() any { return &scanner{} }}
+var scanners = sync.Pool{New: func() any { return &scanner{rows: *newRowQueue(scanRows)} }}
+
+// pageRows is how many rows a full page wants: one for each call, and the one that
+// says that there is more.
+func pageRows(size int) int {
+	if size == 0 {
+		size = store.DefaultPage
+	}
+	return size + 1
+}
 
 // release overwrites what was read, and keeps the memory.
 func (sc *scanner) release() {
+	sc.opener.end()
 	for i := range sc.own {
 		f := &sc.own[i]
 		clear(f.raw[:cap(f.raw)])
@@ -70,20 +86,29 @@ func (sc *scanner) release() {
 			f.raw = nil
 		}
 	}
-	*sc = scanner{own: sc.own}
+	sc.rows.reset()
+	*sc = scanner{own: sc.own, rows: sc.rows}
 	scanners.Put(sc)
+}
+
+// placeOf is where the view stands that a time row leads to; false: see callListed.
+func placeOf(suffix, value []byte) (call, at ref, ok bool) {
+	call = readRef(suffix[8:])
+	switch {
+	case value == nil || len(value) != 0 && len(value) != refSize:
+		return call, at, false
+	case len(value) == refSize:
+		return call, readRef(value), true
+	}
+	return call, call, true
 }
 
 // read makes sc.call the call that a time row led to; false when it is not to be
 // read so, for whatever reason. What it reads is as old as the page at most.
 func (sc *scanner) read(t tenantRaw, suffix, value []byte) bool {
-	call := readRef(suffix[8:])
-	at := call
-	switch {
-	case value == nil || len(value) != 0 && len(value) != refSize:
+	call, at, ok := placeOf(suffix, value)
+	if !ok {
 		return false
-	case len(value) == refSize:
-		at = readRef(value)
 	}
 	f := sc.frame(t, at.chunk, at.frame)
 	if f == nil || int(at.entry) >= len(f.entries) {
@@ -98,49 +123,94 @@ func (sc *scanner) read(t tenantRaw, suffix, value []byte) bool {
 	if err := sc.space.Read(&c.Record, rest); err != nil {
 		return false
 	}
-	c.ID, c.Versions = sc.s.callID(t, call), int(e.count)
+	id := sc.id.of(sc.s, t, call)
+	c.ID, c.Versions = unsafe.String(unsafe.SliceData(id), len(id)), int(e.count)
 	c.IngestedAt, c.UpdatedAt, c.ListedAt = time.UnixMicro(e.first).UTC(), time.UnixMicro(e.ingest).UTC(), time.UnixMicro(e.listed).UTC()
 	return true
 }
 
-// frame finds a frame among those at hand, or opens it in place of the oldest; nil
-// when that fails.
+// frame finds a frame among those at hand, waits for it, or opens it in place of the
+// oldest; nil when that fails.
 func (sc *scanner) frame(t tenantRaw, chunk int64, number uint16) *frame {
+	if sc.hand(chunk, number) {
+		return sc.frames[sc.last]
+	}
+	if sc.opener.asked(chunk, number) {
+		return sc.await(chunk, number)
+	}
+	sc.last, _ = sc.room()
+	sc.until[sc.last] = sc.rows.given
+	return sc.settle(sc.open(sc.last, t, chunk, number, sc.opened >= scanOpened))
+}
+
+// hand makes a frame the last one, when it is at hand.
+func (sc *scanner) hand(chunk int64, number uint16) bool {
 	for i := range sc.frames {
 		i = (sc.last + i) % scanFrames
 		if f := sc.frames[i]; f != nil && f.chunk == chunk && f.number == number {
-			sc.last = i
-			return f
+			sc.last, sc.until[i] = i, max(sc.until[i], sc.rows.given)
+			return true
 		}
 	}
-	i := sc.oldest
-	sc.oldest, sc.last, sc.frames[i] = (i+1)%scanFrames, i, nil
-	held, _, ok := sc.s.frames.find(frameID{t, chunk, number, false})
-	f, err := held.frame, error(nil)
-	switch {
-	case ok:
-	case sc.opened >= scanOpened:
-		f, err = sc.s.frameAt(t, chunk, number)
-	default:
-		f, err = sc.open(&sc.own[i], t, chunk, number)
-	}
-	if err != nil {
-		return nil
-	}
-	sc.frames[i] = f
-	return f
+	return false
 }
 
-// open opens a frame into own, or finds it in its cover, which is kept opened.
-func (sc *scanner) open(own *frame, t tenantRaw, chunk int64, number uint16) (*frame, error) {
+// room is the place of the frame that is done with soonest, and whether that is
+// before the row whose turn it is. One that is being opened is never it.
+func (sc *scanner) room() (slot int, free bool) {
+	slot = -1
+	for i, until := range sc.until {
+		if (slot < 0 || until < sc.until[slot]) && !sc.opener.opens(i) {
+			slot = i
+		}
+	}
+	return slot, sc.until[slot] < sc.rows.given
+}
+
+// found is what became of opening a frame.
+type found struct {
+	slot  int    // of scanner.frames
+	frame *frame // nil: that failed
+	own   bool   // it was opened for this page alone
+}
+
+// settle puts an opened frame at hand.
+func (sc *scanner) settle(f found) *frame {
+	if sc.frames[f.slot] = f.frame; f.own {
+		sc.opened++
+	}
+	return f.frame
+}
+
+// open opens a frame into a slot's room, or finds it in a cache, or in its cover,
+// which is kept opened; common: with the cache of point reads.
+func (sc *scanner) open(slot int, t tenantRaw, chunk int64, number uint16, common bool) (out found) {
+	out.slot = slot
+	if held, _, ok := sc.s.frames.find(frameID{t, chunk, number, false}); ok {
+		out.frame = held.frame
+		return out
+	}
+	var err error
+	if common {
+		if out.frame, err = sc.s.frameAt(t, chunk, number); err != nil {
+			out.frame = nil
+		}
+		return out
+	}
 	var buf [32]byte
 	value, err := sc.s.engine.Get(frameKey(buf[:0], t, chunk, number))
 	if err != nil || value == nil {
-		return nil, errors.Join(err, errNoFrame)
+		return out
 	}
 	if _, covered := pointerIn(value); covered {
-		return sc.s.openCurrent(t, chunk, number, value)
+		if out.frame, err = sc.s.openCurrent(t, chunk, number, value); err != nil {
+			out.frame = nil
+		}
+		return out
 	}
-	sc.opened++
-	return own, sc.s.openInto(own, t, chunk, number, value)
+	out.own = true
+	if sc.s.openInto(&sc.own[slot], t, chunk, number, value) == nil {
+		out.frame = &sc.own[slot]
+	}
+	return out
 }

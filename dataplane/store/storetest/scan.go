@@ -1,8 +1,10 @@
 package storetest
 
 import (
+	"bytes"
 	"context"
 	"reflect"
+	"runtime"
 	"testing"
 	"time"
 
@@ -87,4 +89,65 @@ func kept(c *store.Call) store.Call {
 	}
 	out.ID = string([]byte(c.ID))
 	return out
+}
+
+// testScanAhead reads calls that came in another order than they are listed in, out
+// of more frames than a scan has at hand, so that frames come and go while calls of
+// others are read; what a call says stays as it is until the next.
+func testScanAhead(t *testing.T, f *fixture) {
+	const groups, at, all = 36, 16 * 40, 1200
+	var came [groups][]record.Record
+	for n := range all {
+		g := n % 16 // as of 16 callers at once: as many frames as are at hand, all of them wanted for long
+		switch {
+		case n >= at:
+			g = 16 + n%20 // and more than that
+		case n == at-15:
+			g = 2 // so that one is done with first that is being read when the next is foreseen
+		}
+		r := Native(n)
+		r.Native = bytes.Repeat([]byte{byte('a' + g)}, 1<<10)
+		came[g] = append(came[g], Hashed(r))
+	}
+	for _, recs := range came {
+		f.append(TenantA, recs...)
+	}
+	view := Permit(t, TenantA, policy.View)
+	for _, q := range []store.Query{{PageSize: 1000}, {PageSize: 1000, Newest: true}, {PageSize: 100}} {
+		f.reopen() // so that no frame is in a cache
+		var got []store.Call
+		for scan := q; ; {
+			page, err := f.store.Scan(context.Background(), view, scan, func(c *store.Call) bool {
+				first := kept(c)
+				for range 3 {
+					runtime.Gosched()
+				}
+				if again := kept(c); !reflect.DeepEqual(first, again) {
+					t.Errorf("call %d is %s, then %s", len(got), first.ID, again.ID)
+				}
+				got = append(got, first)
+				return true
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if scan.PageToken = page.NextPageToken; scan.PageToken == "" {
+				break
+			}
+		}
+		if want := f.list(TenantA, q); len(got) != all || !reflect.DeepEqual(got, want) {
+			t.Errorf("%d calls are scanned and %d listed, or not the same", len(got), len(want))
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	n := 0
+	_, err := f.store.Scan(ctx, view, store.Query{PageSize: 1000}, func(*store.Call) bool {
+		cancel()
+		n++
+		return true
+	})
+	if n > 256 {
+		t.Errorf("%d calls are read of a scan that was given up, %v", n, err)
+	}
+	f.reopen() // waits for whatever still opens frames
 }

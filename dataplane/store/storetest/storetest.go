@@ -47,6 +47,7 @@ func run(t *testing.T, names []string, open Open) {
 		{"ListFilters", testListFilters},
 		{"Newest", testNewest},
 		{"Scan", testScan},
+		{"ScanAhead", testScanAhead},
 		{"PagingUnderIngest", testPaging},
 		{"LargePages", testLargePages},
 		{"TokensAreBound", testTokens},
