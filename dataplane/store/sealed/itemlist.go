@@ -46,6 +46,11 @@ func (s *Store) Items(_ context.Context, permit policy.Permit, q store.ItemQuery
 	if err != nil {
 		return store.ItemPage{}, err
 	}
+	if q.Call != "" {
+		if none, err := t.noCallHasItems(); err != nil || none {
+			return store.ItemPage{}, err
+		}
+	}
 	it, err := s.engine.Rows(itemRange(t.raw, q, after))
 	if err != nil {
 		return store.ItemPage{}, s.readError(kindItem, err)

@@ -111,7 +111,9 @@ func (t *tenant) applyItem(ctx context.Context, b Batch, make func(Batch) (store
 	if err != nil {
 		return item, nil, err
 	}
-	if err := turn.Commit(b, turn.Standing()); err != nil {
+	err = turn.Commit(b, turn.Standing())
+	t.itemless.put()
+	if err != nil {
 		return item, nil, t.s.fail(err)
 	}
 	return item, doomed, nil

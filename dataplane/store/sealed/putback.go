@@ -255,7 +255,9 @@ func (s *Store) renewItem(t tenantRaw, n Row) (bool, error) {
 
 // putRow makes a batch durable that is of a store which serves nobody.
 func (s *Store) putRow(t tenantRaw, b Batch) error {
-	if err := s.apply(t, b); err != nil {
+	err := s.apply(t, b)
+	s.itemPut(t)
+	if err != nil {
 		return err
 	}
 	return s.sync(b)

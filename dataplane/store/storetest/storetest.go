@@ -68,6 +68,7 @@ func run(t *testing.T, names []string, open Open) {
 		{"TestINV21_RewriteAgainstIngest", testRewriteRaces},
 		{"Unlink", testUnlink},
 		{"TestINV33_Items", testItems},
+		{"ItemsOfCalls", testItemsOfCalls},
 		{"ItemLists", testItemLists},
 		{"ItemUnique", testItemUnique},
 		{"ItemConversion", testItemConversion},
