@@ -132,7 +132,8 @@ func formula(text string) bool {
 	if text == "" || text[0] >= '0' && text[0] <= '9' || text[0] >= 'A' && text[0] <= 'Z' || text[0] >= 'a' && text[0] <= 'z' {
 		return false // which nearly all are
 	}
-	if strings.ContainsRune("\t\r\n", rune(text[0])) {
+	text = strings.TrimLeft(text, "\x00") // which cell leaves out
+	if strings.IndexAny(text, "\t\r\n") == 0 {
 		return true
 	}
 	text = strings.TrimLeft(text, " \x00\u00a0\ufeff\t\r\n")

@@ -10,7 +10,7 @@ import (
 // FuzzCSVCell: whatever a caller's name is, a spreadsheet gets one cell that it
 // takes for text, and a reader gets the name back.
 func FuzzCSVCell(f *testing.F) {
-	for _, s := range []string{"=1+1", "+353861234567", " \t=x", "\x00=x", `a"b`, "a,b\r\nc", "＝x", "'", "@", ""} {
+	for _, s := range []string{"=1+1", "+353861234567", " \t=x", "\x00=x", `a"b`, "a,b\r\nc", "＝x", " \t", "\x00\tx", "'", "@", ""} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -21,7 +21,8 @@ func FuzzCSVCell(f *testing.F) {
 		if err != nil || len(cells) != 2 || cells[1] != "end" {
 			t.Fatalf("%q became %q, %v", text, cells, err)
 		}
-		if strings.ContainsAny(strings.TrimLeft(cells[0], " \u00a0")[:min(1, len(strings.TrimLeft(cells[0], " \u00a0")))], "=+-@\t\r\n") {
+		bare := strings.TrimLeft(cells[0], " \u00a0\ufeff\t\r\n")
+		if strings.IndexAny(cells[0], "\t\r\n") == 0 || strings.IndexAny(bare, "=+-@＝＋－＠") == 0 {
 			t.Fatalf("%q became the formula %q", text, cells[0])
 		}
 		want := strings.ReplaceAll(strings.ReplaceAll(text, "\x00", ""), "\r\n", "\n")
