@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -34,10 +35,7 @@ type Leaf struct {
 
 // The closed forms of a leaf's strings. None of them can hold a name, a mail
 // address or a telephone number (invariant 29).
-var (
-	actionForm   = regexp.MustCompile(`^[a-z_]{1,20}\.[a-z_]{1,20}$`)
-	resourceForm = regexp.MustCompile(`^([A-Z]{2}[0-9a-f]{32}|[a-z]{2}[0-9]{1,2}|[A-Z][A-Z0-9-]{1,31})$`)
-)
+var resourceForm = regexp.MustCompile(`^([A-Z]{2}[0-9a-f]{32}|[a-z]{2}[0-9]{1,2}|[A-Z][A-Z0-9-]{1,31})$`)
 
 const idDigits = 32
 
@@ -54,6 +52,21 @@ func lowerHex(s string) bool {
 		}
 	}
 	return true
+}
+
+// isAction is ^[a-z_]{1,20}\.[a-z_]{1,20}$, written by hand because each change of each voter asks it.
+func isAction(s string) bool {
+	noun, verb, _ := strings.Cut(s, ".")
+	return isWord(noun) && isWord(verb)
+}
+
+func isWord(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && c != '_' {
+			return false
+		}
+	}
+	return len(s) >= 1 && len(s) <= 20
 }
 
 // Encode gives a leaf's canonical bytes: JSON in the order of the fields,
@@ -73,7 +86,7 @@ func (l Leaf) check() error {
 	switch {
 	case !(hexID(l.Actor) && (l.Actor[:2] == "PR" || l.Actor[:2] == "ND")) && l.Actor != "bootstrap":
 		bad = "actor"
-	case !actionForm.MatchString(string(l.Action)):
+	case !isAction(string(l.Action)):
 		bad = "action"
 	case !hexID(l.Resource) && !resourceForm.MatchString(l.Resource):
 		bad = "resource"

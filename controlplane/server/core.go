@@ -112,7 +112,7 @@ func (c *core) stamp(ctx context.Context, req proto.Message) (store.Stamp, error
 	if err != nil || key == "" {
 		return s, err
 	}
-	if !uuidPattern.MatchString(key) {
+	if key = strings.ToLower(key); !isUUID(key) {
 		return s, fieldError("Idempotency-Key", "must be a UUID")
 	}
 	match, err := incoming(ctx, mdIfMatch)
@@ -126,7 +126,7 @@ func (c *core) stamp(ctx context.Context, req proto.Message) (store.Stamp, error
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\n%s\n%s\n", call.method, call.principal, match)
 	h.Write(body)
-	s.IdempotencyKey, s.RequestHash = strings.ToLower(key), hex.EncodeToString(h.Sum(nil))
+	s.IdempotencyKey, s.RequestHash = key, hex.EncodeToString(h.Sum(nil))
 	return s, nil
 }
 

@@ -2,7 +2,6 @@ package server
 
 import (
 	"errors"
-	"regexp"
 	"strings"
 
 	"google.golang.org/grpc/status"
@@ -52,10 +51,26 @@ func notFound(what string) error {
 	return policy.Errorf(policy.NotFound, "no such %s, or it is not yours", what)
 }
 
-var (
-	etagPattern = regexp.MustCompile(`^[0-9a-f]{1,64}$`)
-	uuidPattern = regexp.MustCompile(`^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$`)
-)
+// The forms that are asked of each write are written by hand; TestFormsAreTheirExpressions
+// holds them to their expressions.
+
+// isETag is ^[0-9a-f]{1,64}$.
+func isETag(s string) bool { return len(s) >= 1 && len(s) <= 64 && isHex(s) }
+
+// isUUID is ^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$.
+func isUUID(s string) bool {
+	return len(s) == 36 && s[8] == '-' && s[13] == '-' && s[18] == '-' && s[23] == '-' &&
+		isHex(s[:8]) && isHex(s[9:13]) && isHex(s[14:18]) && isHex(s[19:23]) && isHex(s[24:])
+}
+
+func isHex(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
 
 // unquote reads an If-Match header: one strong etag, quoted or bare.
 func unquote(header string) (string, error) {
@@ -63,7 +78,7 @@ func unquote(header string) (string, error) {
 	if len(tag) >= 2 && tag[0] == '"' && tag[len(tag)-1] == '"' {
 		tag = tag[1 : len(tag)-1]
 	}
-	if tag != "" && !etagPattern.MatchString(tag) {
+	if tag != "" && !isETag(tag) {
 		return "", fieldError("If-Match", "must be the one etag that was read, e.g. \"1f\"; lists, * and weak etags are not taken")
 	}
 	return tag, nil
