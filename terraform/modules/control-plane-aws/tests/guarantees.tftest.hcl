@@ -43,6 +43,63 @@ run "what_is_made" {
   }
 }
 
+run "what_backups_are_kept_in" {
+  assert {
+    condition     = alltrue([for b in aws_s3_bucket.backup : b.object_lock_enabled && !b.force_destroy])
+    error_message = "backups go with the configuration, or unlocked"
+  }
+  assert {
+    condition     = alltrue([for b in aws_s3_bucket_object_lock_configuration.backup : b.rule[0].default_retention[0].mode == "GOVERNANCE" && b.rule[0].default_retention[0].days == var.backup_days])
+    error_message = "backups are not locked for as long as they are kept"
+  }
+  assert {
+    condition     = alltrue([for b in aws_s3_bucket_versioning.backup : b.versioning_configuration[0].status == "Enabled"])
+    error_message = "a backup can be written over"
+  }
+  assert {
+    condition     = alltrue([for b in aws_s3_bucket_lifecycle_configuration.backup : b.rule[0].expiration[0].days == var.backup_days && b.rule[0].filter[0].prefix == ""])
+    error_message = "old backups do not end"
+  }
+  assert {
+    condition     = alltrue([for b in aws_s3_bucket_ownership_controls.backup : b.rule[0].object_ownership == "BucketOwnerEnforced"])
+    error_message = "access lists are possible"
+  }
+  assert {
+    condition     = alltrue([for name, b in aws_s3_bucket_server_side_encryption_configuration.backup : one([for r in b.rule : one(r.apply_server_side_encryption_by_default)]).sse_algorithm == "aws:kms"])
+    error_message = "backups are not encrypted under the voter's key"
+  }
+  assert {
+    condition     = alltrue([for k in aws_kms_key.backup : k.deletion_window_in_days == 30 && k.enable_key_rotation])
+    error_message = "the key of backups goes sooner than somebody notices"
+  }
+}
+
+run "who_reaches_backups" {
+  assert {
+    condition     = alltrue([for p in values(output.policies) : alltrue([for s in jsondecode(p.role).Statement : s.Action == "s3:PutObject"])])
+    error_message = "a voter does more with backups than add them"
+  }
+  assert {
+    condition     = alltrue([for p in values(output.policies) : contains(flatten([for s in jsondecode(p.bucket).Statement : s.Action if s.Sid == "ReadByVoters" && s.Effect == "Deny"]), "s3:GetObject*")])
+    error_message = "voters may read backups"
+  }
+  assert {
+    condition     = alltrue([for p in values(output.policies) : alltrue([for s in jsondecode(p.bucket).Statement : s.Effect == "Deny"])])
+    error_message = "a bucket's policy allows something"
+  }
+}
+
+run "what_voters_are_told" {
+  assert {
+    condition     = alltrue([for c in values(output.voter_config) : tolist(yamldecode(c).backup.recipients) == var.backup_recipients])
+    error_message = "a voter's backups are encrypted to nobody"
+  }
+  assert {
+    condition     = alltrue([for name, c in output.voter_config : yamldecode(c).name == name && yamldecode(c).region == var.voters[name].region && length(yamldecode(c).voters) == 3])
+    error_message = "a voter is told another's place"
+  }
+}
+
 run "a_majority_in_one_boundary_is_refused" {
   command = plan
   variables {
@@ -81,4 +138,58 @@ run "another_account_is_refused" {
     account_id = "111122223333"
   }
   expect_failures = [terraform_data.place]
+}
+
+run "four_voters_are_refused" {
+  command = plan
+  variables {
+    voters = {
+      cp1 = { region = "ie1", boundary = "eu", aws_region = "eu-west-1", vpc_id = "vpc-0a", host = "cp1.example.net" }
+      cp2 = { region = "us1", boundary = "us", aws_region = "us-east-1", vpc_id = "vpc-0b", host = "cp2.example.net" }
+      cp3 = { region = "au1", boundary = "au", aws_region = "ap-southeast-2", vpc_id = "vpc-0c", host = "cp3.example.net" }
+      cp4 = { region = "jp1", boundary = "jp", aws_region = "ap-northeast-1", vpc_id = "vpc-0d", host = "cp4.example.net" }
+    }
+  }
+  expect_failures = [var.voters]
+}
+
+run "two_voters_with_one_host_are_refused" {
+  command = plan
+  variables {
+    voters = {
+      cp1 = { region = "ie1", boundary = "eu", aws_region = "eu-west-1", vpc_id = "vpc-0a", host = "cp1.example.net" }
+      cp2 = { region = "us1", boundary = "us", aws_region = "us-east-1", vpc_id = "vpc-0b", host = "cp1.example.net" }
+      cp3 = { region = "au1", boundary = "au", aws_region = "ap-southeast-2", vpc_id = "vpc-0c", host = "cp3.example.net" }
+    }
+  }
+  expect_failures = [var.voters]
+}
+
+run "a_known_place_cannot_be_redefined" {
+  command = plan
+  variables {
+    more_places = { eu-west-2 = "eu" }
+    voters = {
+      cp1 = { region = "ie1", boundary = "eu", aws_region = "eu-west-2", vpc_id = "vpc-0a", host = "cp1.example.net" }
+      cp2 = { region = "us1", boundary = "us", aws_region = "us-east-1", vpc_id = "vpc-0b", host = "cp2.example.net" }
+      cp3 = { region = "au1", boundary = "au", aws_region = "ap-southeast-2", vpc_id = "vpc-0c", host = "cp3.example.net" }
+    }
+  }
+  expect_failures = [var.voters]
+}
+
+run "the_account_administers_no_key" {
+  command = plan
+  variables {
+    key_admins = ["arn:aws:iam::444455556666:root"]
+  }
+  expect_failures = [var.key_admins]
+}
+
+run "backups_for_nobody_are_refused" {
+  command = plan
+  variables {
+    backup_recipients = []
+  }
+  expect_failures = [var.backup_recipients]
 }

@@ -22,6 +22,14 @@ run "what_is_configured" {
     error_message = "the node is not what was asked for"
   }
   assert {
+    condition     = domicile_region.this.backup_region == "none" && domicile_region.this.id == "fr1" && domicile_region.this.boundary == "eu"
+    error_message = "the catalogue says another region, or lets its backups leave"
+  }
+  assert {
+    condition     = dirname(yamldecode(output.config).tls.key) == dirname(yamldecode(output.config).tls.certificate) && startswith(yamldecode(output.config).tls.key, "/srv/fr1/tls-")
+    error_message = "the certificate and its key are not the node's own"
+  }
+  assert {
     condition     = !strcontains(output.config, "peer_address") && !strcontains(output.config, "ingest_address")
     error_message = "a listener that nobody asked for"
   }
@@ -63,4 +71,47 @@ run "plain_http_is_refused" {
     base_url = "http://127.0.0.1:8443"
   }
   expect_failures = [var.base_url]
+}
+
+run "other_hosts_are_another_certificate" {
+  command = plan
+  variables {
+    hosts = ["127.0.0.1", "node.example.net"]
+  }
+  assert {
+    condition     = yamldecode(output.config).tls.certificate != yamldecode(run.what_is_configured.config).tls.certificate
+    error_message = "a certificate is kept that does not name the hosts"
+  }
+}
+
+run "a_folder_that_moves_with_the_shell_is_refused" {
+  command = plan
+  variables {
+    folder = "fr1"
+  }
+  expect_failures = [var.folder]
+}
+
+run "a_region_without_voters_is_refused" {
+  command = plan
+  variables {
+    control_plane = []
+  }
+  expect_failures = [var.control_plane]
+}
+
+run "a_key_that_is_none_is_refused" {
+  command = plan
+  variables {
+    root_public_key = "0000"
+  }
+  expect_failures = [var.root_public_key]
+}
+
+run "a_region_that_is_none_is_refused" {
+  command = plan
+  variables {
+    region = "france"
+  }
+  expect_failures = [var.region]
 }
