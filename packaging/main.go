@@ -21,6 +21,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -91,9 +92,12 @@ func run(ctx context.Context, args []string) error {
 		if !slices.Contains(wanted, p.name) {
 			continue
 		}
+		began := time.Now()
 		if err := p.make(r, ctx); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
+		// Minutes pass between two parts; whoever waits should see that it goes on.
+		fmt.Fprintf(os.Stderr, "packaging: %s made in %s\n", p.name, time.Since(began).Round(time.Second))
 	}
 	return nil
 }

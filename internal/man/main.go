@@ -69,7 +69,24 @@ func run(args []string) error {
 func (p pages) commands() error {
 	root := cli.Tree()
 	root.DisableAutoGenTag = true // its date is the clock's
-	return doc.GenManTree(root, &doc.GenManHeader{Section: "1", Date: &p.date, Source: "Domicile " + p.version, Manual: "Domicile"}, p.out)
+	plainly(root)
+	if err := doc.GenManTree(root, &doc.GenManHeader{Section: "1", Date: &p.date, Source: "Domicile " + p.version, Manual: "Domicile"}, p.out); err != nil {
+		return err
+	}
+	pages, err := filepath.Glob(filepath.Join(p.out, "*.1"))
+	if err != nil {
+		return err
+	}
+	for _, page := range pages {
+		raw, err := os.ReadFile(page)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(page, tidy(raw, p.date), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // daemon renders a page of docs/reference. A test holds those against the programs.
@@ -84,5 +101,5 @@ func (p pages) daemon(program, does string) error {
 	}
 	title := fmt.Sprintf("%% %q %q %q %q %q\n", strings.ToUpper(program), "8", p.date.Format("Jan 2006"), "Domicile "+p.version, "Domicile")
 	text := title + "# NAME\n" + program + " - " + does + "\n\n# DESCRIPTION\n" + strings.ReplaceAll(body, "\n## ", "\n# ")
-	return os.WriteFile(filepath.Join(p.out, program+".8"), md2man.Render([]byte(text)), 0o644)
+	return os.WriteFile(filepath.Join(p.out, program+".8"), tidy(md2man.Render([]byte(text)), p.date), 0o644)
 }

@@ -5,8 +5,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
+
+	"github.com/domicile-io/domicile/internal/cli"
 )
 
 func written(t *testing.T) map[string][]byte {
@@ -69,6 +74,48 @@ func rendered(t *testing.T, name string, page []byte) string {
 		t.Errorf("%s: %v\n%s", name, err, said.String())
 	}
 	return string(out)
+}
+
+// Help is plain text, and pages are made by way of Markdown: what is a sign there
+// stays what it is. Names of variables lost underscores, <REGION> vanished, and
+// commands under each other became one line.
+func TestHelpIsNotTakenForMarkdown(t *testing.T) {
+	name := regexp.MustCompile(`DOMICILE_[A-Z_<>]*[A-Z]`)
+	seen := 0
+	all := written(t)
+	var walk func(*cobra.Command)
+	walk = func(c *cobra.Command) {
+		file := strings.ReplaceAll(c.CommandPath(), " ", "-") + ".1"
+		for _, want := range name.FindAllString(c.Long+c.LocalFlags().FlagUsages(), -1) {
+			if seen++; !bytes.Contains(all[file], []byte(want)) {
+				t.Errorf("%s does not name %s", file, want)
+			}
+		}
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+	}
+	walk(cli.Tree())
+	if seen < 20 {
+		t.Errorf("only %d names were looked for", seen)
+	}
+	if got := asMarkdown("Type\n\n  one *\n  two\n\nor a_b."); got != "Type\n\n\n    one *\n    two\n\n\nor a\\_b." {
+		t.Errorf("%q", got)
+	}
+}
+
+// mandoc, which reads more strictly than groff, warns of nothing.
+func TestMandocWarnsOfNothing(t *testing.T) {
+	if _, err := exec.LookPath("mandoc"); err != nil {
+		t.Skip("SKIPPED, NOT TESTED: mandoc is missing: manual pages are not linted here")
+	}
+	for name, page := range written(t) {
+		c := exec.Command("mandoc", "-Tlint", "-Wwarning")
+		c.Stdin = bytes.NewReader(page)
+		if out, err := c.CombinedOutput(); err != nil || len(out) > 0 {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+	}
 }
 
 func TestTheSameRevisionGivesTheSamePages(t *testing.T) {
