@@ -71,7 +71,7 @@ var doors = []door{
 	{"go.yaml.in/yaml/v3", []string{"regions", "controlplane", "dataplane", "internal/testcluster"}, "configuration and catalogue; nothing on the wire is YAML"},
 	{"github.com/coreos/go-systemd/v22/...", []string{"internal/supervisor"}, "one package tells systemd how the process does"},
 	{"golang.org/x/sys/unix", []string{"internal/kernel", "dataplane/disk", "dataplane/local", "internal/dev", "internal/chaos"}, "the command line also runs on macOS and Windows: what systems do differently is asked in one place; the others name errors and structures that Unix shares"},
-	{"github.com/spf13/cobra", []string{"internal/cli"}, "commands are parsed in one place"},
+	{"github.com/spf13/cobra", []string{"internal/cli", "internal/man"}, "commands are parsed in one place, and pages written of them in another, which is in no program"},
 	{"github.com/spf13/cobra/doc", []string{"internal/man"}, "manual pages are written when packages are made, and what writes them is in no program"},
 	{"github.com/cpuguy83/go-md2man/v2/md2man", []string{"internal/man"}, "the same"},
 	{"charm.land/lipgloss/v2", []string{"internal/screen"}, "one package decides how things look"},
