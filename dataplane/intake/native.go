@@ -79,7 +79,7 @@ func native(s Settings, raw []byte) (record.Record, error) {
 
 // seal keeps the payload and its hash with the record, and what was assumed.
 func (s *Settings) seal(r *record.Record, raw []byte, contentType string) {
-	r.ContentHash = sha256.Sum256(raw)
+	r.ContentHash, r.HashOfBytes = sha256.Sum256(raw), true
 	r.Native, r.NativeType = raw, contentType
 }
 

@@ -75,7 +75,7 @@ func (p *parser) twilioRecord(body []byte) (record.Record, error) {
 		return r, err
 	}
 	p.seal(&r, body, typeForm)
-	r.ContentHash = pairsHash(form)
+	r.ContentHash, r.HashOfBytes = pairsHash(form), false
 	return r, nil
 }
 

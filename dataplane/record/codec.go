@@ -1,6 +1,7 @@
 package record
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -16,16 +17,17 @@ import (
 // there, from where the last such text ended: half of what would have to be
 // compressed is said twice otherwise. A new field gets a new format number, and the
 // store that seals records a new schema.
-const codecFormat = 2
+const codecFormat = 3
 
 // Flags of the binary form.
 const (
 	flagPrimary = 1 << iota
 	flagAssumedZone
 	flagAssumedCountry
-	flagKeyIsID  // CallKey is the native id
-	flagKeyIsLeg // CallKey is the native id, keySeparator and the leg
-	numFlags     = iota
+	flagKeyIsID     // CallKey is the native id
+	flagKeyIsLeg    // CallKey is the native id, keySeparator and the leg
+	flagHashOfBytes // ContentHash is the payload's, and is not written
+	numFlags        = iota
 )
 
 // keySeparator stands between a call's id and its leg where each leg is a call of
@@ -65,6 +67,9 @@ func Append(dst []byte, r *Record) []byte {
 	for _, n := range [...]int64{r.Sequence, r.Duration.Microseconds(), r.Billsec.Microseconds(), int64(r.SIPCode), int64(r.Q850)} {
 		e.dst = binary.AppendVarint(e.dst, n)
 	}
+	if flags&flagHashOfBytes != 0 {
+		return e.dst
+	}
 	return append(e.dst, r.ContentHash[:]...)
 }
 
@@ -77,6 +82,9 @@ func flagsOf(r *Record) (flags byte) {
 	}
 	if r.AssumedCountry {
 		flags |= flagAssumedCountry
+	}
+	if r.HashOfBytes {
+		flags |= flagHashOfBytes
 	}
 	switch id := r.Key.NativeID; {
 	case r.CallKey == "":
@@ -216,9 +224,21 @@ func (d *decoder) record(r *Record) bool {
 	r.Duration = time.Duration(d.varint()) * time.Microsecond
 	r.Billsec = time.Duration(d.varint()) * time.Microsecond
 	r.SIPCode, r.Q850 = int(d.varint()), int(d.varint())
-	copy(r.ContentHash[:], d.take(32))
+	d.hash(r, flags)
 	d.callKey(r, flags)
 	return !d.bad && len(d.b) == 0 && flags < 1<<numFlags
+}
+
+// hash reads the hash of the payload, or makes it. Who reads for a moment only has no
+// use for it, and it would be a sixth of the time.
+func (d *decoder) hash(r *Record, flags byte) {
+	if r.HashOfBytes = flags&flagHashOfBytes != 0; !r.HashOfBytes {
+		copy(r.ContentHash[:], d.take(32))
+		return
+	}
+	if d.own == nil {
+		r.ContentHash = sha256.Sum256(d.native)
+	}
 }
 
 // callKey puts together a call key that is made of other fields.
@@ -265,7 +285,8 @@ func (d *decoder) refs(r *Record) {
 // Space is where records are read into for a moment, one after the other: their
 // texts and lists are those of the bytes that they are read from, and of the Space,
 // so that reading one costs no memory of its own. Such a record is valid until the
-// next Read, and for as long as nobody changes those bytes. The zero value is ready.
+// next Read, and for as long as nobody changes those bytes. It has no ContentHash when
+// that is the hash of Native. The zero value is ready.
 type Space struct {
 	refs     []string
 	subjects [2][subjectSize]byte

@@ -73,6 +73,7 @@ var table = []Field{
 	{"AssumedZone", policy.Operational, Drop, ""},
 	{"AssumedCountry", policy.Operational, Drop, ""},
 	{"ContentHash", policy.DirectID, Drop, ""}, // an unkeyed hash can be enumerated (INV02)
+	{"HashOfBytes", policy.Operational, Drop, ""},
 	{"Native", policy.Content, Drop, ""},
 	{"NativeType", policy.Operational, Drop, ""},
 }

@@ -76,7 +76,7 @@ func (v View) merge(next Record) View {
 	if better := part == PartInvite && (v.Parts&PartInvite == 0 || betterCode(next.SIPCode, r.SIPCode)); better {
 		r.SIPCode, r.Status, r.Q850 = next.SIPCode, next.Status, next.Q850
 		r.From, r.To = mergeParty(next.From, r.From), mergeParty(next.To, r.To)
-		r.Native, r.NativeType, r.ContentHash = next.Native, next.NativeType, next.ContentHash
+		r.Native, r.NativeType, r.ContentHash, r.HashOfBytes = next.Native, next.NativeType, next.ContentHash, next.HashOfBytes
 	} else {
 		r.From, r.To = mergeParty(r.From, next.From), mergeParty(r.To, next.To)
 		if v.Parts&PartInvite == 0 && part == PartCDR {

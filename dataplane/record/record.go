@@ -108,6 +108,7 @@ type Record struct {
 	AssumedCountry bool // numbers were read in the region's country for want of a setting
 
 	ContentHash [32]byte // SHA-256 of the decoded native payload (form pairs sorted)
+	HashOfBytes bool     // ContentHash is that of Native as it is, so that it need not be kept beside it
 	Native      []byte   // the native payload, sealed with the record
 	NativeType  string   // "application/json", "text/csv", "application/x-www-form-urlencoded"
 }

@@ -79,7 +79,7 @@ func (x *Redaction) Apply(r *record.Record) {
 		r.To = record.Party{}
 	}
 	r.STIR, r.ConsentRef, r.RecordingRefs = record.STIR{}, "", nil
-	r.Native, r.NativeType, r.ContentHash = nil, "", [32]byte{}
+	r.Native, r.NativeType, r.ContentHash, r.HashOfBytes = nil, "", [32]byte{}, false
 	r.Key.NativeID, r.Key.Leg = x.token('n', r.Key.NativeID), x.token('l', r.Key.Leg)
 	r.CallKey = x.token('n', r.CallKey) // often the native id: then it stays the same
 	r.Key.Event = x.event(r.Key)

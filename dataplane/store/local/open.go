@@ -15,8 +15,9 @@ import (
 // pebbleOptions: memtables of a size at which the log files that pebble keeps to
 // use again, one more than it may have memtables, are a small part of the disk, and
 // merges as rare as with larger ones, because more tables wait for one (ADR 0065); bloom filters, because most look-ups ask for
-// calls that are not there; no compression, because frames are compressed and sealed
-// and tags are random.
+// calls that are not there. Tables that were merged are compressed: frames and tags
+// are noise, which Snappy passes over, but times, places and what pebble notes of each
+// row are not. What was only flushed is about to be merged and is not (ADR 0068).
 func (e *engine) pebbleOptions(fs vfs.FS) *pebble.Options {
 	o := &pebble.Options{
 		FormatMajorVersion:          pebble.FormatValueSeparation,
@@ -34,8 +35,12 @@ func (e *engine) pebbleOptions(fs vfs.FS) *pebble.Options {
 		FS:            diskFS{failFS(cmp.Or(fs, vfs.Default))},
 	}
 	for i := range o.Levels {
+		compression := block.SnappyCompression
+		if i == 0 {
+			compression = block.NoCompression
+		}
 		o.Levels[i] = pebble.LevelOptions{FilterPolicy: bloom.FilterPolicy(10), BlockSize: 16 << 10,
-			Compression: func() *sstable.CompressionProfile { return block.NoCompression }}
+			Compression: func() *sstable.CompressionProfile { return compression }}
 	}
 	o.TargetFileSizes[0] = 16 << 20
 	return o

@@ -15,7 +15,7 @@ func (g *group) lookAhead() error {
 		if tag == ([16]byte{}) {
 			return
 		}
-		key := append(x.key(nil, k, g.t.raw), tag[:]...)
+		key := append(x.key(nil, k, g.t.raw), tag[:tagSize]...)
 		if _, ok := g.ahead[string(key)]; !ok {
 			g.ahead[string(key)] = nil
 			*keys = append(*keys, key)

@@ -192,7 +192,7 @@ func (g *group) close() error {
 		if !st.dirty {
 			continue
 		}
-		g.key = append(g.t.index.Load().key(g.key, kindFold, g.t.raw), tag[:]...)
+		g.key = append(g.t.index.Load().key(g.key, kindFold, g.t.raw), tag[:tagSize]...)
 		g.value = st.row.append(g.value[:0])
 		g.rows.set(g.key, g.value)
 	}

@@ -22,7 +22,7 @@ func (g *group) fold(tag [16]byte) (*foldState, error) {
 		g.t.s.seen.add(tag) // the caller makes the call now
 		return nil, nil
 	}
-	g.key = append(g.t.index.Load().key(g.key, kindFold, g.t.raw), tag[:]...)
+	g.key = append(g.t.index.Load().key(g.key, kindFold, g.t.raw), tag[:tagSize]...)
 	value, err := g.get(kindFold, g.key)
 	if err != nil {
 		return nil, err
@@ -129,7 +129,7 @@ func (g *group) subject(tag [16]byte, raw bool, instance string, listed int64) (
 	}
 	row, ok, err := g.owned[tag], true, error(nil)
 	if row == nil {
-		g.key = append(g.t.index.Load().key(g.key, kindSubject, g.t.raw), tag[:]...)
+		g.key = append(g.t.index.Load().key(g.key, kindSubject, g.t.raw), tag[:tagSize]...)
 		if row, ok, err = g.t.readSubject(g.get(kindSubject, g.key)); err != nil && !isCorrupt(err) {
 			return "", err
 		}
@@ -162,7 +162,7 @@ func (g *group) newSubject(tag [16]byte, row tenures, listed int64) (string, err
 		row.at(listed).ids = [][16]byte{id}
 		g.owned[tag] = row
 	}
-	g.key = append(g.t.index.Load().key(g.key, kindSubject, g.t.raw), tag[:]...)
+	g.key = append(g.t.index.Load().key(g.key, kindSubject, g.t.raw), tag[:tagSize]...)
 	g.value = row.append(g.value[:0])
 	g.rows.set(g.key, g.value)
 	return subjectID(id), nil
@@ -171,7 +171,7 @@ func (g *group) newSubject(tag [16]byte, row tenures, listed int64) (string, err
 // findSubject reads a row of the subject index.
 func (t *tenant) findSubject(x *index, tag [16]byte) (row tenures, ok bool, err error) {
 	var buf [40]byte
-	return t.readSubject(t.s.get(kindSubject, append(x.key(buf[:0], kindSubject, t.raw), tag[:]...)))
+	return t.readSubject(t.s.get(kindSubject, append(x.key(buf[:0], kindSubject, t.raw), tag[:tagSize]...)))
 }
 
 // readSubject reads the value of such a row.

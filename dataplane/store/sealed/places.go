@@ -41,7 +41,7 @@ func (t *tenant) locate(call ref) (*located, error) {
 		return nil, err
 	}
 	l := &located{call: call, tag: t.identity(&first.record)}
-	if l.raw, err = s.get(kindFold, append(t.index.Load().key(nil, kindFold, t.raw), l.tag[:]...)); err != nil {
+	if l.raw, err = s.get(kindFold, append(t.index.Load().key(nil, kindFold, t.raw), l.tag[:tagSize]...)); err != nil {
 		return nil, err
 	}
 	var ok bool
@@ -66,7 +66,7 @@ func (t *tenant) locate(call ref) (*located, error) {
 	for _, e := range l.row.events {
 		add(e.at)
 	}
-	prefix := append(t.index.Load().key(nil, kindSpill, t.raw), l.tag[:]...)
+	prefix := append(t.index.Load().key(nil, kindSpill, t.raw), l.tag[:tagSize]...)
 	err = s.scan(kindSpill, prefix, func(key, value []byte) error {
 		if len(value) != refSize {
 			return s.corrupt(kindSpill, nil)

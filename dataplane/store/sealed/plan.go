@@ -156,7 +156,7 @@ func (p *plan) edit(t *tenant, f *fated, e *entry, at ref, current bool) ([]byte
 	native := e.record.Native
 	p.w.Redact(&e.record)
 	if !bytes.Equal(native, e.record.Native) {
-		e.record.ContentHash = [32]byte{} // an unkeyed hash of what was said
+		e.record.ContentHash, e.record.HashOfBytes = [32]byte{}, false // an unkeyed hash of what was said
 	}
 	tag := t.identity(&e.record)
 	if f.tagged && tag != f.tag {
@@ -177,7 +177,7 @@ func (p *plan) edit(t *tenant, f *fated, e *entry, at ref, current bool) ([]byte
 // unchanged reports errOvertaken when a call got an event since it was located.
 func (p *plan) unchanged(t *tenant) error {
 	for _, l := range p.calls {
-		row, err := t.s.get(kindFold, append(t.index.Load().key(nil, kindFold, t.raw), l.tag[:]...))
+		row, err := t.s.get(kindFold, append(t.index.Load().key(nil, kindFold, t.raw), l.tag[:tagSize]...))
 		if err != nil {
 			return err
 		}
@@ -230,7 +230,7 @@ func (p *plan) dropRows(g *group, l *located) error {
 		}
 	}
 	stone := foldRow{call: l.call, gone: true}
-	return g.batch.Set(append(g.t.index.Load().key(nil, kindFold, g.t.raw), l.tag[:]...), stone.append(nil))
+	return g.batch.Set(append(g.t.index.Load().key(nil, kindFold, g.t.raw), l.tag[:tagSize]...), stone.append(nil))
 }
 
 // closeRow lets a redacted call take no more events. When its key was redacted
@@ -238,7 +238,7 @@ func (p *plan) dropRows(g *group, l *located) error {
 func (p *plan) closeRow(g *group, l *located, f *fated) error {
 	row := l.row
 	row.closed = true
-	old := append(g.t.index.Load().key(nil, kindFold, g.t.raw), l.tag[:]...)
+	old := append(g.t.index.Load().key(nil, kindFold, g.t.raw), l.tag[:tagSize]...)
 	if f.tag == l.tag {
 		return g.batch.Set(old, row.append(nil))
 	}
@@ -249,12 +249,12 @@ func (p *plan) closeRow(g *group, l *located, f *fated) error {
 			return err
 		}
 		moved := bytes.Clone(key)
-		copy(moved[17:], f.tag[:])
+		copy(moved[17:], f.tag[:tagSize])
 		if err := errors.Join(g.batch.Delete(key), g.batch.Set(moved, at)); err != nil {
 			return err
 		}
 	}
 	stone := foldRow{call: l.call, gone: true}
 	return errors.Join(g.batch.Set(old, stone.append(nil)),
-		g.batch.Set(append(g.t.index.Load().key(nil, kindFold, g.t.raw), f.tag[:]...), row.append(nil)))
+		g.batch.Set(append(g.t.index.Load().key(nil, kindFold, g.t.raw), f.tag[:tagSize]...), row.append(nil)))
 }

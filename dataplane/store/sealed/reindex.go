@@ -258,7 +258,7 @@ func (r *reindexer) fold(tag [16]byte, e *entry, at ref) (*foldRow, error) {
 	}
 	row := &foldRow{call: e.call, view: at}
 	if e.call != at {
-		value, err := r.t.s.get(kindFold, append(r.next.key(nil, kindFold, r.t.raw), tag[:]...))
+		value, err := r.t.s.get(kindFold, append(r.next.key(nil, kindFold, r.t.raw), tag[:tagSize]...))
 		if err != nil {
 			return nil, err
 		}
@@ -286,7 +286,7 @@ func (r *reindexer) party(old, next [16]byte, subject string) error {
 		clear(r.copied)
 	}
 	r.copied[next] = true
-	row, err := r.t.s.get(kindSubject, append(r.old.key(nil, kindSubject, r.t.raw), old[:]...))
+	row, err := r.t.s.get(kindSubject, append(r.old.key(nil, kindSubject, r.t.raw), old[:tagSize]...))
 	if id, ok := rawSubject(subject); err == nil && row == nil && ok && r.old.lost {
 		row = id[:]
 	}
@@ -294,7 +294,7 @@ func (r *reindexer) party(old, next [16]byte, subject string) error {
 		return err // nobody is to be found by it any more
 	}
 	r.t.s.seen.add(next)
-	return r.batch.Set(append(r.next.key(nil, kindSubject, r.t.raw), next[:]...), row)
+	return r.batch.Set(append(r.next.key(nil, kindSubject, r.t.raw), next[:tagSize]...), row)
 }
 
 // flush writes what was gathered. It needs no sync: the last commit has one, and
@@ -304,7 +304,7 @@ func (r *reindexer) flush() error {
 		if row.total == 0 {
 			continue // its first event does not open; a view alone is no call
 		}
-		if err := r.batch.Set(append(r.next.key(nil, kindFold, r.t.raw), tag[:]...), row.append(nil)); err != nil {
+		if err := r.batch.Set(append(r.next.key(nil, kindFold, r.t.raw), tag[:tagSize]...), row.append(nil)); err != nil {
 			return err
 		}
 	}

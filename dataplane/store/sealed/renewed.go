@@ -67,7 +67,7 @@ func (r *ruins) closeRenewed() error {
 		if !ok || row.gone || n == nil {
 			return nil
 		}
-		l := &located{call: row.call, tag: [16]byte(key[17:33]), row: row}
+		l := &located{call: row.call, tag: tagIn(key), row: row}
 		for _, e := range row.events {
 			l.places = append(l.places, e.at)
 		}
@@ -113,7 +113,7 @@ func (r *ruins) findSubjects(owners []store.Owner) error {
 	}
 	err := t.s.scan(kindSubject, x.key(nil, kindSubject, t.raw), func(key, value []byte) error {
 		row, ok := readTenures(value)
-		if !ok || len(key) != 17+16 {
+		if !ok || len(key) != 17+tagSize {
 			return nil // damage is another's work
 		}
 		left, changed := row.without(owners)
@@ -121,7 +121,7 @@ func (r *ruins) findSubjects(owners []store.Owner) error {
 			return nil
 		}
 		key = slices.Clone(key)
-		r.unlinked = append(r.unlinked, [16]byte(key[17:]))
+		r.unlinked = append(r.unlinked, tagIn(key))
 		if left.gone() {
 			return r.batch.Delete(key)
 		}

@@ -8,7 +8,8 @@ import (
 	"github.com/domicile-io/domicile/policy"
 )
 
-// Every key of the store, since schema 3 (in 2 records had another binary form and no frame was covered, in 1 all tenants' indexes were under one key). All numbers are big endian; tenant is
+// Every key of the store, since schema 4 (in 3 tags were longer and each record had its hash, in 2 records had another binary form and no frame was covered, in 1
+// all tenants' indexes were under one key). All numbers are big endian; tenant is
 // the 16 bytes of the TN id; a ref is 12 bytes: chunk 8, frame 2, entry 2. What
 // stands in clear here is random, keyed, ordinal or a time; never a number, a
 // name or anything a source wrote.
@@ -16,11 +17,11 @@ import (
 //	m/<name>                                    the store's own rows: schema, region, index check
 //	k/<tenant>/<chunk 8>/<frame 2>              a sealed frame of records (frame.go), or a pointer to the cover that holds it
 //	j/<tenant>/<chunk 8>/<frame 2>              a sealed cover of frames, named by its first (cover.go)
-//	f/<tenant>/<HMAC of source,instance,CallKey> fold and dedup row of one call (foldrow.go)
-//	d/<tenant>/<fold tag>/<key tag 8>/<content tag 12> → ref: events past foldInline
+//	f/<tenant>/<HMAC of source,instance,CallKey 12> fold and dedup row of one call (foldrow.go)
+//	d/<tenant>/<fold tag>/<key tag 4>/<content tag 8> → ref: events past foldInline
 //	t/<tenant>/<ListedAt µs 8>/<ref of the call> → ref of its current view, empty when the same
 //	p/<tenant>/<first 8 of subject id>/<ListedAt µs 8>/<ref of the call>: a subject's calls
-//	s/<tenant>/<HMAC of the party>              → the 16 random bytes of its subject id
+//	s/<tenant>/<HMAC of the party 12>           → the 16 random bytes of its subject id
 //	r/<tenant>/<day 4>/<tag of direction,country 8> → sealed counters
 //	i/<tenant>/<HMAC of the instance>           → sealed name of a feed that raw numbers came from
 //	q/<tenant>/<id 16>                          → sealed quarantined payload
@@ -40,7 +41,7 @@ import (
 //	v/<tenant>/<index 8>: a tenant's leaves
 //	w/<tenant>/<number 8>                       → index 8 of the leaf that gathers the entry
 //	b/<16 of a hash>: what was noted once
-const schema = 3
+const schema = 4
 
 type kind byte
 

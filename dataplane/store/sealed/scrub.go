@@ -235,7 +235,7 @@ func (s *Store) checkRow(key, value []byte) error {
 		}
 		_, err = s.callListed(t, rest, value)
 	case kindFold:
-		if _, ok := readFoldRow(value); !ok || len(rest) != 16 {
+		if _, ok := readFoldRow(value); !ok || len(rest) != tagSize {
 			err = s.corrupt(k, nil)
 		}
 	case kindSpill:

@@ -46,8 +46,8 @@ func newSeenLayer(tags int) *seenLayer {
 
 // place finds a tag's block, and its bits in the block, 9 each.
 func (l *seenLayer) place(tag [16]byte) (block []atomic.Uint64, bits uint64) {
-	n := binary.BigEndian.Uint64(tag[:]) % uint64(len(l.words)/seenBlock)
-	return l.words[n*seenBlock : (n+1)*seenBlock], binary.BigEndian.Uint64(tag[8:])
+	n := int(binary.BigEndian.Uint32(tag[:])) % (len(l.words) / seenBlock)
+	return l.words[n*seenBlock : (n+1)*seenBlock], binary.BigEndian.Uint64(tag[4:]) // tagSize bytes in all
 }
 
 func (l *seenLayer) has(tag [16]byte) bool {
@@ -144,8 +144,8 @@ func (s *seen) fillFrom(rows Engine, k kind) bool {
 	}
 	n := 0
 	for ok := it.First(); ok; ok = it.Next() {
-		if key := it.Key(); len(key) == 1+16+16 {
-			s.add([16]byte(key[17:]))
+		if key := it.Key(); len(key) == 17+tagSize {
+			s.add(tagIn(key))
 		}
 		if n++; n%4096 == 0 {
 			select {

@@ -9,7 +9,7 @@ import (
 
 func randomTag(r *rand.Rand) (tag [16]byte) {
 	binary.BigEndian.PutUint64(tag[:], r.Uint64())
-	binary.BigEndian.PutUint64(tag[8:], r.Uint64())
+	binary.BigEndian.PutUint32(tag[8:], r.Uint32()) // tagSize bytes: the rest is zero
 	return tag
 }
 

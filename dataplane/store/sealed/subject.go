@@ -119,7 +119,7 @@ func (t *tenant) reassign(ctx context.Context, u *turn, number, instance string,
 		if !ok {
 			return nil, policy.Errorf(policy.AlreadyExists, "this change of hands is recorded already, or the number has changed hands more often than can be kept")
 		}
-		if err := b.Set(append(t.index.Load().key(nil, kindSubject, t.raw), l.tag[:]...), next.append(nil)); err != nil {
+		if err := b.Set(append(t.index.Load().key(nil, kindSubject, t.raw), l.tag[:tagSize]...), next.append(nil)); err != nil {
 			return nil, err
 		}
 		tags, out = append(tags, l.tag), append(out, next.owners(l.raw, l.instance)...)
@@ -198,7 +198,7 @@ func (t *tenant) unlink(b Batch, tag [16]byte, owners []store.Owner) error {
 		return err
 	}
 	left, changed := row.without(owners)
-	key := append(t.index.Load().key(nil, kindSubject, t.raw), tag[:]...)
+	key := append(t.index.Load().key(nil, kindSubject, t.raw), tag[:tagSize]...)
 	switch {
 	case !changed:
 		return nil
@@ -219,13 +219,13 @@ func (t *tenant) tagsOf(ctx context.Context, owners []store.Owner) (tags [][16]b
 	n := 0
 	err = t.s.scan(kindSubject, t.index.Load().key(nil, kindSubject, t.raw), func(key, value []byte) error {
 		row, ok := readTenures(value)
-		if !ok || len(key) != 17+16 {
+		if !ok || len(key) != 17+tagSize {
 			return t.s.corrupt(kindSubject, nil)
 		}
 		for _, tenure := range row {
 			for _, id := range tenure.ids {
 				if ids[subjectID(id)] {
-					tags = append(tags, [16]byte(key[17:]))
+					tags = append(tags, tagIn(key))
 				}
 			}
 		}

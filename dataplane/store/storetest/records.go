@@ -25,9 +25,9 @@ func Native(n int) record.Record {
 	return Hashed(r)
 }
 
-// Hashed sets the content hash from the native payload.
+// Hashed sets the content hash from the native payload, as most parsers do.
 func Hashed(r record.Record) record.Record {
-	r.ContentHash = sha256.Sum256(r.Native)
+	r.ContentHash, r.HashOfBytes = sha256.Sum256(r.Native), true
 	return r
 }
 
