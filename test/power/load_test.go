@@ -34,7 +34,8 @@ type load struct {
 const (
 	batchers = 4
 	posters  = 6
-	clients  = batchers + posters + 5
+	streams  = 2
+	clients  = batchers + posters + streams + 5
 )
 
 func (l *load) begin() {
@@ -68,6 +69,9 @@ func (l *load) begin() {
 	}
 	for range posters {
 		run(0, l.post)
+	}
+	for range streams {
+		run(0, (&streamer{l: l}).work)
 	}
 	run(0, l.kamailio)
 	run(20*time.Millisecond, l.garbage)
