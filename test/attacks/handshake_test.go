@@ -14,7 +14,7 @@ import (
 
 const (
 	silent     = 400      // connections held to each port that say nothing
-	silentRSS  = 24 << 20 // bytes of memory that they may cost a voter
+	silentRSS  = 64 << 20 // bytes of memory that they may cost a voter: what it lets lie before it collects (ADR 0067), and no 100 MiB a port
 	comingBack = 30 * time.Second
 )
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -19,6 +20,7 @@ import (
 	"github.com/domicile-io/domicile/api/data"
 	"github.com/domicile-io/domicile/internal/mtls"
 	"github.com/domicile-io/domicile/internal/testcluster"
+	"github.com/domicile-io/domicile/policy"
 )
 
 // region is ie1 with two tenants: one of them works, the other one's key is the
@@ -75,12 +77,17 @@ func (r *region) work(ctx context.Context) error {
 	return err
 }
 
-// kept is what the attacker's tenant has: nothing.
+// kept is what the attacker's tenant has: nothing. It is refused while the node
+// still lets go of what that tenant has just sent.
 func (r *region) kept() string {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	calls, err := r.bad.Calls(ctx, client.Filter{})
+	for errors.Is(err, &policy.Error{Reason: policy.Overloaded}) && ctx.Err() == nil {
+		<-time.After(100 * time.Millisecond)
+		calls, err = r.bad.Calls(ctx, client.Filter{})
+	}
 	check(r.t, err)
 	q, err := r.bad.Quarantine(ctx, "")
 	check(r.t, err)

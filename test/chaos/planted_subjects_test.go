@@ -12,7 +12,7 @@ var subjectBugs = []bug{
 		"last > have {", "false && last > have {"}},
 		"./dataplane/subject", "TestINV22_LostLedgerStopsReads"},
 	{"a redaction keeps the native payload", []plant{{"dataplane/subject/redaction.go",
-		"r.Native, r.NativeType, r.ContentHash = nil, \"\", [32]byte{}", "r.NativeType = r.NativeType"}},
+		"r.Native, r.NativeType, r.ContentHash, r.HashOfBytes = nil, \"\", [32]byte{}, false", "r.NativeType = r.NativeType"}},
 		"./dataplane/subject", "TestINV21_AdversaryWithEveryByteAndEveryKey"},
 	{"the source's id of a call, which holds the number, stays", []plant{{"dataplane/subject/redaction.go",
 		"return \"erased-\" + hex.EncodeToString(m.Sum(nil)[:16])", "_ = hex.EncodeToString\n\treturn s"}},
