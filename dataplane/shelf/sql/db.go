@@ -149,7 +149,7 @@ func again(err error) bool {
 		return false
 	}
 	switch refused.Code {
-	case "40001", "40P01", "23505", "42P07", "XX000": // serialization, deadlock; two that make a table at once
+	case "40001", "40P01", "23505", "42P07", "42710", "XX000": // serialization, deadlock; two that make a table, or its type, at once
 		return true
 	}
 	return false

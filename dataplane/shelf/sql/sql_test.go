@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -54,6 +55,30 @@ func TestINV02_ADatabaseIsOfOneRegion(t *testing.T) {
 		t.Fatalf("another region's node: %v", err)
 	}
 	mustOpen(t, dsn)
+}
+
+// Nodes of a region that are started for the first time together make the same
+// tables, types and rows; each must come up.
+func TestNodesMakeTheTablesTogether(t *testing.T) {
+	for range 10 {
+		dsn := postgres.Database(t)
+		start := make(chan struct{})
+		var all sync.WaitGroup
+		for range 6 {
+			all.Go(func() {
+				<-start
+				db, err := open(t, dsn, "ie1")
+				if err == nil {
+					_, err = db.Shelf(context.Background(), "test")
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		close(start)
+		all.Wait()
+	}
 }
 
 // The lease goes to one, by the database's clock, and each change of hands has a
