@@ -52,10 +52,11 @@ func (e *entry) keep(r Result, most bounds) error {
 	if e.stamp.IdempotencyKey == "" {
 		return nil
 	}
-	if removed, err = e.add(e.answers, r, removed); err != nil {
+	own, removed, err := e.add(e.answers, r, removed)
+	if err != nil {
 		return err
 	}
-	return e.forget(e.answers, most, removed)
+	return e.forget(e.answers, most, removed, own)
 }
 
 // expire stages the removal of the oldest records, a bounded number. It gives the
@@ -84,13 +85,13 @@ func (e *entry) expire(a *answers, most bounds) (removed [][]byte, err error) {
 	return removed, nil
 }
 
-// add stages the record itself. It gives what is removed, with the key's former
-// row if it had one.
-func (e *entry) add(a *answers, r Result, removed [][]byte) ([][]byte, error) {
+// add stages the record itself, as the last write. It gives the record, and what
+// is removed with the key's former row if it had one.
+func (e *entry) add(a *answers, r Result, removed [][]byte) (*idempotent, [][]byte, error) {
 	id, now := idempotencyID(e.stamp), e.stamp.Now.UnixNano()
 	old, err := idempotentAt(e.tx, e.index, id)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if old != nil { // expired, or lookup would have found it; and not among what expire has removed, which left the index
 		key := expiryID(old.at, id)
@@ -109,7 +110,7 @@ func (e *entry) add(a *answers, r Result, removed [][]byte) ([][]byte, error) {
 	a.bytes += uint64(len(p.answer))
 	e.writes = append(e.writes, write{bucketExpiry, key, p.encode()})
 	e.index.set(id, now)
-	return removed, nil
+	return &p, removed, nil
 }
 
 // rowOf finds the row that a command wrote and answered with.
@@ -131,11 +132,25 @@ func (e *entry) rowOf(body []byte) (bucket byte, key []byte) {
 }
 
 // forget stages that the oldest answers are not kept any more, as long as there
-// are too many, and a bounded number.
-func (e *entry) forget(a *answers, most bounds, removed [][]byte) error {
+// are too many, and a bounded number. own is the record that add has just staged,
+// nil if none: when a clock was set back it can be the oldest, and its turn must not
+// be passed over, since nobody comes back to what is below bare.
+func (e *entry) forget(a *answers, most bounds, removed [][]byte, own *idempotent) error {
+	var ownKey []byte
+	staged := len(e.writes) - 1
+	if own != nil {
+		ownKey = e.writes[staged].key
+	}
 	c := e.tx.Bucket(bucketExpiry).Cursor()
 	k, raw := c.Seek(a.bare)
 	for n := 0; a.bytes > most.bytes && k != nil && n < forgetPerEntry; n++ {
+		if ownKey != nil && bytes.Compare(ownKey, k) < 0 {
+			a.bytes -= uint64(len(own.answer))
+			own.answer = nil
+			e.writes[staged].content = own.encode()
+			a.bare, ownKey = latest(a.bare, behind(ownKey)), nil
+			continue
+		}
 		p, err := readIdempotent(k, raw)
 		if err != nil {
 			return err
@@ -151,6 +166,14 @@ func (e *entry) forget(a *answers, most bounds, removed [][]byte) error {
 		k, raw = c.Next()
 	}
 	return nil
+}
+
+// latest is the greater of two keys.
+func latest(a, b []byte) []byte {
+	if bytes.Compare(a, b) > 0 {
+		return a
+	}
+	return b
 }
 
 // behind is the least key above one.

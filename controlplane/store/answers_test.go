@@ -72,13 +72,39 @@ func TestIdempotencyIsBounded(t *testing.T) {
 	})
 }
 
+// A clock that is set back with each change, as by leaders whose clocks differ: each
+// answer has its turn to be forgotten, although it is older than what is forgotten.
+func TestAnswersOfASetBackClockAreForgotten(t *testing.T) {
+	f := seeded(t)
+	x := f.current.Load().index
+	var a answers
+	most := bounds{records: 100, bytes: 250}
+	for n := range 40 {
+		s := Stamp{Now: f.now.Add(-time.Duration(n) * time.Minute), Actor: actor, IdempotencyKey: uuid(n), RequestHash: hexHash("r")}
+		body := json.RawMessage(fmt.Appendf(nil, `{"n":"%090d"}`, n))
+		check(t, f.db.Update(func(tx *bolt.Tx) error {
+			e := entry{tx: tx, index: x, answers: &a, stamp: s}
+			if err := e.keep(Result{Kind: KindPutPolicy, Revision: uint64(n), Body: body}, most); err != nil {
+				return err
+			}
+			if err := e.commit(); err != nil {
+				return err
+			}
+			if _, size := counted(t, tx, x); size != a.bytes || size > most.bytes+uint64(len(body)) {
+				t.Fatalf("after %d changes %d bytes of answers are kept, and %d counted", n+1, size, a.bytes)
+			}
+			return nil
+		}))
+	}
+}
+
 // forgotten makes the store forget every answer that it keeps.
 func (f *fixture) forgotten() {
 	f.t.Helper()
 	next := *f.current.Load()
 	check(f.t, f.db.Update(func(tx *bolt.Tx) error {
 		e := entry{tx: tx}
-		check(f.t, e.forget(&next.answers, bounds{}, nil))
+		check(f.t, e.forget(&next.answers, bounds{}, nil, nil))
 		check(f.t, e.commit())
 		return next.put(tx)
 	}))
