@@ -83,7 +83,7 @@ func TestAnswersOfASetBackClockAreForgotten(t *testing.T) {
 	for n := range 40 {
 		at := time.Duration(n+1-2*(n%2)) * time.Minute // 1, 0, 3, 2, 5, 4, …
 		s := Stamp{Now: f.now.Add(at), Actor: actor, IdempotencyKey: uuid(n), RequestHash: hexHash("r")}
-		body := json.RawMessage(fmt.Appendf(nil, `{"n":"%090d"}`, n))
+		body := json.RawMessage(fmt.Appendf(nil, `{"n":"%0*d"}`, 90+200*(n%2), n)) // the older is as large as three
 		check(t, f.db.Update(func(tx *bolt.Tx) error {
 			e := entry{tx: tx, index: x, answers: &a, stamp: s}
 			if err := e.keep(Result{Kind: KindPutPolicy, Revision: uint64(n), Body: body}, most); err != nil {
