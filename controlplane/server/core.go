@@ -112,7 +112,7 @@ func (c *core) stamp(ctx context.Context, req proto.Message) (store.Stamp, error
 	if err != nil || key == "" {
 		return s, err
 	}
-	if key = strings.ToLower(key); !isUUID(key) {
+	if key = strings.ToLower(key); !store.IsUUID(key) {
 		return s, fieldError("Idempotency-Key", "must be a UUID")
 	}
 	match, err := incoming(ctx, mdIfMatch)

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/domicile-io/domicile/api"
+	"github.com/domicile-io/domicile/controlplane/store"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -51,26 +52,9 @@ func notFound(what string) error {
 	return policy.Errorf(policy.NotFound, "no such %s, or it is not yours", what)
 }
 
-// The forms that are asked of each write are written by hand; TestFormsAreTheirExpressions
-// holds them to their expressions.
-
-// isETag is ^[0-9a-f]{1,64}$.
-func isETag(s string) bool { return len(s) >= 1 && len(s) <= 64 && isHex(s) }
-
-// isUUID is ^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$.
-func isUUID(s string) bool {
-	return len(s) == 36 && s[8] == '-' && s[13] == '-' && s[18] == '-' && s[23] == '-' &&
-		isHex(s[:8]) && isHex(s[9:13]) && isHex(s[14:18]) && isHex(s[19:23]) && isHex(s[24:])
-}
-
-func isHex(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return true
-}
+// isETag is ^[0-9a-f]{1,64}$, written by hand because each write asks it;
+// TestFormsAreTheirExpressions holds it and isRequestID to their expressions.
+func isETag(s string) bool { return len(s) >= 1 && len(s) <= 64 && store.IsHex(s, len(s)) }
 
 // unquote reads an If-Match header: one strong etag, quoted or bare.
 func unquote(header string) (string, error) {

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/domicile-io/domicile/controlplane/store"
 )
 
 // What is written by hand is what the expressions say.
@@ -16,8 +18,8 @@ func TestFormsAreTheirExpressions(t *testing.T) {
 		rapid.StringMatching(`[0-9a-fA-F]{0,66}[\n-]?`), rapid.StringMatching(`[0-9a-f-]{36}`), rapid.String())
 	rapid.Check(t, func(t *rapid.T) {
 		s := forms.Draw(t, "text")
-		if isETag(s) != etag.MatchString(s) || isUUID(s) != uuid.MatchString(s) || isRequestID(s) != request.MatchString(s) {
-			t.Fatalf("%q: %v, %v, %v by hand", s, isETag(s), isUUID(s), isRequestID(s))
+		if isETag(s) != etag.MatchString(s) || store.IsUUID(s) != uuid.MatchString(s) || isRequestID(s) != request.MatchString(s) {
+			t.Fatalf("%q: %v, %v, %v by hand", s, isETag(s), store.IsUUID(s), isRequestID(s))
 		}
 	})
 }

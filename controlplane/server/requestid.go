@@ -4,12 +4,14 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+
+	"github.com/domicile-io/domicile/controlplane/store"
 )
 
 // A request id that a caller brings is kept only in a form that no name or
 // number fits into, because it is logged: a UUID or 32 hex digits. It is written by hand
 // as ^([0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$.
-func isRequestID(id string) bool { return len(id) == 32 && isHex(id) || isUUID(id) }
+func isRequestID(id string) bool { return store.IsHex(id, 32) || store.IsUUID(id) }
 
 func requestID(ctx context.Context) string {
 	id, err := incoming(ctx, mdRequestID)

@@ -46,9 +46,9 @@ func checkStamp(s Stamp) *fault {
 	switch {
 	case !isActor(s.Actor):
 		return &fault{"actor", "must be a PR or ND id"}
-	case s.IdempotencyKey != "" && !isUUID(s.IdempotencyKey):
+	case s.IdempotencyKey != "" && !IsUUID(s.IdempotencyKey):
 		return &fault{"idempotency_key", "must be a UUID in lower case"}
-	case s.IdempotencyKey != "" && !isHex(s.RequestHash, 64):
+	case s.IdempotencyKey != "" && !IsHex(s.RequestHash, 64):
 		return &fault{"request_hash", "must be 64 hex digits"}
 	case s.Now.Unix() <= 0:
 		return &fault{"now", "must be stamped"}
@@ -59,17 +59,17 @@ func checkStamp(s Stamp) *fault {
 // isActor is ^(PR[0-9a-f]{32}|ND[0-9a-f]{32}|bootstrap)$. These three are asked of each
 // command, so they are written by hand.
 func isActor(s string) bool {
-	return s == "bootstrap" || len(s) == 34 && (s[:2] == "PR" || s[:2] == "ND") && isHex(s[2:], 32)
+	return s == "bootstrap" || len(s) == 34 && (s[:2] == "PR" || s[:2] == "ND") && IsHex(s[2:], 32)
 }
 
-// isUUID is ^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$.
-func isUUID(s string) bool {
+// IsUUID is ^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$.
+func IsUUID(s string) bool {
 	return len(s) == 36 && s[8] == '-' && s[13] == '-' && s[18] == '-' && s[23] == '-' &&
-		isHex(s[:8], 8) && isHex(s[9:13], 4) && isHex(s[14:18], 4) && isHex(s[19:23], 4) && isHex(s[24:], 12)
+		IsHex(s[:8], 8) && IsHex(s[9:13], 4) && IsHex(s[14:18], 4) && IsHex(s[19:23], 4) && IsHex(s[24:], 12)
 }
 
-// isHex is ^[0-9a-f]{n}$.
-func isHex(s string, n int) bool {
+// IsHex is ^[0-9a-f]{n}$.
+func IsHex(s string, n int) bool {
 	for i := range len(s) {
 		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
 			return false

@@ -14,8 +14,8 @@ func TestFormsByHandAreThoseOfTheExpressions(t *testing.T) {
 		byHand func(string) bool
 	}{
 		{regexp.MustCompile(`^(PR[0-9a-f]{32}|ND[0-9a-f]{32}|bootstrap)$`), isActor},
-		{regexp.MustCompile(`^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$`), isUUID},
-		{regexp.MustCompile(`^[0-9a-f]{64}$`), func(s string) bool { return isHex(s, 64) }},
+		{regexp.MustCompile(`^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$`), IsUUID},
+		{regexp.MustCompile(`^[0-9a-f]{64}$`), func(s string) bool { return IsHex(s, 64) }},
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		for _, f := range forms {
