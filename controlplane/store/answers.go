@@ -77,9 +77,7 @@ func (e *entry) expire(a *answers, most bounds) (removed [][]byte, err error) {
 		e.index.drop([16]byte(key[8:]))
 		a.records--
 		a.bytes -= uint64(len(p.answer))
-		if next := behind(key); bytes.Compare(next, a.bare) > 0 {
-			a.bare = next
-		}
+		a.bare = latest(a.bare, behind(key))
 		removed = append(removed, key)
 	}
 	return removed, nil
