@@ -4,6 +4,8 @@ package system
 
 import (
 	"context"
+	"io"
+	"net/http"
 	"os"
 	"testing"
 	"time"
@@ -72,6 +74,17 @@ func until(t *testing.T, limit time.Duration, what string, done func() error) {
 		case <-tick.C:
 		}
 	}
+}
+
+// metrics reads what a process says of itself.
+func metrics(t *testing.T, c *testcluster.Cluster, name string) string {
+	t.Helper()
+	resp, err := http.Get(c.Env.OpsURL(name) + "/metrics")
+	check(t, err)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	check(t, err)
+	return string(text)
 }
 
 func check(t *testing.T, err error) {

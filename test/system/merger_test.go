@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"strconv"
 	"strings"
 	"testing"
@@ -53,7 +51,7 @@ func mergesWhatCameAlone(t *testing.T, store edit) {
 	again()
 	_, err := region.CreateCall(ctx, data.NewCall{NativeID: "after", From: "+35315559999", To: "+35315551234", Status: "completed"})
 	check(t, err)
-	eventually(ctx, t, "the node makes a cover", func() error {
+	until(t, 4*time.Minute, "the node makes a cover", func() error {
 		covers, frames := metricOf(t, c, "domicile_merge_covers_total"), metricOf(t, c, "domicile_merge_frames_total")
 		if covers < 1 || frames < 10 {
 			return fmt.Errorf("%v covers of %v frames", covers, frames)
@@ -81,7 +79,7 @@ func mergesWhatCameAlone(t *testing.T, store edit) {
 	same("after kill -9")
 	erased, err := region.EraseSubject(ctx, data.SubjectRef{Number: "+35315550007"})
 	check(t, err)
-	eventually(ctx, t, "the erasure is executed", func() error {
+	until(t, 4*time.Minute, "the erasure is executed", func() error {
 		got, err := region.Certificate(ctx, erased.ID)
 		if err == nil && got.State == "pending" {
 			err = fmt.Errorf("it is %s at step %s", got.State, got.Step)
@@ -107,33 +105,10 @@ func everyCall(ctx context.Context, t *testing.T, region *client.Region) map[str
 	return out
 }
 
-// eventually asks until nothing is wrong.
-func eventually(ctx context.Context, t *testing.T, what string, ask func() error) {
-	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := ask()
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("%s: %v", what, err)
-		case <-tick.C:
-		}
-	}
-}
-
 // metricOf reads one number of ie1's node, -1 when it is not there.
 func metricOf(t *testing.T, c *testcluster.Cluster, name string) float64 {
 	t.Helper()
-	resp, err := http.Get(c.Env.OpsURL("ie1") + "/metrics")
-	check(t, err)
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	check(t, err)
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(metrics(t, c, "ie1")) {
 		if value, ok := strings.CutPrefix(line, name+" "); ok {
 			v, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
 			check(t, err)

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -251,12 +249,7 @@ func heldOnce(t *testing.T, c *testcluster.Cluster, nodes, leases []string) erro
 // held reads a node's metrics.
 func held(t *testing.T, c *testcluster.Cluster, node, name string) int {
 	t.Helper()
-	resp, err := http.Get(c.Env.OpsURL(node) + "/metrics")
-	check(t, err)
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	check(t, err)
-	if strings.Contains(string(text), `domicile_lease_held{lease="`+name+`"} 1`) {
+	if strings.Contains(metrics(t, c, node), `domicile_lease_held{lease="`+name+`"} 1`) {
 		return 1
 	}
 	return 0
