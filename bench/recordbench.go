@@ -66,32 +66,50 @@ func (b *recordBench) bulk(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		m := meterOf(b.c.Process("ie1").PID())
-		v, err := post(ctx, b.region, l, b.each)
+		v, ours, err := b.posted(ctx, l)
 		if err != nil {
-			return fmt.Errorf("ours: %w", err)
+			return err
 		}
-		ours := m.per(l.records())
 		copied.oursCost, put.oursCost = append(copied.oursCost, ours), append(put.oursCost, ours)
-		b.note(l)
 		copied.ours, put.ours = append(copied.ours, v), append(put.ours, v)
 		l.next.Store(0)
-		m = meterOf()
+		m := meterOf()
 		if v, err = b.p.put(ctx, l, b.each); err != nil {
 			return fmt.Errorf("pebble: %w", err)
 		}
 		put.peer, put.peerCost = append(put.peer, v), append(put.peerCost, m.per(l.records()))
-		if b.p.pg == nil {
-			continue
+		if err := b.copied(ctx, l, copied); err != nil {
+			return err
 		}
-		l.next.Store(0)
-		m = meterOf(b.p.pg.server.Process.Pid)
-		if v, err = b.p.copyIn(ctx, l, b.each); err != nil {
-			return fmt.Errorf("PostgreSQL: %w", err)
-		}
-		copied.peer, copied.peerCost = append(copied.peer, v), append(copied.peerCost, m.per(l.records()))
 	}
 	b.targets = append(b.targets, copied, put)
+	return nil
+}
+
+// posted sends new batches to the node over HTTPS, and says what that cost.
+func (b *recordBench) posted(ctx context.Context, l *lines) (float64, cost, error) {
+	m := meterOf(b.c.Process("ie1").PID())
+	v, err := post(ctx, b.region, l, b.each)
+	if err != nil {
+		return 0, cost{}, fmt.Errorf("ours, over HTTPS: %w", err)
+	}
+	spent := m.per(l.records())
+	b.note(l)
+	return v, spent, nil
+}
+
+// copied gives PostgreSQL, if there is one, the same batches from their beginning.
+func (b *recordBench) copied(ctx context.Context, l *lines, t *target) error {
+	if b.p.pg == nil {
+		return nil
+	}
+	l.next.Store(0)
+	m := meterOf(b.p.pg.server.Process.Pid)
+	v, err := b.p.copyIn(ctx, l, b.each)
+	if err != nil {
+		return fmt.Errorf("PostgreSQL: %w", err)
+	}
+	t.peer, t.peerCost = append(t.peer, v), append(t.peerCost, m.per(l.records()))
 	return nil
 }
 

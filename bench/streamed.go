@@ -36,21 +36,14 @@ func (b *recordBench) streamed(ctx context.Context) error {
 		if l, err = prepare(bulkBatches, batchRecords); err != nil {
 			return err
 		}
-		m = meterOf(b.c.Process("ie1").PID())
-		if v, err = post(ctx, b.region, l, b.each); err != nil {
-			return fmt.Errorf("HTTPS: %w", err)
+		v, theirs, err := b.posted(ctx, l)
+		if err != nil {
+			return err
 		}
-		posted.peer, posted.peerCost = append(posted.peer, v), append(posted.peerCost, m.per(l.records()))
-		b.note(l)
-		if b.p.pg == nil {
-			continue
+		posted.peer, posted.peerCost = append(posted.peer, v), append(posted.peerCost, theirs)
+		if err := b.copied(ctx, l, copied); err != nil {
+			return err
 		}
-		l.next.Store(0)
-		m = meterOf(b.p.pg.server.Process.Pid)
-		if v, err = b.p.copyIn(ctx, l, b.each); err != nil {
-			return fmt.Errorf("PostgreSQL: %w", err)
-		}
-		copied.peer, copied.peerCost = append(copied.peer, v), append(copied.peerCost, m.per(l.records()))
 	}
 	b.targets = append(b.targets, posted, copied)
 	return nil
