@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/domicile-io/domicile/dataplane/lease"
 	"github.com/domicile-io/domicile/dataplane/shelf"
 	"github.com/domicile-io/domicile/dataplane/shelf/shelftest"
@@ -79,6 +81,23 @@ func TestNodesMakeTheTablesTogether(t *testing.T) {
 		close(start)
 		all.Wait()
 	}
+}
+
+// What another node's table in the making looks like, between its type and its
+// relation, is met on purpose: a type of that name without a table.
+func TestATypeWithoutItsTableIsTriedAgain(t *testing.T) {
+	dsn := postgres.Database(t)
+	conn, err := pgx.Connect(context.Background(), dsn)
+	check(t, err)
+	defer func() { check(t, conn.Close(context.Background())) }()
+	_, err = conn.Exec(context.Background(), `CREATE DOMAIN domicile_owner AS int`)
+	check(t, err)
+	if _, err := open(t, dsn, "ie1"); !again(err) {
+		t.Fatalf("it is given up for %v", err)
+	}
+	_, err = conn.Exec(context.Background(), `DROP DOMAIN domicile_owner`)
+	check(t, err)
+	mustOpen(t, dsn)
 }
 
 // The lease goes to one, by the database's clock, and each change of hands has a
