@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -65,7 +66,7 @@ module "fr1" {
   place               = "laptop"
   folder              = %q
   pki_dir             = %q
-  control_plane       = [%q]
+  control_plane       = [%s]
   root_public_key     = %q
   hosts               = ["127.0.0.1"]
   listen_address      = %q
@@ -107,11 +108,14 @@ func TestRegionLocalRuns(t *testing.T) {
 		}
 	})
 	folder, pki, address := filepath.Join(s.dir, "fr1"), authorityOf(t, env), port(t)
-	voter := env.VoterConfig("cp1")
+	var voters []string // all, since a node subscribes at the one that leads
+	for _, v := range env.Voters() {
+		voters = append(voters, strconv.Quote(env.VoterConfig(v).GRPCAddress))
+	}
 	if err := os.MkdirAll(filepath.Join(s.dir, "live"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(s.dir, "live", "main.tf"), fmt.Sprintf(localRegion, folder, pki, voter.GRPCAddress, voter.RootPublicKey, address, "https://"+address, filepath.Join(bin, "domicile")))
+	write(t, filepath.Join(s.dir, "live", "main.tf"), fmt.Sprintf(localRegion, folder, pki, strings.Join(voters, ", "), env.VoterConfig("cp1").RootPublicKey, address, "https://"+address, filepath.Join(bin, "domicile")))
 	s.env = []string{"DOMICILE_CONTROL_URL=" + env.ControlURL(), "DOMICILE_CA=" + env.CAFile(), "DOMICILE_TOKEN=" + env.Token()}
 	s.must("live", "init", "-input=false", "-no-color")
 	s.must("live", "apply", "-auto-approve", "-input=false", "-no-color")
@@ -191,7 +195,9 @@ func (p *process) until(t *testing.T, what string, ask func() error) {
 		case end := <-p.done:
 			t.Fatalf("%s: the node ended: %v\n%s", what, end, p.said.String())
 		case <-limit:
-			t.Fatalf("%s: %v", what, err)
+			_ = p.cmd.Process.Kill() // so that nothing is written to what it said any more
+			<-p.done
+			t.Fatalf("%s: %v\n%s", what, err, p.said.String())
 		case <-tick.C:
 		}
 	}
