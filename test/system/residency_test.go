@@ -104,7 +104,8 @@ type database struct {
 }
 
 // scan looks for canaries in everything that the server has on its disk, and then for
-// one that is planted in a table of it: in the table's file, and in the log of the server.
+// one that is planted in a table of it: in the table's file, and in the log of the
+// server. It has several rows, since the log's page headers cut one that meets them.
 func (d *database) scan(t *testing.T, scanner *canary.Scanner, planted string) {
 	t.Helper()
 	for _, dir := range []string{d.dir, d.server.DataDir()} {
@@ -118,7 +119,7 @@ func (d *database) scan(t *testing.T, scanner *canary.Scanner, planted string) {
 		}
 	}
 	dsn := d.server.Database(t)
-	check(t, d.server.Run(t.Context(), dsn, "CREATE TABLE control AS SELECT '"+planted+"'::text AS v", "CHECKPOINT"))
+	check(t, d.server.Run(t.Context(), dsn, "CREATE TABLE control AS SELECT '"+planted+"'::text AS v FROM generate_series(1, 20)", "CHECKPOINT"))
 	for _, dir := range []string{"base", "pg_wal"} {
 		found, _, err := scanner.Tree(filepath.Join(d.server.DataDir(), dir))
 		if err != nil || len(found) == 0 {
