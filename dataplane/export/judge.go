@@ -41,21 +41,19 @@ func (e *Exporter) judge(ctx context.Context, lane Lane) error {
 	if err != nil {
 		return err
 	}
-	from := s.Judged
+	from, empty := s.Judged, false
 	for n := 0; from.Before(closed) && n < maxWindows; n++ {
 		until := from.Truncate(e.o.Window).Add(e.o.Window)
-		empty, err := e.window(ctx, lane, permit, from, until)
-		if err != nil {
+		if empty, err = e.window(ctx, lane, permit, from, until); err != nil {
 			return err
 		}
-		if from = until; empty && from.Before(closed) {
-			continue // one commit for a run of empty windows
-		}
-		if empty {
-			return e.outbox(ctx).Judge(lane.Tenant, WindowNote{Recipient: lane.Recipient.ID, From: s.Judged, Until: until}, nil, nil)
-		}
+		from = until
 	}
-	return nil
+	if !empty {
+		return nil
+	}
+	// One commit for a run of empty windows, also where a round ends within it.
+	return e.outbox(ctx).Judge(lane.Tenant, WindowNote{Recipient: lane.Recipient.ID, From: s.Judged, Until: from}, nil, nil)
 }
 
 func (e *Exporter) grace() time.Duration { return min(max(e.o.Window/10, grace), maxGrace) }

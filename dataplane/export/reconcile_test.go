@@ -150,6 +150,22 @@ func TestIdleRoundsDoNotWrite(t *testing.T) {
 	}
 }
 
+// A region that was away for more windows than a round looks at goes on with the
+// rest: none of them held anything, and each round got as far as the one before.
+func TestARunOfEmptyWindowsLongerThanARound(t *testing.T) {
+	r := newRegion(t)
+	check(t, r.round())
+	r.after((maxWindows + 10) * window)
+	r.ingest("back", 20, "IE")
+	r.after(2 * window)
+	for range 3 {
+		check(t, r.round())
+	}
+	if r.road.rows != 20 {
+		t.Fatalf("%d of 20 rows left in three rounds", r.road.rows)
+	}
+}
+
 // counted counts the commits of a shelf.
 type counted struct {
 	shelf.Shelf

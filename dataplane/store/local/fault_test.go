@@ -366,8 +366,18 @@ func TestINV34_FlippedManifest(t *testing.T) {
 }
 
 // TestINV33_DuplicateWaitsForItsFirstCopy: the sync of the first copies hangs,
-// then fails; the duplicates that were looked up meanwhile must fail with it.
+// then fails; the duplicates that were looked up meanwhile must fail with it, be
+// they many or be the first copies so many that more were waited for already.
 func TestINV33_DuplicateWaitsForItsFirstCopy(t *testing.T) {
+	many := make([]record.Record, 300) // as many as make a group begin while a sync runs
+	for n := range many {
+		many[n] = storetest.Native(0)
+	}
+	t.Run("many", func(t *testing.T) { waitsForItsFirstCopy(t, many[:1], many) })
+	t.Run("one", func(t *testing.T) { waitsForItsFirstCopy(t, many, many[:1]) })
+}
+
+func waitsForItsFirstCopy(t *testing.T, first, again []record.Record) {
 	var armed atomic.Bool
 	var once sync.Once
 	entered, release := make(chan struct{}), make(chan struct{})
@@ -388,16 +398,15 @@ func TestINV33_DuplicateWaitsForItsFirstCopy(t *testing.T) {
 	defer s.Close() // its error is the injected one
 	unstall := sync.OnceFunc(func() { close(release) })
 	defer unstall()
-	duplicates := make([]record.Record, 300) // as many as make a group begin while a sync runs
-	for n := range duplicates {
-		duplicates[n] = storetest.Native(0)
-	}
 	armed.Store(true)
 	results := make(chan error, 2)
 	send := func(recs ...record.Record) { _, err := ingest(t, s, recs...); results <- err }
-	go send(duplicates[0])
+	go send(first...)
 	<-entered
-	go send(duplicates...)
+	for committing() {
+		runtime.Gosched()
+	}
+	go send(again...)
 	// A read that sees the first copy shows that the second group may see it too.
 	for len(listAll(t, s, store.Query{})) != 1 {
 		runtime.Gosched()
@@ -411,4 +420,18 @@ func TestINV33_DuplicateWaitsForItsFirstCopy(t *testing.T) {
 	for range 2 {
 		wantReason(t, <-results, policy.OutcomeUnknown)
 	}
+}
+
+// committing reports that a tenant's committer is at work: it neither waits nor has ended.
+func committing() bool {
+	stacks := make([]byte, 1<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	for _, goroutine := range strings.Split(string(stacks), "\n\n") {
+		if strings.Contains(goroutine, "sealed.(*tenant).run(") {
+			if state, _, _ := strings.Cut(goroutine, "\n"); !strings.Contains(state, "[select") {
+				return true
+			}
+		}
+	}
+	return false
 }

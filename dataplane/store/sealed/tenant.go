@@ -254,7 +254,8 @@ func (t *tenant) withdraw(j *job) bool {
 }
 
 // run commits groups until nothing waits. At most two are under way: one being
-// synced, one being built.
+// synced, one being built. It does not end before the last is synced: a group of
+// duplicates that the next run built would not know whom to wait for.
 func (t *tenant) run() {
 	defer t.s.working.Done()
 	var previous *group
@@ -262,12 +263,16 @@ func (t *tenant) run() {
 		if previous != nil && !t.many() {
 			select {
 			case <-previous.done:
-			case <-t.wake:
+				previous = nil
+			case <-t.wake: // perhaps for what was taken already
 			}
 		}
-		jobs := t.take()
-		if jobs == nil {
+		jobs := t.take(previous == nil)
+		if jobs == nil && previous == nil {
 			return
+		}
+		if jobs == nil {
+			continue
 		}
 		g := t.commit(jobs)
 		if previous != nil {
@@ -284,8 +289,8 @@ func (t *tenant) many() bool {
 	return t.waiting >= eagerRecords
 }
 
-// take hands out the jobs of the next group, or nil and ends the run.
-func (t *tenant) take() []*job {
+// take hands out the jobs of the next group, or nil, which ends the run when last says so.
+func (t *tenant) take(last bool) []*job {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var jobs []*job
@@ -304,7 +309,7 @@ func (t *tenant) take() []*job {
 	}
 	t.queue = append(t.queue[:0:0], t.queue[n:]...)
 	t.waiting, t.bytes = t.waiting-records, t.bytes-size
-	if jobs == nil {
+	if jobs == nil && last {
 		t.running = false
 	}
 	return jobs
