@@ -276,6 +276,7 @@ func TestAVoterThatNeverRanIsRemoved(t *testing.T) {
 	}
 	c.start(0)
 	c.start(1)
+	c.ready() // who leads has its first token in the state
 	c.becomes("cp1", "voter")
 	c.becomes("cp2", "voter")
 	for _, verb := range []string{"demote", "promote"} {
