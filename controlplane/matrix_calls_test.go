@@ -74,6 +74,10 @@ var calls = map[string]matrixCall{
 	"SigningKeyService/ListSigningKeys": func(_ *world, f fixture) proto.Message {
 		return &controlv1.ListSigningKeysRequest{Tenant: f.ref}
 	},
+	"SigningKeyService/WithdrawSigningKey": func(_ *world, f fixture) proto.Message {
+		return &controlv1.WithdrawSigningKeyRequest{Tenant: f.ref, SigningKey: strings.Repeat("a", 32),
+			Signature: &controlv1.Signature{KeyId: strings.Repeat("a", 32), Value: strings.Repeat("A", 86) + "=="}}
+	},
 
 	"RecipientService/ListRecipients": func(_ *world, f fixture) proto.Message {
 		return &controlv1.ListRecipientsRequest{Tenant: f.ref}

@@ -136,6 +136,57 @@ func TestTwoPeopleApproveOverREST(t *testing.T) {
 	}
 }
 
+// An approver goes without a successor by the word of the root or of the tenant's
+// present key, and of nobody else, whatever role brings it.
+func TestAnApproverIsWithdrawnOverREST(t *testing.T) {
+	c := newCluster(t, 3)
+	made := c.tenant("acme", "ie1")
+	id := policy.TenantID(made.str("id"))
+	const keys = "/v1/tenants/acme/signing_keys"
+	home := policy.DefaultPolicy(id, policy.Region{ID: "ie1", Boundary: "eu"}, made.str("contracting_entity"))
+	inForce, err := policy.PolicyHash(&home)
+	c.must(err)
+	tenant, person := c.signatory(id, c.rootKey, policy.TenantKey), c.signatory(id, c.rootKey, policy.ApproverKey)
+	tenant.body["policy_signature"] = c.signs(tenant, id, 1, hex.EncodeToString(inForce[:]))
+	c.want(c.do(0, "POST", keys, tenant.body, nil), 201, "")
+	second := c.want(c.do(0, "POST", keys, person.body, officer), 201, "").str("id")
+	next := c.signatory(id, tenant.key, policy.TenantKey)
+	next.body["policy_signature"] = c.signs(next, id, 2, hex.EncodeToString(inForce[:]))
+	c.want(c.do(0, "POST", keys, next.body, nil), 201, "")
+
+	body := func(by ed25519.PrivateKey, of policy.TenantID, key string) map[string]any {
+		return map[string]any{"signature": policy.Sign(by, policy.Withdrawal{Key: key}.Statement(c.id, of))}
+	}
+	path := keys + "/" + second + ":withdraw"
+	_, stranger, _ := ed25519.GenerateKey(nil)
+	for who, b := range map[string]map[string]any{"a stranger": body(stranger, id, second), "the approver": body(person.key, id, second), "the tenant's former key": body(tenant.key, id, second),
+		"for another tenant": body(c.rootKey, "TN000000000000000000000000000000ff", second), "of another key": body(c.rootKey, id, policy.KeyIDOf(publicHalf(next.key)))} {
+		if a := c.do(0, "POST", path, b, nil); a.Status != 400 {
+			t.Errorf("withdrawn by %s: %d %s", who, a.Status, a.Raw)
+		}
+	}
+	c.tenant("other", "ie1")
+	c.want(c.do(0, "POST", path, body(next.key, id, second), c.token("tenant_admin", "other")), 404, policy.NotFound)
+	c.want(c.do(0, "POST", path, body(next.key, id, second), c.token("tenant_reader", "acme")), 403, policy.PermissionDenied)
+	c.want(c.do(0, "POST", keys+"/"+policy.KeyIDOf(publicHalf(next.key))+":withdraw", body(c.rootKey, id, policy.KeyIDOf(publicHalf(next.key))), nil), 404, policy.NotFound)
+
+	once := headers{"Authorization": officer["Authorization"], "Idempotency-Key": "21111111-2222-4333-8444-555555555555"}
+	done := c.want(c.do(c.follower(), "POST", path, body(next.key, id, second), once), 200, "")
+	if again := c.want(c.do(0, "POST", path, body(next.key, id, second), once), 200, ""); again.Raw != done.Raw || done.Body["active"] == true || done.Body["withdrawal"] == nil {
+		t.Errorf("withdrawn: %s, and repeated: %s", done.Raw, again.Raw)
+	}
+	c.want(c.do(0, "POST", path, body(c.rootKey, id, second), nil), 409, policy.AlreadyExists)
+	listed := c.want(c.do(c.follower(), "GET", keys, nil, nil), 200, "")
+	for _, k := range listed.Body["keys"].([]any) {
+		if k := k.(map[string]any); (k["withdrawal"] != nil) != (k["id"] == second) || k["id"] == second && k["active"] == true {
+			t.Errorf("listed: %v", k)
+		}
+	}
+	c.audited("signing_key.withdraw")
+}
+
+func publicHalf(k ed25519.PrivateKey) ed25519.PublicKey { return k.Public().(ed25519.PublicKey) }
+
 // loosens reports whether a change says that it loosens a field.
 func loosens(a answer, field string) bool {
 	list, _ := a.Body["fields"].([]any)

@@ -101,7 +101,7 @@ func same(a, b *policy.Signers) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return a.Sequence == b.Sequence && slices.Equal(a.Tenant, b.Tenant) && slices.Equal(a.Approvers, b.Approvers)
+	return a.Sequence == b.Sequence && slices.Equal(a.Tenant, b.Tenant) && slices.Equal(a.Approvers, b.Approvers) && slices.Equal(a.Withdrawn, b.Withdrawn)
 }
 
 // replaceDurably replaces a file as a whole, mode 0600, synced.

@@ -86,6 +86,42 @@ func TestOrdersToEndASenderThatSignsAreVerified(t *testing.T) {
 	}
 }
 
+// That a sender's approver was withdrawn is learnt like its keys, alone and for good.
+func TestAWithdrawnApproverOfASenderEndsNothing(t *testing.T) {
+	root, rootKey := pair(t)
+	tenant, approver := signingKey(t, policy.TenantKey, rootKey), signingKey(t, policy.ApproverKey, rootKey)
+	keys := policy.Signers{Sequence: 3, Tenant: []policy.SigningKey{tenant.SigningKey}, Approvers: []policy.SigningKey{approver.SigningKey}}
+	w := policy.Withdrawal{Key: approver.ID}
+	w.Signature = policy.Sign(tenant.key, w.Statement(sendersCluster, sender))
+	withdrawn := keys
+	withdrawn.Withdrawn = []policy.Withdrawal{w}
+	order := &policy.PurgeOrder{ID: "OP000000000000000000000000000000a1"}
+	for _, k := range []ed25519.PrivateKey{tenant.key, approver.key} {
+		order.Signatures = append(order.Signatures, policy.Sign(k, policy.PurgeStatement(sendersCluster, sender, 3)))
+	}
+	dir := t.TempDir()
+	open := func() *senders {
+		s, err := openSenders(dir, sendersCluster, root, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	s := open()
+	for _, k := range []*policy.Signers{&keys, &withdrawn} {
+		if err := s.learn(slices.Values([]*policy.InboundPair{{Tenant: sender, Signers: k}})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for restarted, s := range map[bool]*senders{false: s, true: open()} {
+		for name, k := range map[string]*policy.Signers{"forgotten": &keys, "known": &withdrawn} {
+			if s.believe(sender, order, k) == nil {
+				t.Errorf("%s (restarted: %v): the order of a withdrawn approver is believed", name, restarted)
+			}
+		}
+	}
+}
+
 type testKey struct {
 	policy.SigningKey
 	key ed25519.PrivateKey

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // The trust root. An offline operator root, pinned in the configuration of
@@ -43,7 +44,8 @@ type SigningKey struct {
 type Signers struct {
 	Sequence  uint64       `json:"sequence"`            // of the policy in force; each signed one has the next
 	Tenant    []SigningKey `json:"tenant"`              // a chain: only the last one signs
-	Approvers []SigningKey `json:"approvers,omitempty"` // the last one of each principal counts
+	Approvers []SigningKey `json:"approvers,omitempty"` // the last one of each principal counts, unless it was withdrawn
+	Withdrawn []Withdrawal `json:"withdrawn,omitempty"` // of approvers; one per key at most
 }
 
 // KeyIDOf names a public key: hex of the first 16 bytes of its SHA-256.
@@ -135,10 +137,10 @@ func (s *Signers) Head() (SigningKey, bool) {
 	return s.Tenant[len(s.Tenant)-1], true
 }
 
-// Approver finds an approver's key that counts: one that no later key of the
-// same principal has replaced.
+// Approver finds an approver's key that counts: one that was not withdrawn and
+// that no later key of the same principal has replaced, withdrawn or not.
 func (s *Signers) Approver(id string) (SigningKey, bool) {
-	if s == nil {
+	if s == nil || s.Withdrew(id) {
 		return SigningKey{}, false
 	}
 	gone := map[string]bool{}
@@ -153,7 +155,8 @@ func (s *Signers) Approver(id string) (SigningKey, bool) {
 }
 
 // Verify checks every key: its form, that none stands twice, and that its
-// certificate is the root's or, in the tenant's chain, the predecessor's.
+// certificate is the root's or, in the tenant's chain, the predecessor's; and
+// every withdrawal.
 func (s *Signers) Verify(cluster string, tenant TenantID, root ed25519.PublicKey) error {
 	if len(s.Tenant) == 0 || len(s.Tenant) > MaxSigningKeys || len(s.Approvers) > MaxSigningKeys {
 		return fmt.Errorf("there are %d tenant keys and %d approvers, want 1 to %d and at most as many", len(s.Tenant), len(s.Approvers), MaxSigningKeys)
@@ -177,7 +180,7 @@ func (s *Signers) Verify(cluster string, tenant TenantID, root ed25519.PublicKey
 			}
 		}
 	}
-	return nil
+	return s.verifyWithdrawals(cluster, tenant, root)
 }
 
 func (k SigningKey) certified(cluster string, tenant TenantID, root, before ed25519.PublicKey) error {
@@ -191,8 +194,8 @@ func (k SigningKey) certified(cluster string, tenant TenantID, root, before ed25
 	return errors.New("its certificate is neither the root's nor its predecessor's")
 }
 
-// Extends reports whether s is what old may become: keys are only added at the
-// end, and the sequence does not go down.
+// Extends reports whether s is what old may become: keys and withdrawals are only
+// added at the end, and the sequence does not go down.
 func (s *Signers) Extends(old *Signers) error {
 	if s.Sequence < old.Sequence {
 		return fmt.Errorf("policy sequence %d is below %d", s.Sequence, old.Sequence)
@@ -200,19 +203,14 @@ func (s *Signers) Extends(old *Signers) error {
 	if !begins(s.Tenant, old.Tenant) || !begins(s.Approvers, old.Approvers) {
 		return errors.New("an enrolled signing key is missing or changed")
 	}
+	if !begins(s.Withdrawn, old.Withdrawn) {
+		return errors.New("the withdrawal of an approver is missing or changed")
+	}
 	return nil
 }
 
-func begins(keys, prefix []SigningKey) bool {
-	if len(keys) < len(prefix) {
-		return false
-	}
-	for i, k := range prefix {
-		if keys[i] != k {
-			return false
-		}
-	}
-	return true
+func begins[T comparable](list, prefix []T) bool {
+	return len(list) >= len(prefix) && slices.Equal(list[:len(prefix)], prefix)
 }
 
 // VerifyPolicy checks that the tenant's head key signed p with this sequence.

@@ -167,6 +167,73 @@ func TestNewSigningKey(t *testing.T) {
 	}
 }
 
+func withdrawal(by ed25519.PrivateKey, k SigningKey) Withdrawal {
+	w := Withdrawal{Key: k.ID}
+	w.Signature = Sign(by, w.Statement(trustCluster, trustTenant))
+	return w
+}
+
+// A withdrawal is the root's or the tenant's word, stays, and brings nobody back.
+func TestApproversAreWithdrawn(t *testing.T) {
+	root, tenant, person, second := trustKey(1), trustKey(2), trustKey(4), trustKey(6)
+	first, next := certifiedKey(root, tenant, TenantKey), certifiedKey(tenant, trustKey(3), TenantKey)
+	former, present := certifiedKey(root, trustKey(5), ApproverKey), certifiedKey(root, person, ApproverKey)
+	other := certifiedKey(root, second, ApproverKey, func(k *SigningKey) { k.Principal = "PR" + strings.Repeat("b", 32) })
+	s := func(w ...Withdrawal) *Signers {
+		return &Signers{Sequence: 5, Tenant: []SigningKey{first, next}, Approvers: []SigningKey{former, present, other}, Withdrawn: w}
+	}
+	gone := s(withdrawal(tenant, present))
+	for k, want := range map[string]bool{former.ID: false, present.ID: false, other.ID: true} {
+		if _, got := gone.Approver(k); got != want {
+			t.Errorf("key %s counts %t, want %t", k, got, want)
+		}
+	}
+	again := *gone
+	again.Approvers = append(slices.Clone(gone.Approvers), certifiedKey(root, trustKey(8), ApproverKey))
+	if _, ok := again.Approver(again.Approvers[3].ID); !ok || again.Verify(trustCluster, trustTenant, publicOf(root)) != nil {
+		t.Error("the person cannot come back with another key")
+	}
+	row := func(s *Signers) *TenantRow { return signedRow(t, s, trustKey(3)) }
+	elsewhere := Withdrawal{Key: present.ID, Signature: Sign(root, Withdrawal{Key: present.ID}.Statement(trustCluster, "TN"+TenantID(strings.Repeat("2", 32))))}
+	for name, c := range map[string]struct {
+		old, row *Signers
+		want     string
+	}{
+		"by the root":               {s(), s(withdrawal(root, present)), ""},
+		"by the tenant":             {s(), s(withdrawal(trustKey(3), present)), ""},
+		"by its former key":         {s(), gone, ""}, // the node may have been away when it was the present one
+		"another is":                {gone, s(gone.Withdrawn[0], withdrawal(root, other)), ""},
+		"by an approver":            {s(), s(withdrawal(second, present)), "neither the root's"},
+		"by itself":                 {s(), s(withdrawal(person, present)), "neither the root's"},
+		"for another tenant":        {s(), s(elsewhere), "neither the root's"},
+		"of another, same words":    {s(), s(Withdrawal{Key: other.ID, Signature: gone.Withdrawn[0].Signature}), "neither the root's"},
+		"without a signature":       {s(), s(Withdrawal{Key: present.ID}), "neither the root's"},
+		"of a tenant's key":         {s(), s(withdrawal(root, first)), "no approver's"},
+		"twice":                     {s(), s(gone.Withdrawn[0], gone.Withdrawn[0]), "twice"},
+		"taken back":                {gone, s(), "withdrawal of an approver is missing"},
+		"another in its place":      {gone, s(withdrawal(root, other)), "withdrawal of an approver is missing"},
+		"taken back with the keys":  {gone, &Signers{Sequence: 5, Tenant: gone.Tenant}, "key is missing"},
+		"the first that is noticed": {nil, s(Withdrawal{Key: "x"}), "no approver's"},
+	} {
+		var old *TenantRow
+		if c.old != nil {
+			old = row(c.old)
+		}
+		err := VerifyRow(trustCluster, publicOf(root), old, row(c.row))
+		if (err == nil) != (c.want == "") || (err != nil && !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: got %v, want %q", name, err, c.want)
+		}
+	}
+	var none *Signers
+	if none.Withdrew(present.ID) {
+		t.Error("nobody has withdrawn anybody")
+	}
+	order := []Signature{Sign(trustKey(3), PurgeStatement(trustCluster, trustTenant, 5)), Sign(person, PurgeStatement(trustCluster, trustTenant, 5))}
+	if s().VerifyPurge(trustCluster, trustTenant, order) != nil || gone.VerifyPurge(trustCluster, trustTenant, order) == nil {
+		t.Error("the withdrawn approver's word ends the tenant, or counted never")
+	}
+}
+
 // The signed bytes are frozen: signatures given today must verify tomorrow.
 func TestStatementsAreFrozen(t *testing.T) {
 	key := certifiedKey(trustKey(1), trustKey(4), ApproverKey)
@@ -177,6 +244,10 @@ func TestStatementsAreFrozen(t *testing.T) {
 	}
 	got = string(PolicyStatement(trustCluster, trustTenant, 7, [32]byte(slices.Repeat([]byte{0xab}, 32))))
 	if want := "domicile policy signature v1\n" + trustCluster + "\n" + string(trustTenant) + "\n7\n" + strings.Repeat("ab", 32) + "\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	got = string(Withdrawal{Key: "k1"}.Statement(trustCluster, trustTenant))
+	if want := "domicile approver withdrawal v1\n" + trustCluster + "\n" + string(trustTenant) + "\nk1\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

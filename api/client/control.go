@@ -59,7 +59,7 @@ func (c *Control) get(ctx context.Context, path string, query url.Values, out pr
 }
 
 // collections are the path segments before an id, by the field that the id is.
-var collections = map[protoreflect.Name]string{"tenant": "tenants", "recipient": "recipients", "key": "keys", "region": "regions",
+var collections = map[protoreflect.Name]string{"tenant": "tenants", "recipient": "recipients", "key": "keys", "signing_key": "signing_keys", "region": "regions",
 	"change": "changes", "basis": "bases", "feature": "features", "country": "entities", "node": "nodes", "violation": "violations", "member": "members"}
 
 // withoutPath leaves out the fields that the path carries; the server refuses a

@@ -68,6 +68,12 @@ func (c *Control) SigningKeys(ctx context.Context, tenant string) (*controlv1.Li
 	return out, c.get(ctx, tenantPath(tenant, "/signing_keys"), nil, out)
 }
 
+// WithdrawSigningKey ends an approver's key without a successor, for good.
+func (c *Control) WithdrawSigningKey(ctx context.Context, in *controlv1.WithdrawSigningKeyRequest) (*controlv1.SigningKey, error) {
+	out := &controlv1.SigningKey{}
+	return out, c.post(ctx, tenantPath(in.GetTenant(), "/signing_keys/"+url.PathEscape(in.GetSigningKey())+":withdraw"), in, out)
+}
+
 // RejectChange ends a pending change.
 func (c *Control) RejectChange(ctx context.Context, id string) (*controlv1.Change, error) {
 	out := &controlv1.Change{}

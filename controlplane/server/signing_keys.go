@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/ed25519"
 
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/controlplane/store"
@@ -53,6 +54,54 @@ func (s signingKeyService) CreateSigningKey(ctx context.Context, req *controlv1.
 		return nil, err
 	}
 	return signingKeyOf(p.Tenant, p.Signers, key), created(ctx)
+}
+
+// WithdrawSigningKey implements controlv1.SigningKeyServiceServer.
+func (s signingKeyService) WithdrawSigningKey(ctx context.Context, req *controlv1.WithdrawSigningKeyRequest) (*controlv1.SigningKey, error) {
+	w := policy.Withdrawal{Key: req.GetSigningKey(), Signature: signatureFrom(req.GetSignature())}
+	res, err := s.write(ctx, req, func() (store.Payload, error) {
+		t, err := s.tenant(ctx, req.GetTenant())
+		if err != nil {
+			return nil, err
+		}
+		now, err := s.store.Policy(t.ID)
+		if err != nil {
+			return nil, err
+		}
+		return store.WithdrawApprover{Tenant: t.ID, Withdrawal: w}, s.mayWithdraw(t.ID, now.Signers, w)
+	})
+	if err != nil {
+		return nil, err
+	}
+	var p store.Policy
+	if err := res.Decode(&p); err != nil {
+		return nil, err
+	}
+	for _, k := range p.Signers.Approvers {
+		if k.ID == w.Key {
+			return signingKeyOf(p.Tenant, p.Signers, k), nil
+		}
+	}
+	return nil, notFound("signing key")
+}
+
+// mayWithdraw checks a withdrawal's signature. Nodes take one of a former key of
+// the tenant, too, because they may have been away; here that key has no say.
+func (c *core) mayWithdraw(tenant policy.TenantID, now *policy.Signers, w policy.Withdrawal) error {
+	if now == nil {
+		return policy.Errorf(policy.ApprovalRequired, "the tenant has no signing key, so nobody approves anything of it: there is nobody to withdraw")
+	}
+	by := []ed25519.PublicKey{c.root}
+	head, _ := now.Head()
+	if public, err := head.Public(); err == nil {
+		by = append(by, public)
+	}
+	for _, public := range by {
+		if policy.VerifySignature(public, w.Statement(c.cluster, tenant), w.Signature) == nil {
+			return nil
+		}
+	}
+	return fieldError("signature", "must be the operator root's, or the present tenant key's, over the withdrawal of this key for this tenant and cluster: make it with domicile trust withdraw")
 }
 
 // certified checks the chain as it would be with the key, the way nodes will.
@@ -115,7 +164,13 @@ func signatureFrom(s *controlv1.Signature) policy.Signature {
 func signingKeyOf(tenant policy.TenantID, all *policy.Signers, k policy.SigningKey) *controlv1.SigningKey {
 	head, _ := all.Head()
 	_, approver := all.Approver(k.ID)
-	return &controlv1.SigningKey{Id: k.ID, Tenant: string(tenant), Purpose: string(k.Purpose), Principal: k.Principal, Entity: k.Entity,
+	out := &controlv1.SigningKey{Id: k.ID, Tenant: string(tenant), Purpose: string(k.Purpose), Principal: k.Principal, Entity: k.Entity,
 		Boundary: string(k.Boundary), PublicKey: k.PublicKey, Active: approver || head.ID == k.ID,
 		Certificate: &controlv1.Signature{KeyId: k.Certificate.KeyID, Value: k.Certificate.Value}}
+	for _, w := range all.Withdrawn {
+		if w.Key == k.ID {
+			out.Withdrawal = &controlv1.Signature{KeyId: w.Signature.KeyID, Value: w.Signature.Value}
+		}
+	}
+	return out
 }

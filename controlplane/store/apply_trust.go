@@ -78,7 +78,7 @@ func enrolled(old Policy, k policy.SigningKey) (*policy.Signers, error) {
 	}
 	next := &policy.Signers{}
 	if s := old.Signers; s != nil {
-		next.Sequence, next.Tenant, next.Approvers = s.Sequence, slices.Clone(s.Tenant), slices.Clone(s.Approvers)
+		next.Sequence, next.Tenant, next.Approvers, next.Withdrawn = s.Sequence, slices.Clone(s.Tenant), slices.Clone(s.Approvers), s.Withdrawn
 	}
 	for _, have := range append(slices.Clone(next.Tenant), next.Approvers...) {
 		if have.ID == k.ID {
@@ -96,6 +96,26 @@ func enrolled(old Policy, k policy.SigningKey) (*policy.Signers, error) {
 	}
 	*list = append(*list, k)
 	return next, nil
+}
+
+func (e *entry) withdrawApprover(p WithdrawApprover) (any, error) {
+	t, err := e.living(p.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	old, err := need[Policy](e.tx, bucketPolicies, []byte(t.ID), "policy")
+	if err != nil {
+		return nil, err
+	}
+	if old.Signers.Withdrew(p.Withdrawal.Key) {
+		return nil, policy.Errorf(policy.AlreadyExists, "the approver's key is withdrawn already: nothing is left to do")
+	}
+	if _, ok := old.Signers.Approver(p.Withdrawal.Key); !ok {
+		return nil, policy.Errorf(policy.NotFound, "no approver of the tenant signs with this key: domicile trust keys lists who does")
+	}
+	next := *old.Signers
+	next.Withdrawn = append(slices.Clone(next.Withdrawn), p.Withdrawal)
+	return e.storeSigners(t, old, &next)
 }
 
 // storeSigners keeps a policy with other signers: it counts as a new one, so

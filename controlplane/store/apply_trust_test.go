@@ -180,3 +180,42 @@ func TestEnrolmentRefusals(t *testing.T) {
 		t.Errorf("the successor's signature left the change %s", c.State)
 	}
 }
+
+// From its withdrawal on an approver's signature counts nowhere, and nothing that
+// is enrolled or applied afterwards brings it back.
+func TestAWithdrawnApproverApprovesNothing(t *testing.T) {
+	tenant, person := signingKey(1), signingKey(2)
+	f, now := signing(t)
+	before := now()
+	withdraw := WithdrawApprover{Tenant: before.Tenant, Withdrawal: policy.Withdrawal{Key: before.Signers.Approvers[0].ID}}
+	c := body[Change](t, f.must(addChange(1, before, loosened(before.ResidencyPolicy))))
+	c = body[Change](t, f.must(signed(t, c, person))) // one of two, and then
+	after := body[Policy](t, f.must(withdraw))
+	if after.ETag == before.ETag || after.Signers.Sequence != before.Signers.Sequence || len(after.Signers.Withdrawn) != 1 {
+		t.Errorf("after the withdrawal: %+v", after)
+	}
+	f.refuses(withdraw, policy.AlreadyExists)
+	f.refuses(signed(t, c, tenant), policy.ETagMismatch)
+	again := body[Change](t, f.must(addChange(2, now(), loosened(before.ResidencyPolicy))))
+	f.refuses(signed(t, again, tenant, person), policy.InvalidArgument)
+	if again = body[Change](t, f.must(signed(t, again, tenant))); again.State != ChangePending {
+		t.Errorf("one signature, and the change is %s", again.State)
+	}
+	f.refuses(enrolment(t, person, policy.ApproverKey, now(), 7), policy.AlreadyExists) // the same key never again
+	f.must(enrolment(t, signingKey(4), policy.ApproverKey, now(), 7))                   // the same person with another
+	again = body[Change](t, f.must(addChange(3, now(), loosened(before.ResidencyPolicy))))
+	f.refuses(signed(t, again, person), policy.InvalidArgument)
+	if again = body[Change](t, f.must(signed(t, again, tenant, signingKey(4)))); again.State != ChangeApplied || len(now().Signers.Withdrawn) != 1 {
+		t.Errorf("the change is %s, and %d are withdrawn", again.State, len(now().Signers.Withdrawn))
+	}
+	end := purge(got(f.Tenant(before.Tenant))(t), nodeN("ie1", 1))
+	for _, k := range []ed25519.PrivateKey{tenant, person} {
+		end.Signatures = append(end.Signatures, policy.Sign(k, policy.PurgeStatement(clusterID, before.Tenant, now().Signers.Sequence)))
+	}
+	f.refuses(end, policy.ApprovalRequired)
+
+	f.refuses(WithdrawApprover{Tenant: before.Tenant, Withdrawal: policy.Withdrawal{Key: now().Signers.Tenant[0].ID}}, policy.NotFound)
+	other := f.tenant(2, "ie1") // does not sign
+	f.refuses(WithdrawApprover{Tenant: other.ID, Withdrawal: withdraw.Withdrawal}, policy.NotFound)
+	f.refuses(WithdrawApprover{Tenant: id[policy.TenantID](policy.KindTenant, 77), Withdrawal: withdraw.Withdrawal}, policy.NotFound)
+}

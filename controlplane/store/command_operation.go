@@ -7,12 +7,14 @@ import (
 	"github.com/domicile-io/domicile/policy"
 )
 
-// The kinds of long-running operations and of re-contracting, since format 3.
+// The kinds of long-running operations, of re-contracting, since format 3, and of withdrawing.
 const (
 	KindBeginOperation  Kind = 56
 	KindReportOperation Kind = 57
 	KindCancelOperation Kind = 58
 	KindRecontract      Kind = 59
+
+	KindWithdrawApprover Kind = 60
 )
 
 // BeginOperation notes work of a voter. While one of the kind is unfinished at
@@ -67,15 +69,33 @@ type Recontract struct {
 	BillingCountry string          `json:"billing_country"`
 }
 
+// WithdrawApprover ends an approver's key of a tenant without a successor. The
+// proposer has verified its signature, by the root or the tenant's present key;
+// nodes do again. Policy and etag are then new, so that what waits for signatures
+// is looked at again. Result body: Policy.
+//
+// Refusals: NOT_FOUND (no key of an approver that counts), ALREADY_EXISTS (it is
+// withdrawn), DESTROYED.
+type WithdrawApprover struct {
+	Tenant     policy.TenantID   `json:"tenant"`
+	Withdrawal policy.Withdrawal `json:"withdrawal"`
+}
+
 func (BeginOperation) kind() Kind  { return KindBeginOperation }
 func (ReportOperation) kind() Kind { return KindReportOperation }
 func (CancelOperation) kind() Kind { return KindCancelOperation }
 func (Recontract) kind() Kind      { return KindRecontract }
 
+func (WithdrawApprover) kind() Kind { return KindWithdrawApprover }
+
 func (p BeginOperation) subject() (audit.Action, string)  { return "operation.begin", p.ID }
 func (p ReportOperation) subject() (audit.Action, string) { return "operation.report", p.ID }
 func (p CancelOperation) subject() (audit.Action, string) { return "operation.cancel", p.ID }
 func (p Recontract) subject() (audit.Action, string)      { return "change.recontract", p.ID }
+
+func (p WithdrawApprover) subject() (audit.Action, string) {
+	return "signing_key.withdraw", string(p.Tenant)
+}
 
 // operationDecoder finds the decoder of one of the kinds above.
 func operationDecoder(k Kind) func([]byte) (Command, error) {
@@ -88,6 +108,8 @@ func operationDecoder(k Kind) func([]byte) (Command, error) {
 		return command[CancelOperation]
 	case KindRecontract:
 		return command[Recontract]
+	case KindWithdrawApprover:
+		return command[WithdrawApprover]
 	}
 	return nil
 }
@@ -103,6 +125,8 @@ func (e *entry) handleOperation(p Payload) (any, error) {
 		return e.cancelOperation(p)
 	case Recontract:
 		return e.recontract(p)
+	case WithdrawApprover:
+		return e.withdrawApprover(p)
 	}
 	return nil, fmt.Errorf("no handler for %T", p)
 }

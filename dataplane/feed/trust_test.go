@@ -305,3 +305,57 @@ func (r *realm) withApprover(row policy.Row, key ed25519.PrivateKey) policy.Row 
 	row.Tenant.Signers.Approvers = []policy.SigningKey{k}
 	return row
 }
+
+// A voter that holds the bundle key can neither take back that an approver was
+// withdrawn, nor withdraw one, nor use what a withdrawn one has signed.
+func TestCompromisedVoterCannotBringAWithdrawnApproverBack(t *testing.T) {
+	_, approver, _ := ed25519.GenerateKey(nil)
+	withdrawn := func(r *realm, row policy.Row, by ed25519.PrivateKey) policy.Row {
+		w := policy.Withdrawal{Key: row.Tenant.Signers.Approvers[0].ID}
+		w.Signature = policy.Sign(by, w.Statement(cluster, row.Tenant.ID))
+		row.Tenant.Signers.Withdrawn = []policy.Withdrawal{w}
+		return row
+	}
+	ending := func(r *realm, row policy.Row) policy.Row {
+		row.Tenant.State, row.Tenant.Policy, row.Tenant.Keys = policy.TenantPurging, nil, nil
+		row.Tenant.Purge = &policy.PurgeOrder{ID: "OP0123456789abcdef0123456789abcdef"}
+		for _, k := range []ed25519.PrivateKey{r.tenantKey, approver} {
+			row.Tenant.Purge.Signatures = append(row.Tenant.Purge.Signatures, policy.Sign(k, policy.PurgeStatement(cluster, row.Tenant.ID, 5)))
+		}
+		return row
+	}
+	alive := func(r *realm) policy.Row { return r.withApprover(r.signed(5), approver) }
+	byTenant := func(r *realm) policy.Row { return withdrawn(r, alive(r), r.tenantKey) }
+	byRoot := func(r *realm) policy.Row { return withdrawn(r, alive(r), r.rootKey) }
+	for name, c := range map[string]struct{ first, then func(*realm) policy.Row }{
+		"forgotten":                  {byTenant, alive},
+		"forgotten, by the root":     {byRoot, alive},
+		"used, forgotten":            {byTenant, func(r *realm) policy.Row { return ending(r, alive(r)) }},
+		"used":                       {byTenant, func(r *realm) policy.Row { return ending(r, byTenant(r)) }},
+		"withdrawn by the voter":     {alive, func(r *realm) policy.Row { _, k, _ := ed25519.GenerateKey(nil); return withdrawn(r, alive(r), k) }},
+		"withdrawn by the withdrawn": {alive, func(r *realm) policy.Row { return withdrawn(r, alive(r), approver) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRealm(t)
+			v := r.voter(mtls.ControlPlane)
+			b := r.book(3)
+			b.put(alive(r))
+			n := r.node(v)
+			f, s := n.synced(v, b)
+			first := b.delta(nil, c.first(r))
+			acked(t, s.push(t, first), first.GetRevision())
+			good := f.Current()
+			nacked(t, s.push(t, b.delta(nil, c.then(r))), good.Revision, badSignature)
+			if f.Current() != good || len(good.Orders()) != 0 {
+				t.Error("the forged bundle is served")
+			}
+			want := len(good.Signers(tenantID(0)).Withdrawn)
+			if err := f.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if again := n.open(); again.Current() == nil || len(again.Current().Signers(tenantID(0)).Withdrawn) != want {
+				t.Error("after a restart it is not what it was")
+			}
+		})
+	}
+}

@@ -14,7 +14,7 @@ import (
 
 func (a *app) trustCommand() *cobra.Command {
 	return group("trust", "The offline root, and the keys with which tenants and second people sign",
-		a.trustInit(), a.trustCertify(), a.trustRotate(), a.trustEnrol(), a.trustKeys(), a.trustAdmitNode())
+		a.trustInit(), a.trustCertify(), a.trustRotate(), a.trustEnrol(), a.trustKeys(), a.trustWithdraw(), a.trustAdmitNode())
 }
 
 func (a *app) trustInit() *cobra.Command {
@@ -40,7 +40,7 @@ machine without a network and keep it there: nodes pin NAME.pub as root_public_k
 
 // certifyFlags are what the root says of a key.
 type certifyFlags struct {
-	root, cluster, tenant, purpose, principal, entity, boundary, key, out string
+	root, cluster, tenant, purpose, principal, entity, boundary, key, approver, out string
 }
 
 func (a *app) trustCertify() *cobra.Command {
@@ -50,25 +50,27 @@ func (a *app) trustCertify() *cobra.Command {
   bundle     a control plane's bundle key; writes what bundle_key_certificate names
   tenant     a tenant's signing key (--tenant)
   approver   a second person's key for one tenant (--tenant, --principal, --entity, --boundary)
+  withdrawal the end of an approver's key without a successor (--tenant, --approver; no --key)
   recovery   a person's key for recovering a lost quorum (--principal)`,
 		RunE: a.run(func(context.Context, []string) error { return a.certify(o) })}
 	f := c.Flags()
 	f.StringVar(&o.root, "root", "", "root's key `file`")
 	f.StringVar(&o.cluster, "cluster", "", "cluster's `id`, CL…")
-	f.StringVar(&o.purpose, "purpose", "", "`purpose`: bundle, tenant, approver or recovery")
+	f.StringVar(&o.purpose, "purpose", "", "`purpose`: bundle, tenant, approver, withdrawal or recovery")
 	f.StringVar(&o.tenant, "tenant", "", "tenant's `id`, TN…")
 	f.StringVar(&o.principal, "principal", "", "approver's or person's opaque `id`, PR…")
 	f.StringVar(&o.entity, "entity", "", "`code` of the contracting entity that employs the approver")
 	f.StringVar(&o.boundary, "boundary", "", "`boundary` in which the approver works")
 	f.StringVar(&o.key, "key", "", "public key `file` to certify")
+	f.StringVar(&o.approver, "approver", "", "`id` of the approver's key to withdraw, 32 hex digits")
 	f.StringVar(&o.out, "out", "", "certificate `file` to write")
 	return c
 }
 
 func (a *app) certify(o certifyFlags) error {
 	switch {
-	case o.root == "" || o.key == "" || o.out == "":
-		return usagef("--root, --key and --out are all needed")
+	case o.root == "" || o.out == "" || (o.key == "") != (o.purpose == "withdrawal"):
+		return usagef("--root, --key and --out are all needed; for a withdrawal --approver in place of --key")
 	case !policy.ValidID(policy.KindCluster, o.cluster):
 		return usagef("--cluster must be the cluster's id: CL and 32 lower-case hex digits")
 	case o.purpose == "recovery":
@@ -79,6 +81,9 @@ func (a *app) certify(o certifyFlags) error {
 	root, err := readSecretKey(o.root)
 	if err != nil {
 		return err
+	}
+	if o.purpose == "withdrawal" {
+		return a.certifyWithdrawal(root, o)
 	}
 	public, err := readPublicKey(o.key)
 	if err != nil {
@@ -202,8 +207,11 @@ func (a *app) trustKeys() *cobra.Command {
 				rows := make([][]string, 0, len(l.GetKeys()))
 				for _, k := range l.GetKeys() {
 					state := "replaced"
-					if k.GetActive() {
+					switch {
+					case k.GetActive():
 						state = "signs"
+					case k.GetWithdrawal() != nil:
+						state = "withdrawn"
 					}
 					rows = append(rows, []string{k.GetId(), k.GetPurpose(), dash(k.GetPrincipal()), dash(strings.TrimSpace(k.GetEntity() + " " + k.GetBoundary())), state})
 				}

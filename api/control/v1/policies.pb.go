@@ -1204,8 +1204,10 @@ type SigningKey struct {
 	PublicKey string `protobuf:"bytes,7,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
 	// By the operator's root or the tenant's former key.
 	Certificate *Signature `protobuf:"bytes,8,opt,name=certificate,proto3" json:"certificate,omitempty"`
-	// Whether a signature of the key counts: a later key has not taken its place.
-	Active        bool `protobuf:"varint,9,opt,name=active,proto3" json:"active,omitempty"`
+	// Whether a signature of the key counts: a later key has not taken its place, and it was not withdrawn.
+	Active bool `protobuf:"varint,9,opt,name=active,proto3" json:"active,omitempty"`
+	// Of an approver that was withdrawn: what ended it.
+	Withdrawal    *Signature `protobuf:"bytes,10,opt,name=withdrawal,proto3" json:"withdrawal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1301,6 +1303,13 @@ func (x *SigningKey) GetActive() bool {
 		return x.Active
 	}
 	return false
+}
+
+func (x *SigningKey) GetWithdrawal() *Signature {
+	if x != nil {
+		return x.Withdrawal
+	}
+	return nil
 }
 
 type CreateSigningKeyRequest struct {
@@ -1404,6 +1413,68 @@ func (x *CreateSigningKeyRequest) GetPolicySignature() *Signature {
 	return nil
 }
 
+type WithdrawSigningKeyRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Tenant string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// An approver's key: 32 hex digits.
+	SigningKey string `protobuf:"bytes,2,opt,name=signing_key,json=signingKey,proto3" json:"signing_key,omitempty"`
+	// Over the withdrawal, by the operator's root or the tenant's present key.
+	Signature     *Signature `protobuf:"bytes,3,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WithdrawSigningKeyRequest) Reset() {
+	*x = WithdrawSigningKeyRequest{}
+	mi := &file_control_v1_policies_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WithdrawSigningKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WithdrawSigningKeyRequest) ProtoMessage() {}
+
+func (x *WithdrawSigningKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_policies_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WithdrawSigningKeyRequest.ProtoReflect.Descriptor instead.
+func (*WithdrawSigningKeyRequest) Descriptor() ([]byte, []int) {
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *WithdrawSigningKeyRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *WithdrawSigningKeyRequest) GetSigningKey() string {
+	if x != nil {
+		return x.SigningKey
+	}
+	return ""
+}
+
+func (x *WithdrawSigningKeyRequest) GetSignature() *Signature {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
 type ListSigningKeysRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Tenant string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
@@ -1415,7 +1486,7 @@ type ListSigningKeysRequest struct {
 
 func (x *ListSigningKeysRequest) Reset() {
 	*x = ListSigningKeysRequest{}
-	mi := &file_control_v1_policies_proto_msgTypes[17]
+	mi := &file_control_v1_policies_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1427,7 +1498,7 @@ func (x *ListSigningKeysRequest) String() string {
 func (*ListSigningKeysRequest) ProtoMessage() {}
 
 func (x *ListSigningKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[17]
+	mi := &file_control_v1_policies_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1440,7 +1511,7 @@ func (x *ListSigningKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSigningKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListSigningKeysRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{17}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListSigningKeysRequest) GetTenant() string {
@@ -1471,7 +1542,7 @@ type ListSigningKeysResponse struct {
 
 func (x *ListSigningKeysResponse) Reset() {
 	*x = ListSigningKeysResponse{}
-	mi := &file_control_v1_policies_proto_msgTypes[18]
+	mi := &file_control_v1_policies_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1483,7 +1554,7 @@ func (x *ListSigningKeysResponse) String() string {
 func (*ListSigningKeysResponse) ProtoMessage() {}
 
 func (x *ListSigningKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[18]
+	mi := &file_control_v1_policies_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1496,7 +1567,7 @@ func (x *ListSigningKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSigningKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListSigningKeysResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{18}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListSigningKeysResponse) GetKeys() []*SigningKey {
@@ -1533,7 +1604,7 @@ type FieldChange struct {
 
 func (x *FieldChange) Reset() {
 	*x = FieldChange{}
-	mi := &file_control_v1_policies_proto_msgTypes[19]
+	mi := &file_control_v1_policies_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1545,7 +1616,7 @@ func (x *FieldChange) String() string {
 func (*FieldChange) ProtoMessage() {}
 
 func (x *FieldChange) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[19]
+	mi := &file_control_v1_policies_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1558,7 +1629,7 @@ func (x *FieldChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldChange.ProtoReflect.Descriptor instead.
 func (*FieldChange) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{19}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *FieldChange) GetField() string {
@@ -1604,7 +1675,7 @@ type ListChangesRequest struct {
 
 func (x *ListChangesRequest) Reset() {
 	*x = ListChangesRequest{}
-	mi := &file_control_v1_policies_proto_msgTypes[20]
+	mi := &file_control_v1_policies_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1616,7 +1687,7 @@ func (x *ListChangesRequest) String() string {
 func (*ListChangesRequest) ProtoMessage() {}
 
 func (x *ListChangesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[20]
+	mi := &file_control_v1_policies_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1629,7 +1700,7 @@ func (x *ListChangesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChangesRequest.ProtoReflect.Descriptor instead.
 func (*ListChangesRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{20}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListChangesRequest) GetPageSize() int32 {
@@ -1677,7 +1748,7 @@ type ListChangesResponse struct {
 
 func (x *ListChangesResponse) Reset() {
 	*x = ListChangesResponse{}
-	mi := &file_control_v1_policies_proto_msgTypes[21]
+	mi := &file_control_v1_policies_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1689,7 +1760,7 @@ func (x *ListChangesResponse) String() string {
 func (*ListChangesResponse) ProtoMessage() {}
 
 func (x *ListChangesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[21]
+	mi := &file_control_v1_policies_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1702,7 +1773,7 @@ func (x *ListChangesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChangesResponse.ProtoReflect.Descriptor instead.
 func (*ListChangesResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{21}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListChangesResponse) GetChanges() []*Change {
@@ -1730,7 +1801,7 @@ type GetChangeRequest struct {
 
 func (x *GetChangeRequest) Reset() {
 	*x = GetChangeRequest{}
-	mi := &file_control_v1_policies_proto_msgTypes[22]
+	mi := &file_control_v1_policies_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1742,7 +1813,7 @@ func (x *GetChangeRequest) String() string {
 func (*GetChangeRequest) ProtoMessage() {}
 
 func (x *GetChangeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[22]
+	mi := &file_control_v1_policies_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1755,7 +1826,7 @@ func (x *GetChangeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetChangeRequest.ProtoReflect.Descriptor instead.
 func (*GetChangeRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{22}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GetChangeRequest) GetChange() string {
@@ -1782,7 +1853,7 @@ type ApproveChangeRequest struct {
 
 func (x *ApproveChangeRequest) Reset() {
 	*x = ApproveChangeRequest{}
-	mi := &file_control_v1_policies_proto_msgTypes[23]
+	mi := &file_control_v1_policies_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1794,7 +1865,7 @@ func (x *ApproveChangeRequest) String() string {
 func (*ApproveChangeRequest) ProtoMessage() {}
 
 func (x *ApproveChangeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[23]
+	mi := &file_control_v1_policies_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1807,7 +1878,7 @@ func (x *ApproveChangeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveChangeRequest.ProtoReflect.Descriptor instead.
 func (*ApproveChangeRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{23}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ApproveChangeRequest) GetChange() string {
@@ -1833,7 +1904,7 @@ type RejectChangeRequest struct {
 
 func (x *RejectChangeRequest) Reset() {
 	*x = RejectChangeRequest{}
-	mi := &file_control_v1_policies_proto_msgTypes[24]
+	mi := &file_control_v1_policies_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1845,7 +1916,7 @@ func (x *RejectChangeRequest) String() string {
 func (*RejectChangeRequest) ProtoMessage() {}
 
 func (x *RejectChangeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[24]
+	mi := &file_control_v1_policies_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1858,7 +1929,7 @@ func (x *RejectChangeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectChangeRequest.ProtoReflect.Descriptor instead.
 func (*RejectChangeRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{24}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RejectChangeRequest) GetChange() string {
@@ -1883,7 +1954,7 @@ type ListRecipientsRequest struct {
 
 func (x *ListRecipientsRequest) Reset() {
 	*x = ListRecipientsRequest{}
-	mi := &file_control_v1_policies_proto_msgTypes[25]
+	mi := &file_control_v1_policies_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1895,7 +1966,7 @@ func (x *ListRecipientsRequest) String() string {
 func (*ListRecipientsRequest) ProtoMessage() {}
 
 func (x *ListRecipientsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[25]
+	mi := &file_control_v1_policies_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1908,7 +1979,7 @@ func (x *ListRecipientsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRecipientsRequest.ProtoReflect.Descriptor instead.
 func (*ListRecipientsRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{25}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListRecipientsRequest) GetTenant() string {
@@ -1956,7 +2027,7 @@ type ListRecipientsResponse struct {
 
 func (x *ListRecipientsResponse) Reset() {
 	*x = ListRecipientsResponse{}
-	mi := &file_control_v1_policies_proto_msgTypes[26]
+	mi := &file_control_v1_policies_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1968,7 +2039,7 @@ func (x *ListRecipientsResponse) String() string {
 func (*ListRecipientsResponse) ProtoMessage() {}
 
 func (x *ListRecipientsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[26]
+	mi := &file_control_v1_policies_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1981,7 +2052,7 @@ func (x *ListRecipientsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRecipientsResponse.ProtoReflect.Descriptor instead.
 func (*ListRecipientsResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{26}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListRecipientsResponse) GetRecipients() []*Recipient {
@@ -2010,7 +2081,7 @@ type GetRecipientRequest struct {
 
 func (x *GetRecipientRequest) Reset() {
 	*x = GetRecipientRequest{}
-	mi := &file_control_v1_policies_proto_msgTypes[27]
+	mi := &file_control_v1_policies_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2022,7 +2093,7 @@ func (x *GetRecipientRequest) String() string {
 func (*GetRecipientRequest) ProtoMessage() {}
 
 func (x *GetRecipientRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[27]
+	mi := &file_control_v1_policies_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2035,7 +2106,7 @@ func (x *GetRecipientRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRecipientRequest.ProtoReflect.Descriptor instead.
 func (*GetRecipientRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{27}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GetRecipientRequest) GetTenant() string {
@@ -2070,7 +2141,7 @@ type PutRecipientRequest struct {
 
 func (x *PutRecipientRequest) Reset() {
 	*x = PutRecipientRequest{}
-	mi := &file_control_v1_policies_proto_msgTypes[28]
+	mi := &file_control_v1_policies_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2082,7 +2153,7 @@ func (x *PutRecipientRequest) String() string {
 func (*PutRecipientRequest) ProtoMessage() {}
 
 func (x *PutRecipientRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[28]
+	mi := &file_control_v1_policies_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2095,7 +2166,7 @@ func (x *PutRecipientRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRecipientRequest.ProtoReflect.Descriptor instead.
 func (*PutRecipientRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{28}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PutRecipientRequest) GetTenant() string {
@@ -2131,7 +2202,7 @@ type CreateRecipientKeyRequest struct {
 
 func (x *CreateRecipientKeyRequest) Reset() {
 	*x = CreateRecipientKeyRequest{}
-	mi := &file_control_v1_policies_proto_msgTypes[29]
+	mi := &file_control_v1_policies_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2143,7 +2214,7 @@ func (x *CreateRecipientKeyRequest) String() string {
 func (*CreateRecipientKeyRequest) ProtoMessage() {}
 
 func (x *CreateRecipientKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[29]
+	mi := &file_control_v1_policies_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2156,7 +2227,7 @@ func (x *CreateRecipientKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRecipientKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateRecipientKeyRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{29}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *CreateRecipientKeyRequest) GetTenant() string {
@@ -2200,7 +2271,7 @@ type RecipientKey struct {
 
 func (x *RecipientKey) Reset() {
 	*x = RecipientKey{}
-	mi := &file_control_v1_policies_proto_msgTypes[30]
+	mi := &file_control_v1_policies_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2212,7 +2283,7 @@ func (x *RecipientKey) String() string {
 func (*RecipientKey) ProtoMessage() {}
 
 func (x *RecipientKey) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[30]
+	mi := &file_control_v1_policies_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2225,7 +2296,7 @@ func (x *RecipientKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecipientKey.ProtoReflect.Descriptor instead.
 func (*RecipientKey) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{30}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *RecipientKey) GetId() string {
@@ -2386,7 +2457,7 @@ const file_control_v1_policies_proto_rawDesc = "" +
 	" \x03(\v2\x1e.domicile.control.v1.SignatureR\n" +
 	"signatures\x12'\n" +
 	"\x0fbilling_country\x18\v \x01(\tR\x0ebillingCountry\x12-\n" +
-	"\x12contracting_entity\x18\f \x01(\tR\x11contractingEntity\"\x99\x02\n" +
+	"\x12contracting_entity\x18\f \x01(\tR\x11contractingEntity\"\xd9\x02\n" +
 	"\n" +
 	"SigningKey\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
@@ -2398,7 +2469,11 @@ const file_control_v1_policies_proto_rawDesc = "" +
 	"\n" +
 	"public_key\x18\a \x01(\tR\tpublicKey\x12@\n" +
 	"\vcertificate\x18\b \x01(\v2\x1e.domicile.control.v1.SignatureR\vcertificate\x12\x16\n" +
-	"\x06active\x18\t \x01(\bR\x06active\"\x87\x04\n" +
+	"\x06active\x18\t \x01(\bR\x06active\x12>\n" +
+	"\n" +
+	"withdrawal\x18\n" +
+	" \x01(\v2\x1e.domicile.control.v1.SignatureR\n" +
+	"withdrawal\"\x87\x04\n" +
 	"\x17CreateSigningKeyRequest\x12F\n" +
 	"\x06tenant\x18\x01 \x01(\tB.\xbaH+r)2'^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})$R\x06tenant\x121\n" +
 	"\apurpose\x18\x02 \x01(\tB\x17\xbaH\x14r\x12R\x06tenantR\bapproverR\apurpose\x128\n" +
@@ -2408,7 +2483,12 @@ const file_control_v1_policies_proto_rawDesc = "" +
 	"\n" +
 	"public_key\x18\x06 \x01(\tB\x15\xbaH\x12r\x102\x0e^[0-9a-f]{64}$R\tpublicKey\x12H\n" +
 	"\vcertificate\x18\a \x01(\v2\x1e.domicile.control.v1.SignatureB\x06\xbaH\x03\xc8\x01\x01R\vcertificate\x12I\n" +
-	"\x10policy_signature\x18\b \x01(\v2\x1e.domicile.control.v1.SignatureR\x0fpolicySignature\"\xac\x01\n" +
+	"\x10policy_signature\x18\b \x01(\v2\x1e.domicile.control.v1.SignatureR\x0fpolicySignature\"\xe1\x01\n" +
+	"\x19WithdrawSigningKeyRequest\x12F\n" +
+	"\x06tenant\x18\x01 \x01(\tB.\xbaH+r)2'^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})$R\x06tenant\x126\n" +
+	"\vsigning_key\x18\x02 \x01(\tB\x15\xbaH\x12r\x102\x0e^[0-9a-f]{32}$R\n" +
+	"signingKey\x12D\n" +
+	"\tsignature\x18\x03 \x01(\v2\x1e.domicile.control.v1.SignatureB\x06\xbaH\x03\xc8\x01\x01R\tsignature\"\xac\x01\n" +
 	"\x16ListSigningKeysRequest\x12F\n" +
 	"\x06tenant\x18\x01 \x01(\tB.\xbaH+r)2'^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})$R\x06tenant\x12J\n" +
 	"\tread_mask\x18\x10 \x01(\tB-\xbaH*r(2&^([a-z_]{1,40}(,[a-z_]{1,40}){0,15})?$R\breadMask\"\x8d\x01\n" +
@@ -2486,10 +2566,11 @@ const file_control_v1_policies_proto_rawDesc = "" +
 	"\rApproveChange\x12).domicile.control.v1.ApproveChangeRequest\x1a\x1b.domicile.control.v1.Change\"'\x82\xd3\xe4\x93\x02!:\x01*\"\x1c/v1/changes/{change}:approve\x12\xdc\x01\n" +
 	"\fRejectChange\x12(.domicile.control.v1.RejectChangeRequest\x1a\x1b.domicile.control.v1.Change\"\x84\x01\x92A[rY\n" +
 	"W\n" +
-	"\bIf-Match\x12IThe etag that was read: then the call is refused when another was faster.\x18\x01\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/changes/{change}:reject2\xbf\x02\n" +
+	"\bIf-Match\x12IThe etag that was read: then the call is refused when another was faster.\x18\x01\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/changes/{change}:reject2\xec\x03\n" +
 	"\x11SigningKeyService\x12\x8f\x01\n" +
 	"\x10CreateSigningKey\x12,.domicile.control.v1.CreateSigningKeyRequest\x1a\x1f.domicile.control.v1.SigningKey\",\x82\xd3\xe4\x93\x02&:\x01*\"!/v1/tenants/{tenant}/signing_keys\x12\x97\x01\n" +
-	"\x0fListSigningKeys\x12+.domicile.control.v1.ListSigningKeysRequest\x1a,.domicile.control.v1.ListSigningKeysResponse\")\x82\xd3\xe4\x93\x02#\x12!/v1/tenants/{tenant}/signing_keys2\xbd\x05\n" +
+	"\x0fListSigningKeys\x12+.domicile.control.v1.ListSigningKeysRequest\x1a,.domicile.control.v1.ListSigningKeysResponse\")\x82\xd3\xe4\x93\x02#\x12!/v1/tenants/{tenant}/signing_keys\x12\xaa\x01\n" +
+	"\x12WithdrawSigningKey\x12..domicile.control.v1.WithdrawSigningKeyRequest\x1a\x1f.domicile.control.v1.SigningKey\"C\x82\xd3\xe4\x93\x02=:\x01*\"8/v1/tenants/{tenant}/signing_keys/{signing_key}:withdraw2\xbd\x05\n" +
 	"\x10RecipientService\x12\x92\x01\n" +
 	"\x0eListRecipients\x12*.domicile.control.v1.ListRecipientsRequest\x1a+.domicile.control.v1.ListRecipientsResponse\"'\x82\xd3\xe4\x93\x02!\x12\x1f/v1/tenants/{tenant}/recipients\x12\x8d\x01\n" +
 	"\fGetRecipient\x12(.domicile.control.v1.GetRecipientRequest\x1a\x1e.domicile.control.v1.Recipient\"3\x82\xd3\xe4\x93\x02-\x12+/v1/tenants/{tenant}/recipients/{recipient}\x12\xdc\x01\n" +
@@ -2510,7 +2591,7 @@ func file_control_v1_policies_proto_rawDescGZIP() []byte {
 	return file_control_v1_policies_proto_rawDescData
 }
 
-var file_control_v1_policies_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_control_v1_policies_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_control_v1_policies_proto_goTypes = []any{
 	(*PolicyRules)(nil),               // 0: domicile.control.v1.PolicyRules
 	(*ClassRule)(nil),                 // 1: domicile.control.v1.ClassRule
@@ -2529,83 +2610,88 @@ var file_control_v1_policies_proto_goTypes = []any{
 	(*Change)(nil),                    // 14: domicile.control.v1.Change
 	(*SigningKey)(nil),                // 15: domicile.control.v1.SigningKey
 	(*CreateSigningKeyRequest)(nil),   // 16: domicile.control.v1.CreateSigningKeyRequest
-	(*ListSigningKeysRequest)(nil),    // 17: domicile.control.v1.ListSigningKeysRequest
-	(*ListSigningKeysResponse)(nil),   // 18: domicile.control.v1.ListSigningKeysResponse
-	(*FieldChange)(nil),               // 19: domicile.control.v1.FieldChange
-	(*ListChangesRequest)(nil),        // 20: domicile.control.v1.ListChangesRequest
-	(*ListChangesResponse)(nil),       // 21: domicile.control.v1.ListChangesResponse
-	(*GetChangeRequest)(nil),          // 22: domicile.control.v1.GetChangeRequest
-	(*ApproveChangeRequest)(nil),      // 23: domicile.control.v1.ApproveChangeRequest
-	(*RejectChangeRequest)(nil),       // 24: domicile.control.v1.RejectChangeRequest
-	(*ListRecipientsRequest)(nil),     // 25: domicile.control.v1.ListRecipientsRequest
-	(*ListRecipientsResponse)(nil),    // 26: domicile.control.v1.ListRecipientsResponse
-	(*GetRecipientRequest)(nil),       // 27: domicile.control.v1.GetRecipientRequest
-	(*PutRecipientRequest)(nil),       // 28: domicile.control.v1.PutRecipientRequest
-	(*CreateRecipientKeyRequest)(nil), // 29: domicile.control.v1.CreateRecipientKeyRequest
-	(*RecipientKey)(nil),              // 30: domicile.control.v1.RecipientKey
-	nil,                               // 31: domicile.control.v1.PolicyRules.ClassesEntry
-	nil,                               // 32: domicile.control.v1.PolicyRules.EgressEntry
-	nil,                               // 33: domicile.control.v1.PolicyRules.ConsentEntry
-	(*timestamppb.Timestamp)(nil),     // 34: google.protobuf.Timestamp
+	(*WithdrawSigningKeyRequest)(nil), // 17: domicile.control.v1.WithdrawSigningKeyRequest
+	(*ListSigningKeysRequest)(nil),    // 18: domicile.control.v1.ListSigningKeysRequest
+	(*ListSigningKeysResponse)(nil),   // 19: domicile.control.v1.ListSigningKeysResponse
+	(*FieldChange)(nil),               // 20: domicile.control.v1.FieldChange
+	(*ListChangesRequest)(nil),        // 21: domicile.control.v1.ListChangesRequest
+	(*ListChangesResponse)(nil),       // 22: domicile.control.v1.ListChangesResponse
+	(*GetChangeRequest)(nil),          // 23: domicile.control.v1.GetChangeRequest
+	(*ApproveChangeRequest)(nil),      // 24: domicile.control.v1.ApproveChangeRequest
+	(*RejectChangeRequest)(nil),       // 25: domicile.control.v1.RejectChangeRequest
+	(*ListRecipientsRequest)(nil),     // 26: domicile.control.v1.ListRecipientsRequest
+	(*ListRecipientsResponse)(nil),    // 27: domicile.control.v1.ListRecipientsResponse
+	(*GetRecipientRequest)(nil),       // 28: domicile.control.v1.GetRecipientRequest
+	(*PutRecipientRequest)(nil),       // 29: domicile.control.v1.PutRecipientRequest
+	(*CreateRecipientKeyRequest)(nil), // 30: domicile.control.v1.CreateRecipientKeyRequest
+	(*RecipientKey)(nil),              // 31: domicile.control.v1.RecipientKey
+	nil,                               // 32: domicile.control.v1.PolicyRules.ClassesEntry
+	nil,                               // 33: domicile.control.v1.PolicyRules.EgressEntry
+	nil,                               // 34: domicile.control.v1.PolicyRules.ConsentEntry
+	(*timestamppb.Timestamp)(nil),     // 35: google.protobuf.Timestamp
 }
 var file_control_v1_policies_proto_depIdxs = []int32{
-	31, // 0: domicile.control.v1.PolicyRules.classes:type_name -> domicile.control.v1.PolicyRules.ClassesEntry
-	32, // 1: domicile.control.v1.PolicyRules.egress:type_name -> domicile.control.v1.PolicyRules.EgressEntry
+	32, // 0: domicile.control.v1.PolicyRules.classes:type_name -> domicile.control.v1.PolicyRules.ClassesEntry
+	33, // 1: domicile.control.v1.PolicyRules.egress:type_name -> domicile.control.v1.PolicyRules.EgressEntry
 	3,  // 2: domicile.control.v1.PolicyRules.recipients:type_name -> domicile.control.v1.RecipientList
 	5,  // 3: domicile.control.v1.PolicyRules.access:type_name -> domicile.control.v1.AccessRule
-	33, // 4: domicile.control.v1.PolicyRules.consent:type_name -> domicile.control.v1.PolicyRules.ConsentEntry
+	34, // 4: domicile.control.v1.PolicyRules.consent:type_name -> domicile.control.v1.PolicyRules.ConsentEntry
 	4,  // 5: domicile.control.v1.RecipientList.list:type_name -> domicile.control.v1.Recipient
-	34, // 6: domicile.control.v1.Recipient.assessment_expiry:type_name -> google.protobuf.Timestamp
+	35, // 6: domicile.control.v1.Recipient.assessment_expiry:type_name -> google.protobuf.Timestamp
 	0,  // 7: domicile.control.v1.Policy.rules:type_name -> domicile.control.v1.PolicyRules
 	7,  // 8: domicile.control.v1.Policy.signatures:type_name -> domicile.control.v1.Signature
 	0,  // 9: domicile.control.v1.PutPolicyRequest.rules:type_name -> domicile.control.v1.PolicyRules
 	13, // 10: domicile.control.v1.ExplainDecisionResponse.reasons:type_name -> domicile.control.v1.DecisionReason
-	19, // 11: domicile.control.v1.Change.fields:type_name -> domicile.control.v1.FieldChange
-	34, // 12: domicile.control.v1.Change.create_time:type_name -> google.protobuf.Timestamp
+	20, // 11: domicile.control.v1.Change.fields:type_name -> domicile.control.v1.FieldChange
+	35, // 12: domicile.control.v1.Change.create_time:type_name -> google.protobuf.Timestamp
 	0,  // 13: domicile.control.v1.Change.proposed:type_name -> domicile.control.v1.PolicyRules
 	7,  // 14: domicile.control.v1.Change.signatures:type_name -> domicile.control.v1.Signature
 	7,  // 15: domicile.control.v1.SigningKey.certificate:type_name -> domicile.control.v1.Signature
-	7,  // 16: domicile.control.v1.CreateSigningKeyRequest.certificate:type_name -> domicile.control.v1.Signature
-	7,  // 17: domicile.control.v1.CreateSigningKeyRequest.policy_signature:type_name -> domicile.control.v1.Signature
-	15, // 18: domicile.control.v1.ListSigningKeysResponse.keys:type_name -> domicile.control.v1.SigningKey
-	14, // 19: domicile.control.v1.ListChangesResponse.changes:type_name -> domicile.control.v1.Change
-	7,  // 20: domicile.control.v1.ApproveChangeRequest.signatures:type_name -> domicile.control.v1.Signature
-	4,  // 21: domicile.control.v1.ListRecipientsResponse.recipients:type_name -> domicile.control.v1.Recipient
-	4,  // 22: domicile.control.v1.PutRecipientRequest.spec:type_name -> domicile.control.v1.Recipient
-	1,  // 23: domicile.control.v1.PolicyRules.ClassesEntry.value:type_name -> domicile.control.v1.ClassRule
-	2,  // 24: domicile.control.v1.PolicyRules.EgressEntry.value:type_name -> domicile.control.v1.EgressRule
-	6,  // 25: domicile.control.v1.PolicyRules.ConsentEntry.value:type_name -> domicile.control.v1.Purposes
-	9,  // 26: domicile.control.v1.PolicyService.GetPolicy:input_type -> domicile.control.v1.GetPolicyRequest
-	10, // 27: domicile.control.v1.PolicyService.PutPolicy:input_type -> domicile.control.v1.PutPolicyRequest
-	11, // 28: domicile.control.v1.PolicyService.ExplainDecision:input_type -> domicile.control.v1.ExplainDecisionRequest
-	20, // 29: domicile.control.v1.ChangeService.ListChanges:input_type -> domicile.control.v1.ListChangesRequest
-	22, // 30: domicile.control.v1.ChangeService.GetChange:input_type -> domicile.control.v1.GetChangeRequest
-	23, // 31: domicile.control.v1.ChangeService.ApproveChange:input_type -> domicile.control.v1.ApproveChangeRequest
-	24, // 32: domicile.control.v1.ChangeService.RejectChange:input_type -> domicile.control.v1.RejectChangeRequest
-	16, // 33: domicile.control.v1.SigningKeyService.CreateSigningKey:input_type -> domicile.control.v1.CreateSigningKeyRequest
-	17, // 34: domicile.control.v1.SigningKeyService.ListSigningKeys:input_type -> domicile.control.v1.ListSigningKeysRequest
-	25, // 35: domicile.control.v1.RecipientService.ListRecipients:input_type -> domicile.control.v1.ListRecipientsRequest
-	27, // 36: domicile.control.v1.RecipientService.GetRecipient:input_type -> domicile.control.v1.GetRecipientRequest
-	28, // 37: domicile.control.v1.RecipientService.PutRecipient:input_type -> domicile.control.v1.PutRecipientRequest
-	29, // 38: domicile.control.v1.RecipientService.CreateRecipientKey:input_type -> domicile.control.v1.CreateRecipientKeyRequest
-	8,  // 39: domicile.control.v1.PolicyService.GetPolicy:output_type -> domicile.control.v1.Policy
-	8,  // 40: domicile.control.v1.PolicyService.PutPolicy:output_type -> domicile.control.v1.Policy
-	12, // 41: domicile.control.v1.PolicyService.ExplainDecision:output_type -> domicile.control.v1.ExplainDecisionResponse
-	21, // 42: domicile.control.v1.ChangeService.ListChanges:output_type -> domicile.control.v1.ListChangesResponse
-	14, // 43: domicile.control.v1.ChangeService.GetChange:output_type -> domicile.control.v1.Change
-	14, // 44: domicile.control.v1.ChangeService.ApproveChange:output_type -> domicile.control.v1.Change
-	14, // 45: domicile.control.v1.ChangeService.RejectChange:output_type -> domicile.control.v1.Change
-	15, // 46: domicile.control.v1.SigningKeyService.CreateSigningKey:output_type -> domicile.control.v1.SigningKey
-	18, // 47: domicile.control.v1.SigningKeyService.ListSigningKeys:output_type -> domicile.control.v1.ListSigningKeysResponse
-	26, // 48: domicile.control.v1.RecipientService.ListRecipients:output_type -> domicile.control.v1.ListRecipientsResponse
-	4,  // 49: domicile.control.v1.RecipientService.GetRecipient:output_type -> domicile.control.v1.Recipient
-	4,  // 50: domicile.control.v1.RecipientService.PutRecipient:output_type -> domicile.control.v1.Recipient
-	30, // 51: domicile.control.v1.RecipientService.CreateRecipientKey:output_type -> domicile.control.v1.RecipientKey
-	39, // [39:52] is the sub-list for method output_type
-	26, // [26:39] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	7,  // 16: domicile.control.v1.SigningKey.withdrawal:type_name -> domicile.control.v1.Signature
+	7,  // 17: domicile.control.v1.CreateSigningKeyRequest.certificate:type_name -> domicile.control.v1.Signature
+	7,  // 18: domicile.control.v1.CreateSigningKeyRequest.policy_signature:type_name -> domicile.control.v1.Signature
+	7,  // 19: domicile.control.v1.WithdrawSigningKeyRequest.signature:type_name -> domicile.control.v1.Signature
+	15, // 20: domicile.control.v1.ListSigningKeysResponse.keys:type_name -> domicile.control.v1.SigningKey
+	14, // 21: domicile.control.v1.ListChangesResponse.changes:type_name -> domicile.control.v1.Change
+	7,  // 22: domicile.control.v1.ApproveChangeRequest.signatures:type_name -> domicile.control.v1.Signature
+	4,  // 23: domicile.control.v1.ListRecipientsResponse.recipients:type_name -> domicile.control.v1.Recipient
+	4,  // 24: domicile.control.v1.PutRecipientRequest.spec:type_name -> domicile.control.v1.Recipient
+	1,  // 25: domicile.control.v1.PolicyRules.ClassesEntry.value:type_name -> domicile.control.v1.ClassRule
+	2,  // 26: domicile.control.v1.PolicyRules.EgressEntry.value:type_name -> domicile.control.v1.EgressRule
+	6,  // 27: domicile.control.v1.PolicyRules.ConsentEntry.value:type_name -> domicile.control.v1.Purposes
+	9,  // 28: domicile.control.v1.PolicyService.GetPolicy:input_type -> domicile.control.v1.GetPolicyRequest
+	10, // 29: domicile.control.v1.PolicyService.PutPolicy:input_type -> domicile.control.v1.PutPolicyRequest
+	11, // 30: domicile.control.v1.PolicyService.ExplainDecision:input_type -> domicile.control.v1.ExplainDecisionRequest
+	21, // 31: domicile.control.v1.ChangeService.ListChanges:input_type -> domicile.control.v1.ListChangesRequest
+	23, // 32: domicile.control.v1.ChangeService.GetChange:input_type -> domicile.control.v1.GetChangeRequest
+	24, // 33: domicile.control.v1.ChangeService.ApproveChange:input_type -> domicile.control.v1.ApproveChangeRequest
+	25, // 34: domicile.control.v1.ChangeService.RejectChange:input_type -> domicile.control.v1.RejectChangeRequest
+	16, // 35: domicile.control.v1.SigningKeyService.CreateSigningKey:input_type -> domicile.control.v1.CreateSigningKeyRequest
+	18, // 36: domicile.control.v1.SigningKeyService.ListSigningKeys:input_type -> domicile.control.v1.ListSigningKeysRequest
+	17, // 37: domicile.control.v1.SigningKeyService.WithdrawSigningKey:input_type -> domicile.control.v1.WithdrawSigningKeyRequest
+	26, // 38: domicile.control.v1.RecipientService.ListRecipients:input_type -> domicile.control.v1.ListRecipientsRequest
+	28, // 39: domicile.control.v1.RecipientService.GetRecipient:input_type -> domicile.control.v1.GetRecipientRequest
+	29, // 40: domicile.control.v1.RecipientService.PutRecipient:input_type -> domicile.control.v1.PutRecipientRequest
+	30, // 41: domicile.control.v1.RecipientService.CreateRecipientKey:input_type -> domicile.control.v1.CreateRecipientKeyRequest
+	8,  // 42: domicile.control.v1.PolicyService.GetPolicy:output_type -> domicile.control.v1.Policy
+	8,  // 43: domicile.control.v1.PolicyService.PutPolicy:output_type -> domicile.control.v1.Policy
+	12, // 44: domicile.control.v1.PolicyService.ExplainDecision:output_type -> domicile.control.v1.ExplainDecisionResponse
+	22, // 45: domicile.control.v1.ChangeService.ListChanges:output_type -> domicile.control.v1.ListChangesResponse
+	14, // 46: domicile.control.v1.ChangeService.GetChange:output_type -> domicile.control.v1.Change
+	14, // 47: domicile.control.v1.ChangeService.ApproveChange:output_type -> domicile.control.v1.Change
+	14, // 48: domicile.control.v1.ChangeService.RejectChange:output_type -> domicile.control.v1.Change
+	15, // 49: domicile.control.v1.SigningKeyService.CreateSigningKey:output_type -> domicile.control.v1.SigningKey
+	19, // 50: domicile.control.v1.SigningKeyService.ListSigningKeys:output_type -> domicile.control.v1.ListSigningKeysResponse
+	15, // 51: domicile.control.v1.SigningKeyService.WithdrawSigningKey:output_type -> domicile.control.v1.SigningKey
+	27, // 52: domicile.control.v1.RecipientService.ListRecipients:output_type -> domicile.control.v1.ListRecipientsResponse
+	4,  // 53: domicile.control.v1.RecipientService.GetRecipient:output_type -> domicile.control.v1.Recipient
+	4,  // 54: domicile.control.v1.RecipientService.PutRecipient:output_type -> domicile.control.v1.Recipient
+	31, // 55: domicile.control.v1.RecipientService.CreateRecipientKey:output_type -> domicile.control.v1.RecipientKey
+	42, // [42:56] is the sub-list for method output_type
+	28, // [28:42] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_policies_proto_init() }
@@ -2619,7 +2705,7 @@ func file_control_v1_policies_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_policies_proto_rawDesc), len(file_control_v1_policies_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   34,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   4,
 		},

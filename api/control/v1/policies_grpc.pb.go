@@ -465,8 +465,9 @@ var ChangeService_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	SigningKeyService_CreateSigningKey_FullMethodName = "/domicile.control.v1.SigningKeyService/CreateSigningKey"
-	SigningKeyService_ListSigningKeys_FullMethodName  = "/domicile.control.v1.SigningKeyService/ListSigningKeys"
+	SigningKeyService_CreateSigningKey_FullMethodName   = "/domicile.control.v1.SigningKeyService/CreateSigningKey"
+	SigningKeyService_ListSigningKeys_FullMethodName    = "/domicile.control.v1.SigningKeyService/ListSigningKeys"
+	SigningKeyService_WithdrawSigningKey_FullMethodName = "/domicile.control.v1.SigningKeyService/WithdrawSigningKey"
 )
 
 // SigningKeyServiceClient is the client API for SigningKeyService service.
@@ -484,6 +485,11 @@ type SigningKeyServiceClient interface {
 	//
 	// With them come the sequence of the policy in force and the cluster's id, which signatures cover.
 	ListSigningKeys(ctx context.Context, in *ListSigningKeysRequest, opts ...grpc.CallOption) (*ListSigningKeysResponse, error)
+	// WithdrawSigningKey ends an approver's key without a successor.
+	//
+	// For good: its signature counts no more, under what waits for signatures either, which has to be proposed
+	// again. The operator's root or the tenant's present key signs it; nodes verify that, and that it stays.
+	WithdrawSigningKey(ctx context.Context, in *WithdrawSigningKeyRequest, opts ...grpc.CallOption) (*SigningKey, error)
 }
 
 type signingKeyServiceClient struct {
@@ -514,6 +520,16 @@ func (c *signingKeyServiceClient) ListSigningKeys(ctx context.Context, in *ListS
 	return out, nil
 }
 
+func (c *signingKeyServiceClient) WithdrawSigningKey(ctx context.Context, in *WithdrawSigningKeyRequest, opts ...grpc.CallOption) (*SigningKey, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SigningKey)
+	err := c.cc.Invoke(ctx, SigningKeyService_WithdrawSigningKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // SigningKeyServiceServer is the server API for SigningKeyService service.
 // All implementations must embed UnimplementedSigningKeyServiceServer
 // for forward compatibility.
@@ -529,6 +545,11 @@ type SigningKeyServiceServer interface {
 	//
 	// With them come the sequence of the policy in force and the cluster's id, which signatures cover.
 	ListSigningKeys(context.Context, *ListSigningKeysRequest) (*ListSigningKeysResponse, error)
+	// WithdrawSigningKey ends an approver's key without a successor.
+	//
+	// For good: its signature counts no more, under what waits for signatures either, which has to be proposed
+	// again. The operator's root or the tenant's present key signs it; nodes verify that, and that it stays.
+	WithdrawSigningKey(context.Context, *WithdrawSigningKeyRequest) (*SigningKey, error)
 	mustEmbedUnimplementedSigningKeyServiceServer()
 }
 
@@ -544,6 +565,9 @@ func (UnimplementedSigningKeyServiceServer) CreateSigningKey(context.Context, *C
 }
 func (UnimplementedSigningKeyServiceServer) ListSigningKeys(context.Context, *ListSigningKeysRequest) (*ListSigningKeysResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListSigningKeys not implemented")
+}
+func (UnimplementedSigningKeyServiceServer) WithdrawSigningKey(context.Context, *WithdrawSigningKeyRequest) (*SigningKey, error) {
+	return nil, status.Error(codes.Unimplemented, "method WithdrawSigningKey not implemented")
 }
 func (UnimplementedSigningKeyServiceServer) mustEmbedUnimplementedSigningKeyServiceServer() {}
 func (UnimplementedSigningKeyServiceServer) testEmbeddedByValue()                           {}
@@ -602,6 +626,24 @@ func _SigningKeyService_ListSigningKeys_Handler(srv interface{}, ctx context.Con
 	return interceptor(ctx, in, info, handler)
 }
 
+func _SigningKeyService_WithdrawSigningKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(WithdrawSigningKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SigningKeyServiceServer).WithdrawSigningKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SigningKeyService_WithdrawSigningKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SigningKeyServiceServer).WithdrawSigningKey(ctx, req.(*WithdrawSigningKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // SigningKeyService_ServiceDesc is the grpc.ServiceDesc for SigningKeyService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -616,6 +658,10 @@ var SigningKeyService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListSigningKeys",
 			Handler:    _SigningKeyService_ListSigningKeys_Handler,
+		},
+		{
+			MethodName: "WithdrawSigningKey",
+			Handler:    _SigningKeyService_WithdrawSigningKey_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -1,0 +1,25 @@
+package chaos
+
+// trustBugs are about whose word counts.
+var trustBugs = []bug{
+	{"a withdrawn approver approves", []plant{{"policy/trust.go",
+		"if s == nil || s.Withdrew(id) {", "if s == nil {"}},
+		"./controlplane/store", "TestAWithdrawnApproverApprovesNothing"},
+	{"a withdrawal may be taken back", []plant{{"policy/trust.go",
+		"if !begins(s.Withdrawn, old.Withdrawn) {", "if !begins(s.Withdrawn, nil) {"}},
+		"./dataplane/feed", "TestCompromisedVoterCannotBringAWithdrawnApproverBack"},
+	{"anybody withdraws an approver", []plant{{"policy/withdrawal.go",
+		"if VerifySignature(public, statement, s) == nil {", "if VerifySignature(public, statement, s) == nil || s.KeyID != \"\" {"}},
+		"./dataplane/feed", "TestCompromisedVoterCannotBringAWithdrawnApproverBack"},
+	{"who enrols a key brings a withdrawn approver back", []plant{{"controlplane/store/apply_trust.go",
+		"slices.Clone(s.Approvers), s.Withdrawn", "slices.Clone(s.Approvers), nil"}},
+		"./controlplane/store", "TestAWithdrawnApproverApprovesNothing"},
+	{"a former key of the tenant withdraws at the control plane", []plant{{"controlplane/server/signing_keys.go",
+		"	head, _ := now.Head()\n	if public,", "	head := now.Tenant[0]\n	if public,"}},
+		"./controlplane", "TestAnApproverIsWithdrawnOverREST"},
+	{"a region that receives does not learn of a withdrawal", []plant{{"dataplane/senders.go",
+		" && slices.Equal(a.Withdrawn, b.Withdrawn)", ""}},
+		"./dataplane", "TestAWithdrawnApproverOfASenderEndsNothing"},
+}
+
+func init() { bugs = append(bugs, trustBugs...) }
