@@ -28,7 +28,7 @@ type adversary struct {
 func (a *adversary) copy(moment string) {
 	a.r.t.Helper()
 	to := filepath.Join(a.r.t.TempDir(), "copy")
-	copyTree(a.r.t, a.r.dir, to)
+	snapshot(a.r.t, a.r.dir, to)
 	a.copies[moment] = to
 }
 

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -311,10 +312,51 @@ func scanner() *canary.Scanner {
 	return canary.NewScanner(map[string]string{"number": person, "name": name})
 }
 
-// copyTree copies a folder.
+// copyTree copies a folder in which nobody works.
 func copyTree(t testing.TB, from, to string) {
 	t.Helper()
-	must(t, filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+	must(t, copyFolder(from, to))
+}
+
+// snapshot copies the folder of a region that is at work, as a snapshot of its disk has
+// it. A key table turns to its next generation by itself, and a store merges its
+// tables: when files came or went meanwhile, the copy is of no one moment, and is made
+// anew.
+func snapshot(t testing.TB, from, to string) {
+	t.Helper()
+	const tries = 100
+	for range tries {
+		before, err := namesBelow(from)
+		must(t, err)
+		must(t, os.RemoveAll(to))
+		err = copyFolder(from, to)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		must(t, err)
+		after, err := namesBelow(from)
+		must(t, err)
+		if slices.Equal(before, after) {
+			return
+		}
+	}
+	t.Fatalf("files come and go in %s: %d copies were made, and none is of one moment", from, tries)
+}
+
+// namesBelow lists the files of a folder, and of those below.
+func namesBelow(dir string) (names []string, err error) {
+	err = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) && path != dir {
+			return nil // the folder itself is listed, and another list will not have it
+		}
+		names = append(names, path)
+		return err
+	})
+	return names, err
+}
+
+func copyFolder(from, to string) error {
+	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -330,5 +372,5 @@ func copyTree(t testing.TB, from, to string) {
 			return err
 		}
 		return os.WriteFile(filepath.Join(to, rel), raw, 0o600)
-	}))
+	})
 }
