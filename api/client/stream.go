@@ -182,16 +182,22 @@ func (s *Stream) run(ctx context.Context) error {
 		if s.acknowledged() > before {
 			pause = firstPause
 		}
-		if after, convErr := strconv.Atoi(e.Metadata[api.RetryAfterKey]); convErr == nil {
-			pause = max(pause, time.Duration(after)*time.Second)
-		}
 		select {
-		case <-time.After(min(pause, longestPause)):
+		case <-time.After(max(pause, retryAfter(e))):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		pause *= 2
+		pause = min(2*pause, longestPause)
 	}
+}
+
+// retryAfter is how long a node asks to be left alone, as far as it is believed.
+func retryAfter(e *policy.Error) time.Duration {
+	seconds, err := strconv.ParseUint(e.Metadata[api.RetryAfterKey], 10, 32)
+	if err != nil {
+		return 0
+	}
+	return min(time.Duration(seconds)*time.Second, longestPause)
 }
 
 // notNow reports whether the same batches may do elsewhere or later.

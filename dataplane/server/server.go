@@ -96,9 +96,10 @@ type Server struct {
 	refused *lru.LRU[refusedFor, struct{}] // whose refusals were logged a moment ago
 	trials  trials
 
-	rpc       *grpc.Server  // streamed ingest
-	streaming atomic.Int64  // streams that were admitted
-	draining  chan struct{} // closed when streams are to end
+	rpc         *grpc.Server  // streamed ingest
+	streaming   atomic.Int64  // streams that were admitted
+	streamCheck time.Duration // how often each is looked after; tests do it more often
+	draining    chan struct{} // closed when streams are to end
 
 	lingering chan struct{} // one place for each refused connection that is held
 	stopping  chan struct{}
@@ -126,7 +127,7 @@ func New(o Options) (*Server, error) {
 		numbers: intake.NewNumbers(numbersCached),
 		refused: lru.NewLRU[refusedFor, struct{}](feedCacheSize, nil, time.Minute),
 
-		lingering: make(chan struct{}, lingerMax), stopping: make(chan struct{}), draining: make(chan struct{})}
+		lingering: make(chan struct{}, lingerMax), stopping: make(chan struct{}), draining: make(chan struct{}), streamCheck: streamCheck}
 	if o.Numbers != nil {
 		s.numbers = o.Numbers
 	}

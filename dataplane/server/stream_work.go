@@ -40,7 +40,7 @@ func (x *stream) run() error {
 		defer close(ready)
 		x.receivers <- x.receive(ctx, ready, room)
 	}()
-	tick := time.NewTicker(streamCheck)
+	tick := time.NewTicker(x.s.streamCheck)
 	defer tick.Stop()
 	for {
 		select {
@@ -289,11 +289,12 @@ func (x *stream) lookAfter() error {
 	if err := x.may(false); err != nil {
 		return err
 	}
+	now := x.s.now()
 	if n := x.messages.Load(); !x.awaiting.Load() || x.sluice.Pending() == 0 || n != x.unmoved || x.since.IsZero() {
-		x.unmoved, x.since = n, time.Now()
+		x.unmoved, x.since = n, now
 		return nil
 	}
-	if time.Since(x.since) > batchPatience {
+	if now.Sub(x.since) > batchPatience {
 		return policy.Errorf(policy.InvalidArgument, "a batch has not come to its end within %v; send smaller ones, or over a faster line", batchPatience)
 	}
 	return nil
