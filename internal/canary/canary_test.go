@@ -31,6 +31,21 @@ func TestINV02EveryFormIsFound(t *testing.T) {
 	}
 }
 
+// The last seven digits of a number are brief, as they are, reversed and turned; nothing
+// that is longer is, and nothing of a name.
+func TestSevenDigitsAreBrief(t *testing.T) {
+	s := NewScanner(map[string]string{"number": number, "name": "Caoimhe Zqvx-Ó Murchú"})
+	for text, want := range map[string]bool{"7391846": true, "6481937": true, "2846391": true, "0867391846": false, "353867391846": false, "caoimhe zqvx-ó murchú": false} {
+		brief, found := true, s.Bytes("text", []byte("<"+text+">"))
+		for _, f := range found {
+			brief = brief && f.Brief
+		}
+		if len(found) == 0 || brief != want {
+			t.Errorf("%s: found %d times, brief: %v", text, len(found), brief)
+		}
+	}
+}
+
 func TestCompressedStretchesAreOpened(t *testing.T) {
 	s := NewScanner(map[string]string{"number": number})
 	var gz bytes.Buffer

@@ -23,6 +23,7 @@ type Finding struct {
 	Offset int
 	Canary string // its label, never its value
 	Form   string
+	Brief  bool // seven digits and no more, which times and sums have by chance too
 }
 
 func (f Finding) String() string {
@@ -32,6 +33,7 @@ func (f Finding) String() string {
 type pattern struct {
 	label string
 	form  Form
+	brief bool
 }
 
 // Scanner searches for many patterns at once. Make it with NewScanner; it is
@@ -48,12 +50,18 @@ func NewScanner(canaries map[string]string) *Scanner {
 	for label, value := range canaries {
 		for _, form := range Forms(value) {
 			head := binary.BigEndian.Uint32(form.Bytes)
-			s.byHead[head] = append(s.byHead[head], pattern{label, form})
+			s.byHead[head] = append(s.byHead[head], pattern{label, form, isBrief(form.Bytes)})
 			s.first[head>>16] = true
 			s.count++
 		}
 	}
 	return s
+}
+
+// isBrief reports a form of the fewest digits: each text of digits holds one of ten
+// million of them wherever one looks.
+func isBrief(form []byte) bool {
+	return len(form) == minForm && len(bytes.Trim(form, "0123456789")) == 0
 }
 
 // Patterns counts what is searched for.
@@ -75,7 +83,7 @@ func (s *Scanner) plain(place string, b []byte) (found []Finding) {
 		}
 		for _, p := range s.byHead[binary.BigEndian.Uint32(b[i:])] {
 			if bytes.HasPrefix(b[i:], p.form.Bytes) {
-				found = append(found, Finding{place, i, p.label, p.form.Name})
+				found = append(found, Finding{place, i, p.label, p.form.Name, p.brief})
 			}
 		}
 	}
