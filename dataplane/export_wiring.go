@@ -66,7 +66,7 @@ func (n *Node) openReceiver(dir string) (*peer.Receiver, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.onClose("peers' listener", func(context.Context) error { stop(); return nil })
+	n.onClose("peers' listener", stop)
 	return receiver, nil
 }
 

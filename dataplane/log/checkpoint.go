@@ -27,8 +27,8 @@ const fresh = time.Second
 
 // Checkpoint is a signed checkpoint of at least size leaves; 0 is a recent one.
 func (l *Log) Checkpoint(ctx context.Context, size uint64) (data.Checkpoint, store.LogHead, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.signing.Lock()
+	defer l.signing.Unlock()
 	s := &l.signed
 	if s.form.Note != "" && s.head.Size >= size && (size > 0 || l.o.Now().Sub(s.at) < fresh) {
 		return s.form, s.head, nil
@@ -55,12 +55,14 @@ func (l *Log) Checkpoint(ctx context.Context, size uint64) (data.Checkpoint, sto
 }
 
 // mine reports whether this node may sign a head: it was compared with the
-// floor, and not replaced by something older since. The caller holds l.mu.
+// floor, and not replaced by something older since.
 func (l *Log) mine(head store.LogHead) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	return head.ID != "" && head.Key == hex.EncodeToString(l.public) && (l.floor.Log != head.ID || head.Size >= l.floor.Size) && head.Epoch >= l.floor.Epoch && l.compared.Load()
 }
 
-// sign makes the floor durable, and only then a signature. The caller holds l.mu.
+// sign makes the floor durable, and only then a signature. The caller holds l.signing.
 func (l *Log) sign(ctx context.Context, head store.LogHead) (data.Checkpoint, error) {
 	root, err := audit.Root(head.Size, l.sparse(ctx, nil, nil))
 	if err != nil {
@@ -70,7 +72,9 @@ func (l *Log) sign(ctx context.Context, head store.LogHead) (data.Checkpoint, er
 	if err := next.save(l.o.Dir); err != nil {
 		return data.Checkpoint{}, err
 	}
+	l.mu.Lock()
 	l.floor = next
+	l.mu.Unlock()
 	signer, err := audit.NewSigner(l.origin(head), l.public, func(m []byte) ([]byte, error) { return ed25519.Sign(l.private, m), nil })
 	if err != nil {
 		return data.Checkpoint{}, err

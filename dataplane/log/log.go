@@ -62,9 +62,11 @@ type Log struct {
 
 	compared atomic.Bool // the head was compared with the floor; set under growing
 
-	mu      sync.Mutex
-	floor   floor
+	signing sync.Mutex // held while a checkpoint is made, over reads and a sync; before mu
 	signed  signed
+
+	mu      sync.Mutex // never held while the disk is waited for
+	floor   floor
 	problem error // of the last round
 }
 

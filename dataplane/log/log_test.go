@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -363,6 +364,50 @@ func TestINV28_LogThatHangsRefusesInTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.verified()
+}
+
+// INV28: whoever asks for a checkpoint while the floor's file hangs waits, and nobody
+// else does: anybody may ask for one.
+func TestINV28_ACheckpointThatHangsHoldsNobodyUp(t *testing.T) {
+	r := open(t, t.TempDir())
+	r.round()
+	if err := os.MkdirAll(r.log.o.Dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	pipe := filepath.Join(r.log.o.Dir, floorFile+".next") // opening it for writing waits for a reader
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	asked := make(chan error, 1)
+	go func() { _, _, err := r.log.Checkpoint(context.Background(), 0); asked <- err }()
+	wait(t, func() bool {
+		free := r.log.signing.TryLock()
+		if free {
+			r.log.signing.Unlock()
+		}
+		return !free
+	})
+	done := make(chan error, 1)
+	go func() {
+		done <- errors.Join(r.log.Writable(context.Background()), r.log.Healthy(), r.log.Round(context.Background()))
+	}()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Errorf("beside a checkpoint that hangs: %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("a checkpoint that hangs holds the log up")
+	}
+	select {
+	case err := <-asked:
+		t.Fatalf("the checkpoint did not hang: %v", err)
+	default:
+	}
+	if _, err := os.ReadFile(pipe); err != nil {
+		t.Fatal(err)
+	}
+	<-asked // with an error: a pipe cannot be synced
 }
 
 func wait(t *testing.T, what func() bool) {

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
+	peerv1 "github.com/domicile-io/domicile/api/peer/v1"
 	"github.com/domicile-io/domicile/dataplane/local"
 	"github.com/domicile-io/domicile/dataplane/record"
 	"github.com/domicile-io/domicile/dataplane/shelf"
@@ -40,6 +41,14 @@ type road struct {
 	address  string
 	pair     *policy.InboundPair
 	basis    policy.RuleCode // by which nothing may come, or 0
+	stop     func(context.Context) error
+}
+
+// over is a context that has ended.
+func over() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
 }
 
 func newRoad(t *testing.T) *road {
@@ -60,7 +69,8 @@ func newRoad(t *testing.T) *road {
 	check(t, err)
 	stop, err := r.receiver.Serve(l)
 	check(t, err)
-	t.Cleanup(func() { stop(); r.receiver.Close() })
+	r.stop = stop
+	t.Cleanup(func() { _ = stop(over()); r.receiver.Close() })
 	r.address = l.Addr().String()
 	return r
 }
@@ -273,5 +283,31 @@ func check(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A region that goes away in the middle of a request does not keep a node from ending.
+func TestARequestThatStandsEndsWithTheNode(t *testing.T) {
+	r := newRoad(t)
+	s := r.sender("ie1", mtls.DataPlane, cluster)
+	conn, err := s.Dial(policy.Permit{})
+	check(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	if _, err := conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true}, peerv1.PeerService_Deliver_FullMethodName); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Send(ctx, permit(t), outgoing(t, 1, 1)); err != nil { // on the same connection, behind it
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- r.stop(over()) }()
+	select {
+	case err := <-done:
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("a request was cut off, and nobody is told: %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("the node does not end")
 	}
 }

@@ -73,9 +73,10 @@ func NewReceiver(o ReceiverOptions) (*Receiver, error) {
 // Inbox is what has been received.
 func (r *Receiver) Inbox() *Inbox { return r.inbox }
 
-// Serve answers other regions' data planes until the listener closes. Any
-// certificate but a data plane's of our cluster is refused in the handshake.
-func (r *Receiver) Serve(l net.Listener) (stop func(), err error) {
+// Serve answers other regions' data planes until stop: it lets those end that are
+// under way, and cuts those off that have not when ctx is. Any certificate but a data
+// plane's of our cluster is refused in the handshake.
+func (r *Receiver) Serve(l net.Listener) (stop func(ctx context.Context) error, err error) {
 	config := r.o.Material.Server(mtls.Peer{Roles: []mtls.Role{mtls.DataPlane}})
 	config.NextProtos = []string{lobby.HTTP2}
 	server := grpc.NewServer(grpc.Creds(lobby.Credentials()), grpc.MaxRecvMsgSize(4<<20), grpc.MaxHeaderListSize(maxHeader), grpc.MaxConcurrentStreams(16), grpc.ConnectionTimeout(5*time.Second))
@@ -85,7 +86,22 @@ func (r *Receiver) Serve(l net.Listener) (stop func(), err error) {
 			r.o.Logger.Error("peer listener ended", "error", err)
 		}
 	}()
-	return server.GracefulStop, nil
+	return func(ctx context.Context) error { return ended(ctx, server) }, nil
+}
+
+// ended ends a server. A region that went away in the middle of a request would keep it
+// from ending for as long as its connection is believed to live.
+func ended(ctx context.Context, server *grpc.Server) error {
+	graceful := make(chan struct{})
+	go func() { server.GracefulStop(); close(graceful) }()
+	select {
+	case <-graceful:
+		return nil
+	case <-ctx.Done():
+		server.Stop()
+		<-graceful
+		return fmt.Errorf("wait for other regions' requests: %w", ctx.Err())
+	}
 }
 
 // Deliver stores one transfer. See the proto for the contract.

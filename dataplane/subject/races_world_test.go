@@ -160,9 +160,7 @@ func (b *abroad) open() {
 	must(b.t, err)
 	b.road.Store(road)
 	b.end = func() {
-		err := road.Close()
-		stop()
-		if err := errors.Join(err, b.receiver.Close()); err != nil {
+		if err := errors.Join(road.Close(), stop(context.Background()), b.receiver.Close()); err != nil {
 			b.t.Error(err)
 		}
 	}

@@ -2,6 +2,9 @@ package chaos
 
 // logBugs are bugs of a region's log, of receipts, and of what nodes report.
 var logBugs = []bug{
+	{"a checkpoint holds the region's log up while its floor is synced", []plant{{"dataplane/log/checkpoint.go",
+		"	if err := next.save(l.o.Dir); err != nil {", "	l.mu.Lock()\n	err = next.save(l.o.Dir)\n	l.mu.Unlock()\n	if err != nil {"}},
+		"./dataplane/log", "TestINV28_ACheckpointThatHangsHoldsNobodyUp"},
 	{"an entry is noted in a commit of its own, after the change", []plant{{"dataplane/store/sealed/log.go",
 		"\tseq = s.nextSeq()\n\treturn seq, b.Set(notedKey(seq), n.Append(nil))", "\tseq = s.nextSeq()\n\tgo func() { _ = s.inLog(func(b Batch) error { return b.Set(notedKey(seq), n.Append(nil)) }) }()\n\treturn seq, nil"}},
 		"./dataplane/store/local", "TestINV27_CutShortThereAreBothOrNeither"},

@@ -50,6 +50,35 @@ func TestShelfInADatabase(t *testing.T) {
 	}, false)
 }
 
+// A change that was committed and answered with an error is made once, and its outcome
+// said to be unknown.
+func TestACommitWhoseAnswerIsLostIsMadeOnce(t *testing.T) {
+	for _, code := range []string{"08P01", "40003", "XX000"} {
+		p := &postgres.Pooler{Code: code}
+		db, err := Open(context.Background(), Options{DSN: postgres.Database(t), Dial: p.Dial, Region: "ie1", Cluster: "test"})
+		check(t, err)
+		t.Cleanup(db.Close)
+		s, err := db.Shelf(context.Background(), "test")
+		check(t, err)
+		key := []byte("count")
+		p.Arm()
+		err = s.Update(func(tx shelf.Tx) error {
+			n, err := tx.Get(shelf.Meta, key)
+			return errors.Join(err, tx.Put(shelf.Meta, key, append(n, 'x')))
+		})
+		if p.Armed() || !errors.Is(err, &policy.Error{Reason: policy.OutcomeUnknown}) {
+			t.Errorf("%s: %v", code, err)
+		}
+		check(t, s.View(func(tx shelf.Tx) error {
+			n, err := tx.Get(shelf.Meta, key)
+			if string(n) != "x" {
+				t.Errorf("%s: the change was made %d times", code, len(n))
+			}
+			return err
+		}))
+	}
+}
+
 func TestINV02_ADatabaseIsOfOneRegion(t *testing.T) {
 	dsn := postgres.Database(t)
 	mustOpen(t, dsn)

@@ -139,7 +139,7 @@ func (t *turn) Commit(b sealed.Batch, next sealed.Standing) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, pgx.ErrTxCommitRollback) || refused(err):
+	case undone(err):
 		return meaning(err)
 	}
 	return unknown(err)
