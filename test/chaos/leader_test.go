@@ -15,6 +15,7 @@ import (
 	"github.com/domicile-io/domicile/api"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/internal/chaos"
+	"github.com/domicile-io/domicile/policy"
 )
 
 // quiet is a world whose clients offer nothing by themselves.
@@ -157,19 +158,10 @@ func TestINV31_SendingsAtOnceHaveOneEffectAndOneAnswer(t *testing.T) {
 			late := time.Duration(rand.IntN(6000)) * time.Microsecond // so that some arrive as the first takes effect
 			all.Go(func() {
 				<-time.After(late)
-				ctx, cancel := context.WithTimeout(w.authorized(t.Context(), "idempotency-key", key, "if-match", strconv.Quote(etag)), 10*time.Second)
-				defer cancel()
-				p, err := controlv1.NewPolicyServiceClient(w.conns[w.voters[i%len(w.voters)]]).PutPolicy(ctx, &controlv1.PutPolicyRequest{Tenant: x.name, Rules: rules(uint32(kept) - 1)})
+				answer := w.settledPut(t, i, x, key, etag, rules(uint32(kept)-1))
 				mu.Lock()
 				defer mu.Unlock()
-				answer := p.GetEtag()
-				if err != nil {
-					answer = string(api.AsError(api.FromGRPC(err)).Reason)
-				}
 				answers[answer]++
-				if err == nil {
-					x.seen(policyOutput(p).value, p.GetEtag())
-				}
 			})
 		}
 		all.Wait()
@@ -178,6 +170,26 @@ func TestINV31_SendingsAtOnceHaveOneEffectAndOneAnswer(t *testing.T) {
 		}
 	}
 	c.report(t)
+}
+
+// settledPut sends one request to a voter until it is told what came of it, which
+// it is not when leadership changes hands meanwhile, and gives the new etag or the
+// reason of the refusal.
+func (w *world) settledPut(t *testing.T, i int, x *known, key, etag string, r *controlv1.PolicyRules) string {
+	ctx, cancel := context.WithTimeout(w.authorized(t.Context(), "idempotency-key", key, "if-match", strconv.Quote(etag)), time.Minute)
+	defer cancel()
+	for {
+		p, err := controlv1.NewPolicyServiceClient(w.conns[w.voters[i%len(w.voters)]]).PutPolicy(ctx, &controlv1.PutPolicyRequest{Tenant: x.name, Rules: r})
+		if err == nil {
+			x.seen(policyOutput(p).value, p.GetEtag())
+			return p.GetEtag()
+		}
+		reason := api.AsError(api.FromGRPC(err)).Reason
+		if reason != policy.OutcomeUnknown && reason != policy.NotReady || ctx.Err() != nil {
+			return string(reason)
+		}
+		<-time.After(10 * time.Millisecond)
+	}
 }
 
 // The same for writes: a refusal is a read of the state, and may not be of a state
