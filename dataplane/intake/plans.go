@@ -1,7 +1,6 @@
 package intake
 
 import (
-	"regexp"
 	"sync"
 	"sync/atomic"
 
@@ -15,8 +14,8 @@ import (
 type plans []numberPlan
 
 type numberPlan struct {
-	region  string         // alpha-2, or "001"
-	leading *regexp.Regexp // of the regions that share a code, how this one's numbers begin; nil: whatever is valid
+	region  string  // alpha-2, or "001"
+	leading *digits // of the regions that share a code, how this one's numbers begin; nil: whatever is valid
 	general numberKind
 	kinds   []numberKind
 }
@@ -24,7 +23,7 @@ type numberPlan struct {
 // numberKind is one kind of number of a plan.
 type numberKind struct {
 	lengths uint32 // bit n: n digits; 0: any
-	pattern *regexp.Regexp
+	pattern *digits
 }
 
 var (
@@ -66,7 +65,7 @@ func plansFor(code int) plans {
 func compilePlan(region string, m *phonenumbers.PhoneMetadata) numberPlan {
 	p := numberPlan{region: region}
 	if m.GetLeadingDigits() != "" {
-		p.leading = regexp.MustCompile("^(?:" + m.GetLeadingDigits() + ")")
+		p.leading = compileDigits(m.GetLeadingDigits(), true)
 	}
 	p.general, _ = compileKind(m.GetGeneralDesc())
 	for _, d := range [...]*phonenumbers.PhoneNumberDesc{m.GetMobile(), m.GetFixedLine(), m.GetTollFree(), m.GetPremiumRate(), m.GetSharedCost(),
@@ -88,12 +87,12 @@ func compileKind(d *phonenumbers.PhoneNumberDesc) (k numberKind, ok bool) {
 	if d == nil || d.GetNationalNumberPattern() == "" || k.lengths == 0 && len(d.GetPossibleLength()) > 0 {
 		return numberKind{}, false
 	}
-	k.pattern = regexp.MustCompile("^(?:" + d.GetNationalNumberPattern() + ")$")
+	k.pattern = compileDigits(d.GetNationalNumberPattern(), false)
 	return k, true
 }
 
 func (k *numberKind) has(national string) bool {
-	return k.pattern != nil && (k.lengths == 0 || k.lengths>>min(len(national), 31)&1 == 1) && k.pattern.MatchString(national)
+	return k.pattern != nil && (k.lengths == 0 || k.lengths>>min(len(national), 31)&1 == 1) && k.pattern.match(national)
 }
 
 func (p *numberPlan) has(national string) bool {
@@ -117,7 +116,7 @@ func (all plans) region(national string) string {
 			if p.has(national) {
 				return p.region
 			}
-		case p.leading.MatchString(national):
+		case p.leading.match(national):
 			if p.has(national) {
 				return p.region
 			}

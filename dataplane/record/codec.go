@@ -161,26 +161,30 @@ func rawSubject(id string) (raw [16]byte, ok bool) {
 	if len(id) != subjectSize || id[:2] != "SU" {
 		return raw, false
 	}
+	var all byte
 	for i := range raw {
-		high, low := nibble(id[2+2*i]), nibble(id[3+2*i])
-		if high|low > 0xf {
-			return raw, false
-		}
+		high, low := nibbles[id[2+2*i]], nibbles[id[3+2*i]]
+		all |= high | low
 		raw[i] = high<<4 | low
 	}
-	return raw, true
+	return raw, all <= 0xf
 }
 
-// nibble is a lower-case hex digit's value, 0xff for everything else.
-func nibble(c byte) byte {
-	switch {
-	case c >= '0' && c <= '9':
-		return c - '0'
-	case c >= 'a' && c <= 'f':
-		return c - 'a' + 10
+// nibbles are the values of lower-case hex digits, 0xff for everything else: an id's
+// are random, so that no branch would be guessed.
+var nibbles = func() (out [256]byte) {
+	for c := range out {
+		switch {
+		case c >= '0' && c <= '9':
+			out[c] = byte(c) - '0'
+		case c >= 'a' && c <= 'f':
+			out[c] = byte(c) - 'a' + 10
+		default:
+			out[c] = 0xff
+		}
 	}
-	return 0xff
-}
+	return out
+}()
 
 // Decode reads one record; b must hold nothing else. It copies what it keeps,
 // checks every length, and allocates no more than b is long.

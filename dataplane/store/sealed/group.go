@@ -32,6 +32,7 @@ type group struct {
 	spills   map[string]ref // events past foldInline, new in this group
 	rows     rowBuffer
 	salts    []byte
+	ids      []byte      // random, for subjects that are new
 	content  *[32]byte   // hash of the record being added
 	versions []committed // what was written, of every job
 	key      []byte      // scratch
@@ -173,6 +174,9 @@ func (g *group) make() error {
 		for i := range j.recs {
 			if i%yieldEvery == yieldEvery-1 {
 				runtime.Gosched()
+			}
+			if i%warmed == 0 {
+				t.s.seen.warm(j.tags[i:min(i+warmed, len(j.tags))])
 			}
 			var err error
 			g.content = &j.recs[i].ContentHash

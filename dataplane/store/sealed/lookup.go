@@ -149,9 +149,9 @@ func (g *group) subject(tag [16]byte, raw bool, instance string, listed int64) (
 // newSubject draws the id of a party that has none: of all times, or, in the
 // row of a number that changed hands, of the owner's that was let go.
 func (g *group) newSubject(tag [16]byte, row tenures, listed int64) (string, error) {
-	var id [16]byte
 	g.t.s.seen.add(tag)
-	if _, err := io.ReadFull(g.t.s.rand, id[:]); err != nil {
+	id, err := g.drawID()
+	if err != nil {
 		return "", err
 	}
 	if row == nil {
@@ -166,6 +166,20 @@ func (g *group) newSubject(tag [16]byte, row tenures, listed int64) (string, err
 	g.value = row.append(g.value[:0])
 	g.rows.set(g.key, g.value)
 	return subjectID(id), nil
+}
+
+// drawID gives 16 random bytes. They are read for up to 64 ids at once, but never for
+// more than the group's records may need.
+func (g *group) drawID() (id [16]byte, err error) {
+	if len(g.ids) == 0 {
+		g.ids = make([]byte, 16*min(2*countRecords(g.jobs), 64))
+		if _, err := io.ReadFull(g.t.s.rand, g.ids); err != nil {
+			return id, err
+		}
+	}
+	copy(id[:], g.ids)
+	g.ids = g.ids[16:]
+	return id, nil
 }
 
 // findSubject reads a row of the subject index.
