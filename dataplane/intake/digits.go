@@ -51,7 +51,7 @@ func (d *digits) build(prog *syntax.Prog, prefix bool) bool {
 		if !ok || len(d.next) == mostStates {
 			return 0, false
 		}
-		name := string(syntaxName(set))
+		name := string(nameOf(set))
 		if len(set) == 0 || known[name] != 0 {
 			return known[name], true
 		}
@@ -117,8 +117,8 @@ func closure(prog *syntax.Prog, from []uint32) (set []uint32, ok bool) {
 	return slices.Sorted(maps.Keys(seen)), true
 }
 
-// syntaxName tells sets of instructions apart.
-func syntaxName(set []uint32) (out []byte) {
+// nameOf tells sets of instructions apart.
+func nameOf(set []uint32) (out []byte) {
 	for _, pc := range set {
 		out = append(out, byte(pc>>24), byte(pc>>16), byte(pc>>8), byte(pc))
 	}

@@ -9,6 +9,14 @@ var rowBugs = []bug{
 		"./dataplane/store/sealed", "TestRowsGoInKeyOrder"},
 	{"a number that goes on behind its plan is valid", []plant{{"dataplane/intake/digits.go", "if prefix && d.accepts[from] {", "if d.accepts[from] {"}},
 		"./dataplane/intake", "TestDigitsAgreeWithRegexp"},
+	{"the log that is written to next goes with those of a store that rests", []plant{{"dataplane/store/local/rest.go",
+		"	for _, path := range logs {", "	logs, _, _ = e.logs()\n	for _, path := range logs {"}},
+		"./dataplane/store/local", "TestINV33_LogsGoWhenAStoreRests"},
+	{"a store that rests writes into a long log again", []plant{{"dataplane/store/local/rest.go",
+		"	if f.fresh.Load() {", "	if false {"}},
+		"./dataplane/store/local", "TestINV33_LogsGoWhenAStoreRests"},
+	{"a store never rests", []plant{{"dataplane/store/local/rest.go", "			if quiet++; quiet != restAfter {", "			if quiet++; true {"}},
+		"./dataplane/store/local", "TestAStoreRestsByItself"},
 }
 
 func init() { bugs = append(bugs, rowBugs...) }

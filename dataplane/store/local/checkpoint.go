@@ -29,6 +29,8 @@ func (s *Store) Checkpoint(dir string) error {
 		s.Fail(err)
 		return s.Failed()
 	}
+	s.engine.rest.mu.Lock()
+	defer s.engine.rest.mu.Unlock()
 	if err := s.engine.db.Checkpoint(dir, pebble.WithFlushedWAL()); err != nil {
 		return fmt.Errorf("copy the record store: %w", err)
 	}

@@ -3,6 +3,7 @@ package local
 import (
 	"runtime"
 	"strings"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -12,7 +13,10 @@ import (
 // size ahead, of which a log never fills the half, because a memtable holds each row
 // with a node of a list and a log does not. And whoever writes tables lets others have
 // the processor after each block.
-type diskFS struct{ vfs.FS }
+type diskFS struct {
+	vfs.FS
+	fresh *atomic.Bool // see rest
+}
 
 // Create implements vfs.FS.
 func (f diskFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
@@ -21,7 +25,7 @@ func (f diskFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, e
 
 // ReuseForWrite implements vfs.FS.
 func (f diskFS) ReuseForWrite(old, name string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	return neighbour(name)(f.FS.ReuseForWrite(old, name, category))
+	return neighbour(name)(f.logAgain(old, name, category))
 }
 
 // Unwrap implements vfs.FS.

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/domicile-io/domicile/dataplane/store/sealed"
 )
@@ -21,6 +23,9 @@ type engine struct {
 	onCorrupt func(string)
 	store     atomic.Pointer[sealed.Store] // that a fatal error stops
 	follow    follower
+	fs        vfs.FS
+	room      func(time.Time) error
+	rest      rest
 }
 
 var _ sealed.Engine = (*engine)(nil)
@@ -83,6 +88,7 @@ func (e *engine) Look([16]byte) (sealed.Standing, error) { return sealed.Standin
 
 // Write implements sealed.Engine.
 func (e *engine) Write(b sealed.Batch) error {
+	e.rest.changes.Add(1)
 	return e.follow.change(b.(batch).Batch, func(b *pebble.Batch) error { return e.db.Apply(b, pebble.NoSync) })
 }
 
@@ -123,6 +129,7 @@ func (e *engine) Healthy() error { return nil }
 
 // Close implements sealed.Engine.
 func (e *engine) Close() error {
+	e.endRest()
 	if s := e.store.Load(); s != nil && s.Failed() != nil {
 		return e.db.Close() // says again what failed
 	}
@@ -156,6 +163,7 @@ func (turn) Standing() sealed.Standing { return sealed.Standing{} }
 
 // Commit implements sealed.Turn.
 func (t turn) Commit(b sealed.Batch, _ sealed.Standing) error {
+	t.e.rest.changes.Add(1)
 	return t.e.follow.change(b.(batch).Batch, func(b *pebble.Batch) error { return t.e.db.ApplyNoSyncWait(b, pebble.Sync) })
 }
 

@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/hex"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -139,3 +140,34 @@ func (s *Store) CompactAll() (uint64, error) {
 	}
 	return s.engine.db.EstimateDiskUsage([]byte{0}, []byte{0xff})
 }
+
+// Restless lets a store rest only by LayDown.
+func (s *Store) Restless() {
+	s.engine.endRest()
+	s.engine.rest.stop = nil
+}
+
+// LayDown is what a store does that rests.
+func (s *Store) LayDown() error { return s.engine.layDown() }
+
+// Churn writes rows of a megabyte that mean nothing to anybody, from the nth on.
+func (s *Store) Churn(from, rows int) error {
+	for n := from; n < from+rows; n++ {
+		value := make([]byte, 1<<20)
+		if _, err := rand.Read(value); err != nil {
+			return err
+		}
+		if err := s.engine.db.Set(churnKey(n), value, pebble.Sync); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Churned reports whether the nth such row is there.
+func (s *Store) Churned(n int) (bool, error) {
+	value, err := s.engine.Get(churnKey(n))
+	return len(value) == 1<<20, err
+}
+
+func churnKey(n int) []byte { return []byte{0xff, byte(n >> 8), byte(n)} }

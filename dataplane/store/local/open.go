@@ -19,6 +19,7 @@ import (
 // are noise, which Snappy passes over, but times, places and what pebble notes of each
 // row are not. What was only flushed is about to be merged and is not (ADR 0068).
 func (e *engine) pebbleOptions(fs vfs.FS) *pebble.Options {
+	e.fs = diskFS{failFS(cmp.Or(fs, vfs.Default)), &e.rest.fresh}
 	o := &pebble.Options{
 		FormatMajorVersion:          pebble.FormatValueSeparation,
 		MemTableSize:                16 << 20,
@@ -32,7 +33,7 @@ func (e *engine) pebbleOptions(fs vfs.FS) *pebble.Options {
 		Logger:                      pebbleLogger{e},
 		// One bad table does not stop the region: what is in it answers INTERNAL.
 		EventListener: &pebble.EventListener{DataCorruption: func(pebble.DataCorruptionInfo) { e.damaged() }},
-		FS:            diskFS{failFS(cmp.Or(fs, vfs.Default))},
+		FS:            e.fs,
 	}
 	for i := range o.Levels {
 		compression := block.SnappyCompression

@@ -77,7 +77,7 @@ func Open(o Options) (*Store, error) {
 	if o.Room == nil {
 		o.Room = disk.New(o.Dir).Check
 	}
-	e := &engine{dir: o.Dir, log: o.Logger, onCorrupt: o.OnCorrupt}
+	e := &engine{dir: o.Dir, log: o.Logger, onCorrupt: o.OnCorrupt, room: o.Room}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
@@ -92,6 +92,7 @@ func Open(o Options) (*Store, error) {
 	}
 	failpoint.At("recovery/end")
 	e.store.Store(s)
+	e.beginRest()
 	return &Store{s, e}, nil
 }
 
