@@ -1,7 +1,9 @@
 package export
 
 import (
+	"slices"
 	"sort"
+	"strings"
 
 	"github.com/domicile-io/domicile/dataplane/record"
 )
@@ -31,7 +33,9 @@ type Suppression struct {
 // recipient who controls m of them still cannot tell fewer than k apart.
 // Anonymous parties count for nothing and leave only with a class that passes
 // without them. Beyond MaxRowsPerSubject a subject's rows are left out.
-// Rows keep their order within a class; classes are ordered by name.
+// Classes are ordered by name, and the rows of one by their pseudonyms: the order in
+// which calls were acknowledged would tell a recipient that makes calls of its own
+// when those of others were (invariant 17).
 func SingleOut(candidates []Candidate, needed int) (released []record.Pseudonymised, suppressed []Suppression) {
 	classes := map[string][]Candidate{}
 	for _, c := range candidates {
@@ -48,6 +52,7 @@ func SingleOut(candidates []Candidate, needed int) (released []record.Pseudonymi
 			suppressed = append(suppressed, Suppression{Class: name, Rows: len(classes[name]), Subjects: subjects, Needed: needed})
 			continue
 		}
+		slices.SortFunc(rows, func(a, b record.Pseudonymised) int { return strings.Compare(a.Row(), b.Row()) })
 		released = append(released, rows...)
 		if over > 0 {
 			suppressed = append(suppressed, Suppression{Class: name, Rows: over, Subjects: subjects, Needed: needed})

@@ -2,9 +2,13 @@ package export
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/domicile-io/domicile/dataplane/peer"
 )
 
 func TestINV16ClassPassesAtThresholdAndNotBelow(t *testing.T) {
@@ -66,4 +70,32 @@ func TestINV16NoReleasedClassIsBelowThreshold(t *testing.T) {
 			t.Fatalf("released %d (want %d), kept %d of %d", len(released), want, kept, n)
 		}
 	})
+}
+
+// A recipient that makes calls of its own at known moments must not find those of
+// others between them: within a class the rows stand in an order that has nothing to
+// do with when the calls were.
+func TestINV17_TheOrderOfRowsTellsNoTimes(t *testing.T) {
+	r := newRegion(t)
+	if err := r.round(); err != nil {
+		t.Fatal(err)
+	}
+	r.after(window)
+	for i := range 3 {
+		r.ingest(fmt.Sprintf("calls-%d", i), 30, "IE")
+	}
+	r.after(2 * window)
+	if err := r.round(); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.road.payloads) != 1 {
+		t.Fatalf("%d transfers left, want one", len(r.road.payloads))
+	}
+	for _, payload := range r.road.payloads {
+		rows, err := peer.Thawed([]byte(payload), 90)
+		check(t, err)
+		if !slices.IsSortedFunc(rows, func(a, b peer.Row) int { return strings.Compare(a.Row, b.Row) }) {
+			t.Error("rows of a class crossed in the order in which their calls were acknowledged")
+		}
+	}
 }

@@ -232,6 +232,11 @@ func TestINV17ReceiverRefusesWhatIsNotOfTheSchema(t *testing.T) {
 		"a new field":    strings.Replace(good, `"to":""`, `"to":"","note":"x"`, 1),
 		"bytes after it": good + `{}`,
 		"not JSON":       `{`,
+		// The last of two is what readers see; the first would lie on this disk.
+		"a field twice":       strings.Replace(good, `"from":""`, `"from":"+353861234567","from":""`, 1),
+		"a field in capitals": strings.Replace(good, `"from":""`, `"FROM":"+353861234567","from":""`, 1),
+		"escapes":             strings.Replace(good, `"outcome"`, `"\u006futcome"`, 1),
+		"spaces":              strings.Replace(good, `,"to"`, `, "to"`, 1),
 	} {
 		if checkRow([]byte(bad)) == nil {
 			t.Errorf("%s passed", name)

@@ -30,7 +30,9 @@ var rowForms = []struct {
 }
 
 // checkRow refuses a row with an unknown field, a wrong type, trailing bytes or
-// a value that is not of its field's form.
+// a value that is not of its field's form. What passes is kept as it came, so that a
+// row must be the very bytes that its values are written as: of a field that stands
+// twice JSON's readers see the last one, and the first could be a number.
 func checkRow(line []byte) error {
 	dec := json.NewDecoder(bytes.NewReader(line))
 	dec.DisallowUnknownFields()
@@ -45,6 +47,9 @@ func checkRow(line []byte) error {
 		if !f.form.MatchString(f.of(&row)) {
 			return fmt.Errorf("field %s is not of its form", f.name)
 		}
+	}
+	if written, err := json.Marshal(row); err != nil || !bytes.Equal(written, line) {
+		return fmt.Errorf("it is not written as its values are")
 	}
 	return nil
 }
