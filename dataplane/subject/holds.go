@@ -43,7 +43,8 @@ func (h *Hold) stands(now time.Time) bool {
 	return h.Released.IsZero() && (h.Until.IsZero() || now.Before(h.Until))
 }
 
-// covers reports whether a call that an owner took part in is held.
+// covers reports whether a call that an owner takes part in by its present view is
+// held; see keeps for earlier versions.
 func (h *Hold) covers(c *store.Call) bool {
 	if h.Everybody {
 		return true
@@ -225,9 +226,63 @@ func (s *Service) standing(ctx context.Context, t policy.TenantID) (out []Hold, 
 	}
 }
 
+// keeps reports whether a hold covers a call by any of its versions: a correction
+// that names somebody else does not take a call out of a hold. In doubt it covers.
+func (s *Service) keeps(ctx context.Context, permit policy.Permit, h *Hold, c *store.Call) (bool, error) {
+	if h.covers(c) || c.Versions < 2 {
+		return h.covers(c), nil
+	}
+	for _, o := range h.Owners {
+		if !within(c.ListedAt, o.Since, o.Until) {
+			continue
+		}
+		for _, subject := range o.Subjects() {
+			if named, err := s.everNamed(ctx, permit, c, subject); named || err != nil {
+				return named, err
+			}
+		}
+	}
+	return false, nil
+}
+
+// everNamed reports whether some version or event of a call names a subject.
+func (s *Service) everNamed(ctx context.Context, permit policy.Permit, c *store.Call, subject string) (bool, error) {
+	q := store.Query{Subject: subject, AnyVersion: true, Start: c.ListedAt, End: c.ListedAt.Add(time.Microsecond), PageSize: maxPage}
+	for {
+		page, err := s.o.Store.List(ctx, permit, q)
+		if err != nil {
+			return false, err
+		}
+		if page.Corrupt > 0 || slices.ContainsFunc(page.Calls, func(at store.Call) bool { return at.ID == c.ID }) {
+			return true, nil
+		}
+		if q.PageToken = page.NextPageToken; q.PageToken == "" {
+			return false, nil
+		}
+	}
+}
+
+// whichKeep are the ids of the holds that cover a call.
+func (s *Service) whichKeep(ctx context.Context, permit policy.Permit, holds []Hold, c *store.Call, into map[string]bool) error {
+	for i := range holds {
+		if into[holds[i].ID] {
+			continue
+		}
+		is, err := s.keeps(ctx, permit, &holds[i], c)
+		if err != nil {
+			return err
+		}
+		if is {
+			into[holds[i].ID] = true
+		}
+	}
+	return nil
+}
+
 // HeldCalls is for whoever else destroys, retention first: it reports which of
-// some calls a hold keeps. An error means that none may be destroyed. A call that
-// cannot be read while holds stand is kept.
+// some calls a hold keeps. "", or a call that is gone, stands for what belongs to
+// none: holds on everybody keep that. An error means that none may be destroyed. A
+// call that cannot be read while holds stand is kept.
 func (s *Service) HeldCalls(ctx context.Context, permit policy.Permit, calls []string) (map[string]bool, error) {
 	holds, err := s.standing(ctx, permit.Tenant())
 	if err != nil || len(holds) == 0 {
@@ -237,11 +292,14 @@ func (s *Service) HeldCalls(ctx context.Context, permit policy.Permit, calls []s
 	for _, id := range calls {
 		c, err := s.o.Store.Call(ctx, permit, id)
 		switch {
-		case errors.Is(err, &policy.Error{Reason: policy.NotFound}):
-		case err != nil:
+		case err != nil && !errors.Is(err, &policy.Error{Reason: policy.NotFound}):
 			held[id] = true
 		default:
-			held[id] = slices.ContainsFunc(holds, func(h Hold) bool { return h.covers(&c) })
+			by := map[string]bool{}
+			if err := s.whichKeep(ctx, permit, holds, &c, by); err != nil {
+				return nil, err
+			}
+			held[id] = len(by) > 0
 		}
 	}
 	return held, nil
@@ -254,26 +312,19 @@ func (s *Service) refusedBy(ctx context.Context, t policy.TenantID, permit polic
 	if err != nil || len(holds) == 0 {
 		return err
 	}
-	against := map[string]Hold{}
+	against := map[string]bool{}
 	for _, h := range holds {
 		if h.meets(owners) {
-			against[h.ID] = h
+			against[h.ID] = true
 		}
 	}
 	for _, o := range owners {
-		err := s.each(ctx, permit, o, func(c store.Call) error {
-			for _, h := range holds {
-				if h.covers(&c) {
-					against[h.ID] = h
-				}
-			}
-			return nil
-		})
+		err := s.each(ctx, permit, o, func(c store.Call) error { return s.whichKeep(ctx, permit, holds, &c, against) })
 		if err != nil {
 			return err
 		}
 	}
-	return refusal(holds, func(h *Hold) bool { _, is := against[h.ID]; return is })
+	return refusal(holds, func(h *Hold) bool { return against[h.ID] })
 }
 
 // MayDestroy refuses, with LEGAL_HOLD, to destroy what belongs to a call while a
@@ -289,17 +340,21 @@ func (s *Service) MayDestroy(ctx context.Context, t policy.TenantID, call func()
 	if err != nil {
 		return err
 	}
+	permit, err := s.permit(t, policy.Erase, policy.CallRecord)
+	if err != nil {
+		return err
+	}
 	var c store.Call
 	if id != "" {
-		permit, err := s.permit(t, policy.Erase, policy.CallRecord)
-		if err != nil {
-			return err
-		}
 		if c, err = s.o.Store.Call(ctx, permit, id); err != nil && !errors.Is(err, &policy.Error{Reason: policy.NotFound}) {
 			return err
 		}
 	}
-	return refusal(holds, func(h *Hold) bool { return h.covers(&c) })
+	against := map[string]bool{}
+	if err := s.whichKeep(ctx, permit, holds, &c, against); err != nil {
+		return err
+	}
+	return refusal(holds, func(h *Hold) bool { return against[h.ID] })
 }
 
 // refusal names the holds, in order of creation, that stand against destroying; nil

@@ -42,7 +42,7 @@ func TestHoldsStandAgainstErasing(t *testing.T) {
 			n++
 		}
 	}
-	if n != 4 { // the corrected call names the person in an earlier version only
+	if n != 5 { // the corrected call names the person in an earlier version only
 		t.Errorf("retention is told to keep %d calls", n)
 	}
 	must1(t)(r.service.ReleaseHold(ctx, tenant, h.ID))
@@ -51,6 +51,38 @@ func TestHoldsStandAgainstErasing(t *testing.T) {
 		t.Fatalf("%+v %v", again, err)
 	}
 	r.erase(who)
+}
+
+// A correction that names somebody else does not take a call out of a hold: nothing
+// that still holds the person's own version is destroyed, whoever asks.
+func TestINV24_ACorrectionTakesNoCallOutOfAHold(t *testing.T) {
+	ctx := context.Background()
+	r := newRegion(t)
+	r.populate()
+	who, another := r.who(person), r.who("+353863333333")
+	h, err := r.service.PutHold(ctx, tenant, &who, Hold{Reason: "LITIGATION", By: "SK00000000000000000000000000000001"})
+	must(t, err)
+	corrected := ""
+	for _, c := range r.list(store.Query{}) {
+		if c.Record.From.E164 == "+353863333333" {
+			corrected = c.ID
+		}
+	}
+	if corrected == "" {
+		t.Fatal("there is no call that was corrected")
+	}
+	held := func(err error) {
+		t.Helper()
+		if e := wantReason(t, err, policy.LegalHold); e.Metadata["holds"] != h.ID {
+			t.Errorf("the refusal says %v", e.Metadata)
+		}
+	}
+	held(r.service.DeleteCall(ctx, tenant, corrected))
+	held(r.service.MayDestroy(ctx, tenant, func() (string, error) { return corrected, nil }))
+	_, err = r.service.Erase(ctx, tenant, another)
+	held(err)
+	must1(t)(r.service.ReleaseHold(ctx, tenant, h.ID))
+	must(t, r.service.DeleteCall(ctx, tenant, corrected))
 }
 
 func ids(calls []store.Call) (out []string) {
