@@ -12,6 +12,7 @@ import (
 
 	"github.com/domicile-io/domicile/dataplane/gate"
 	"github.com/domicile-io/domicile/dataplane/lease"
+	"github.com/domicile-io/domicile/dataplane/media"
 	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/dataplane/telemetry"
 	"github.com/domicile-io/domicile/policy"
@@ -28,8 +29,8 @@ const (
 	retentionFresh = 24 * time.Hour
 )
 
-// held tells which of a tenant's calls a legal hold keeps. It is asked before
-// each page of calls is dropped.
+// held tells which of a tenant's calls a legal hold keeps, "" standing for what
+// belongs to no call. It is asked before each page is dropped.
 type held func(ctx context.Context, permit policy.Permit, calls []string) (map[string]bool, error)
 
 // retention drops what has been kept as long as its tenant's policy says.
@@ -38,6 +39,8 @@ type retention struct {
 	check   func(gate.Question) (policy.Permit, error)
 	tenants func() (iter.Seq2[policy.TenantID, time.Duration], error) // whose call records end, and after how long
 	held    held                                                      // nil: nothing is held
+	ending  ending                                                    // nil: no recording and no transcript ends
+	media   *media.Library                                            // with ending
 	room    func() (end func())                                       // for what destroys
 	full    func() error                                              // why nothing large can be written now, else nil
 	reindex time.Duration                                             // at least between two rebuilds of a tenant's indexes; 0: a day
@@ -61,7 +64,8 @@ func newRetention(r retention) *retention {
 // startRetention begins the rounds. Without a bundle that is known to be recent,
 // and while the clock is in doubt, nothing is dropped.
 func (n *Node) startRetention() {
-	r := newRetention(retention{store: n.store, check: n.gate.Check, tenants: n.endingTenants, held: n.held, room: n.reserve.Use,
+	r := newRetention(retention{store: n.store, check: n.gate.Check, tenants: func() (iter.Seq2[policy.TenantID, time.Duration], error) { return n.ending(policy.CallRecord) },
+		ending: n.ending, media: n.media, held: n.held, room: n.reserve.Use,
 		reindex: n.cfg.Keys.withDefaults().ReindexEvery, full: func() error { return n.disk.Check(time.Now()) }, now: time.Now, log: n.log})
 	n.registry.MustRegister(r.dropped, r.kept, r.ended, r.waiting)
 	n.background("retention", lease.Retention, func(ctx context.Context) {
@@ -86,8 +90,8 @@ func (n *Node) startRetention() {
 	})
 }
 
-// endingTenants are the tenants at home here whose policy ends call records.
-func (n *Node) endingTenants() (iter.Seq2[policy.TenantID, time.Duration], error) {
+// ending are the tenants at home here whose policy ends a class of data.
+func (n *Node) ending(class policy.DataClass) (iter.Seq2[policy.TenantID, time.Duration], error) {
 	v := n.feed.Current()
 	if age := n.feed.Age(); v == nil || age < 0 || age >= retentionFresh {
 		return nil, errors.New("the policy was not confirmed for a day, so it may keep longer by now; restore contact with the control plane")
@@ -101,7 +105,7 @@ func (n *Node) endingTenants() (iter.Seq2[policy.TenantID, time.Duration], error
 			if !ok || rules.Home != n.region() {
 				continue
 			}
-			if keep := rules.Retention(policy.CallRecord); keep > 0 && !yield(t.ID, keep) {
+			if keep := rules.Retention(class); keep > 0 && !yield(t.ID, keep) {
 				return
 			}
 		}
@@ -123,7 +127,7 @@ func (r *retention) round(ctx context.Context) error {
 			all = errors.Join(all, fmt.Errorf("tenant %s: %w", tenant, err))
 		}
 	}
-	if all == nil {
+	if all = errors.Join(all, r.endMedia(ctx)); all == nil {
 		r.ended.Set(float64(r.now().Unix()))
 	}
 	return all
@@ -186,8 +190,17 @@ func (r *retention) drop(ctx context.Context, permit policy.Permit, ids []string
 }
 
 // quarantined drops payloads that nobody has fixed for as long as a call is
-// kept. No hold covers one: whose it is, nobody could read out of it.
+// kept. Only a hold on everybody covers one: whose it is, nobody could read out of it.
 func (r *retention) quarantined(ctx context.Context, permit policy.Permit, before time.Time) error {
+	if r.held != nil {
+		kept, err := r.held(ctx, permit, []string{""})
+		if err != nil {
+			return fmt.Errorf("look for legal holds: %w", err)
+		}
+		if kept[""] {
+			return nil
+		}
+	}
 	for token := ""; ; {
 		items, next, err := r.store.Quarantines(ctx, permit, retentionPage, token)
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/domicile-io/domicile/dataplane/gate"
 	"github.com/domicile-io/domicile/dataplane/local"
+	"github.com/domicile-io/domicile/dataplane/media"
 	"github.com/domicile-io/domicile/dataplane/record"
 	"github.com/domicile-io/domicile/dataplane/store"
 	localstore "github.com/domicile-io/domicile/dataplane/store/local"
@@ -55,12 +56,20 @@ func retentionFixture(t *testing.T, kind string) (*retention, *storetest.Clock, 
 	if err != nil {
 		t.Fatal(err)
 	}
+	blobs, err := local.OpenBlobs(filepath.Join(dir, "media"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
-		if err := errors.Join(s.Close(), keys.Close()); err != nil {
+		if err := errors.Join(s.Close(), blobs.Close(), keys.Close()); err != nil {
 			t.Error(err)
 		}
 	})
-	return newRetention(retention{store: s, now: clock.Now, log: slog.New(slog.DiscardHandler),
+	library, err := media.New(media.Options{Region: storetest.Region, Keys: keys, Store: s, Blobs: blobs, Now: clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newRetention(retention{store: s, media: library, now: clock.Now, log: slog.New(slog.DiscardHandler),
 		check: func(q gate.Question) (policy.Permit, error) { return storetest.Permit(t, q.Tenant, q.Op), nil },
 		tenants: func() (iter.Seq2[policy.TenantID, time.Duration], error) {
 			return func(yield func(policy.TenantID, time.Duration) bool) { yield(storetest.TenantA, 30*24*time.Hour) }, nil

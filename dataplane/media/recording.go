@@ -228,11 +228,16 @@ func (l *Library) Open(ctx context.Context, ask Ask, id string) (Recording, *Rea
 // Delete destroys a recording: first its key, from when on no copy of it opens,
 // then its blobs. It wants a permit to erase.
 func (l *Library) Delete(ctx context.Context, ask Ask, id string) error {
+	return l.destroyRecording(ctx, ask, id, "delete")
+}
+
+// destroyRecording tells the region's log why: "delete" or "expire".
+func (l *Library) destroyRecording(ctx context.Context, ask Ask, id, why string) error {
 	permit, err := ask(policy.Erase, policy.Recording)
 	if err != nil {
 		return err
 	}
-	err = l.o.Store.DeleteItem(l.tell(ctx, permit.Tenant(), "recording.delete", id), permit, store.RecordingItem, id, 0)
+	err = l.o.Store.DeleteItem(l.tell(ctx, permit.Tenant(), "recording."+why, id), permit, store.RecordingItem, id, 0)
 	if isReason(err, policy.NotFound) {
 		return errNoRecording
 	}

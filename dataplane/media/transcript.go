@@ -245,6 +245,11 @@ func (l *Library) Transcripts(ctx context.Context, ask Ask, q Query) ([]Transcri
 // DeleteTranscript destroys a transcript: its words, then what is known of it.
 // It wants a permit to erase, and can be repeated.
 func (l *Library) DeleteTranscript(ctx context.Context, ask Ask, id string) error {
+	return l.destroyTranscript(ctx, ask, id, "delete")
+}
+
+// destroyTranscript tells the region's log why: "delete" or "expire".
+func (l *Library) destroyTranscript(ctx context.Context, ask Ask, id, why string) error {
 	permit, err := ask(policy.Erase, policy.Transcript)
 	if err != nil {
 		return err
@@ -252,7 +257,7 @@ func (l *Library) DeleteTranscript(ctx context.Context, ask Ask, id string) erro
 	if !policy.ValidID(store.TranscriptItem.IDKind(), id) {
 		return errNoTranscript
 	}
-	told := l.tell(ctx, permit.Tenant(), "transcript.delete", id)
+	told := l.tell(ctx, permit.Tenant(), "transcript."+why, id)
 	err = l.o.Store.DeleteItem(told, permit, store.TranscriptTextItem, textID(id), 0)
 	if err != nil && !isReason(err, policy.NotFound) {
 		return err
