@@ -43,7 +43,7 @@ func (g *Gate) Authenticate(c Credential) (Principal, error) {
 	}
 	key, ok := v.Key(s.key)
 	fits := secretFits(s, key.SecretSHA256) // also for an unknown key, so that both take as long
-	if !ok || !fits || (key.ExpiresAt != nil && !g.o.Clock().Before(*key.ExpiresAt)) {
+	if !ok || !fits || g.expired(key) {
 		return Principal{}, unauthenticated()
 	}
 	p := Principal{Tenant: key.Tenant, Role: key.Role, Key: key.ID, Recipient: key.Recipient}
@@ -63,6 +63,25 @@ func (g *Gate) Authenticate(c Credential) (Principal, error) {
 	}
 	p.Slug = t.Slug
 	return p, alive(t.State)
+}
+
+// Stands is nil while the key that p showed is one of p's, as the bundle is now, and
+// has not expired; else UNAUTHENTICATED. Long work asks it at each step: a key that
+// was taken away must not go on bringing or taking for as long as a request lasts.
+func (g *Gate) Stands(p Principal) error {
+	v := g.o.Feed.Current()
+	if v == nil {
+		return noBundle()
+	}
+	key, ok := v.Key(p.Key)
+	if !ok || key.Tenant != p.Tenant || key.Role != p.Role || key.Recipient != p.Recipient || g.expired(key) {
+		return unauthenticated()
+	}
+	return nil
+}
+
+func (g *Gate) expired(key policy.APIKey) bool {
+	return key.ExpiresAt != nil && !g.o.Clock().Before(*key.ExpiresAt)
 }
 
 // recipient keys belong to this region and are not compared with the tenant's

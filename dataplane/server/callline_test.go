@@ -174,7 +174,8 @@ func TestAPageReadAheadIsDecidedAgain(t *testing.T) {
 	r := start(t)
 	of := func(tenant policy.TenantID, q store.Query) *fileOut {
 		req := httptest.NewRequest(http.MethodGet, "/v1/calls:export", nil)
-		x := &exchange{s: r.server, r: req, who: gate.Principal{Tenant: tenant}}
+		k, _ := secretOf("ie1", "a", policy.RoleReader)
+		x := &exchange{s: r.server, r: req, who: gate.Principal{Tenant: tenant, Role: k.Role, Key: k.ID}}
 		return &fileOut{x: x, form: func() callFile { return &lineFile{} }, q: q, room: newPageRoom()}
 	}
 	permit, err := of(tenantID("a"), store.Query{}).x.permit(policy.View, policy.CallRecord)
@@ -196,6 +197,10 @@ func TestAPageReadAheadIsDecidedAgain(t *testing.T) {
 	}
 	if _, err := of(tenantID("9"), store.Query{}).following(ahead(-time.Hour, now)); err == nil {
 		t.Error("of a tenant that is not, a page that was read is written")
+	}
+	r.withoutKeys()
+	if _, err := of(tenantID("a"), store.Query{}).following(ahead(-time.Hour, now)); err == nil {
+		t.Error("for a key that was taken away, a page that was read is written")
 	}
 }
 

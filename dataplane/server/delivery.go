@@ -19,15 +19,27 @@ type delivery struct {
 	place *admission.Place
 }
 
-// permit asks the gate, now, whether this tenant's data may be moved.
+// permit asks the gate, now, whether this tenant's data may be moved, and whether the
+// key that was shown still is one.
 func (d *delivery) permit(op policy.Operation, class policy.DataClass) (policy.Permit, error) {
+	permit, err := d.allowed(op, class)
+	if err == nil {
+		err = d.s.o.Gate.Stands(d.who)
+	}
+	if err != nil {
+		return policy.Permit{}, err
+	}
+	return permit, nil
+}
+
+func (d *delivery) allowed(op policy.Operation, class policy.DataClass) (policy.Permit, error) {
 	return d.s.o.Gate.Check(gate.Question{Tenant: d.who.Tenant, Op: op, Class: class})
 }
 
 // stillHome is asked after a write is durable and before it is acknowledged: a
 // tenant that moved away in between must not be told that its record is here.
 func (d *delivery) stillHome(before policy.Permit) error {
-	after, err := d.permit(before.Operation(), before.Class())
+	after, err := d.allowed(before.Operation(), before.Class())
 	if err == nil && after.HomeEpoch() == before.HomeEpoch() {
 		return nil
 	}

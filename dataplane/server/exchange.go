@@ -41,6 +41,23 @@ func (x *exchange) permit(op policy.Operation, class policy.DataClass) (policy.P
 	return x.delivery().permit(op, class)
 }
 
+// stillEvery is how often an answer that is taken slowly is decided again.
+const stillEvery = 5 * time.Second
+
+// still decides again, at most every stillEvery, whether an answer that has begun may
+// go on: the tenant may have moved or been suspended meanwhile, or have lost its key.
+func (x *exchange) still(op policy.Operation, class policy.DataClass) func() error {
+	asked := time.Now()
+	return func() error {
+		if time.Since(asked) < x.s.stillEvery {
+			return nil
+		}
+		asked = time.Now()
+		_, err := x.permit(op, class)
+		return err
+	}
+}
+
 // stillHome is asked after a write is durable and before it is acknowledged.
 func (x *exchange) stillHome(before policy.Permit) error { return x.delivery().stillHome(before) }
 

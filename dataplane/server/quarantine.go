@@ -57,6 +57,11 @@ func (x *exchange) replay() error {
 	if err := checkReplay(in); err != nil {
 		return err
 	}
+	if in.Payload != nil { // the one that came is destroyed
+		if err := x.mayDestroy(x.r.Context(), func() (string, error) { return "", nil }); err != nil {
+			return err
+		}
+	}
 	if len(in.IDs) > 0 { // nothing is done when an id is wrong
 		found := 0
 		if err := x.scan(in.IDs, func(store.Quarantined) error { found++; return nil }); err != nil {

@@ -179,7 +179,7 @@ func (x *exchange) sendSound(r media.Recording, sound *media.Reader) error {
 	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
 	h.Set("Content-Disposition", `attachment; filename="`+r.ID+`.`+r.Format.Extension()+`"`)
 	out := &pacedResponse{ResponseWriter: x.w, paced: pacedWriter{w: x.w, place: x.place, rc: http.NewResponseController(x.w)}}
-	checked := &checkedSound{Reader: sound}
+	checked := &checkedSound{Reader: sound, still: x.still(policy.View, policy.Recording)}
 	http.ServeContent(out, x.r, "", time.Time{}, checked)
 	if checked.err != nil {
 		return checked.err // the answer has begun: the connection is cut
@@ -196,13 +196,18 @@ type pacedResponse struct {
 func (p *pacedResponse) Write(b []byte) (int, error) { return p.paced.Write(b) }
 
 // checkedSound remembers why sound could not be read, which ServeContent does
-// not tell.
+// not tell. A client may take it for hours, so that it is decided again meanwhile.
 type checkedSound struct {
 	*media.Reader
-	err error
+	still func() error
+	err   error
 }
 
 func (c *checkedSound) Read(b []byte) (int, error) {
+	if err := c.still(); err != nil {
+		c.err = err
+		return 0, err
+	}
 	n, err := c.Reader.Read(b)
 	if err != nil && !isEnd(err) {
 		c.err = err

@@ -101,6 +101,8 @@ type Server struct {
 	streamCheck time.Duration // how often each is looked after; tests do it more often
 	draining    chan struct{} // closed when streams are to end
 
+	stillEvery time.Duration // tests make it short
+
 	lingering chan struct{} // one place for each refused connection that is held
 	stopping  chan struct{}
 	stop      sync.Once
@@ -127,7 +129,8 @@ func New(o Options) (*Server, error) {
 		numbers: intake.NewNumbers(numbersCached),
 		refused: lru.NewLRU[refusedFor, struct{}](feedCacheSize, nil, time.Minute),
 
-		lingering: make(chan struct{}, lingerMax), stopping: make(chan struct{}), draining: make(chan struct{}), streamCheck: streamCheck}
+		stillEvery: stillEvery, streamCheck: streamCheck,
+		lingering: make(chan struct{}, lingerMax), stopping: make(chan struct{}), draining: make(chan struct{})}
 	if o.Numbers != nil {
 		s.numbers = o.Numbers
 	}

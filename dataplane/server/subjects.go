@@ -118,7 +118,7 @@ func (x *exchange) exportSubject() error {
 	if err != nil {
 		return err
 	}
-	out := &lateHeader{x: x, w: bufio.NewWriterSize(&pacedWriter{w: x.w, place: x.place, rc: http.NewResponseController(x.w.ResponseWriter)}, 64<<10)}
+	out := &lateHeader{x: x, still: x.still(policy.Process, policy.CallRecord), w: bufio.NewWriterSize(&pacedWriter{w: x.w, place: x.place, rc: http.NewResponseController(x.w.ResponseWriter)}, 64<<10)}
 	if err := service.Export(x.r.Context(), x.who.Tenant, who, in.WithoutMedia, out); err != nil {
 		return err
 	}
@@ -126,13 +126,18 @@ func (x *exchange) exportSubject() error {
 }
 
 // lateHeader begins the answer with the first byte of the archive, so that what
-// is refused before it is a problem document.
+// is refused before it is a problem document. A client may take an archive for
+// hours, so that it is decided again meanwhile.
 type lateHeader struct {
-	x *exchange
-	w *bufio.Writer
+	x     *exchange
+	w     *bufio.Writer
+	still func() error
 }
 
 func (l *lateHeader) Write(b []byte) (int, error) {
+	if err := l.still(); err != nil {
+		return 0, err
+	}
 	if h := l.x.w.Header(); l.x.w.status == 0 && h.Get("Content-Type") == "" {
 		h.Set("Content-Type", "application/zip")
 		h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": "subject.zip"}))
