@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -69,6 +70,24 @@ func TestTokenAttacks(t *testing.T) {
 	}
 	if n := e.Asked.Load(); n > fetchAtOnce+1 {
 		t.Errorf("the issuer was asked %d times by tokens of nobody", n)
+	}
+}
+
+// What is nested costs its square, before anybody is believed.
+func TestNestedTokensAreRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		open, shut string
+		depth      int
+		taken      bool
+	}{
+		"objects": {`{"a":`, `}`, maxNested, true}, "too many objects": {`{"a":`, `}`, maxNested + 1, false}, "a thousand objects": {`{"a":`, `}`, 1000, false},
+		"lists": {`[`, `]`, maxNested, true}, "too many lists": {`[`, `]`, maxNested + 1, false},
+	} {
+		raw := `{"x":` + strings.Repeat(c.open, c.depth-1) + `1` + strings.Repeat(c.shut, c.depth-1) + `}`
+		var into map[string]any
+		if _, err := strict(base64.RawURLEncoding.EncodeToString([]byte(raw)), &into); (err == nil) != c.taken {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -86,7 +86,7 @@ func strict(part string, into any) (names []string, err error) {
 		return nil, errors.New("is no base64url")
 	}
 	d := json.NewDecoder(bytes.NewReader(raw))
-	if names, err = object(d); err != nil {
+	if names, err = object(d, 0); err != nil {
 		return nil, err
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
@@ -116,9 +116,13 @@ func registered(name string) bool {
 	return slices.Contains([]string{"iss", "sub", "aud", "exp", "nbf", "iat", "client_id", "azp", "alg", "kid", "typ"}, name)
 }
 
+// maxNested is how deep objects and lists may stand in each other: each level is
+// read again for the one around it, and nobody has been believed yet.
+const maxNested = 8
+
 // object reads one object and gives its names; a name twice is an error, here
 // and in every object inside.
-func object(d *json.Decoder) ([]string, error) {
+func object(d *json.Decoder, depth int) ([]string, error) {
 	t, err := d.Token()
 	if err != nil || t != json.Delim('{') {
 		return nil, errors.New("are no JSON object")
@@ -138,7 +142,7 @@ func object(d *json.Decoder) ([]string, error) {
 		if err := d.Decode(&value); err != nil {
 			return nil, errors.New("are no JSON object")
 		}
-		if err := inside(value, 0); err != nil {
+		if err := inside(value, depth+1); err != nil {
 			return nil, err
 		}
 	}
@@ -148,13 +152,13 @@ func object(d *json.Decoder) ([]string, error) {
 
 // inside looks for names that stand twice in what a value holds.
 func inside(value json.RawMessage, depth int) error {
-	if depth > 8 {
-		return fmt.Errorf("are nested deeper than %d", 8)
+	if depth > maxNested {
+		return fmt.Errorf("are nested deeper than %d", maxNested)
 	}
 	switch trimmed := bytes.TrimSpace(value); {
 	case len(trimmed) > 0 && trimmed[0] == '{':
 		d := json.NewDecoder(bytes.NewReader(trimmed))
-		_, err := object(d)
+		_, err := object(d, depth)
 		return err
 	case len(trimmed) > 0 && trimmed[0] == '[':
 		var list []json.RawMessage
