@@ -12,7 +12,7 @@ var streamBugs = []bug{
 		"room := semaphore.NewWeighted(maxAhead)", "room := semaphore.NewWeighted(64 * maxAhead)"}},
 		"./dataplane/server", "TestWhatAStreamHoldsIsBounded"},
 	{"a stream that is silent is not told that its tenant moved", []plant{{"dataplane/server/stream_work.go",
-		"	if err := x.may(false); err != nil {\n		return err\n	}\n	if n :=", "	if n :="}},
+		"	if err := x.may(false); err != nil {\n		return err\n	}\n	now := x.s.now()", "	now := x.s.now()"}},
 		"./dataplane/server", "TestWhoMovesAwayInMidStreamIsTold"},
 	{"a stream at the wrong region is not told where streams go", []plant{{"dataplane/server/stream.go",
 		"e.Reason == policy.WrongRegion && at != \"\" {", "e.Reason == policy.WrongRegion && at == \"-\" {"}},
