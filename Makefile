@@ -208,7 +208,7 @@ erasure-regions: ## erase persons of whom rows are in another region while both 
 	DOMICILE_ERASURE_STORES=1 $(GO) test -count=1 -v -timeout 30m -run TestINV21_ErasureIsFinal ./test/system
 
 .PHONY: powercut
-powercut: ## cut the power 1000 times under the Raft log, 1000 times under a record store, 120 times under a whole node (needs root and loop devices; an hour)
+powercut: ## cut the power 1000 times under the Raft log, 1100 times under a record store, 120 times under a whole node, at every named moment (needs root and loop devices; an hour)
 	$(GO) test -count=1 -v -timeout 30m -run PowerCuts ./controlplane/journal -journal.cuts=1000
 	$(GO) test -tags failpoints -count=1 -v -timeout 90m -run INV33_PowerCutsOfTheStore ./test/power -power.seed=$(or $(SEED),0) -power.storecuts=1100 -power.storerecords=1500
 	$(GO) test -tags failpoints -count=1 -v -timeout 90m -run INV33_PowerCutsOfARegion ./test/power -power.seed=$(or $(SEED),0) -power.cuts=120

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/domicile-io/domicile/api/client"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 )
 
@@ -31,11 +32,12 @@ const minRate = 150
 // cutter cuts the power of a node again and again.
 type cutter struct {
 	*testing.T
-	s    *site
-	book *book
-	load *load
-	draw *rand.Rand
-	by   map[string]int // cuts by moment
+	s     *site
+	books []*book // of the tenant to whom everything comes, and of the one whose records come alone
+	loads []*load // likewise
+	draw  *rand.Rand
+	deck  *deck          // of the moments for which it is started
+	by    map[string]int // cuts by moment
 
 	off atomic.Bool // the power is being cut from outside
 
@@ -52,43 +54,58 @@ func TestINV33_PowerCutsOfARegion(t *testing.T) {
 	}
 	t.Logf("seed %d", *seed)
 	s := openSite(t, siteOptions{volume: 3 << 30})
-	book, err := newBook(filepath.Join(s.dir, "ledger"), *seed)
-	check(t, err)
 	sealed := map[string]*controlv1.ClassRule{"call_record": {Mode: "sealed"}, "account_config": {Mode: "sealed"}, "recording": {Mode: "sealed"}}
 	_, region := s.place("acme-ie", atHome(sealed))
+	_, lone := s.place("lone-ie", atHome(sealed))
 	short := maps.Clone(sealed)
 	short["call_record"] = &controlv1.ClassRule{Mode: "sealed", Retention: 86400}
-	_, aged := s.place("aged-ie", atHome(short))
-	c := &cutter{T: t, s: s, book: book, draw: rand.New(rand.NewPCG(*seed, 2)), by: map[string]int{}}
-	c.load = &load{s: s, book: book, region: region, aged: aged, draw: c.draw, largest: *batch}
-	book.dark = func() bool { return c.off.Load() || s.fired() }
-	j := &judge{s: s, book: book, region: region, aged: aged}
+	_, aged := s.place(agedSlug, atHome(short))
+	c := &cutter{T: t, s: s, draw: rand.New(rand.NewPCG(*seed, 2)), by: map[string]int{}}
+	c.deck = newDeck(c.draw, slices.Concat(moments, engine))
+	var judges []*judge
+	for i, r := range []*client.Region{region, lone} {
+		book, err := newBook(filepath.Join(s.dir, fmt.Sprintf("ledger%d", i)), *seed)
+		check(t, err)
+		book.dark = func() bool { return c.off.Load() || s.fired() }
+		c.books = append(c.books, book)
+		c.loads = append(c.loads, &load{s: s, book: book, region: r, aged: aged, draw: c.draw, largest: *batch, alone: i > 0})
+		judges = append(judges, &judge{who: []string{"acme-ie", "lone-ie"}[i], s: s, book: book, region: r, aged: aged})
+	}
 	began := time.Now()
-	for n := range *cuts {
+	for n := 0; n < *cuts || c.deck.wants(n, *cuts); n++ {
 		c.work(n)
 		sample := c.sample(n)
 		c.judge(func() error {
-			for _, r := range sample {
-				if err := j.round(r, r.n >= n-1); err != nil {
-					return err
+			for _, j := range judges {
+				for _, at := range sample {
+					if err := j.round(j.book.rounds[at], at >= n-1); err != nil {
+						return fmt.Errorf("%s: %w", j.who, err)
+					}
 				}
-			}
-			if n%50 == 49 {
-				return j.whole()
+				if n%50 == 49 {
+					if err := j.whole(); err != nil {
+						return err
+					}
+				}
 			}
 			return nil
 		})
 		if n%50 == 49 {
-			t.Logf("%d cuts, %d records, %v", n+1, book.saved.Load(), time.Since(began).Round(time.Second))
+			t.Logf("%d cuts, %d records, %v", n+1, c.saved(), time.Since(began).Round(time.Second))
 		}
 	}
 	c.judge(func() error {
-		for _, r := range book.rounds {
-			if err := j.round(r, true); err != nil {
+		for _, j := range judges {
+			for _, r := range j.book.rounds {
+				if err := j.round(r, true); err != nil {
+					return fmt.Errorf("%s: %w", j.who, err)
+				}
+			}
+			if err := j.whole(); err != nil {
 				return err
 			}
 		}
-		return j.whole()
+		return nil
 	})
 	c.report(time.Since(began))
 }
@@ -108,7 +125,7 @@ func (c *cutter) judge(ask func() error) {
 			return
 		}
 		if !c.s.fired() {
-			c.Fatalf("seed %d, after cut %d: %v\n%s", *seed, len(c.book.rounds), err, c.s.tail())
+			c.Fatalf("seed %d, after cut %d: %v\n%s", *seed, len(c.books[0].rounds), err, c.s.tail())
 		}
 		check(c.T, c.s.reap())
 	}
@@ -121,31 +138,46 @@ func atHome(classes map[string]*controlv1.ClassRule) *controlv1.PolicyRules {
 }
 
 // sample is the rounds that are judged after cut n: the last two, and one that is older.
-func (c *cutter) sample(n int) []*round {
-	out := []*round{c.book.rounds[n]}
+func (c *cutter) sample(n int) []int {
+	out := []int{n}
 	if n > 0 {
-		out = append(out, c.book.rounds[n-1], c.book.rounds[c.draw.IntN(n)])
+		out = append(out, n-1, c.draw.IntN(n))
 	}
 	return out
+}
+
+// saved is how many records were acknowledged.
+func (c *cutter) saved() (n int64) {
+	for _, b := range c.books {
+		n += b.saved.Load()
+	}
+	return n
 }
 
 // work loads the node and cuts its power: at a moment of the source when the
 // node was started for one, else at any.
 func (c *cutter) work(n int) {
-	c.load.round = c.book.begin()
-	began, before := time.Now(), c.book.saved.Load()
-	c.load.begin()
-	defer func() { c.load.end(); c.worked += time.Since(began) }()
+	began, before := time.Now(), c.saved()
+	for i, l := range c.loads {
+		l.round = c.books[i].begin()
+		l.begin()
+	}
+	defer func() {
+		for _, l := range c.loads {
+			l.end()
+		}
+		c.worked += time.Since(began)
+	}()
 	least := time.Duration(50+c.draw.IntN(400)) * time.Millisecond
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	for time.Since(began) < least || c.book.saved.Load()-before < int64(*records) {
+	for time.Since(began) < least || c.saved()-before < int64(*records) {
 		if c.s.fired() {
 			check(c.T, c.s.reap())
 			return
 		}
 		if time.Since(began) > startLimit {
-			c.Fatalf("seed %d, cut %d: void: only %d records were acknowledged in %v", *seed, n, c.book.saved.Load()-before, time.Since(began))
+			c.Fatalf("seed %d, cut %d: void: only %d records were acknowledged in %v", *seed, n, c.saved()-before, time.Since(began))
 		}
 		<-tick.C
 	}
@@ -153,11 +185,11 @@ func (c *cutter) work(n int) {
 	if c.draw.IntN(3) == 0 { // at an acknowledgement: whoever has just heard it pulls the plug
 		where = "an acknowledgement heard"
 		select {
-		case <-c.load.first:
+		case <-c.loads[0].first:
 		default:
 		}
 		select {
-		case <-c.load.first:
+		case <-c.loads[0].first:
 		case <-time.After(startLimit):
 		}
 	}
@@ -183,13 +215,9 @@ func (c *cutter) restart() {
 		}
 		check(c.T, c.s.volume.Restart())
 		c.off.Store(false)
-		m := moment{}
+		m, n := moment{}, 1
 		if tries < 3 {
-			m = c.choose()
-		}
-		n := 1
-		if m.most > 1 {
-			n += c.draw.IntN(m.most)
+			m, n = c.choose()
 		}
 		c.s.arm(m.name, "cut", n)
 		err := c.s.start()
@@ -197,23 +225,25 @@ func (c *cutter) restart() {
 			return
 		}
 		if !c.s.fired() {
-			c.Fatalf("seed %d, cut %d: the node does not start: %v\n%s", *seed, len(c.book.rounds), err, c.s.tail())
+			c.Fatalf("seed %d, cut %d: the node does not start: %v\n%s", *seed, len(c.books[0].rounds), err, c.s.tail())
 		}
 		check(c.T, c.s.reap())
 		c.by["within recovery"]++
 	}
 }
 
-// choose draws the next moment; half of the time there is none.
-func (c *cutter) choose() moment {
-	all := slices.Concat(moments, engine)
+// choose draws the next moment, and which of the times that the node comes to it; a
+// third of the time there is none.
+func (c *cutter) choose() (m moment, n int) {
 	if *only != "" {
-		return all[slices.IndexFunc(all, func(m moment) bool { return m.name == *only })]
+		all := slices.Concat(moments, engine)
+		m = all[slices.IndexFunc(all, func(m moment) bool { return m.name == *only })]
+		return m, 1 + c.draw.IntN(m.most)
 	}
-	if c.draw.IntN(2) == 0 {
-		return moment{}
+	if !c.deck.last && c.draw.IntN(3) == 0 {
+		return moment{}, 1
 	}
-	return all[c.draw.IntN(len(all))]
+	return c.deck.next()
 }
 
 // witnessed names the failpoint that ended the node, once.
@@ -222,11 +252,7 @@ func (c *cutter) witnessed() string {
 	if err != nil {
 		return ""
 	}
-	all := slices.Concat(moments, engine)
-	if i := slices.IndexFunc(all, func(m moment) bool { return m.name == name }); i >= 0 {
-		return all[i].kind + ": " + name
-	}
-	return name
+	return c.deck.saw(name)
 }
 
 func (c *cutter) report(took time.Duration) {
@@ -238,13 +264,18 @@ func (c *cutter) report(took time.Duration) {
 		}
 		lines = append(lines, fmt.Sprintf("%6d  %s", c.by[name], name))
 	}
-	rate := float64(c.book.saved.Load()) / c.worked.Seconds()
+	var acks, late int64
+	for _, b := range c.books {
+		acks, late = acks+b.acks.Load(), late+b.late.Load()
+	}
+	rate := float64(c.saved()) / c.worked.Seconds()
 	c.Logf("seed %d: %d cuts in %v, %d of them within recovery; %d records in %d acknowledged requests (%.0f records/s under load, %d clients); none lost, none twice, none partial; %d answers came when the power was off; %v of load, %v of restarts, %v of judging\n%s",
-		*seed, total, took.Round(time.Second), recovery, c.book.saved.Load(), c.book.acks.Load(), rate, clients, c.book.late.Load(), c.worked.Round(time.Second), c.started.Round(time.Second), c.judged.Round(time.Second), strings.Join(lines, "\n"))
+		*seed, total, took.Round(time.Second), recovery, c.saved(), acks, rate, clients, late, c.worked.Round(time.Second), c.started.Round(time.Second), c.judged.Round(time.Second), strings.Join(lines, "\n"))
 	if rate < minRate {
 		c.Errorf("void: %.0f records a second were acknowledged under load, and %d are needed", rate, minRate)
 	}
 	if total < *cuts {
 		c.Error(errors.New("void: the power was not cut as often as it should have been"))
 	}
+	c.deck.demand(c.T, *cuts)
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ const judgeLimit = 60 * time.Second
 // judge holds what is there against the book. It repeats what is refused while a
 // node is still starting, and nothing else.
 type judge struct {
+	who    string // the tenant
 	s      *site
 	book   *book
 	region *client.Region
@@ -186,6 +188,11 @@ func (j *judge) persons(r *round) error {
 			}
 		}
 	}
+	if slices.ContainsFunc(r.persons, func(p *person) bool { return p.asked && !p.executed }) {
+		if err := j.stands(); err != nil {
+			return err
+		}
+	}
 	calls, err := j.calls(r.personsDay())
 	if err != nil {
 		return err
@@ -215,6 +222,31 @@ func (j *judge) persons(r *round) error {
 		}
 	}
 	return nil
+}
+
+// stands waits until no erasure is under way, also none of which nobody was told: it
+// would come between the reading of the calls and that of the counters.
+func (j *judge) stands() error {
+	ctx, cancel := j.ctx()
+	defer cancel()
+	for token := ""; ; {
+		page, err := j.region.Certificates(ctx, token)
+		if err != nil && (ctx.Err() != nil || !unready(err)) {
+			return fmt.Errorf("read the certificates: %w", err)
+		}
+		pending := err != nil || slices.ContainsFunc(page.Certificates, func(c data.Certificate) bool { return c.State == "pending" })
+		switch token = page.NextPageToken; {
+		case pending:
+			token = "" // from the beginning
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("an erasure is still pending after %v", judgeLimit)
+			case <-time.After(20 * time.Millisecond):
+			}
+		case token == "":
+			return nil
+		}
+	}
 }
 
 // executes waits for an erasure that was acknowledged.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/domicile-io/domicile/api/client"
+	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/api/data"
 )
 
@@ -24,6 +25,7 @@ type load struct {
 	aged    *client.Region // of a tenant whose calls are too old: retention drops them at each start
 	draw    *rand.Rand
 	largest int           // batch
+	alone   bool          // its records come one by one, so that the node merges them
 	first   chan struct{} // gets a token with each acknowledgement, when somebody waits
 
 	stop chan struct{}
@@ -33,9 +35,10 @@ type load struct {
 // how many clients do what.
 const (
 	batchers = 4
-	posters  = 6
+	posters  = 4
 	streams  = 2
-	clients  = batchers + posters + streams + 5
+	loners   = 4 // of the tenant whose records come alone
+	clients  = batchers + posters + streams + 6 + loners + 1
 )
 
 func (l *load) begin() {
@@ -64,6 +67,14 @@ func (l *load) begin() {
 			}
 		})
 	}
+	run(10*time.Millisecond, l.person)
+	go func() { <-l.stop; l.all.Wait(); cancel() }()
+	if l.alone {
+		for range loners {
+			run(0, l.post)
+		}
+		return
+	}
 	for range batchers {
 		run(0, l.batch)
 	}
@@ -76,14 +87,13 @@ func (l *load) begin() {
 	run(0, l.kamailio)
 	run(20*time.Millisecond, l.garbage)
 	run(30*time.Millisecond, l.record)
-	run(10*time.Millisecond, l.person)
+	run(20*time.Millisecond, l.policy)
 	run(150*time.Millisecond, func(ctx context.Context, draw *rand.Rand) error {
 		if draw.IntN(2) == 0 {
 			return l.old(ctx)
 		}
 		return l.s.admin(ctx, http.MethodPost, "/keys:rotate")
 	})
-	go func() { <-l.stop; l.all.Wait(); cancel() }()
 }
 
 // end lets the clients hear what their requests came to, and waits for them.
@@ -251,6 +261,19 @@ func (l *load) person(ctx context.Context, draw *rand.Rand) error {
 	p.executed = true
 	return nil
 }
+
+// policy changes something that is told to the node, whose cache and last contact are
+// written then.
+func (l *load) policy(ctx context.Context, draw *rand.Rand) error {
+	country := []string{"IE", "FR", "DE"}[draw.IntN(3)]
+	_, err := l.s.Control("cp1").UpdateTenant(ctx, &controlv1.UpdateTenantRequest{Tenant: agedSlug, BillingCountry: &country}, "")
+	if err != nil {
+		return err
+	}
+	return l.book.note(0, "told")
+}
+
+const agedSlug = "aged-ie"
 
 // old stores calls that the next retention round drops, on a day of their own. What
 // they added to the counters stays.

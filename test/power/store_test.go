@@ -37,6 +37,7 @@ type bench struct {
 	witness string
 	ledger  *os.File
 	draw    *rand.Rand
+	deck    *deck // of the moments for which the process is started
 	seed    uint64
 
 	cmd    *exec.Cmd
@@ -68,17 +69,20 @@ func TestINV33_PowerCutsOfTheStore(t *testing.T) {
 	}
 	t.Cleanup(func() { check(t, v.Close()) })
 	b := &bench{T: t, volume: v, dir: dir, witness: filepath.Join(dir, "witness"), log: filepath.Join(dir, "process.log"), seed: *seed, draw: rand.New(rand.NewPCG(*seed, 3)), by: map[string]int{}}
+	b.deck = newDeck(b.draw, momentsOfStore())
 	b.ledger, err = os.Create(filepath.Join(dir, "ledger"))
 	check(t, err)
 	began := time.Now()
-	for n := range *storeCuts {
+	done := 0
+	for ; done < *storeCuts || b.deck.wants(done, *storeCuts); done++ {
+		n := done
 		b.round(n)
 		if n%50 == 49 {
 			t.Logf("%d cuts, %d records, %v", n+1, b.saved.Load(), time.Since(began).Round(time.Second))
 		}
 	}
-	b.begin(*storeCuts, "all", 0, moment{})
-	if err := b.wait(*storeCuts, wholeLimit); err != nil {
+	b.begin(done, "all", 0, moment{}, 1)
+	if err := b.wait(done, wholeLimit); err != nil {
 		t.Fatalf("seed %d, at the end: %v\n%s", b.seed, err, b.says())
 	}
 	b.report(time.Since(began))
@@ -90,9 +94,9 @@ func (b *bench) round(n int) {
 	if n > 3 {
 		rounds += fmt.Sprint(" ", b.draw.IntN(n))
 	}
-	m := b.choose()
+	m, times := b.choose()
 	before := b.saved.Load()
-	b.begin(n, rounds, storeWorkers, m)
+	b.begin(n, rounds, storeWorkers, m, times)
 	began := time.Now()
 	select {
 	case <-b.judged:
@@ -117,16 +121,19 @@ func (b *bench) round(n int) {
 		}
 	}
 	b.off.Store(true)
-	check(b.T, b.volume.CutPower())
+	b.within(n, "cutting the power", b.volume.CutPower)
 	b.worked += time.Since(at)
 	<-time.After(time.Duration(b.draw.IntN(20)) * time.Millisecond) // it lives on for a moment
 	_ = b.cmd.Process.Kill()
 	_ = b.wait(n, startLimit)
 	if b.fired() { // at the same moment
 		b.by["both at once"]++
+		if name, err := takeFile(b.witness); err == nil {
+			b.deck.saw(name)
+		}
 	}
 	b.by["any"]++
-	check(b.T, b.volume.Restart())
+	b.within(n, "mounting the volume again", b.volume.Restart)
 }
 
 // fell is for a process that ended by itself: a failpoint must have ended it.
@@ -137,12 +144,24 @@ func (b *bench) fell(n int, where string) {
 	}
 	name, err := takeFile(b.witness)
 	check(b.T, err)
-	all := slices.Concat(moments, engine)
-	b.by[all[slices.IndexFunc(all, func(m moment) bool { return m.name == name })].kind+": "+name]++
+	b.by[b.deck.saw(name)]++
 	if where != "" {
 		b.by[where]++
 	}
-	check(b.T, b.volume.Restart())
+	b.within(n, "mounting the volume again", b.volume.Restart)
+}
+
+// within does what the kernel may never come back from.
+func (b *bench) within(n int, what string, do func() error) {
+	b.Helper()
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	select {
+	case err := <-done:
+		check(b.T, err)
+	case <-time.After(2 * startLimit):
+		b.stuck(n, what+" does not end")
+	}
 }
 
 // wholeLimit is how long everything may take to be judged, at the end of a long run.
@@ -198,22 +217,28 @@ func (b *bench) fired() bool {
 	return err == nil
 }
 
-// choose draws the next moment; a third of the time there is none.
-func (b *bench) choose() moment {
-	all := slices.Concat(moments, engine)
+// choose draws the next moment, and which of the times that the process comes to it; a
+// third of the time there is none.
+func (b *bench) choose() (m moment, n int) {
 	if *only != "" {
-		return all[slices.IndexFunc(all, func(m moment) bool { return m.name == *only })]
+		all := slices.Concat(moments, engine)
+		m = all[slices.IndexFunc(all, func(m moment) bool { return m.name == *only })]
+		return m, 1 + b.draw.IntN(m.most)
 	}
-	mine := slices.DeleteFunc(all, func(m moment) bool {
-		return m.kind == "erasure" || m.kind == "blob" || m.kind == "policy cache"
-	})
-	if b.draw.IntN(3) == 0 {
-		return moment{}
+	if !b.deck.last && b.draw.IntN(3) == 0 {
+		return moment{}, 1
 	}
-	return mine[b.draw.IntN(len(mine))]
+	return b.deck.next()
 }
 
-func (b *bench) begin(n int, rounds string, workers int, m moment) {
+// momentsOfStore are those that a record store and its keyring come to.
+func momentsOfStore() []moment {
+	return slices.DeleteFunc(slices.Concat(moments, engine), func(m moment) bool {
+		return m.kind == "erasure" || m.kind == "blob" || m.kind == "policy cache"
+	})
+}
+
+func (b *bench) begin(n int, rounds string, workers int, m moment, times int) {
 	if err := os.Remove(b.witness); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		b.Fatal(err)
 	}
@@ -221,10 +246,6 @@ func (b *bench) begin(n int, rounds string, workers int, m moment) {
 	b.cmd.Env = append(os.Environ(), childDir+"="+filepath.Join(b.volume.Dir, "d"), fmt.Sprintf("DOMICILE_POWER_ROUND=%d %d", n, workers),
 		"DOMICILE_POWER_LEDGER="+b.ledger.Name(), "DOMICILE_POWER_CHECK="+rounds)
 	if m.name != "" {
-		times := 1
-		if m.most > 1 {
-			times += b.draw.IntN(m.most)
-		}
 		b.cmd.Env = append(b.cmd.Env, "DOMICILE_FAILPOINT="+m.name+"#"+strconv.Itoa(times), "DOMICILE_FAILPOINT_DO=cut",
 			"DOMICILE_FAILPOINT_VOLUME="+b.volume.Dir, "DOMICILE_FAILPOINT_WITNESS="+b.witness)
 	}
@@ -291,4 +312,5 @@ func (b *bench) report(took time.Duration) {
 	if total < *storeCuts {
 		b.Error("void: the power was not cut as often as it should have been")
 	}
+	b.deck.demand(b.T, *storeCuts)
 }
