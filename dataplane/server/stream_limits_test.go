@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -154,6 +155,8 @@ func TestWhatAStreamHoldsIsBounded(t *testing.T) {
 	r.acked(st, 0, lines(1))
 	entered, release := make(chan struct{}), make(chan struct{})
 	hold := func() error { close(entered); <-release; return nil }
+	letGo := sync.OnceFunc(func() { close(release) })
+	defer letGo()
 	r.store.before.Store(&hold)
 	const size, many = 128 << 10, 64 // 8 MiB
 	line := func(i int) []byte {
@@ -184,7 +187,7 @@ func TestWhatAStreamHoldsIsBounded(t *testing.T) {
 	if n := taken(); n > bound {
 		t.Errorf("%d bytes were taken of a stream that waits; at most %d should be", n, bound)
 	}
-	close(release)
+	letGo()
 	for i := 1; i <= many; i++ {
 		out, err := st.Recv()
 		must(t, err)

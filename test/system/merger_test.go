@@ -51,7 +51,12 @@ func mergesWhatCameAlone(t *testing.T, store edit) {
 	again()
 	_, err := region.CreateCall(ctx, data.NewCall{NativeID: "after", From: "+35315559999", To: "+35315551234", Status: "completed"})
 	check(t, err)
+	const enough = 50 // rounds of the merger, of which the first should do
+	ends := map[float64]bool{}
 	until(t, 4*time.Minute, "the node makes a cover", func() error {
+		if ends[metricOf(t, c, "domicile_merge_last_end_timestamp_seconds")] = true; len(ends) > enough {
+			t.Fatalf("%d rounds of the merger have ended, and no cover is made", len(ends))
+		}
 		covers, frames := metricOf(t, c, "domicile_merge_covers_total"), metricOf(t, c, "domicile_merge_frames_total")
 		if covers < 1 || frames < 10 {
 			return fmt.Errorf("%v covers of %v frames", covers, frames)
