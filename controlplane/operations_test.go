@@ -1,10 +1,12 @@
 package controlplane_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/pprof"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +105,37 @@ func TestInterruptedOperationsEnd(t *testing.T) {
 		t.Fatal(err, res.Err)
 	}
 	c.endsAs(id, "failed", "INTERRUPTED")
+}
+
+// A voter that has an interrupted operation to report, and nobody to report it to,
+// waits with one report, however long it waits.
+func TestAnInterruptedOperationIsReportedOnceAtATime(t *testing.T) {
+	c := prepare(t, 3)
+	c.startAll()
+	leads := c.leader()
+	var all []any
+	for i := range 5000 {
+		all = append(all, map[string]any{"slug": fmt.Sprintf("cut-%d", i), "home_region": "ie1", "billing_country": "IE"})
+	}
+	c.want(c.do(leads, "POST", "/v1/tenants:import", map[string]any{"requests": all}, nil), 200, "")
+	for i := range c.planes {
+		if i != leads {
+			c.stop(i)
+		}
+	}
+	c.stop(leads)
+	c.start(leads)
+	reports := 0
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		var stacks bytes.Buffer
+		if err := pprof.Lookup("goroutine").WriteTo(&stacks, 2); err != nil {
+			t.Fatal(err)
+		}
+		reports = max(reports, bytes.Count(stacks.Bytes(), []byte("(*work).report(")))
+	}
+	if reports != 1 {
+		t.Errorf("%d reports of one operation wait for a leader", reports)
+	}
 }
 
 // An invitation is an operation until its member has what it is to have.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -42,6 +43,7 @@ func (r *Region) UploadRecording(ctx context.Context, call string, file io.ReadS
 				if made := resp.Get("Content-Location"); made != "" {
 					return r.Recording(ctx, path.Base(made))
 				}
+				err = fmt.Errorf("%d of %d bytes were sent and the recording is not whole: has the file become shorter?", offset, size)
 			}
 		}
 		if failed++; failed > uploadTries || ctx.Err() != nil || !worthAgain(err) {

@@ -100,6 +100,10 @@ func (s *Stream) Send(ctx context.Context, records []byte) (sequence uint64, err
 			s.mu.Unlock()
 			return 0, policy.Errorf(policy.InvalidArgument, "the stream is closed")
 		}
+		if s.over() {
+			s.mu.Unlock()
+			return 0, s.ended()
+		}
 		if len(s.pending) == 0 || s.size+len(records) <= s.o.Ahead {
 			if len(s.pending) == 0 {
 				s.progress = time.Now() // it was idle until now
@@ -145,6 +149,16 @@ func (s *Stream) Unacknowledged() int { s.mu.Lock(); defer s.mu.Unlock(); return
 
 // Cuts is how often a connection broke, or a node said "not now".
 func (s *Stream) Cuts() int { s.mu.Lock(); defer s.mu.Unlock(); return s.cuts }
+
+// over reports whether nobody sends any more.
+func (s *Stream) over() bool {
+	select {
+	case <-s.done:
+		return true
+	default:
+		return false
+	}
+}
 
 func (s *Stream) ended() error {
 	if s.failed != nil {

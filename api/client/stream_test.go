@@ -237,3 +237,26 @@ func TestAStreamIsHeldToItsLimits(t *testing.T) {
 		t.Errorf("closing says %v with %d unacknowledged", err, s.Unacknowledged())
 	}
 }
+
+// A stream that has failed takes nothing more, however little is unacknowledged:
+// what it took would never be sent, and its sender would go on for ever.
+func TestAStreamThatHasFailedTakesNothing(t *testing.T) {
+	n := startIngestNode(t, func(int, *ingestv1.StreamRequest) (bool, error) {
+		return false, policy.Errorf(policy.PermissionDenied, "this key may not write")
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	s, err := client.OpenStream(ctx, n.options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		_, err := s.Send(ctx, nil)
+		if errors.Is(err, &policy.Error{Reason: policy.PermissionDenied}) {
+			return
+		}
+		if err != nil || time.Now().After(end) {
+			t.Fatalf("the node refused the stream, and Send says %v with %d batches that wait for nobody", err, s.Unacknowledged())
+		}
+	}
+}

@@ -96,13 +96,25 @@ func (w *work) look(ctx context.Context, stored *backup.Schedule) error {
 		case g == nil && o.State == store.OperationQueued:
 			w.start(o, stored)
 		case g == nil:
-			go w.report(ctx, store.ReportOperation{ID: o.ID, State: store.OperationFailed, Cause: store.CauseInterrupted, Outcome: o.Outcome})
+			w.interrupted(ctx, o)
 		}
 	}
 	if w.replica.IsLeader() {
 		return w.oversee(ctx, all)
 	}
 	return nil
+}
+
+// interrupted reports an operation of an earlier start: once at a time, because
+// while there is no leader one look follows the other and no report is taken.
+func (w *work) interrupted(ctx context.Context, o store.Operation) {
+	w.register(o.ID, "") // an import of the past is not one of those under way
+	w.done.Add(1)
+	go func() {
+		defer w.done.Done()
+		defer w.forget(o.ID)
+		w.report(ctx, store.ReportOperation{ID: o.ID, State: store.OperationFailed, Cause: store.CauseInterrupted, Outcome: o.Outcome})
+	}()
 }
 
 func (w *work) start(o store.Operation, stored *backup.Schedule) {

@@ -57,3 +57,15 @@ func TestClientGoesOnWithAnUpload(t *testing.T) {
 		t.Errorf("other sound comes back: %d bytes, %v", len(got), err)
 	}
 }
+
+// A file that is shorter than was said when its upload began, because somebody cut
+// it off meanwhile, is no recording: the client says so.
+func TestClientSaysThatAFileEndedEarly(t *testing.T) {
+	r := start(t)
+	c := &client.Region{BaseURL: "https://" + r.addr, Key: admin, HTTP: r.client}
+	sound := wav(64<<10, 9)
+	rec, err := c.UploadRecording(context.Background(), "", bytes.NewReader(sound[:32<<10]), int64(len(sound)), nil)
+	if err == nil {
+		t.Fatalf("half of a recording was uploaded, and the client says that %q is stored", rec.ID)
+	}
+}

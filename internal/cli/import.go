@@ -44,7 +44,7 @@ A folder means every file in it and below; - reads standard input. Named as the 
 already counts as a duplicate, so an import may be repeated.
 
 With --remove a file is deleted only after its region acknowledged that it is durable, and only when
-nothing of it was quarantined.
+nothing of it was quarantined and nobody wrote to it meanwhile.
 
 With --stream, NDJSON in Domicile's own form goes over one long gRPC connection in small batches, each of
 which is acknowledged by itself; after a cut, what was not acknowledged is sent again. Followed by -, a
@@ -134,12 +134,16 @@ func (im *importer) summary() error {
 // one sends a file. Whatever happens before the acknowledgement, the file stays.
 func (im *importer) one(ctx context.Context, path string) error {
 	in := im.app.in
+	var was os.FileInfo
 	if path != stdin {
 		f, err := os.Open(path)
 		if err != nil {
 			return err
 		}
 		defer f.Close()
+		if was, err = f.Stat(); err != nil {
+			return err
+		}
 		in = f
 	}
 	counted := progressbar.NewReader(in, im.bar)
@@ -162,9 +166,23 @@ func (im *importer) one(ctx context.Context, path string) error {
 	im.total.Quarantined += n.Quarantined
 	im.mu.Unlock()
 	if im.remove && path != stdin && n.Quarantined == 0 && n.Accepted+n.Duplicates > 0 {
-		if err := os.Remove(path); err != nil {
-			return fmt.Errorf("stored, but not removed: %w", err)
-		}
+		return im.removeRead(path, was)
+	}
+	return nil
+}
+
+// removeRead removes a file whose every record is stored. What was written to it
+// after it was opened may not be, nor is what stands in its place since: it stays.
+func (im *importer) removeRead(path string, was os.FileInfo) error {
+	now, err := os.Lstat(path)
+	if err == nil && (!os.SameFile(was, now) || now.Size() != was.Size() || !now.ModTime().Equal(was.ModTime())) {
+		return errors.New("somebody wrote to it while it was brought in, so it stays: repeat the command once nobody does; what is stored already counts as a duplicate")
+	}
+	if err == nil {
+		err = os.Remove(path)
+	}
+	if err != nil {
+		return fmt.Errorf("stored, but not removed: %w", err)
 	}
 	return nil
 }

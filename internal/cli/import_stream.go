@@ -127,12 +127,16 @@ func (im *importer) streamFile(ctx context.Context, st *client.Stream, acks *ack
 	if encodingOf(path) != "" {
 		return usagef("--stream takes files that are not compressed; leave --stream out, or unpack it")
 	}
+	var was os.FileInfo
 	if path != stdin {
 		f, err := os.Open(path)
 		if err != nil {
 			return err
 		}
 		defer f.Close()
+		if was, err = f.Stat(); err != nil {
+			return err
+		}
 		in = f
 	}
 	_, badBefore := acks.state()
@@ -156,7 +160,7 @@ func (im *importer) streamFile(ctx context.Context, st *client.Stream, acks *ack
 			if bad > badBefore {
 				return nil
 			}
-			return os.Remove(path)
+			return im.removeRead(path, was)
 		}
 		select {
 		case <-acks.heard:
