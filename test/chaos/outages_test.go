@@ -158,6 +158,31 @@ func TestOutagesAreThoseOfTheCommittedRun(t *testing.T) {
 	}
 }
 
+// The bound of invariant 42 on the first write after a fault has healed, held
+// against the run that is committed: a run on another machine is not judged by the
+// clock. That a write comes at all, and that voters are equal within 30 s, is what
+// each run demands of itself (nemesis.recover).
+func TestINV42_TheCommittedRunWroteSoonAfterEachFault(t *testing.T) {
+	raw, err := os.ReadFile(outageResult)
+	check(t, err)
+	var run outageRun
+	check(t, json.Unmarshal(raw, &run))
+	faults := 0
+	for _, f := range slices.Concat(networkFaults, processFaults, diskFaults, clockFaults, memberFaults) {
+		x := run.Kinds[f.kind]
+		if x == nil || x.Faults == 0 || x.Healed == 0 {
+			t.Errorf("the run says nothing of %s", f.kind)
+			continue
+		}
+		if faults += x.Faults; x.Healed > 5 {
+			t.Errorf("after %s the first write took %.2f s, and 5 s are promised", f.kind, x.Healed)
+		}
+	}
+	if run.Form != "long" || faults < 200 || faults != run.Faults {
+		t.Errorf("the committed run is the %s form with %d faults (it says %d), want the long one with 200", run.Form, faults, run.Faults)
+	}
+}
+
 func TestEveryFaultHasARunbook(t *testing.T) {
 	text, err := os.ReadFile(runbooks)
 	check(t, err)

@@ -20,6 +20,12 @@ var trustBugs = []bug{
 	{"a region that receives does not learn of a withdrawal", []plant{{"dataplane/senders.go",
 		" && slices.Equal(a.Withdrawn, b.Withdrawn)", ""}},
 		"./dataplane", "TestAWithdrawnApproverOfASenderEndsNothing"},
+	{"the end of a tenant keeps the secrets of its pseudonyms", []plant{{"dataplane/export/purge.go",
+		"e.o.Keys.Forget(names)", "e.o.Keys.Forget(names[:0])"}},
+		"./dataplane/export", "TestINV15_DestroyedSecretsLeaveRowsUnlinkable"},
+	{"a simulation lets go what would have gone to another region", []plant{{"dataplane/export/simulate.go",
+		"	if to.Region != x.To {\n		reasons = append(reasons, recipientMoved)\n	}\n", ""}},
+		"./dataplane/export", "TestASimulationIsWhatHappensWhenItIsApplied"},
 }
 
 func init() { bugs = append(bugs, trustBugs...) }
