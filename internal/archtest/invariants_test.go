@@ -19,7 +19,6 @@ const invariants = 42
 var unbuilt = map[int]string{
 	18: "staff access grants",
 	19: "staff access grants",
-	20: "staff access grants",
 	37: "moving a tenant to another home",
 }
 
