@@ -108,7 +108,7 @@ func (p *ResidencyPolicy) validateHome(top *Topology, l *fieldErrors) {
 	case !ok:
 		l.addf("home_region", "is not a region of this cluster; list them with GET /v1/regions")
 	case p.Revision == 0 && home.Lifecycle != Active:
-		l.addf("home_region", "is not active; a new tenant needs an active region")
+		l.addf("home_region", "is %s; a new tenant needs an active region", home.Lifecycle)
 	case !home.Lifecycle.Serves():
 		l.addf("home_region", "does not serve (it is planned or retired); move the tenant to an active region")
 	}

@@ -97,6 +97,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 		return exitUsage
 	}
 	if *check {
+		fmt.Fprintf(stderr, "%s is in order: a node of region %s at %s; the files that it names are read at the start\n", *path, cfg.Region, cfg.ListenAddress)
 		return exitOK
 	}
 	log := slog.New(plainlog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level})))

@@ -38,7 +38,7 @@ default_country: IE
 		"argument":       {[]string{"--config", good, "extra"}, exitUsage, "--config"},
 		"absent file":    {[]string{"--config", filepath.Join(dir, "absent.yaml")}, exitUsage, "absent.yaml"},
 		"unknown key":    {[]string{"--config", bad}, exitUsage, "regoin"},
-		"checked":        {[]string{"--config", good, "--check"}, exitOK, ""},
+		"checked":        {[]string{"--config", good, "--check"}, exitOK, "is in order: a node of region"},
 		"scrub nothing":  {[]string{"scrub"}, exitUsage, "--config"},
 		"scrub empty":    {[]string{"scrub", "--config", good}, exitOK, "0 are not what was written"},
 		"no certificate": {[]string{"--config", good}, exitFailed, "absent.pem"},

@@ -44,7 +44,7 @@ func (s tenantService) planTenant(req *controlv1.CreateTenantRequest) (store.Pay
 		return nil, fieldError("home_region", "is no region of this cluster; list them with GET /v1/regions")
 	}
 	if home.Lifecycle != policy.Active {
-		return nil, fieldError("home_region", "is not active; a new tenant needs an active region")
+		return nil, fieldError("home_region", "is "+home.Lifecycle.String()+"; a new tenant needs an active region")
 	}
 	entity, err := s.store.EntityFor(plan.BillingCountry)
 	if isReason(err, policy.NotFound) {

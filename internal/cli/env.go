@@ -34,16 +34,27 @@ func (a *app) setting(flag, name string) (string, error) {
 // need is setting for what a command cannot do without.
 func (a *app) need(flag, name, flagName string) (string, error) {
 	v, err := a.setting(flag, name)
-	if err == nil && v == "" {
-		if file := filepath.Join(devDir, "env"); isFile(file) && name != "DOMICILE_KEY" {
-			return "", usagef("%s is not known: `domicile dev` has left it in this folder, so type  export DOMICILE_ENV_FILE=%s  or give --env-file %s", name, file, file)
-		}
-		if name == "DOMICILE_KEY" {
-			return "", usagef("%s is not known: give %s or set %s; `domicile keys create TENANT` makes a key and prints it", name, flagName, name)
-		}
-		return "", usagef("%s is not known: give %s, set %s, or name the file of `domicile dev` with --env-file; without a control plane, `domicile dev` runs one here", name, flagName, name)
+	if err != nil || v != "" {
+		return v, err
 	}
-	return v, err
+	if name == "DOMICILE_KEY" {
+		return "", usagef("%s is not known: give %s or set %s; `domicile keys create TENANT` makes a key and prints it", name, flagName, name)
+	}
+	if read := a.envPath(); read != "" {
+		return "", usagef("%s is not known, and %s does not have it: give %s or set %s", name, read, flagName, name)
+	}
+	if file := filepath.Join(devDir, "env"); isFile(file) {
+		return "", usagef("%s is not known: `domicile dev` has left it in this folder, so type  export DOMICILE_ENV_FILE=%s  or give --env-file %s", name, file, file)
+	}
+	return "", usagef("%s is not known: give %s, set %s, or name the file of `domicile dev` with --env-file; without a control plane, `domicile dev` runs one here", name, flagName, name)
+}
+
+// envPath is the env file that was named; "" none.
+func (a *app) envPath() string {
+	if a.envFile != "" {
+		return a.envFile
+	}
+	return a.getenv("DOMICILE_ENV_FILE")
 }
 
 func isFile(path string) bool {
@@ -56,10 +67,7 @@ func (a *app) readEnvFile() error {
 	if a.file != nil {
 		return nil
 	}
-	path := a.envFile
-	if path == "" {
-		path = a.getenv("DOMICILE_ENV_FILE")
-	}
+	path := a.envPath()
 	a.file = map[string]string{}
 	if path == "" {
 		return nil
@@ -126,7 +134,7 @@ func (a *app) region() (*client.Region, error) {
 	}
 	base, err := a.need(a.regionURL, fmt.Sprintf("DOMICILE_%s_URL", strings.ToUpper(string(at))), "--region-url")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w; the key works in %s only, and `domicile regions get %s` shows where that is", err, at, at)
 	}
 	hc, err := a.http()
 	if err != nil {

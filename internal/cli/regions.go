@@ -5,10 +5,12 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 )
 
 func (a *app) regionsCommand() *cobra.Command {
-	return group("regions", "Show regions, and what each can do", a.regionsList(), a.regionsGet(), a.regionsFeatures(), a.regionsSetFeature())
+	return group("regions", "Regions, and what each can do", a.regionsList(), a.regionsGet(), a.regionsPut(), a.regionsFeatures(), a.regionsSetFeature())
 }
 
 func (a *app) regionsList() *cobra.Command {
@@ -44,12 +46,14 @@ func (a *app) regionsGet() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.result(r, func() {
-				a.out.Fields([2]string{"region", r.GetId()}, [2]string{"boundary", r.GetBoundary()}, [2]string{"country", r.GetCountry()},
-					[2]string{"stage", r.GetLifecycle()}, [2]string{"cloud", r.GetCloud()}, [2]string{"backup region", r.GetBackupRegion()},
-					[2]string{"base URL", dash(r.GetBaseUrl())})
-			})
+			return a.result(r, func() { a.showRegion(r) })
 		})}
+}
+
+func (a *app) showRegion(r *controlv1.Region) {
+	a.out.Fields([2]string{"region", r.GetId()}, [2]string{"boundary", r.GetBoundary()}, [2]string{"country", r.GetCountry()},
+		[2]string{"stage", r.GetLifecycle()}, [2]string{"cloud", r.GetCloud()}, [2]string{"backup region", r.GetBackupRegion()},
+		[2]string{"base URL", dash(r.GetBaseUrl())})
 }
 
 func (a *app) regionsFeatures() *cobra.Command {

@@ -7,6 +7,14 @@ import (
 	"strings"
 )
 
+// voterAddresses are where nodes reach the voters: control_plane of a node's configuration.
+func (e *Environment) voterAddresses() (all []string) {
+	for _, v := range voterNames {
+		all = append(all, e.ports.address(v+"-grpc"))
+	}
+	return all
+}
+
 // Dir is the absolute data folder.
 func (e *Environment) Dir() string { return e.opts.Dir }
 
@@ -73,7 +81,7 @@ func (e *Environment) CAFile() string { return filepath.Join(e.pki.dir, "ca.pem"
 
 // Variables are the lines of the env file.
 func (e *Environment) Variables() [][2]string {
-	vars := [][2]string{{"DOMICILE_CONTROL_URL", e.ControlURL()}}
+	vars := [][2]string{{"DOMICILE_CONTROL_URL", e.ControlURL()}, {"DOMICILE_VOTERS", strings.Join(e.voterAddresses(), ",")}}
 	for _, r := range e.Regions() {
 		vars = append(vars, [2]string{"DOMICILE_" + strings.ToUpper(r) + "_URL", e.RegionURL(r)}, [2]string{"DOMICILE_" + strings.ToUpper(r) + "_INGEST", e.IngestAddress(r)})
 	}

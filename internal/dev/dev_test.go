@@ -69,7 +69,7 @@ func TestARestartKeepsAddressesTokenAuthorityAndData(t *testing.T) {
 	if err != nil || found.GetId() != made.GetId() {
 		t.Errorf("the tenant after the restart: %v, %v", found, err)
 	}
-	for _, secret := range []string{"pki/root.key", "pki/bundle.key", "pki/operator.token", "pki/ca.key", "env"} {
+	for _, secret := range []string{"pki/root.key", "pki/bundle.key", "pki/operator.token", "pki/authority-1.key", "env"} {
 		info, err := os.Stat(filepath.Join(dir, secret))
 		if err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v, %v; want mode 0600", secret, info, err)

@@ -41,10 +41,8 @@ func (e *Environment) nodeConfig(r policy.Region) dataplane.Config {
 		IngestAddress: e.ports.address(name + "-ingest"), PeerAddress: e.ports.address(name + "-peer"), OpsAddress: e.ports.address(name + "-ops"),
 		RootPublicKey: hex.EncodeToString(e.pki.rootPublic), BaseURLs: e.baseURLs(), Peers: map[string]dataplane.Peer{},
 		IngestAddresses: map[string]string{}, DefaultCountry: r.Country, ExportInterval: e.opts.ExportInterval, ExportWindow: e.opts.ExportWindow,
-		DiskReserve: -1, // three regions share a developer's disk
-	}
-	for _, v := range voterNames {
-		c.ControlPlane = append(c.ControlPlane, e.ports.address(v+"-grpc"))
+		ControlPlane: e.voterAddresses(),
+		DiskReserve:  -1, // three regions share a developer's disk
 	}
 	for _, other := range e.places {
 		c.IngestAddresses[string(other.ID)] = e.ports.address(string(other.ID) + "-ingest")

@@ -163,6 +163,9 @@ func drawSecret() (string, error) {
 }
 
 func (p *pki) issue(voters, regions, second []string) error {
+	if err := mtls.KeepPKI(p.dir, p.identity.Cluster); err != nil {
+		return err
+	}
 	ca, err := mtls.OpenAuthority(p.dir)
 	if err != nil {
 		return err

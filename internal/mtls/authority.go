@@ -32,9 +32,16 @@ const (
 	authorityValidFor = 10 * validFor
 )
 
-// OpenAuthority loads the authority kept in dir, or makes one there; for
-// `domicile dev` and tests. Operators have a [PKI].
+// OpenAuthority loads the authority kept in dir, of a [PKI] the one that signs,
+// or makes one there; for tests, and for who issues over what is there.
 func OpenAuthority(dir string) (*Authority, error) {
+	if _, err := os.Lstat(filepath.Join(dir, pkiFile)); !errors.Is(err, fs.ErrNotExist) {
+		p, err := OpenPKI(dir)
+		if err != nil {
+			return nil, err
+		}
+		return p.authority()
+	}
 	a, err := loadAuthority(filepath.Join(dir, authorityCert), filepath.Join(dir, authorityKey))
 	if !errors.Is(err, fs.ErrNotExist) {
 		return a, err

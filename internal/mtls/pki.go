@@ -204,17 +204,24 @@ func (p *PKI) write(dir string, o Order) (Files, error) {
 	if o.ValidFor == 0 {
 		o.ValidFor = LeafValidFor
 	}
-	a, err := loadAuthority(p.certPath(p.state.Active), p.keyPath(p.state.Active))
+	a, err := p.authority()
 	if err != nil {
 		return Files{}, err
 	}
 	if end := time.Now().Add(o.ValidFor); end.After(a.cert.NotAfter) {
 		return Files{}, fmt.Errorf("the authority itself ends on %s; rotate it with `domicile pki rotate --authority prepare`, or ask for a shorter --valid-for", a.cert.NotAfter.UTC().Format(time.DateOnly))
 	}
-	if a.bundle, err = p.bundle(); err != nil {
-		return Files{}, err
-	}
 	return a.issue(dir, o.Identity, o.Hosts, o.ValidFor)
+}
+
+// authority is the one that signs, with the bundle of now.
+func (p *PKI) authority() (*Authority, error) {
+	a, err := loadAuthority(p.certPath(p.state.Active), p.keyPath(p.state.Active))
+	if err != nil {
+		return nil, err
+	}
+	a.bundle, err = p.bundle()
+	return a, err
 }
 
 // Authorities are the trusted ones, the signing one first.

@@ -3,7 +3,6 @@ package modules_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,25 +18,6 @@ import (
 	"github.com/domicile-io/domicile/internal/dev"
 	"github.com/domicile-io/domicile/internal/loopback"
 )
-
-// authorityOf lays the authority of a development environment out as
-// `domicile pki init` does, so that certificates can be issued from it.
-func authorityOf(t *testing.T, env *dev.Environment) string {
-	t.Helper()
-	var known struct {
-		Cluster string `json:"cluster"`
-	}
-	if err := json.Unmarshal([]byte(read(t, filepath.Join(filepath.Dir(env.CAFile()), "identities.json"))), &known); err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	ca := read(t, env.CAFile())
-	write(t, filepath.Join(dir, "ca.pem"), ca)
-	write(t, filepath.Join(dir, "authority-1.pem"), ca)
-	write(t, filepath.Join(dir, "authority-1.key"), read(t, filepath.Join(filepath.Dir(env.CAFile()), "ca.key")))
-	write(t, filepath.Join(dir, "pki.json"), fmt.Sprintf("{\"cluster\": %q, \"active\": 1}\n", known.Cluster))
-	return dir
-}
 
 func port(t *testing.T) string {
 	t.Helper()
@@ -107,7 +87,7 @@ func TestRegionLocalRuns(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	folder, pki, address := filepath.Join(s.dir, "fr1"), authorityOf(t, env), port(t)
+	folder, pki, address := filepath.Join(s.dir, "fr1"), filepath.Dir(env.CAFile()), port(t)
 	var voters []string // all, since a node subscribes at the one that leads
 	for _, v := range env.Voters() {
 		voters = append(voters, strconv.Quote(env.VoterConfig(v).GRPCAddress))

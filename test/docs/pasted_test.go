@@ -7,8 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
+	"github.com/domicile-io/domicile/internal/loopback"
 	"github.com/domicile-io/domicile/internal/pasted"
 )
 
@@ -22,7 +24,7 @@ func checkout(t *testing.T) pasted.Options {
 		t.Fatal(err)
 	}
 	made := []string{".domicile", "calls.ndjson", "kept.json", "rules.json", "call.json", "receipt.json",
-		"clinic.key", "clinic.pub", "clinic.cert", "second.key", "second.pub", "second.cert"}
+		"clinic.key", "clinic.pub", "clinic.cert", "second.key", "second.pub", "second.cert", "fr1"}
 	for _, name := range made {
 		if _, err := os.Lstat(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
 			t.Skipf("SKIPPED, NOT TESTED: %s is in the checkout, where this page is pasted; move it away", name)
@@ -39,7 +41,11 @@ func checkout(t *testing.T) pasted.Options {
 	if err != nil {
 		t.Fatal(err)
 	}
-	env := []string{"HOME=" + t.TempDir(), "TERM=dumb"}
+	free, err := loopback.Port() // for the region that a page adds: others may follow it at the same time
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := []string{"HOME=" + t.TempDir(), "TERM=dumb", "PORT=" + strconv.Itoa(free)}
 	for _, name := range []string{"PATH", "GOPATH", "GOCACHE", "GOMODCACHE", "GOPROXY", "GOFLAGS", "GOTOOLCHAIN", "TMPDIR"} {
 		if v, ok := os.LookupEnv(name); ok {
 			env = append(env, name+"="+v)
@@ -80,7 +86,7 @@ func TestReadMe(t *testing.T) {
 // The quick start, and the how-tos that say they are pasted behind it.
 func TestQuickStart(t *testing.T) {
 	var pages [][]byte
-	for _, name := range []string{"quickstart.md", "howto/approve-a-change.md", "howto/prove-where-data-is.md"} {
+	for _, name := range []string{"quickstart.md", "howto/approve-a-change.md", "howto/prove-where-data-is.md", "howto/add-a-region.md"} {
 		raw, err := os.ReadFile(repo + "docs/" + name)
 		if err != nil {
 			t.Fatal(err)
