@@ -46,8 +46,8 @@ type Config struct {
 
 	Backup BackupConfig `yaml:"backup"` // snapshots of what is stored, on another disk of the region
 
-	ExportInterval time.Duration `yaml:"export_interval"` // default 5m
-	ExportWindow   time.Duration `yaml:"export_window"`   // default 1h; windows tumble over acknowledgement time
+	ExportInterval time.Duration `yaml:"export_interval"` // between two looks at closed windows; default 5m
+	ExportWindow   time.Duration `yaml:"export_window"`   // length of a window, over the time of acknowledgement; default 1h
 
 	Admission admission.Limits `yaml:"admission"` // quotas of tenants, and what the node works on at once; docs/operations/load.md
 

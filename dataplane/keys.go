@@ -24,7 +24,7 @@ import (
 type KeysConfig struct {
 	RotateEvery   time.Duration   `yaml:"rotate_every"`   // age at which a key generation is replaced and destroyed; default 12h, at most 20h
 	RotateSpacing time.Duration   `yaml:"rotate_spacing"` // at least between two rotations that erasures ask for; default 1h
-	ReindexEvery  time.Duration   `yaml:"reindex_every"`  // at least between two rebuilds of a tenant's indexes, which a final erasure waits for; default and most 24h
+	ReindexEvery  time.Duration   `yaml:"reindex_every"`  // at least between two rebuilds of a tenant's indexes, which a final erasure waits for; default 24h, which is the most
 	Copy          string          `yaml:"copy"`           // folder on another disk of the region: the key table's copy; "" none
 	Database      *DatabaseConfig `yaml:"database"`       // with store.kind sql: the key table's own database, for all nodes of the region
 

@@ -36,10 +36,10 @@ const (
 
 // Quota is what one tenant may ask of one node. 0 is the default.
 type Quota struct {
-	Requests   int64 `yaml:"requests_per_second"` // default 20,000
-	Records    int64 `yaml:"records_per_second"`  // default 500,000
+	Requests   int64 `yaml:"requests_per_second"` // taken in a second; default 20,000
+	Records    int64 `yaml:"records_per_second"`  // taken in a second; default 500,000
 	Bytes      int64 `yaml:"bytes_per_second"`    // of bodies, as they come; default 256 MiB
-	Concurrent int   `yaml:"concurrent_requests"` // default 256
+	Concurrent int   `yaml:"concurrent_requests"` // in flight at once; default 256
 }
 
 // Limits of a node. The zero value has the defaults.
@@ -51,9 +51,10 @@ type Limits struct {
 	Memory   int64 `yaml:"memory"`   // bytes that requests in flight may hold; default 256 MiB
 
 	// Capacities of the lanes: what is worked on at once. 0 suits the machine's cores.
-	Ingest int64 `yaml:"ingest"` // bytes of bodies; default 1 MiB for each core, at least 2 MiB
-	Read   int64 `yaml:"read"`   // default 8 for each core, at least 16
-	Erase  int64 `yaml:"erase"`  // default 4 for each core, at least 8
+
+	Ingest int64 `yaml:"ingest"` // bytes of bodies that are taken in; default 1 MiB for each core, at least 2 MiB
+	Read   int64 `yaml:"read"`   // requests that read; default 8 for each core, at least 16
+	Erase  int64 `yaml:"erase"`  // requests that erase; default 4 for each core, at least 8
 
 	QueueDelay time.Duration `yaml:"queue_delay"` // a queue in which somebody waits longer takes no more; default 200 ms
 }

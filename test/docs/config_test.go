@@ -180,8 +180,8 @@ func kind(t reflect.Type) string {
 }
 
 var defaults = []*regexp.Regexp{
-	regexp.MustCompile(`\bdefault:? ([^;,]+)`),
-	regexp.MustCompile(`\b0: ([^;,]+)`),
+	regexp.MustCompile(`\bdefault:? ((?:,\d|\.\S|[^;,.])+)`),
+	regexp.MustCompile(`\b0: ((?:,\d|\.\S|[^;,.])+)`),
 	regexp.MustCompile(`\bleft out: ([^;]+)`),
 	regexp.MustCompile(`"" ([^;,]+)$`),
 	regexp.MustCompile(`([a-z]+) \(default\)`),
