@@ -179,8 +179,9 @@ chaos: ## break the control plane 200 times by a seed (SEED=n repeats one), and 
 	$(GO) test -count=1 -v -timeout 90m -run TestINV30_Chaos ./test/chaos -chaos.faults=200 -chaos.seed=$(or $(SEED),0)
 
 .PHONY: watchers
-watchers: ## let WATCHERS (1000) nodes follow one voter, and then the next leader when it hands over or is gone (some minutes; tests have a hundred follow)
+watchers: ## let WATCHERS (1000) nodes follow one voter, and then the next leader when it hands over, is gone, or is killed (some minutes; tests have a hundred follow)
 	$(GO) test -count=1 -v -timeout 30m -run TestINV30_AThousandWatchers ./controlplane -watchers $(or $(WATCHERS),1000) -followers $(or $(WATCHERS),1000)
+	$(GO) test -count=1 -v -timeout 30m -run TestINV30_FollowersGoOnWhenTheLeaderIsKilled ./test/system -followers $(or $(WATCHERS),1000)
 
 .PHONY: simulations
 simulations: ## simulate SIMULATIONS (300) random policies, then put each in force and compare (SEED=n begins there)

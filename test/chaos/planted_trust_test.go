@@ -26,6 +26,9 @@ var trustBugs = []bug{
 	{"a simulation lets go what would have gone to another region", []plant{{"dataplane/export/simulate.go",
 		"	if to.Region != x.To {\n		reasons = append(reasons, recipientMoved)\n	}\n", ""}},
 		"./dataplane/export", "TestASimulationIsWhatHappensWhenItIsApplied"},
+	{"a follower of a killed leader gets the whole bundle again", []plant{{"dataplane/feed/follow.go",
+		"f.cache.f == nil || f.cache.stale() {", "f.cache.f == nil || f.cache.size > 0 {"}},
+		"./test/system", "TestINV30_FollowersGoOnWhenTheLeaderIsKilled"},
 }
 
 func init() { bugs = append(bugs, trustBugs...) }
