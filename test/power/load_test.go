@@ -264,9 +264,17 @@ func (l *load) person(ctx context.Context, draw *rand.Rand) error {
 
 // policy changes something that is told to the node, whose cache and last contact are
 // written then.
-func (l *load) policy(ctx context.Context, draw *rand.Rand) error {
-	country := []string{"IE", "FR", "DE"}[draw.IntN(3)]
-	_, err := l.s.Control("cp1").UpdateTenant(ctx, &controlv1.UpdateTenantRequest{Tenant: agedSlug, BillingCountry: &country}, "")
+func (l *load) policy(ctx context.Context, _ *rand.Rand) error {
+	control := l.s.Control("cp1")
+	now, err := control.Tenant(ctx, agedSlug)
+	if err != nil {
+		return err
+	}
+	country := "IE"
+	if now.GetBillingCountry() == country {
+		country = "FR"
+	}
+	_, err = control.UpdateTenant(ctx, &controlv1.UpdateTenantRequest{Tenant: agedSlug, BillingCountry: &country}, now.GetEtag())
 	if err != nil {
 		return err
 	}
