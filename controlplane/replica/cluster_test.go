@@ -30,6 +30,7 @@ type cluster struct {
 	t      testing.TB
 	dir    string
 	tune   func(*Options)
+	gather time.Duration // of the stores
 	voters []Voter
 	nodes  map[string]*node
 	ca     *mtls.Authority
@@ -89,7 +90,7 @@ func (c *cluster) start(name string, l net.Listener) *node {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	dir := filepath.Join(c.dir, name)
 	check(c.t, mkdir(dir))
-	s, err := store.Open(store.Options{Path: filepath.Join(dir, "state.db"), Logger: log})
+	s, err := store.Open(store.Options{Path: filepath.Join(dir, "state.db"), Logger: log, Gather: c.gather})
 	check(c.t, err)
 	o := Options{Name: name, Dir: filepath.Join(dir, "raft"), Voters: c.voters, Store: s, Bootstrap: true, Listener: l,
 		TLS: c.material(clusterID, mtls.ControlPlane, len(c.nodes)+1), Logger: log, Heartbeat: 300 * time.Millisecond,

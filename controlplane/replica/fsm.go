@@ -19,7 +19,7 @@ var _ raft.BatchingFSM = fsm{}
 // Apply implements raft.FSM.
 func (f fsm) Apply(l *raft.Log) any { return f.ApplyBatch([]*raft.Log{l})[0] }
 
-// ApplyBatch implements raft.BatchingFSM: one transaction for the batch. Each
+// ApplyBatch implements raft.BatchingFSM: all of the batch or nothing. Each
 // response is a store.Result, or the error that ends this node.
 func (f fsm) ApplyBatch(logs []*raft.Log) []any {
 	responses := make([]any, len(logs))

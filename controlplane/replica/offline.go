@@ -86,22 +86,24 @@ func ReadEnd(dir string, log *slog.Logger) (End, error) {
 	return end, errors.Join(err, f.close())
 }
 
-// Reload brings a stopped voter's state to its newest snapshot, when it is
-// behind: after a power cut it begins empty. Entries of the log are not applied,
-// because nobody knows which of them are committed.
-func Reload(dir string, s *store.Store, log *slog.Logger) error {
-	snaps, err := raft.NewFileSnapshotStoreWithLogger(dir, keepSnapshots, raftLogger(log))
+// Reload brings a stopped voter's state to its newest snapshot, when it is behind:
+// after a power cut it begins empty. Then to where its process had shown it, when
+// that was killed. What else the log has is not applied, because nobody knows which
+// of it is committed.
+func Reload(dir string, s *store.Store, log *slog.Logger) (err error) {
+	f, err := openFiles(dir, log)
 	if err != nil {
-		return fmt.Errorf("open snapshots: %w", err)
+		return err
 	}
-	list, err := snaps.List()
+	defer func() { err = errors.Join(err, f.close(), f.failed.err()) }()
+	list, err := f.snaps.List()
 	if err != nil {
 		return fmt.Errorf("list snapshots: %w", err)
 	}
 	if applied, _ := s.Applied(); len(list) == 0 || applied >= list[0].Index {
-		return nil
+		return replay(f.disk, s)
 	}
-	_, from, err := snaps.Open(list[0].ID)
+	_, from, err := f.snaps.Open(list[0].ID)
 	if err != nil {
 		return fmt.Errorf("open the newest snapshot: %w", err)
 	}

@@ -82,6 +82,11 @@ func (r *Replica) start() error {
 	if conf.NoSnapshotRestoreOnStart, err = r.ahead(snaps); err != nil {
 		return err
 	}
+	if conf.NoSnapshotRestoreOnStart {
+		if err := replay(r.disk, r.o.Store); err != nil {
+			return err
+		}
+	}
 	stream, err := newStreamLayer(&r.o)
 	if err != nil {
 		return err
@@ -118,7 +123,8 @@ func (r *Replica) start() error {
 // need not be restored. A store that is past the whole Raft log is refused:
 // that log is not the one that made it, and its entries would be passed over.
 func (r *Replica) ahead(snaps raft.SnapshotStore) (bool, error) {
-	applied, _ := r.o.Store.Applied()
+	inFile, _ := r.o.Store.Applied()
+	applied := max(inFile, r.o.Store.Shown())
 	last, err := r.disk.LastIndex()
 	if err != nil {
 		return false, fmt.Errorf("read Raft log: %w", err)
@@ -137,10 +143,10 @@ func (r *Replica) ahead(snaps raft.SnapshotStore) (bool, error) {
 	if len(list) > 0 {
 		covered = list[0].Index
 	}
-	if first := r.disk.log.First(); first > max(covered, applied)+1 {
+	if first := r.disk.log.First(); first > max(covered, inFile)+1 {
 		return false, fmt.Errorf("the Raft log in %s begins at entry %d, and what comes before it is in no snapshot: %s", r.o.Dir, first, rejoin)
 	}
-	return len(list) == 0 || applied >= covered, nil
+	return len(list) == 0 || inFile >= covered, nil
 }
 
 func (r *Replica) firstMembers() raft.Configuration {

@@ -48,7 +48,7 @@ func TestIdempotencyIsBounded(t *testing.T) {
 			if size := rapid.SampledFrom([]int{0, 10, 90, 300}).Draw(rt, "size"); size > 0 {
 				body = fmt.Appendf(nil, `{"n":"%0*d"}`, size, n)
 			}
-			check(t, f.db.Update(func(tx *bolt.Tx) error {
+			check(t, f.update(func(tx *bolt.Tx) error {
 				if _, seen, err := lookup(tx, x, s); seen || err != nil {
 					return err
 				}
@@ -84,7 +84,7 @@ func TestAnswersOfASetBackClockAreForgotten(t *testing.T) {
 		at := time.Duration(n+1-2*(n%2)) * time.Minute // 1, 0, 3, 2, 5, 4, …
 		s := Stamp{Now: f.now.Add(at), Actor: actor, IdempotencyKey: uuid(n), RequestHash: hexHash("r")}
 		body := json.RawMessage(fmt.Appendf(nil, `{"n":"%0*d"}`, 90+200*(n%2), n)) // the older is as large as three
-		check(t, f.db.Update(func(tx *bolt.Tx) error {
+		check(t, f.update(func(tx *bolt.Tx) error {
 			e := entry{tx: tx, index: x, answers: &a, stamp: s}
 			if err := e.keep(Result{Kind: KindPutPolicy, Revision: uint64(n), Body: body}, most); err != nil {
 				return err
@@ -104,7 +104,7 @@ func TestAnswersOfASetBackClockAreForgotten(t *testing.T) {
 func (f *fixture) forgotten() {
 	f.t.Helper()
 	next := *f.current.Load()
-	check(f.t, f.db.Update(func(tx *bolt.Tx) error {
+	check(f.t, f.update(func(tx *bolt.Tx) error {
 		e := entry{tx: tx}
 		check(f.t, e.forget(&next.answers, bounds{}, nil, nil))
 		check(f.t, e.commit())

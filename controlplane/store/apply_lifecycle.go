@@ -295,7 +295,7 @@ func (e *entry) deleteTenant(p DeleteTenant) (any, error) {
 
 // TenantOf finds the tenant whose end an operation is.
 func (s *Store) TenantOf(operation string) (t Tenant, err error) {
-	err = s.view(func(tx *bolt.Tx) error {
+	err = s.peek(func(tx *bolt.Tx) error {
 		id, err := need[policy.TenantID](tx, bucketOperations, []byte(operation), "operation")
 		if err != nil {
 			return err

@@ -211,7 +211,7 @@ func (e *entry) interruptOperations() error {
 // InvitationOf finds the invitation whose use an operation awaits; false when it
 // was used, or has gone.
 func (s *Store) InvitationOf(operation string) (x Invitation, waits bool, err error) {
-	err = s.view(func(tx *bolt.Tx) error {
+	err = s.peek(func(tx *bolt.Tx) error {
 		e := entry{tx: tx}
 		x, waits, err = e.invitationOf(operation)
 		return err

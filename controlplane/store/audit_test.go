@@ -304,7 +304,7 @@ func TestINV27_LogAndStateEndTogether(t *testing.T) {
 		},
 	} {
 		f := grown(t, audit.Block, 0)
-		check(t, f.db.Update(breakIt))
+		check(t, f.update(breakIt))
 		path := f.path
 		check(t, f.Close())
 		if _, err := Open(Options{Path: path}); !errors.Is(err, errCorrupt) {
@@ -321,7 +321,7 @@ func TestINV27_ACommitCutShortLeavesNeitherChangeNorLeaf(t *testing.T) {
 	for _, e := range history(t) {
 		before, index := f.Revision(), f.current.Load().applied.Index
 		_, err := f.Apply([]Entry{e})
-		check(t, err)
+		check(t, errors.Join(err, f.settle()))
 		file, err := os.ReadFile(f.path)
 		check(t, err)
 		check(t, os.WriteFile(path, withoutLastCommit(t, file), 0o600))
@@ -354,6 +354,7 @@ func withoutLastCommit(t testing.TB, file []byte) []byte {
 // without its leaf, in batches of 64, without the commit's fsync.
 func BenchmarkAudit(b *testing.B) {
 	f := seeded(b)
+	check(b, f.settle())
 	tx, err := f.db.Begin(true)
 	check(b, err)
 	defer func() { _ = tx.Rollback() }()

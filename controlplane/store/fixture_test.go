@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	bolt "go.etcd.io/bbolt"
+
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -37,12 +39,20 @@ func uuid(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012x", n)
 
 func empty(t testing.TB) *fixture {
 	t.Helper()
-	s, err := Open(Options{Path: filepath.Join(t.TempDir(), "state.db")})
+	s, err := Open(Options{Path: filepath.Join(t.TempDir(), "state.db"), Gather: time.Hour}) // nothing is committed by the clock
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
 	return &fixture{Store: s, t: t, now: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)}
+}
+
+// update changes the file behind the store's back.
+func (s *Store) update(fn func(*bolt.Tx) error) error {
+	if err := s.settle(); err != nil {
+		return err
+	}
+	return s.db.Update(fn)
 }
 
 // seeded is a store with three active regions, one planned one, and entities.

@@ -131,7 +131,7 @@ func (s *Store) Operation(id string) (Operation, error) {
 // UnfinishedOperations lists those that have not ended, ordered by id. It reads
 // a bounded bucket.
 func (s *Store) UnfinishedOperations() (out []Operation, err error) {
-	err = s.view(func(tx *bolt.Tx) error {
+	err = s.peek(func(tx *bolt.Tx) error {
 		out, err = list(tx, bucketWork, nil, nil, -1, func(o Operation) bool { return !o.State.Ended() })
 		return err
 	})

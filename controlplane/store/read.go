@@ -11,19 +11,9 @@ import (
 	"github.com/domicile-io/domicile/policy"
 )
 
-// view runs fn in a read transaction.
-func (s *Store) view(fn func(*bolt.Tx) error) error {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if err := s.usable(); err != nil {
-		return err
-	}
-	return s.db.View(fn)
-}
-
 // find reads one object; NOT_FOUND without it.
 func find[T any](s *Store, bucket, key []byte, what string) (v T, err error) {
-	err = s.view(func(tx *bolt.Tx) error {
+	err = s.peek(func(tx *bolt.Tx) error {
 		v, err = need[T](tx, bucket, key, what)
 		return err
 	})
@@ -88,7 +78,7 @@ func (s *Store) Replay(stamp Stamp) (r Result, ok bool, err error) {
 	if _, known := s.current.Load().index.find(idempotencyID(stamp)); !known { // nearly always
 		return Result{}, false, s.usable()
 	}
-	err = s.view(func(tx *bolt.Tx) error {
+	err = s.peek(func(tx *bolt.Tx) error {
 		r, ok, err = lookup(tx, s.current.Load().index, stamp)
 		return err
 	})
@@ -107,7 +97,7 @@ func (s *Store) Tenant(id policy.TenantID) (Tenant, error) {
 
 // TenantBySlug finds a tenant by slug.
 func (s *Store) TenantBySlug(slug policy.Slug) (t Tenant, err error) {
-	err = s.view(func(tx *bolt.Tx) error {
+	err = s.peek(func(tx *bolt.Tx) error {
 		id, err := need[policy.TenantID](tx, bucketSlugs, []byte(slug), "tenant")
 		if err != nil {
 			return err
@@ -231,7 +221,7 @@ func (s *Store) TokenByHash(sha256Hex string) (Token, error) {
 
 // Token finds a bearer token by its principal.
 func (s *Store) Token(principal string) (t Token, err error) {
-	err = s.view(func(tx *bolt.Tx) error {
+	err = s.peek(func(tx *bolt.Tx) error {
 		t, err = tokenOf(tx, principal)
 		return err
 	})

@@ -23,7 +23,7 @@ func (s *Store) NodeAdmission(region policy.RegionID) (a NodeAdmission, err erro
 	if _, err := s.Region(region); err != nil {
 		return a, err
 	}
-	err = s.view(func(tx *bolt.Tx) error {
+	err = s.peek(func(tx *bolt.Tx) error {
 		a, err = admissionOf(tx, region)
 		return err
 	})
@@ -40,7 +40,7 @@ func (s *Store) Violations() ([]Violation, error) { return all[Violation](s, buc
 
 // Holds reports whether a violation of a category and resource is not resolved.
 func (s *Store) Holds(category, resource string) (holds bool, err error) {
-	err = s.view(func(tx *bolt.Tx) error {
+	err = s.peek(func(tx *bolt.Tx) error {
 		holds = tx.Bucket(bucketUnresolved).Get(path(category, resource)) != nil
 		return nil
 	})

@@ -21,7 +21,7 @@ func (s *Store) RowsChanged(region policy.RegionID, from uint64) (Delta, error) 
 // RowsChangedAnd is RowsChanged and, of the same revision, the rows of other
 // keys as well: those that the region does not have are in others.Removed.
 func (s *Store) RowsChangedAnd(region policy.RegionID, from uint64, keys []string) (changed, others Delta, err error) {
-	err = s.view(func(tx *bolt.Tx) error {
+	err = s.reading(s.since(from) + len(keys))(func(tx *bolt.Tx) error {
 		to, _, err := load[uint64](tx, bucketMeta, metaRevision)
 		if err != nil {
 			return err
@@ -42,7 +42,7 @@ func (s *Store) RowsChangedAnd(region policy.RegionID, from uint64, keys []strin
 // RowsOf gives the rows of some keys as of the current revision; those that the
 // region does not have are in Removed.
 func (s *Store) RowsOf(region policy.RegionID, keys []string) (d Delta, err error) {
-	err = s.view(func(tx *bolt.Tx) error {
+	err = s.reading(len(keys))(func(tx *bolt.Tx) error {
 		if d.To, _, err = load[uint64](tx, bucketMeta, metaRevision); err != nil {
 			return err
 		}
@@ -54,7 +54,7 @@ func (s *Store) RowsOf(region policy.RegionID, keys []string) (d Delta, err erro
 // RowKeysChanged lists, in order, the keys that revisions from+1 to to touched;
 // to is the current one. SNAPSHOT_GONE as RowsChanged.
 func (s *Store) RowKeysChanged(region policy.RegionID, from uint64) (keys []string, to uint64, err error) {
-	err = s.view(func(tx *bolt.Tx) error {
+	err = s.reading(s.since(from))(func(tx *bolt.Tx) error {
 		if to, _, err = load[uint64](tx, bucketMeta, metaRevision); err != nil {
 			return err
 		}
@@ -62,6 +62,14 @@ func (s *Store) RowKeysChanged(region policy.RegionID, from uint64) (keys []stri
 		return err
 	})
 	return keys, to, err
+}
+
+// since is how many revisions there are after one, about.
+func (s *Store) since(from uint64) int {
+	if now := s.Revision(); now > from {
+		return int(min(now-from, LogRevisions))
+	}
+	return 0
 }
 
 func (d *Delta) read(tx *bolt.Tx, region policy.RegionID, keys []string) error {

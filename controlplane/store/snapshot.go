@@ -44,7 +44,9 @@ type Snapshot struct {
 func (s *Store) Snapshot() (*Snapshot, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if err := s.usable(); err != nil {
+	s.gathered.mu.Lock()
+	defer s.gathered.mu.Unlock()
+	if err := s.commit(); err != nil {
 		return nil, err
 	}
 	tx, err := s.db.Begin(false)
@@ -53,6 +55,9 @@ func (s *Store) Snapshot() (*Snapshot, error) {
 	}
 	at, _, err := load[position](tx, bucketMeta, metaApplied)
 	cluster, _, err2 := load[Cluster](tx, bucketMeta, metaCluster)
+	if applied := s.current.Load().applied; at != applied {
+		err = errors.Join(err, fmt.Errorf("the file is at entry %d, and %d was applied", at.Index, applied.Index))
+	}
 	if err := errors.Join(err, err2); err != nil {
 		return nil, errors.Join(err, tx.Rollback())
 	}
@@ -115,7 +120,9 @@ func (s *Store) Restore(r io.Reader) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.swap(next); err != nil {
+	s.gathered.mu.Lock()
+	defer s.gathered.mu.Unlock()
+	if err := errors.Join(s.gathered.drop(), s.swap(next)); err != nil {
 		return s.breakDown(fmt.Errorf("restore: %w", err))
 	}
 	return nil
@@ -199,7 +206,8 @@ func checkReceived(path string, h snapshotHeader) (err error) {
 	})
 }
 
-// swap puts a verified file in place of the open one. s.mu is held.
+// swap puts a verified file in place of the open one. s.mu is held, and nothing is
+// gathered.
 func (s *Store) swap(next string) error {
 	if err := s.db.Close(); err != nil { // waits for open snapshots
 		return fmt.Errorf("close old state: %w", err)

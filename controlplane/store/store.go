@@ -4,8 +4,8 @@
 //
 // It is a pure state machine over bbolt: Apply has no clock, no randomness and
 // no map order; whatever depends on them is stamped into the command before it
-// is proposed. A batch of committed entries is one bbolt transaction that also
-// holds the applied index, so that the file never disagrees with itself.
+// is proposed. Committed entries and the applied index are of one bbolt transaction,
+// so that the file never disagrees with itself; many batches share one (gather.go).
 //
 // Each effective change takes the next revision. Etags are the hexadecimal
 // revision of an object's last change.
@@ -35,8 +35,11 @@ type Options struct {
 	// Hung is told of a write to the file that has not come back within HangLimit.
 	// The node must stop: what is committed elsewhere is not applied here, so that a
 	// leader would take writes and answer none. nil: nobody.
+	// It is also told of one that failed while nobody waited for it.
 	Hung      func(error)
 	HangLimit time.Duration // 0: 10 s
+
+	Gather time.Duration // how long what was applied may wait for its commit to the file; 0: 0.5 s
 }
 
 // hangLimit is far above what the largest batch takes.
@@ -55,6 +58,10 @@ type Store struct {
 	mu sync.RWMutex // held for reading while db is used, for writing while it is swapped
 	db *bolt.DB
 
+	gathered gathered // what is applied and not yet in the file
+	mark     mark
+
+	failed  func(error)           // Options.Hung
 	watch   watchdog.Watchdog     // of writes to the file
 	broken  atomic.Pointer[error] // set once: nothing is served afterwards
 	current atomic.Pointer[cursor]
@@ -83,7 +90,7 @@ func Open(o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	s := &Store{path: o.Path, log: o.Logger, watch: watchdog.Watchdog{Limit: cmp.Or(o.HangLimit, hangLimit), Hung: o.Hung}}
+	s := &Store{path: o.Path, log: o.Logger, failed: o.Hung, gathered: gathered{wait: cmp.Or(o.Gather, gatherTime)}, watch: watchdog.Watchdog{Limit: cmp.Or(o.HangLimit, hangLimit), Hung: o.Hung}}
 	if err := s.discardTorn(); err != nil {
 		return nil, err
 	}
@@ -95,12 +102,19 @@ func Open(o Options) (*Store, error) {
 	if err := s.own(); err != nil {
 		return nil, errors.Join(err, s.db.Close())
 	}
-	if err := s.start(); err != nil {
-		return nil, errors.Join(err, s.db.Close())
+	left := markOfClosed
+	switch {
+	case created:
+		left = markOfNone
+	case s.unclean:
+		left = markOfKilled
+	}
+	if err := errors.Join(s.start(), s.mark.open(o.Path, left)); err != nil {
+		return nil, errors.Join(err, s.mark.close(), s.db.Close())
 	}
 	if created {
 		if err := syncFolder(o.Path); err != nil {
-			return nil, errors.Join(err, s.db.Close())
+			return nil, errors.Join(err, s.mark.close(), s.db.Close())
 		}
 	}
 	return s, nil
@@ -181,6 +195,8 @@ func (s *Store) Close() error {
 	if s.db == nil {
 		return nil
 	}
+	s.gathered.mu.Lock()
+	defer s.gathered.mu.Unlock()
 	err := s.release()
 	closed := errors.New("the store is closed")
 	s.broken.CompareAndSwap(nil, &closed)
@@ -188,28 +204,25 @@ func (s *Store) Close() error {
 	return err
 }
 
-// Apply applies committed entries in order, in one transaction. An error (an
-// I/O error, an unknown command, a corrupt value) means that this node must
-// stop: nothing of the batch is applied, and the store refuses all further
-// work. Domain refusals are in the results, one for each entry. Entries at or
-// below the applied index are passed over: a restart replays them.
+// Apply applies committed entries in order. An error (an I/O error, an unknown
+// command, a corrupt value) means that this node must stop: nothing of the batch is
+// applied, and the store refuses all further work. Domain refusals are in the
+// results, one for each entry. Entries at or below the applied index are passed over:
+// a restart replays them. What it has applied every read finds, whether it is in the
+// file yet or not.
 func (s *Store) Apply(entries []Entry) ([]Result, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+	s.gathered.mu.Lock()
+	defer s.gathered.mu.Unlock()
 	if err := s.usable(); err != nil {
 		return nil, err
 	}
 	defer s.watch.Watch("the state: apply")()
 	results := make([]Result, len(entries))
-	var next *cursor
-	err := s.db.Update(func(tx *bolt.Tx) (err error) {
-		next, err = s.applyAll(tx, entries, results)
-		return err
-	})
-	if err != nil {
+	if err := s.gather(entries, results); err != nil {
 		return nil, s.breakDown(fmt.Errorf("apply: %w", err))
 	}
-	s.current.Store(next)
 	return results, nil
 }
 

@@ -302,7 +302,7 @@ func TestOpenInAProcess(t *testing.T) {
 
 func overwrite(t testing.TB, s *Store, bucket, key, raw []byte) {
 	t.Helper()
-	check(t, s.db.Update(func(tx *bolt.Tx) error { return tx.Bucket(bucket).Put(key, raw) }))
+	check(t, s.update(func(tx *bolt.Tx) error { return tx.Bucket(bucket).Put(key, raw) }))
 }
 
 func check(t testing.TB, err error) {

@@ -107,13 +107,13 @@ func (s *Store) flush(db *bolt.DB) error {
 	return nil
 }
 
-// release syncs and closes the state, and says that it may be used as it is. One
-// that broke down is not said to be well.
+// release commits, syncs and closes the state, and says that it may be used as it is.
+// One that broke down is not said to be well. s.mu and s.gathered.mu are held.
 func (s *Store) release() error {
-	if s.broken.Load() != nil {
-		return s.db.Close()
+	if s.broken.Load() != nil || s.commit() != nil {
+		return errors.Join(s.gathered.drop(), s.mark.close(), s.db.Close())
 	}
-	if err := errors.Join(s.db.Sync(), s.db.Close()); err != nil {
+	if err := errors.Join(s.db.Sync(), s.mark.settle(s.current.Load().applied.Index), s.mark.close(), s.db.Close()); err != nil {
 		return errors.Join(fmt.Errorf("close the state: %w", err), s.poison())
 	}
 	if err := os.Remove(openMarker(s.path)); err != nil {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"os"
 	"testing"
 )
@@ -14,14 +15,14 @@ func TestINV34_HowAStateWasLeft(t *testing.T) {
 		marker string // as the next start finds it; "" none
 	}{
 		{"closed", func(t *testing.T, s *Store) { check(t, s.Close()) }, true, ""},
-		{"the program was killed", func(t *testing.T, s *Store) { check(t, s.db.Close()) }, true, bootID()},
+		{"the program was killed", func(t *testing.T, s *Store) { check(t, errors.Join(s.settle(), s.db.Close())) }, true, bootID()},
 		{"the power was cut", func(t *testing.T, s *Store) {
-			check(t, s.db.Close())
+			check(t, errors.Join(s.settle(), s.db.Close()))
 			check(t, os.WriteFile(openMarker(s.path), []byte("another boot"), 0o600))
 		}, false, "another boot"},
 		{"its disk failed", func(t *testing.T, s *Store) {
 			check(t, s.poison())
-			check(t, s.db.Close())
+			check(t, errors.Join(s.settle(), s.db.Close()))
 		}, false, failedBoot},
 	} {
 		t.Run(x.name, func(t *testing.T) {
