@@ -70,6 +70,10 @@ func transportError(req *http.Request, err error) error {
 		e.Message = "the certificate of " + host + " is not trusted: name its authority with --ca or DOMICILE_CA"
 	case errors.As(err, &op) && op.Op == "dial":
 		e.Message = "nothing answers at " + host + ": check that it runs and that the address is right"
+	case req.URL.Scheme == "http":
+		e.Message = host + " does not answer without TLS: give its https:// address"
+	case errors.As(err, &op) && op.Op == "remote error":
+		e.Message = host + " refuses whoever shows no certificate of the cluster: it is a port between machines; give the REST address"
 	case req.Method == http.MethodGet:
 		e.Message = "the connection to " + host + " broke before the answer: try again"
 	default:

@@ -43,7 +43,7 @@ func (v *validation) check(ctx context.Context, req any) error {
 	for _, d := range st.Details() {
 		if vs, ok := d.(*validate.Violations); ok {
 			for _, one := range vs.GetViolations() {
-				list = append(list, policy.FieldError{Field: fieldPath(one.GetField()), Message: one.GetMessage()})
+				list = append(list, policy.FieldError{Field: fieldPath(one.GetField()), Message: inWords(one.GetMessage())})
 			}
 		}
 	}

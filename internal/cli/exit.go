@@ -84,7 +84,7 @@ func (a *app) say(text string) {
 
 // reportProblem says what happened, why, what next, and the request id.
 func (a *app) reportProblem(e *policy.Error) {
-	a.say(screen.Clean(e.Message))
+	a.say(strings.TrimSuffix(screen.Clean(e.Message), "; errors says what is wrong with each"))
 	for _, f := range e.Fields {
 		a.err.Line("  %s: %s", a.err.Bold(screen.Clean(f.Field)), screen.Clean(f.Message))
 	}
@@ -109,29 +109,6 @@ func (a *app) reportJSON(e *policy.Error) {
 	enc := json.NewEncoder(a.err.Writer())
 	enc.SetIndent("", "  ")
 	_ = enc.Encode(p)
-}
-
-// nextStep adds the command that a reason calls for, where the message cannot know it.
-func nextStep(e *policy.Error) string {
-	switch e.Reason {
-	case policy.LooseningNeedsApproval:
-		if id := e.Metadata["change"]; id != "" {
-			return "domicile changes get " + screen.Clean(id)
-		}
-		if n := e.Metadata["grant_sequence"]; n != "" {
-			return "domicile bases grant BASIS --root FILE --cluster CL… --sequence " + screen.Clean(n) + " --out FILE"
-		}
-		return "domicile changes list"
-	case policy.ETagMismatch, policy.IfMatchRequired:
-		return "read it again, look at what changed, and repeat"
-	case policy.Unauthenticated:
-		return "check the token (--token, DOMICILE_TOKEN) or the key (--key, DOMICILE_KEY)"
-	case policy.OutcomeUnknown:
-		return "repeat the same command; repeating is safe"
-	case policy.NotReady, policy.PolicyStale, policy.Overloaded, policy.TenantFenced:
-		return "try again in a few seconds; `domicile status` says what is wrong"
-	}
-	return ""
 }
 
 func quote(s string) string { return strconv.Quote(screen.Clean(s)) }
