@@ -25,7 +25,7 @@ type BackupAnswer struct {
 // backupRoutes are the verbs of `domicile-dataplane backup`.
 func (n *Node) backupRoutes(mux *http.ServeMux) {
 	b := n.backups
-	mux.HandleFunc("GET /backup", answered(func(context.Context, *http.Request, backup.Progress) (any, error) { return b.list() }))
+	mux.HandleFunc("GET /backup", answered(func(ctx context.Context, _ *http.Request, _ backup.Progress) (any, error) { return b.list(ctx) }))
 	mux.HandleFunc("POST /backup:create", answered(func(ctx context.Context, r *http.Request, tell backup.Progress) (any, error) {
 		return b.create(ctx, backup.CreateOptions{Full: r.FormValue("full") == "true", Progress: tell})
 	}))

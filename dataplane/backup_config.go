@@ -10,13 +10,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/domicile-io/domicile/dataplane/aws"
 	"github.com/domicile-io/domicile/dataplane/backup"
 )
 
 // BackupConfig is the section `backup` of a node's configuration. Without a
-// folder there are no backups.
+// folder or a bucket there are no backups.
 type BackupConfig struct {
 	Folder      string        `yaml:"folder"`       // of the repository: on another disk of the region, this node's alone
+	S3          *aws.S3Config `yaml:"s3"`           // instead: a bucket in the region, this node's alone
 	Interval    time.Duration `yaml:"interval"`     // from one snapshot to the next; default 1h
 	Keep        int           `yaml:"keep"`         // newest snapshots that stay; default 48
 	VerifyEvery time.Duration `yaml:"verify_every"` // from one reading of every byte to the next; default 168h
@@ -35,13 +37,20 @@ const (
 // Check names every setting that is malformed.
 func (c BackupConfig) Check(dataDir string) error {
 	var bad []error
-	if c.Folder == "" {
+	if !c.taken() {
 		if c != (BackupConfig{}) {
-			bad = append(bad, errors.New("backup.folder: give the folder of the repository, on another disk of this region"))
+			bad = append(bad, errors.New("backup.folder: give the folder of the repository, on another disk of this region; or a bucket, backup.s3"))
 		}
 		return errors.Join(bad...)
 	}
-	if !filepath.IsAbs(c.Folder) || within(c.Folder, dataDir) || within(dataDir, c.Folder) {
+	if c.S3 != nil {
+		bad = append(bad, c.S3.Check("backup.s3"))
+	}
+	switch {
+	case c.S3 != nil && c.Folder != "":
+		bad = append(bad, errors.New("backup: give one of folder and s3"))
+	case c.S3 != nil:
+	case !filepath.IsAbs(c.Folder) || within(c.Folder, dataDir) || within(dataDir, c.Folder):
 		bad = append(bad, errors.New("backup.folder: give an absolute path outside of data_dir, on another disk of this region"))
 	}
 	if c.Interval < 0 || c.Interval > 0 && c.Interval < minBackupInterval {
@@ -60,8 +69,11 @@ func within(path, folder string) bool {
 	return errors.Join(errA, errB) == nil && (a == b || strings.HasPrefix(a, b+string(filepath.Separator)))
 }
 
+// taken reports whether there are backups.
+func (c BackupConfig) taken() bool { return c.Folder != "" || c.S3 != nil }
+
 func (c BackupConfig) withDefaults() BackupConfig {
-	if c.Folder == "" {
+	if !c.taken() {
 		return c
 	}
 	if c.Interval == 0 {
@@ -80,6 +92,7 @@ func (c BackupConfig) withDefaults() BackupConfig {
 type known struct {
 	Repository string          `json:"repository"` // its id; "" when it has had none
 	GivenUp    *backup.GivenUp `json:"given_up,omitempty"`
+	Owner      string          `json:"owner,omitempty"` // random: whose marks in a bucket are this node's
 }
 
 func knownOf(dataDir string) (k known, err error) {
@@ -105,11 +118,11 @@ func (k known) keep(dataDir string) error {
 }
 
 // errNoBackup is the refusal of a node without a repository.
-var errNoBackup = errors.New("this node takes no backups: give backup.folder in its configuration")
+var errNoBackup = errors.New("this node takes no backups: give backup.folder or backup.s3 in its configuration")
 
 // BackupList is a repository as `backup list` shows it.
 type BackupList struct {
-	Folder    string            `json:"folder"`
+	Place     string            `json:"place"`
 	ID        string            `json:"repository"`
 	Snapshots []backup.Snapshot `json:"snapshots"`
 	GivenUp   []string          `json:"given_up"` // ids of those that cannot be restored any more

@@ -1,9 +1,9 @@
 package dataplane
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"github.com/domicile-io/domicile/dataplane/backup"
@@ -14,8 +14,12 @@ import (
 )
 
 // notePatience bounds what an erasure waits for its note: the destruction of
-// keys must not wait for a disk that hangs.
-const notePatience = 2 * time.Second
+// keys must not wait for a disk that hangs, or a bucket that is away. noteEnd is when
+// what was left behind is given up.
+const (
+	notePatience = 2 * time.Second
+	noteEnd      = time.Minute
+)
 
 // note tells the backups of rows that take the place of others whose keys are
 // destroyed next. It comes back soon, whatever the disk does.
@@ -49,18 +53,17 @@ func (b *backups) noteDeletion(t policy.TenantID, d peer.Deletion) error {
 // lack it.
 func (b *backups) write(n backup.Note) error {
 	known, _ := b.known.Load().(string)
-	if b.cfg.Folder == "" || known == "" {
+	if !b.cfg.taken() || known == "" {
 		return nil
 	}
-	return b.bounded(func() error { return b.notebook.Write(known, n) })
+	return b.bounded(func(ctx context.Context) error { return b.notebook.Write(ctx, known, n) })
 }
 
 func (b *backups) copyLedger() {
-	dir := filepath.Join(b.cfg.Folder, "erasures")
 	if known, _ := b.known.Load().(string); known == "" {
 		return
 	}
-	if err := b.bounded(func() error { return b.source.ledger.CopyAppended(dir) }); err != nil {
+	if err := b.bounded(func(ctx context.Context) error { return b.source.ledger.CopyAppended(backup.LedgerAt(ctx, b.place())) }); err != nil {
 		b.missed("the erasure ledger's copy beside the backups is behind", err)
 	}
 }
@@ -76,20 +79,25 @@ func (b *backups) missed(what string, err error) {
 
 // bounded runs f, one at a time, and leaves it behind when it takes too long;
 // nothing more is begun before it has come back.
-func (b *backups) bounded(f func() error) error {
+func (b *backups) bounded(f func(context.Context) error) error {
 	wait := time.NewTimer(notePatience)
 	defer wait.Stop()
 	done := make(chan error, 1)
 	select {
 	case b.turn <- struct{}{}:
-		go func() { done <- f(); <-b.turn }()
+		go func() {
+			ctx, cancel := context.WithTimeout(context.Background(), noteEnd)
+			defer cancel()
+			done <- f(ctx)
+			<-b.turn
+		}()
 	case <-wait.C:
-		return errors.New("the disk of the backups hangs")
+		return errors.New("the place of the backups hangs")
 	}
 	select {
 	case err := <-done:
 		return err
 	case <-wait.C:
-		return fmt.Errorf("the disk of the backups did not answer within %s", notePatience)
+		return fmt.Errorf("the place of the backups did not answer within %s", notePatience)
 	}
 }

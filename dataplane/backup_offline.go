@@ -16,42 +16,64 @@ import (
 type OfflineBackups struct {
 	cfg   BackupConfig
 	repo  *backup.Repository
-	close func() error
+	close []func() error // the latest first
 }
 
-// OpenBackups opens a stopped node's repository ("" is the configured one). It
-// needs the key table, or its copy, and makes neither.
-func OpenBackups(c Config, folder string, log *slog.Logger) (*OfflineBackups, error) {
-	if folder == "" {
-		folder = c.Backup.Folder
-	}
-	if folder == "" {
+// OpenBackups opens a stopped node's repository for a use. It needs the key table,
+// or its copy, and makes neither.
+func OpenBackups(ctx context.Context, c Config, use backup.Use, log *slog.Logger) (*OfflineBackups, error) {
+	if !c.Backup.taken() {
 		return nil, errNoBackup
 	}
+	b := &OfflineBackups{cfg: c.Backup.withDefaults()}
+	if err := b.open(ctx, c, use, log); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return b, nil
+}
+
+func (b *OfflineBackups) open(ctx context.Context, c Config, use backup.Use, log *slog.Logger) error {
 	material, err := mtls.Load(c.TLS)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	o, end, err := c.offlineKeyring(log)
+	if c.Backup.S3 != nil { // its marks are those of whoever has data_dir
+		unlock, err := lockData(c.DataDir)
+		if err != nil {
+			return err
+		}
+		b.atLast(func() error { unlock(); return nil })
+	}
+	o, door, end, err := c.offlineKeyring(log)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	b.atLast(func() error { end(); return nil })
 	o.Existing, o.RotateEvery = true, 0
 	keys, err := local.OpenKeyring(o)
 	if err != nil {
-		end()
-		return nil, fmt.Errorf("open keyring: %w", err)
+		return fmt.Errorf("open keyring: %w", err)
 	}
-	shut := func() error { err := keys.Close(); end(); return err }
-	repo, err := backup.Open(backup.Options{Folder: folder, Region: policy.RegionID(c.Region), Cluster: material.Identity.Cluster, Keys: keys, Logger: log}, false)
+	b.atLast(keys.Close)
+	place, release, err := c.offlinePlace(door, policy.RegionID(c.Region))
 	if err != nil {
-		return nil, errors.Join(err, shut())
+		return err
 	}
-	return &OfflineBackups{cfg: c.Backup.withDefaults(), repo: repo, close: func() error { return errors.Join(repo.Close(), shut()) }}, nil
+	b.atLast(release)
+	b.repo, err = backup.Open(ctx, backup.Options{Place: place, Region: policy.RegionID(c.Region), Cluster: material.Identity.Cluster, Keys: keys, Logger: log}, use)
+	if err != nil {
+		return err
+	}
+	b.atLast(b.repo.Close)
+	return nil
 }
 
+func (b *OfflineBackups) atLast(f func() error) { b.close = append([]func() error{f}, b.close...) }
+
 // List lists the snapshots.
-func (b *OfflineBackups) List() (BackupList, error) { return listBackups(b.repo, b.cfg.Folder) }
+func (b *OfflineBackups) List(ctx context.Context) (BackupList, error) {
+	return listBackups(ctx, b.repo)
+}
 
 // Verify reads every byte of a snapshot, or of all.
 func (b *OfflineBackups) Verify(ctx context.Context, id string, tell backup.Progress) (backup.Verified, error) {
@@ -66,5 +88,11 @@ func (b *OfflineBackups) Prune(ctx context.Context, keep int, dry bool) (backup.
 	return b.repo.Prune(ctx, keep, dry)
 }
 
-// Close closes the repository and the keyring.
-func (b *OfflineBackups) Close() error { return b.close() }
+// Close closes the repository, the keyring, and what both reached.
+func (b *OfflineBackups) Close() (err error) {
+	for _, f := range b.close {
+		err = errors.Join(err, f())
+	}
+	b.close = nil
+	return err
+}

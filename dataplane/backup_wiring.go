@@ -25,17 +25,19 @@ const (
 	backupRetry   = time.Minute
 )
 
-// backups takes the node's snapshots and writes its notes. The zero folder means
-// that there are none.
+// backups takes the node's snapshots and writes its notes, if the configuration says
+// where.
 type backups struct {
-	node     *Node
-	cfg      BackupConfig
-	notebook *backup.Notebook
-	started  time.Time
+	node       *Node
+	cfg        BackupConfig
+	bucket     *bucket // nil: a folder
+	notebook   *backup.Notebook
+	started    time.Time
+	remembered known // as it was when the node started
 
 	source struct { // set while the node starts, before anything runs
 		records *localstore.Store
-		blobs   store.Blobs // nil: in a bucket
+		blobs   store.Blobs // in a folder, or a bucket
 		late    []backup.Input
 		ledger  *subject.FileLedger
 	}
@@ -43,8 +45,7 @@ type backups struct {
 	working sync.Mutex    // one snapshot, verification or prune at a time
 	turn    chan struct{} // held by whoever writes a note or the ledger's copy
 	known   atomic.Value
-	givenUp *backup.GivenUp // by the restore that this node came from
-	newest  atomic.Int64    // Unix seconds; 0 none
+	newest  atomic.Int64 // Unix seconds; 0 none
 	failing atomic.Bool
 	damaged atomic.Uint64
 	unnoted prometheus.Counter
@@ -52,22 +53,21 @@ type backups struct {
 }
 
 // openBackups prepares the backups; nothing is looked at yet, because a node
-// starts also while the disk of its backups is away.
+// starts also while the disk, or the bucket, of its backups is away.
 func (n *Node) openBackups(Options) error {
 	b := &backups{node: n, cfg: n.cfg.Backup, started: time.Now(), soon: make(chan struct{}, 1), turn: make(chan struct{}, 1)}
 	b.unnoted = prometheus.NewCounter(prometheus.CounterOpts{Name: "domicile_region_backup_unnoted_total",
 		Help: "Times that keys were destroyed while the backups could not be told what was sealed anew: the snapshots of before lack it."})
 	b.register(n.registry)
 	n.backups = b
-	if b.cfg.Folder == "" {
-		return nil
-	}
-	k, err := knownOf(n.cfg.DataDir)
-	if err != nil {
+	var err error
+	if b.remembered, err = knownOf(n.cfg.DataDir); err != nil {
 		return err
 	}
-	b.known.Store(k.Repository)
-	b.givenUp = k.GivenUp
+	if err := b.openBackupBucket(); err != nil || !b.cfg.taken() {
+		return err
+	}
+	b.known.Store(b.remembered.Repository)
 	b.notebook, err = backup.NewNotebook(b.options())
 	return err
 }
@@ -78,7 +78,7 @@ func (b *backups) register(r prometheus.Registerer) {
 	}
 	r.MustRegister(b.unnoted)
 	gauge("domicile_region_backup_age_seconds", "Age of the newest snapshot of this node; while there is none, time since the node started; -1 without backups.", func() float64 {
-		if b.cfg.Folder == "" {
+		if !b.cfg.taken() {
 			return -1
 		}
 		if at := b.newest.Load(); at != 0 {
@@ -97,7 +97,7 @@ func (b *backups) register(r prometheus.Registerer) {
 
 func (b *backups) options() backup.Options {
 	known, _ := b.known.Load().(string)
-	return backup.Options{Folder: b.cfg.Folder, Region: b.node.region(), Cluster: b.node.material.Identity.Cluster, Keys: b.node.keys, Known: known, GivenUp: b.givenUp, Logger: b.node.log}
+	return backup.Options{Place: b.place(), Region: b.node.region(), Cluster: b.node.material.Identity.Cluster, Keys: b.node.keys, Known: known, GivenUp: b.remembered.GivenUp, Logger: b.node.log}
 }
 
 // errDatabase is the refusal of a region whose records are not in a folder.
@@ -106,11 +106,11 @@ var errDatabase = errors.New("snapshots are of the embedded store; a region's da
 // startBackups begins the schedule; everything that is copied is open by now.
 func (n *Node) startBackups() {
 	b := n.backups
-	if b.cfg.Folder == "" {
+	if !b.cfg.taken() {
 		return
 	}
 	if b.source.records == nil {
-		n.log.Error("backup.folder has no effect", "cause", errDatabase)
+		n.log.Error("backup has no effect", "cause", errDatabase)
 		b.failing.Store(true)
 		return
 	}
@@ -131,7 +131,7 @@ func (n *Node) startBackups() {
 
 // run takes snapshots on schedule, and sooner when a note could not be written.
 func (b *backups) run(ctx context.Context) {
-	if list, err := b.list(); err == nil {
+	if list, err := b.list(ctx); err == nil {
 		b.seen(list)
 	}
 	verified := time.Now()
@@ -175,20 +175,20 @@ func (b *backups) seen(l BackupList) {
 var errBackupBusy = errors.New("a snapshot is being taken, or the backups are being verified; try again when that has ended")
 
 // with opens the repository for one piece of work.
-func (b *backups) with(create bool, do func(*backup.Repository) error) error {
-	if b.cfg.Folder == "" {
+func (b *backups) with(ctx context.Context, use backup.Use, do func(*backup.Repository) error) error {
+	if !b.cfg.taken() {
 		return errNoBackup
 	}
 	if !b.working.TryLock() {
 		return errBackupBusy
 	}
 	defer b.working.Unlock()
-	r, err := backup.Open(b.options(), create)
+	r, err := backup.Open(ctx, b.options(), use)
 	if err != nil {
 		return err
 	}
 	if b.known.Load() != r.ID() {
-		err = known{Repository: r.ID(), GivenUp: b.givenUp}.keep(b.node.cfg.DataDir)
+		err = known{Repository: r.ID(), GivenUp: b.remembered.GivenUp, Owner: b.remembered.Owner}.keep(b.node.cfg.DataDir)
 		b.known.Store(r.ID())
 	}
 	if err == nil {
@@ -199,10 +199,10 @@ func (b *backups) with(create bool, do func(*backup.Repository) error) error {
 
 // create takes a snapshot and removes those that are too many.
 func (b *backups) create(ctx context.Context, o backup.CreateOptions) (head backup.Snapshot, err error) {
-	if b.cfg.Folder != "" && b.source.records == nil {
+	if b.cfg.taken() && b.source.records == nil {
 		return head, errDatabase
 	}
-	err = b.with(true, func(r *backup.Repository) (err error) {
+	err = b.with(ctx, backup.Make, func(r *backup.Repository) (err error) {
 		if head, err = r.Create(ctx, b.sources(), o); err != nil {
 			return err
 		}
@@ -224,7 +224,7 @@ func (b *backups) sources() backup.Source {
 	src := backup.Source{Records: b.source.records.Checkpoint, Scratch: filepath.Join(dir, backupScratch), Blobs: b.source.blobs, Late: b.source.late,
 		KeyGeneration: b.node.keyring.Status().Generation, Schema: localstore.Schema}
 	if b.source.ledger != nil {
-		src.Erasures = b.source.ledger.CopyTo
+		src.Erasures = func(at *backup.LedgerCopy) (uint64, error) { return b.source.ledger.CopyTo(at) }
 	}
 	src.Late = append(src.Late, backup.FileInput(backup.Egress, filepath.Join(dir, ledgerDir), egress.LedgerFile))
 	receipts, _ := os.ReadDir(filepath.Join(dir, purgesDir)) // none, before the first
@@ -242,7 +242,7 @@ func (b *backups) add(name string, snapshot func(io.Writer) error) {
 }
 
 func (b *backups) verify(ctx context.Context, id string, tell backup.Progress) (v backup.Verified, err error) {
-	err = b.with(false, func(r *backup.Repository) (err error) { v, err = r.Verify(ctx, id, tell); return err })
+	err = b.with(ctx, backup.Read, func(r *backup.Repository) (err error) { v, err = r.Verify(ctx, id, tell); return err })
 	if err == nil || errors.Is(err, backup.ErrDamaged) {
 		b.damaged.Store(v.Damaged)
 		b.failing.Store(err != nil)
@@ -250,17 +250,17 @@ func (b *backups) verify(ctx context.Context, id string, tell backup.Progress) (
 	return v, err
 }
 
-func (b *backups) list() (out BackupList, err error) {
-	err = b.with(false, func(r *backup.Repository) (err error) { out, err = listBackups(r, b.cfg.Folder); return err })
+func (b *backups) list(ctx context.Context) (out BackupList, err error) {
+	err = b.with(ctx, backup.Read, func(r *backup.Repository) (err error) { out, err = listBackups(ctx, r); return err })
 	return out, err
 }
 
-func listBackups(r *backup.Repository, folder string) (out BackupList, err error) {
-	out = BackupList{Folder: folder, ID: r.ID()}
-	if out.GivenUp, err = r.GivenUp(); err != nil {
+func listBackups(ctx context.Context, r *backup.Repository) (out BackupList, err error) {
+	out = BackupList{Place: r.Place(), ID: r.ID()}
+	if out.GivenUp, err = r.GivenUp(ctx); err != nil {
 		return out, err
 	}
-	out.Snapshots, err = r.Snapshots()
+	out.Snapshots, err = r.Snapshots(ctx)
 	return out, err
 }
 
@@ -268,6 +268,6 @@ func (b *backups) prune(ctx context.Context, keep int, dry bool) (out backup.Pru
 	if keep == 0 {
 		keep = b.cfg.Keep
 	}
-	err = b.with(false, func(r *backup.Repository) (err error) { out, err = r.Prune(ctx, keep, dry); return err })
+	err = b.with(ctx, backup.Write, func(r *backup.Repository) (err error) { out, err = r.Prune(ctx, keep, dry); return err })
 	return out, err
 }

@@ -83,6 +83,7 @@ func (c Config) Check() error {
 	if err := c.Media.Check(); err != nil {
 		bad = append(bad, err)
 	}
+	need(c.Media.S3 == nil || c.Backup.S3 == nil || c.Media.S3.Bucket != c.Backup.S3.Bucket, "backup.s3.bucket: is that of the recordings; give the backups a bucket of their own")
 	for r, base := range c.BaseURLs {
 		_, err := policy.ParseRegionID(r)
 		need(err == nil, "base_urls: a key is not a region id")

@@ -134,29 +134,29 @@ func (c Config) keyring(door *egress.Door, cluster string) (local.Options, error
 	return o, err
 }
 
-// offlineKeyring is keyring for a node that does not run; end is called after the
-// keyring is closed.
-func (c Config) offlineKeyring(log *slog.Logger) (o local.Options, end func(), err error) {
+// offlineKeyring is keyring for a node that does not run, and a door for what else it
+// reaches; end is called after the keyring is closed.
+func (c Config) offlineKeyring(log *slog.Logger) (o local.Options, door *egress.Door, end func(), err error) {
 	if c.shared() {
-		return o, nil, fmt.Errorf("this region's records and keys are in its database (store.kind %s); this command is for a region of one node", SQLStore)
+		return o, nil, nil, fmt.Errorf("this region's records and keys are in its database (store.kind %s); this command is for a region of one node", SQLStore)
 	}
-	if c.Keys.AWSKMS == nil && c.Keys.PKCS11 == nil {
+	if c.Keys.AWSKMS == nil && c.Keys.PKCS11 == nil && c.Backup.S3 == nil && c.Media.S3 == nil {
 		o, err = c.keyring(nil, "")
-		return o, func() {}, err
+		return o, nil, func() {}, err
 	}
 	material, err := mtls.Load(c.TLS)
 	if err != nil {
-		return o, nil, err
+		return o, nil, nil, err
 	}
-	door, err := egress.New(egress.Options{Region: policy.RegionID(c.Region), Dir: filepath.Join(c.DataDir, ledgerDir), Logger: log})
+	door, err = egress.New(egress.Options{Region: policy.RegionID(c.Region), Dir: filepath.Join(c.DataDir, ledgerDir), Logger: log})
 	if err != nil {
-		return o, nil, fmt.Errorf("open egress ledger: %w", err)
+		return o, nil, nil, fmt.Errorf("open egress ledger: %w", err)
 	}
 	o, err = c.keyring(door, material.Identity.Cluster)
 	if err != nil {
-		return o, nil, errors.Join(err, door.Close())
+		return o, nil, nil, errors.Join(err, door.Close())
 	}
-	return o, func() { _ = door.Close() }, nil
+	return o, door, func() { _ = door.Close() }, nil
 }
 
 // EscrowKeys writes the node's root key, encrypted to recipients (age1…).

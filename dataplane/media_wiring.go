@@ -21,9 +21,7 @@ func (n *Node) openMedia(Options) error {
 		return err
 	}
 	n.onClose("blobs", func(context.Context) error { return blobs.Close() })
-	if n.bucket == nil {
-		n.backups.source.blobs = blobs
-	}
+	n.backups.source.blobs = blobs
 	n.media, err = media.New(media.Options{Region: n.region(), Keys: n.keys, Store: n.store, Blobs: blobs, Logger: n.log, Reference: n.regionLog.Reference,
 		OnCorrupt: n.foundCorrupt})
 	if err != nil {
@@ -32,7 +30,7 @@ func (n *Node) openMedia(Options) error {
 	return nil
 }
 
-// startSweeper ends abandoned uploads, and asks a bucket where it is, at the start
+// startSweeper ends abandoned uploads, and asks buckets where they are, at the start
 // and hourly.
 func (n *Node) startSweeper() {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -41,8 +39,8 @@ func (n *Node) startSweeper() {
 		defer close(ended)
 		for ctx.Err() == nil {
 			if err := n.feed.Wait(ctx, 1); err == nil { // there are no tenants before the first bundle
-				if n.bucket != nil {
-					n.bucket.verify(ctx)
+				for _, b := range n.buckets {
+					_ = b.verify(ctx) // it tells
 				}
 			}
 			select {
@@ -51,7 +49,7 @@ func (n *Node) startSweeper() {
 			}
 		}
 	}()
-	n.onClose("bucket's watch", func(context.Context) error { cancel(); <-ended; return nil })
+	n.onClose("buckets' watch", func(context.Context) error { cancel(); <-ended; return nil })
 	n.background("sweeper", lease.Sweep, func(ctx context.Context) {
 		for ctx.Err() == nil {
 			if err := n.feed.Wait(ctx, 1); err == nil { // there are no tenants before the first bundle

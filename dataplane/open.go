@@ -72,7 +72,7 @@ type Node struct {
 	leases    lease.Leases
 	store     store.Store
 	media     *media.Library
-	bucket    *bucket // nil: recordings are in a folder
+	buckets   []*bucket // of recordings, of backups
 	backups   *backups
 	corrupt   *prometheus.CounterVec
 	door      *egress.Door

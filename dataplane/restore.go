@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/domicile-io/domicile/dataplane/backup"
@@ -36,7 +37,7 @@ const (
 // RestoreOptions of Restore. The zero value restores the newest snapshot of the
 // configured repository.
 type RestoreOptions struct {
-	From     string // folder of the repository; "" is backup.folder
+	From     string // folder of the repository; "" is backup.folder, or backup.s3
 	Snapshot string // id; "" the newest
 	Ledger   string // a further copy of the erasure ledger: a folder, or the file
 	Progress backup.Progress
@@ -96,15 +97,13 @@ type restoring struct {
 	cluster string
 	region  policy.RegionID
 	report  RestoreReport
+	door    *egress.Door // nil: nothing is reached over the network
 	end     func()
 }
 
 func (r *restoring) run(ctx context.Context) error {
-	if r.o.From == "" {
-		r.o.From = r.cfg.Backup.Folder
-	}
-	if r.o.From == "" {
-		return errors.New("give backup.folder in the configuration, or --from")
+	if r.o.From == "" && !r.cfg.Backup.taken() {
+		return errors.New("give backup.folder or backup.s3 in the configuration, or --from")
 	}
 	unlock, err := r.lock()
 	if err != nil {
@@ -120,11 +119,13 @@ func (r *restoring) run(ctx context.Context) error {
 	if err := r.openKeys(); err != nil {
 		return err
 	}
-	defer r.end()
+	end := sync.OnceFunc(r.end)
+	defer end()
 	if err := errors.Join(os.RemoveAll(r.dir), os.Mkdir(r.dir, 0o700)); err != nil {
 		return err
 	}
 	err = r.prepare(ctx)
+	end() // what was counted of its connections is in the ledger that is put in place
 	if err == nil {
 		err = r.place()
 	}
@@ -138,10 +139,15 @@ func (r *restoring) run(ctx context.Context) error {
 
 // lock makes sure that the node does not run.
 func (r *restoring) lock() (func(), error) {
-	if err := os.MkdirAll(r.cfg.DataDir, 0o700); err != nil {
+	return lockData(r.cfg.DataDir)
+}
+
+// lockData takes what a running node has.
+func lockData(dir string) (func(), error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(filepath.Join(r.cfg.DataDir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -182,10 +188,11 @@ func (r *restoring) openKeys() error {
 	if material.Identity.Region != r.region {
 		return fmt.Errorf("the certificate is of region %s and the configuration says %s", material.Identity.Region, r.region)
 	}
-	o, end, err := r.cfg.offlineKeyring(r.o.Logger)
+	o, door, end, err := r.cfg.offlineKeyring(r.o.Logger)
 	if err != nil {
 		return err
 	}
+	r.door = door
 	o.Existing, o.RotateEvery = true, 0
 	if r.keys, err = local.OpenKeyring(o); err != nil {
 		end()
@@ -197,17 +204,26 @@ func (r *restoring) openKeys() error {
 
 // prepare makes everything ready in restoreDir.
 func (r *restoring) prepare(ctx context.Context) error {
-	repo, err := backup.Open(backup.Options{Folder: r.o.From, Region: r.region, Cluster: r.cluster, Keys: r.keys, Logger: r.o.Logger, Step: r.o.Step}, false)
+	place, release, err := r.from()
+	if err != nil {
+		return err
+	}
+	defer release()
+	repo, err := backup.Open(ctx, backup.Options{Place: place, Region: r.region, Cluster: r.cluster, Keys: r.keys, Logger: r.o.Logger, Step: r.o.Step}, backup.Read)
 	if err != nil {
 		return err
 	}
 	defer repo.Close()
-	head, err := repo.Extract(ctx, r.o.Snapshot, r.dir, r.o.Progress)
+	blobs, err := r.blobs(ctx)
+	if err != nil {
+		return err
+	}
+	head, err := repo.Extract(ctx, r.o.Snapshot, backup.Target{Folder: r.dir, Blobs: blobs}, r.o.Progress)
 	if err != nil {
 		return err
 	}
 	r.report.Snapshot, r.report.Restored = head, time.Now().UTC().Truncate(time.Second)
-	behind, err := repo.Behind(head)
+	behind, err := repo.Behind(ctx, head)
 	if err != nil {
 		return err
 	}
@@ -217,12 +233,12 @@ func (r *restoring) prepare(ctx context.Context) error {
 	if err := r.comparable(head); err != nil {
 		return err
 	}
-	intents, err := r.ledger()
+	intents, err := r.ledger(repo.Ledger(ctx))
 	if err != nil {
 		return err
 	}
 	notes := map[backup.NoteKind][]backup.Note{}
-	err = repo.Notes(head.Notes, func(n backup.Note) error {
+	err = repo.Notes(ctx, head.Notes, func(n backup.Note) error {
 		r.report.Notes++
 		notes[n.Kind] = append(notes[n.Kind], n)
 		return nil
@@ -240,6 +256,34 @@ func (r *restoring) prepare(ctx context.Context) error {
 		return err
 	}
 	return r.ready()
+}
+
+// from is where the repository is.
+func (r *restoring) from() (backup.Place, func() error, error) {
+	if r.o.From != "" {
+		return backup.NewFolder(r.o.From), func() error { return nil }, nil
+	}
+	return r.cfg.offlinePlace(r.door, r.region)
+}
+
+// blobs is the bucket of recordings, once it is known to be of this region; nil when
+// they lie in a folder.
+func (r *restoring) blobs(ctx context.Context) (store.Blobs, error) {
+	if r.cfg.Media.S3 == nil {
+		return nil, nil
+	}
+	s3, err := openS3(*r.cfg.Media.S3, "media.s3", r.door, policy.LocalStore, r.region)
+	if err != nil {
+		return nil, err
+	}
+	v, err := s3.Verify(ctx, "")
+	if v != nil {
+		err = s3.Healthy()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the bucket of recordings: %w", err)
+	}
+	return s3, nil
 }
 
 func (r *restoring) step(point string) error {
@@ -261,14 +305,14 @@ func (r *restoring) comparable(head backup.Snapshot) error {
 }
 
 // ledger finds the erasure ledger, and puts it where the node looks for it.
-func (r *restoring) ledger() ([]subject.Intent, error) {
+func (r *restoring) ledger(beside *backup.LedgerCopy) ([]subject.Intent, error) {
 	here := filepath.Join(r.cfg.DataDir, erasuresDir)
-	places := []string{here, filepath.Join(r.o.From, erasuresDir)}
+	places := []subject.LedgerCopy{subject.LedgerFolder(here), beside}
 	if r.o.Ledger != "" {
 		if _, err := os.Stat(r.o.Ledger); err != nil {
 			return nil, fmt.Errorf("read the erasure ledger: %w", err)
 		}
-		places = append(places, r.o.Ledger)
+		places = append(places, subject.LedgerFolder(r.o.Ledger))
 	}
 	raw, intents, from, err := subject.ChooseLedger(r.keys, r.region, places...)
 	if err != nil {
@@ -400,7 +444,7 @@ func (r *restoring) place() error {
 		return err
 	}
 	k := known{GivenUp: r.report.Behind}
-	if r.o.From == r.cfg.Backup.Folder {
+	if r.o.From == "" || r.o.From == r.cfg.Backup.Folder {
 		k.Repository = r.report.Snapshot.Repository
 	}
 	if err := k.keep(r.cfg.DataDir); err != nil {

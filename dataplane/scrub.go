@@ -34,7 +34,7 @@ type ScrubReport struct {
 // it goes. progress is told the share that is done, 0 to 1. It fails when the
 // node runs: that scrubs by itself.
 func Scrub(ctx context.Context, cfg Config, log *slog.Logger, progress func(share float64)) (ScrubReport, error) {
-	o, end, err := cfg.offlineKeyring(log)
+	o, _, end, err := cfg.offlineKeyring(log)
 	if err != nil {
 		return ScrubReport{}, err
 	}

@@ -142,8 +142,8 @@ func (b *backupCommand) ask(method, path string, query url.Values, into any) err
 }
 
 // offline opens the repository of a node that does not run.
-func (b *backupCommand) offline(do func(*dataplane.OfflineBackups) error) error {
-	o, err := dataplane.OpenBackups(b.cfg, "", slog.New(slog.DiscardHandler))
+func (b *backupCommand) offline(use backup.Use, do func(*dataplane.OfflineBackups) error) error {
+	o, err := dataplane.OpenBackups(b.ctx, b.cfg, use, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
@@ -164,7 +164,7 @@ func (b *backupCommand) list() error {
 	var l dataplane.BackupList
 	err := b.ask(http.MethodGet, "/backup", nil, &l)
 	if errors.Is(err, errNotRunning) {
-		err = b.offline(func(o *dataplane.OfflineBackups) (err error) { l, err = o.List(); return err })
+		err = b.offline(backup.Read, func(o *dataplane.OfflineBackups) (err error) { l, err = o.List(b.ctx); return err })
 	}
 	if err != nil {
 		return err
@@ -185,7 +185,7 @@ func (b *backupCommand) verify() error {
 	var v backup.Verified
 	err := b.ask(http.MethodPost, "/backup:verify", url.Values{"snapshot": {b.f.snapshot}}, &v)
 	if errors.Is(err, errNotRunning) {
-		err = b.offline(func(o *dataplane.OfflineBackups) (err error) {
+		err = b.offline(backup.Read, func(o *dataplane.OfflineBackups) (err error) {
 			v, err = o.Verify(b.ctx, b.f.snapshot, b.bar.show)
 			return err
 		})
@@ -205,7 +205,10 @@ func (b *backupCommand) prune() error {
 	var p backup.Pruned
 	err := b.ask(http.MethodPost, "/backup:prune", url.Values{"keep": {strconv.Itoa(b.f.keep)}, "dry_run": {strconv.FormatBool(b.f.dry)}}, &p)
 	if errors.Is(err, errNotRunning) {
-		err = b.offline(func(o *dataplane.OfflineBackups) (err error) { p, err = o.Prune(b.ctx, b.f.keep, b.f.dry); return err })
+		err = b.offline(backup.Write, func(o *dataplane.OfflineBackups) (err error) {
+			p, err = o.Prune(b.ctx, b.f.keep, b.f.dry)
+			return err
+		})
 	}
 	if err != nil {
 		return err

@@ -16,7 +16,7 @@ import (
 const restoreUsage = `domicile-dataplane restore: put a stopped node's stored data back from a backup
 
   --config FILE      the node's configuration (required)
-  --from FOLDER      the repository; default backup.folder
+  --from FOLDER      the repository; default backup.folder, or the bucket backup.s3
   --snapshot ID      default the newest
   --ledger PATH      a further copy of the erasure ledger: its folder, or the file
   -o json            for machines

@@ -35,21 +35,35 @@ func (b *S3) Create(ctx context.Context, name string, r io.Reader) (store.BlobIn
 	if err := store.CheckBlobName(name); err != nil {
 		return store.BlobInfo{}, err
 	}
-	if err := b.Healthy(); err != nil {
+	n, err := b.create(ctx, name, r)
+	if err != nil {
 		return store.BlobInfo{}, err
+	}
+	return store.BlobInfo{Name: name, Size: n}, nil
+}
+
+// create is Create for any name; it answers the size.
+func (b *S3) create(ctx context.Context, name string, r io.Reader) (int64, error) {
+	if err := b.Healthy(); err != nil {
+		return 0, err
 	}
 	c := &creation{name: name, creator: rand.Text(), source: counted{r: r}}
 	echo, err := b.put(ctx, c)
 	if err != nil {
 		if echo, err = b.outcome(ctx, c, err); err != nil {
-			return store.BlobInfo{}, err
+			return 0, err
 		}
 	}
-	if !b.c.Compatible && echo != b.demand() {
-		v := b.violates(Encryption, BucketKey, "the store did not encrypt a blob under the KMS key that was demanded; nothing more is taken in")
-		return store.BlobInfo{}, errors.Join(v.err(), b.Delete(context.WithoutCancel(ctx), name))
+	return c.source.n, b.echoed(ctx, name, echo)
+}
+
+// echoed holds what the store says of an object against what was demanded.
+func (b *S3) echoed(ctx context.Context, name string, echo encryption) error {
+	if b.c.Compatible || echo == b.demand() {
+		return nil
 	}
-	return store.BlobInfo{Name: name, Size: c.source.n}, nil
+	v := b.violates(Encryption, BucketKey, "the store did not encrypt a blob under the KMS key that was demanded; nothing more is taken in")
+	return errors.Join(v.err(), b.remove(context.WithoutCancel(ctx), name))
 }
 
 // encryption is what a store says of a blob's encryption.

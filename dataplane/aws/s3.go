@@ -22,7 +22,7 @@ import (
 	"github.com/domicile-io/domicile/policy"
 )
 
-// S3Config is the section `media.s3` of a node's configuration.
+// S3Config is a section of a node's configuration: `media.s3`, `backup.s3`.
 type S3Config struct {
 	Account    `yaml:",inline"`
 	Bucket     string `yaml:"bucket"`     // of this region alone; a name, never an ARN or an access point
@@ -37,33 +37,38 @@ var (
 	elsewhere = regexp.MustCompile(`(?i)accelerate|global|mrap|accesspoint`)
 )
 
-// Check names what is missing, malformed, or not of one region.
-func (c S3Config) Check() error {
-	bad := []error{c.Account.Check("media.s3")}
+// Check names what is missing, malformed, or not of one region; section is the key
+// that it stands under.
+func (c S3Config) Check(section string) error {
+	bad := []error{c.Account.Check(section)}
+	fault := func(key, format string, args ...any) {
+		bad = append(bad, fmt.Errorf("%s.%s: "+format, append([]any{section, key}, args...)...))
+	}
 	if !bucketName.MatchString(c.Bucket) || strings.HasSuffix(c.Bucket, "-s3alias") || strings.HasSuffix(c.Bucket, "--x-s3") || strings.HasSuffix(c.Bucket, "-mrap") {
-		bad = append(bad, errors.New("media.s3.bucket: give a bucket's own name of 3 to 63 small letters, digits and dashes; ARNs, access points and aliases may lead to another region"))
+		fault("bucket", "give a bucket's own name of 3 to 63 small letters, digits and dashes; ARNs, access points and aliases may lead to another region")
 	}
 	if elsewhere.MatchString(c.Endpoint) {
-		bad = append(bad, errors.New("media.s3.endpoint: accelerated, global and multi-region endpoints are of no one region; give the region's own"))
+		fault("endpoint", "accelerated, global and multi-region endpoints are of no one region; give the region's own")
 	}
 	if c.Compatible && (c.Endpoint == "" || c.KMSKey != "") {
-		bad = append(bad, errors.New("media.s3.compatible: is for a store that is not Amazon's: give its endpoint, and no kms_key"))
+		fault("compatible", "is for a store that is not Amazon's: give its endpoint, and no kms_key")
 	}
 	if !c.Compatible {
 		m := kmsKeyARN.FindStringSubmatch(c.KMSKey)
 		switch {
 		case m == nil:
-			bad = append(bad, errors.New("media.s3.kms_key: give the ARN of a KMS key, arn:aws:kms:<region>:<account>:key/<id>"))
+			fault("kms_key", "give the ARN of a KMS key, arn:aws:kms:<region>:<account>:key/<id>")
 		case m[1] != c.Region:
-			bad = append(bad, fmt.Errorf("media.s3.kms_key: is of region %s and the bucket of %s; give one of the same region", m[1], c.Region))
+			fault("kms_key", "is of region %s and the bucket of %s; give one of the same region", m[1], c.Region)
 		case strings.HasPrefix(m[2], "mrk-"):
-			bad = append(bad, errors.New("media.s3.kms_key: is a multi-region key, which opens elsewhere too; give a single-region one"))
+			fault("kms_key", "is a multi-region key, which opens elsewhere too; give a single-region one")
 		}
 	}
 	return errors.Join(bad...)
 }
 
-// Destinations are what a node must declare (egress class LOCAL_STORE).
+// Destinations are what a node must declare: for recordings with egress class
+// LOCAL_STORE, for backups with BACKUP.
 func (c S3Config) Destinations() []string {
 	out := []string{c.endpoint("s3")}
 	if c.InstanceRole {
@@ -93,7 +98,7 @@ const PartSize = 8 << 20
 // NewS3 makes the store; client is of the region's door, with class LOCAL_STORE.
 // It asks nobody yet: call Verify before the first use.
 func NewS3(c S3Config, client *egress.Client) (*S3, error) {
-	if err := c.Check(); err != nil {
+	if err := c.Check("s3"); err != nil {
 		return nil, err
 	}
 	if client == nil {
@@ -114,6 +119,11 @@ func (b *S3) Open(ctx context.Context, name string, offset, length int64) (io.Re
 	if err := store.CheckBlobName(name); err != nil {
 		return nil, err
 	}
+	return b.open(ctx, name, offset, length)
+}
+
+// open is Open for any name.
+func (b *S3) open(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
 	if length == 0 {
 		return io.NopCloser(strings.NewReader("")), nil
 	}
@@ -140,7 +150,7 @@ func (b *S3) Stat(ctx context.Context, name string) (store.BlobInfo, error) {
 	if err != nil {
 		return store.BlobInfo{}, b.explain(err)
 	}
-	return store.BlobInfo{Name: name, Size: aws.ToInt64(out.ContentLength)}, nil
+	return store.BlobInfo{Name: name, Size: aws.ToInt64(out.ContentLength), Tag: aws.ToString(out.ETag)}, nil
 }
 
 // Delete implements store.Blobs. It works in a bucket that takes nothing more.
@@ -148,6 +158,11 @@ func (b *S3) Delete(ctx context.Context, name string) error {
 	if err := store.CheckBlobName(name); err != nil {
 		return err
 	}
+	return b.remove(ctx, name)
+}
+
+// remove is Delete for any name.
+func (b *S3) remove(ctx context.Context, name string) error {
 	_, err := b.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: aws.String(b.c.Bucket), Key: aws.String(name)})
 	if err = b.explain(err); errors.Is(err, &policy.Error{Reason: policy.NotFound}) {
 		return nil
@@ -172,7 +187,7 @@ func (b *S3) List(ctx context.Context, prefix, after string, limit int) ([]store
 			return nil, b.explain(err)
 		}
 		for _, o := range out.Contents {
-			list = append(list, store.BlobInfo{Name: aws.ToString(o.Key), Size: aws.ToInt64(o.Size)})
+			list = append(list, store.BlobInfo{Name: aws.ToString(o.Key), Size: aws.ToInt64(o.Size), Tag: aws.ToString(o.ETag)})
 		}
 		if !aws.ToBool(out.IsTruncated) || out.NextContinuationToken == nil {
 			break

@@ -5,17 +5,13 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -25,20 +21,22 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
+	"github.com/domicile-io/domicile/dataplane/aws/awstest"
 	"github.com/domicile-io/domicile/dataplane/egress"
 	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/dataplane/store/storetest"
-	"github.com/domicile-io/domicile/internal/loopback"
-	"github.com/domicile-io/domicile/internal/mtls"
 	"github.com/domicile-io/domicile/policy"
 )
 
-// gateway is a running S3 server of another make, which checks signatures.
+// gateway is a running S3 server of another make, and its clients.
 type gateway struct {
 	t     *testing.T
 	url   string
 	ca    string
 	login string
+	dir   string
+
+	server *awstest.Gateway
 }
 
 // clientFor is a client through a real door that declares destinations.
@@ -71,56 +69,11 @@ func tlsServer(t *testing.T, h http.Handler) (url, ca, login string) {
 	return server.URL, ca, login
 }
 
-// startGateway starts versitygw of `make versitygw` for one region. Without it the
-// test is skipped, unless DOMICILE_NEED_S3 is set, as .ci/run does.
+// startGateway starts the server for one region.
 func startGateway(t *testing.T, region string) *gateway {
 	t.Helper()
-	_, self, _, _ := runtime.Caller(0)
-	program := filepath.Join(filepath.Dir(self), "..", "..", ".build", "peers", "versitygw")
-	if _, err := os.Stat(program); err != nil {
-		if os.Getenv("DOMICILE_NEED_S3") != "" {
-			t.Fatal("versitygw is missing, and DOMICILE_NEED_S3 is set")
-		}
-		t.Skip("SKIPPED, NOT TESTED: versitygw is missing; run `make versitygw`")
-	}
-	dir := t.TempDir()
-	ca, err := mtls.OpenAuthority(filepath.Join(dir, "ca"))
-	check(t, err)
-	files, err := ca.Issue(filepath.Join(dir, "gateway"), mtls.Identity{Cluster: "CL" + strings.Repeat("0", 32), Region: "ie1", Role: mtls.DataPlane,
-		Node: policy.NodeID("ND" + strings.Repeat("1", 32))}, "127.0.0.1")
-	check(t, err)
-	data := filepath.Join(dir, "data")
-	check(t, os.Mkdir(data, 0o700))
-	g := &gateway{t: t, ca: files.CA, login: filepath.Join(dir, "login.json")}
-	const access, secret = "AKIDOMICILETEST00000", "a secret of a test, nothing else"
-	raw, err := json.Marshal(map[string]any{"Version": 1, "AccessKeyId": access, "SecretAccessKey": secret})
-	check(t, err)
-	check(t, os.WriteFile(g.login, raw, 0o600))
-	port, err := loopback.Port()
-	check(t, err)
-	g.url = fmt.Sprintf("https://127.0.0.1:%d", port)
-	cmd := exec.Command(program, "--access", access, "--secret", secret, "--region", region, "--port", fmt.Sprintf("127.0.0.1:%d", port),
-		"--cert", files.Certificate, "--key", files.Key, "--quiet", "posix", data)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	check(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("versitygw said: %s", out.String())
-		}
-	})
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
-		conn, err := net.DialTimeout("tcp", strings.TrimPrefix(g.url, "https://"), time.Second)
-		if err == nil {
-			check(t, conn.Close())
-			return g
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("versitygw does not listen: %v", err)
-		}
-	}
+	g := awstest.NewGateway(t, region)
+	return &gateway{t: t, url: g.URL, ca: g.CA, login: g.Login, dir: g.Dir, server: g}
 }
 
 func (g *gateway) config(region, bucket string) S3Config {
@@ -277,7 +230,7 @@ func TestS3VerifyFindsWhereTheBucketIs(t *testing.T) {
 
 func TestS3ConfigIsOfOneRegion(t *testing.T) {
 	good := S3Config{Account: Account{Region: "eu-west-1", InstanceRole: true}, Bucket: "media", KMSKey: "arn:aws:kms:eu-west-1:111122223333:key/0a0a0a0a-1111-2222-3333-444455556666"}
-	check(t, good.Check())
+	check(t, good.Check("media.s3"))
 	for name, change := range map[string]func(*S3Config){
 		"no region":            func(c *S3Config) { c.Region = "" },
 		"no bucket":            func(c *S3Config) { c.Bucket = "" },
@@ -294,7 +247,7 @@ func TestS3ConfigIsOfOneRegion(t *testing.T) {
 	} {
 		c := good
 		change(&c)
-		if c.Check() == nil {
+		if c.Check("media.s3") == nil {
 			t.Errorf("%s passes", name)
 		}
 	}

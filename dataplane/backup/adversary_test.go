@@ -116,12 +116,12 @@ func (w *world) everything() (plain []byte, frames int) {
 		}
 	}
 	must(w.t, w.with(func(r *Repository) error {
-		all, err := r.Snapshots()
+		all, err := r.Snapshots(context.Background())
 		must(w.t, err)
 		for _, s := range all {
 			into := filepath.Join(w.t.TempDir(), "stolen")
 			must(w.t, os.Mkdir(into, 0o700))
-			if _, err := r.Extract(context.Background(), s.ID, into, nil); err != nil {
+			if _, err := r.Extract(context.Background(), s.ID, Target{Folder: into}, nil); err != nil {
 				return err
 			}
 			stolen, err := localstore.Open(localstore.Options{Dir: filepath.Join(into, "records"), Region: w.region, Keys: immortal{w.keys}})
@@ -129,7 +129,7 @@ func (w *world) everything() (plain []byte, frames int) {
 			must(w.t, stolen.EachSealed(func(row []byte, _ string, value []byte) { look(row, value) }))
 			must(w.t, stolen.Close())
 		}
-		return r.Notes(0, func(n Note) error {
+		return r.Notes(context.Background(), 0, func(n Note) error {
 			for _, row := range n.Rows {
 				look(row.Key, row.Value)
 			}
@@ -205,7 +205,7 @@ func erasuresAndSnapshots(t *testing.T, merged bool) {
 		t.Error("the thief reads nothing of anybody: the test shows nothing")
 	}
 	var heads []Snapshot
-	must(t, w.with(func(r *Repository) (err error) { heads, err = r.Snapshots(); return err }))
+	must(t, w.with(func(r *Repository) (err error) { heads, err = r.Snapshots(context.Background()); return err }))
 	for _, s := range heads {
 		r := w.restore(s.ID, nil)
 		if r.Lost != 0 || r.Unknown != 0 {

@@ -154,12 +154,12 @@ func TestINV07_WhatIsForeignIsRefused(t *testing.T) {
 	head := w.create()
 	o := w.options()
 	o.Cluster = "CL00000000000000000000000000000002"
-	if _, err := Open(o, false); !errors.Is(err, ErrForeign) {
+	if _, err := Open(context.Background(), o, Read); !errors.Is(err, ErrForeign) {
 		t.Errorf("another cluster: %v", err)
 	}
 	o = w.options()
 	o.Region = "us1"
-	if _, err := Open(o, false); !errors.Is(err, ErrForeign) {
+	if _, err := Open(context.Background(), o, Read); !errors.Is(err, ErrForeign) {
 		t.Errorf("another region: %v", err)
 	}
 	// Its label rewritten, nothing of it opens.
@@ -167,16 +167,16 @@ func TestINV07_WhatIsForeignIsRefused(t *testing.T) {
 	good, err := os.ReadFile(label)
 	must(t, err)
 	must(t, os.WriteFile(label, bytes.Replace(good, []byte("ie1"), []byte("us1"), 1), 0o600))
-	r, err := Open(o, false)
+	r, err := Open(context.Background(), o, Read)
 	if err == nil {
-		_, err = r.Extract(context.Background(), "", t.TempDir(), nil)
+		_, err = r.Extract(context.Background(), "", Target{Folder: t.TempDir()}, nil)
 		r.Close()
 	}
 	if err == nil {
 		t.Error("a repository that was relabelled is restored")
 	}
 	must(t, os.WriteFile(label, bytes.Replace(good, []byte(`"format":2`), []byte(`"format":3`), 1), 0o600))
-	if _, err := Open(w.options(), false); err == nil || !strings.Contains(err.Error(), "format 3") {
+	if _, err := Open(context.Background(), w.options(), Read); err == nil || !strings.Contains(err.Error(), "format 3") {
 		t.Errorf("a later format: %v", err)
 	}
 	must(t, os.WriteFile(label, good, 0o600))
@@ -185,7 +185,10 @@ func TestINV07_WhatIsForeignIsRefused(t *testing.T) {
 	raw, err := os.ReadFile(path)
 	must(t, err)
 	must(t, os.WriteFile(path, bytes.Replace(raw, []byte(`"format":2`), []byte(`"format":9`), 1), 0o600))
-	err = w.with(func(r *Repository) error { _, err := r.Extract(context.Background(), "", t.TempDir(), nil); return err })
+	err = w.with(func(r *Repository) error {
+		_, err := r.Extract(context.Background(), "", Target{Folder: t.TempDir()}, nil)
+		return err
+	})
 	if err == nil || !strings.Contains(err.Error(), "format 9") {
 		t.Errorf("a later format of a snapshot: %v", err)
 	}
@@ -193,14 +196,15 @@ func TestINV07_WhatIsForeignIsRefused(t *testing.T) {
 	must(t, os.WriteFile(path, raw, 0o600))
 	o = w.options()
 	o.Known = strings.Repeat("0", 32)
-	if _, err := Open(o, true); err == nil || !strings.Contains(err.Error(), "mounted") {
+	if _, err := Open(context.Background(), o, Make); err == nil || !strings.Contains(err.Error(), "mounted") {
 		t.Errorf("another repository: %v", err)
 	}
-	o.Folder = t.TempDir()
-	if _, err := Open(o, true); err == nil || !strings.Contains(err.Error(), "mounted") {
+	empty := t.TempDir()
+	o.Place = NewFolder(empty)
+	if _, err := Open(context.Background(), o, Make); err == nil || !strings.Contains(err.Error(), "mounted") {
 		t.Errorf("an empty folder: %v", err)
 	}
-	if left := tree(t, o.Folder); len(left) > 0 {
+	if left := tree(t, empty); len(left) > 0 {
 		t.Errorf("something was made in the empty folder: %v", left)
 	}
 }
@@ -295,7 +299,7 @@ func TestCrashesLeaveEarlierSnapshotsWhole(t *testing.T) {
 	w.restore("", nil)
 	same(t, "the newest", w.calls(), now)
 	if err := w.with(func(r *Repository) error {
-		_, err := r.Extract(context.Background(), first.ID, t.TempDir(), nil)
+		_, err := r.Extract(context.Background(), first.ID, Target{Folder: t.TempDir()}, nil)
 		return err
 	}); err == nil {
 		t.Error("a snapshot that was removed is restored")
@@ -316,7 +320,10 @@ func TestExtractRefusesWhatIsNotWhole(t *testing.T) {
 		for _, damage := range []func() error{func() error { return os.WriteFile(path, bad, 0o600) }, func() error { return os.Remove(path) }} {
 			must(t, damage())
 			into := t.TempDir()
-			err := w.with(func(r *Repository) error { _, err := r.Extract(context.Background(), "", into, nil); return err })
+			err := w.with(func(r *Repository) error {
+				_, err := r.Extract(context.Background(), "", Target{Folder: into}, nil)
+				return err
+			})
 			if !errors.Is(err, ErrDamaged) {
 				t.Errorf("%s: %v", filepath.Base(path), err)
 			}
@@ -360,7 +367,7 @@ func TestINV33_SnapshotDuringIngest(t *testing.T) {
 	close(stop)
 	<-ended
 	list, err := func() (out []Snapshot, err error) {
-		err = w.with(func(r *Repository) (err error) { out, err = r.Snapshots(); return err })
+		err = w.with(func(r *Repository) (err error) { out, err = r.Snapshots(context.Background()); return err })
 		return out, err
 	}()
 	must(t, err)

@@ -28,11 +28,11 @@ type Source struct {
 	Records func(dir string) error
 	Scratch string
 
-	Blobs store.Blobs // recordings in a folder; nil: they are in a bucket, which has its own copies
+	Blobs store.Blobs // recordings; nil: none
 
-	// Erasures makes the copy of the erasure ledger in a folder what it is now, and
-	// counts its entries. Nil: there is none.
-	Erasures func(dir string) (uint64, error)
+	// Erasures makes the copy of the erasure ledger what it is now, and counts its
+	// entries. Nil: there is none.
+	Erasures func(at *LedgerCopy) (uint64, error)
 
 	KeyGeneration uint64 // the present one
 	Schema        int    // of the record store
@@ -100,11 +100,14 @@ func (r *Repository) create(ctx context.Context, src Source, o CreateOptions) (h
 	if err := os.RemoveAll(src.Scratch); err != nil {
 		return head, err
 	}
-	head, parent, err := r.begin(src, o.Full)
+	if err := r.listObjects(ctx); err != nil {
+		return head, err
+	}
+	head, parent, err := r.begin(ctx, src)
 	if err != nil {
 		return head, err
 	}
-	c := &creation{writing: writing{r: r, had: map[string]File{}, dirs: map[string]bool{}}, src: src, full: o.Full, known: map[string]File{}}
+	c := &creation{writing: writing{r: r, had: map[string]File{}}, src: src, full: o.Full, known: map[string]File{}}
 	c.tell = func(done uint64) { o.Progress(Step{Name: "copy", Done: done, Of: c.total}) }
 	for _, f := range parent {
 		c.known[string(f.Part)+"/"+f.Name] = f
@@ -122,14 +125,14 @@ func (r *Repository) create(ctx context.Context, src Source, o CreateOptions) (h
 		err = r.finish(ctx, c, head, o.Progress)
 	}
 	if err != nil {
-		c.abandon()
+		c.abandon(ctx)
 	}
 	return head, err
 }
 
 // begin numbers the snapshot and notes what came before its records.
-func (r *Repository) begin(src Source, full bool) (head Snapshot, parent []File, err error) {
-	before, err := r.Snapshots()
+func (r *Repository) begin(ctx context.Context, src Source) (head Snapshot, parent []File, err error) {
+	before, err := r.Snapshots(ctx)
 	if err != nil {
 		return head, nil, fmt.Errorf("%w; see `domicile-dataplane backup verify`, and move the damaged file away", err)
 	}
@@ -139,17 +142,17 @@ func (r *Repository) begin(src Source, full bool) (head Snapshot, parent []File,
 	if n := len(before); n > 0 {
 		last := before[n-1]
 		head.Number, head.Parent = last.Number+1, last.ID
-		if _, parent, err = r.files(last.ID); err != nil {
+		if _, parent, err = r.files(ctx, last.ID); err != nil {
 			r.o.Logger.Error("the last snapshot cannot be read; everything is copied anew", "snapshot", last.ID, "cause", err)
 			parent = nil
 		}
 	}
 	head.ID = fmt.Sprintf("%s-%06d", now.Format(idTime), head.Number)
-	if head.Notes, err = r.lastNote(); err != nil {
+	if head.Notes, err = r.lastNote(ctx); err != nil {
 		return head, nil, err
 	}
 	if src.Erasures != nil {
-		head.Erasures, err = src.Erasures(filepath.Join(r.dir, erasuresDir))
+		head.Erasures, err = src.Erasures(r.Ledger(ctx))
 		if err != nil {
 			return head, nil, fmt.Errorf("copy the erasure ledger: %w", err)
 		}
@@ -254,7 +257,7 @@ func (c *creation) record(ctx context.Context, name string) error {
 // blob adds a recording; a name never stands for other bytes. One that is gone
 // meanwhile was erased, with its key.
 func (c *creation) blob(ctx context.Context, b store.BlobInfo) error {
-	if was, ok := c.known["media/"+b.Name]; ok && !c.full && was.Size == b.Size && c.r.has(was) {
+	if was, ok := c.known["media/"+b.Name]; ok && !c.full && was.Size == b.Size && was.Tag == b.Tag && c.r.has(was) {
 		return c.keep(was)
 	}
 	saved, err := c.save(ctx, func(w io.Writer) error {
@@ -271,7 +274,7 @@ func (c *creation) blob(ctx context.Context, b store.BlobInfo) error {
 	if err != nil {
 		return err
 	}
-	saved.Part, saved.Name = Media, b.Name
+	saved.Part, saved.Name, saved.Tag = Media, b.Name, b.Tag
 	return c.add(saved)
 }
 
@@ -329,7 +332,7 @@ func (c *creation) list(f File) error {
 
 // finish reads back what is new and lets the snapshot appear.
 func (r *Repository) finish(ctx context.Context, c *creation, head Snapshot, tell Progress) error {
-	if err := c.sync(); err != nil {
+	if err := r.place.Sync(); err != nil {
 		return err
 	}
 	fresh := map[string]bool{}
@@ -351,28 +354,31 @@ func (r *Repository) finish(ctx context.Context, c *creation, head Snapshot, tel
 	if err := r.step("verified"); err != nil {
 		return err
 	}
-	staged := filepath.Join(r.dir, incomingDir, head.ID+snapshotExt)
-	f, err := os.OpenFile(staged, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	err = r.writeSnapshot(f, head, c.files)
+	err := write(ctx, r.place, stageFile, snapshotName(head.ID), func(w io.Writer) error { return r.writeSnapshot(w, head, c.files) })
 	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(staged, r.snapshotPath(head.ID))
-	}
-	if err == nil {
-		err = syncDir(filepath.Join(r.dir, snapshotsDir))
+		var files []File
+		if _, files, err = r.files(ctx, head.ID); err == nil && len(files) != len(c.files) {
+			err = errors.New("it lists other files")
+		}
 	}
 	if err != nil {
-		_ = os.Remove(staged)
-		return errors.Join(err, os.RemoveAll(r.snapshotPath(head.ID)))
-	}
-	if _, files, err := r.files(head.ID); err != nil || len(files) != len(c.files) {
-		return errors.Join(fmt.Errorf("read back the list: %w", err), os.Remove(r.snapshotPath(head.ID)))
+		return r.withdraw(ctx, c, head.ID, err)
 	}
 	c.new = nil // they are listed
 	return r.step("snapshot")
+}
+
+// withdraw takes a snapshot back that may have appeared. While nobody knows that it
+// has not, what it needs stays.
+func (r *Repository) withdraw(ctx context.Context, c *creation, id string, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTimeout)
+	defer cancel()
+	err := r.place.Remove(ctx, snapshotName(id))
+	if err == nil {
+		err = r.place.Sync()
+	}
+	if err != nil {
+		c.new = nil
+	}
+	return errors.Join(fmt.Errorf("write the list: %w", cause), err)
 }

@@ -1,5 +1,5 @@
-// Package backup keeps copies of what a region's node has stored, in a folder
-// on another disk of the region: the repository.
+// Package backup keeps copies of what a region's node has stored, in a place that
+// is a folder on another disk of the region, or a bucket in it: the repository.
 //
 //	domicile-backup.json       whose it is: format, region, cluster, id
 //	objects/ab/<sha256>        a sealed file, named by the hash of its bytes
@@ -7,8 +7,8 @@
 //	notes/<number>-<sha256>    what was sealed anew since, before its old keys went (note.go)
 //	erasures/ledger.jsonl      the erasure ledger's copy, always the newest
 //	given-up/<after>-<until>   snapshots that a restore has left behind (line.go)
-//	incoming/                  what is being written
-//	lock                       held by whoever works on it
+//	incoming/                  what is being written, in a folder
+//	lock                       held by whoever works on it; in a bucket: working/
 //
 // A snapshot is incremental and whole at once: it lists every file, and files
 // that an earlier one has already are not copied again. It never holds keys.

@@ -1,11 +1,11 @@
 package backup
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
+	"path"
 	"regexp"
 	"strconv"
 	"time"
@@ -34,64 +34,52 @@ const givenUpDir = "given-up"
 var givenUpForm = regexp.MustCompile(`^([0-9]{10})-([0-9]{10})$`)
 
 // giveUp makes durable what g says, if it is of this repository and not known.
-func (r *Repository) giveUp(g *GivenUp) error {
+func (r *Repository) giveUp(ctx context.Context, g *GivenUp) error {
 	if g == nil || g.Repository != r.id.ID || g.After >= g.Until {
 		return nil
 	}
-	dir := filepath.Join(r.dir, givenUpDir)
-	path := filepath.Join(dir, fmt.Sprintf("%010d-%010d", g.After, g.Until))
-	if _, err := os.Stat(path); err == nil {
-		return syncDir(dir)
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	if err := syncDir(r.dir); err != nil {
-		return err
-	}
-	if err := r.put(path, []byte(time.Now().UTC().Format(time.RFC3339)+"\n")); err != nil {
+	name := fmt.Sprintf("%s/%010d-%010d", givenUpDir, g.After, g.Until)
+	err := r.put(ctx, name, []byte(time.Now().UTC().Format(time.RFC3339)+"\n"))
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("say which snapshots a restore has left behind: %w", err)
 	}
 	return nil
 }
 
 // lines reads which snapshots are given up.
-func (r *Repository) lines() (all []GivenUp, err error) {
-	entries, err := os.ReadDir(filepath.Join(r.dir, givenUpDir))
+func (r *Repository) lines(ctx context.Context) (all []GivenUp, err error) {
+	err = r.place.List(ctx, givenUpDir, func(e Entry) error {
+		m := givenUpForm.FindStringSubmatch(path.Base(e.Name))
+		if m == nil {
+			return fmt.Errorf("%s has not the form that it must have: put its name back", e.Name)
+		}
+		after, errA := strconv.ParseUint(m[1], 10, 64)
+		until, errU := strconv.ParseUint(m[2], 10, 64)
+		all = append(all, GivenUp{Repository: r.id.ID, After: after, Until: until})
+		return errors.Join(errA, errU)
+	})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read which snapshots are given up: %w", err)
 	}
-	for _, e := range entries {
-		m := givenUpForm.FindStringSubmatch(e.Name())
-		if m == nil {
-			return nil, fmt.Errorf("%s/%s says which snapshots are given up, and has not the form that it must have: put its name back", givenUpDir, e.Name())
-		}
-		after, errA := strconv.ParseUint(m[1], 10, 64)
-		until, errU := strconv.ParseUint(m[2], 10, 64)
-		if err := errors.Join(errA, errU); err != nil {
-			return nil, err
-		}
-		all = append(all, GivenUp{Repository: r.id.ID, After: after, Until: until})
-	}
 	return all, nil
 }
 
 // GivenUp gives the ids of the snapshots that cannot be put back any more, oldest first.
-func (r *Repository) GivenUp() (ids []string, err error) {
-	_, ids, err = r.standing()
+func (r *Repository) GivenUp(ctx context.Context) (ids []string, err error) {
+	_, ids, err = r.standing(ctx)
 	return ids, err
 }
 
 // standing are the snapshots that may be put back, and those that may not, oldest first.
-func (r *Repository) standing() (fit, givenUp []string, err error) {
-	all, err := r.sortedIDs()
+func (r *Repository) standing(ctx context.Context) (fit, givenUp []string, err error) {
+	all, err := r.sortedIDs(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	lines, err := r.lines()
+	lines, err := r.lines(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -126,8 +114,8 @@ func numberOf(id string) uint64 {
 }
 
 // Behind says what a restore of the snapshot leaves behind.
-func (r *Repository) Behind(head Snapshot) (GivenUp, error) {
-	all, err := r.sortedIDs()
+func (r *Repository) Behind(ctx context.Context, head Snapshot) (GivenUp, error) {
+	all, err := r.sortedIDs(ctx)
 	if err != nil || len(all) == 0 {
 		return GivenUp{}, err
 	}

@@ -16,7 +16,7 @@ func (w *world) extract(id string) (uint64, error) {
 	w.t.Helper()
 	var head Snapshot
 	err := w.with(func(r *Repository) (err error) {
-		head, err = r.Extract(context.Background(), id, w.t.TempDir(), nil)
+		head, err = r.Extract(context.Background(), id, Target{Folder: w.t.TempDir()}, nil)
 		return err
 	})
 	return head.Number, err
@@ -24,7 +24,7 @@ func (w *world) extract(id string) (uint64, error) {
 
 func (w *world) givenUp() (ids []string) {
 	w.t.Helper()
-	must(w.t, w.with(func(r *Repository) (err error) { ids, err = r.GivenUp(); return err }))
+	must(w.t, w.with(func(r *Repository) (err error) { ids, err = r.GivenUp(context.Background()); return err }))
 	return ids
 }
 
@@ -46,7 +46,7 @@ func TestINV21_WhatARestoreLeftBehindIsRefused(t *testing.T) {
 			t.Errorf("before anything is noted: %d, %v", n, err)
 		}
 	}
-	must(t, w.book.Write(w.known, Note{Tenant: storetest.TenantA, Kind: StoreRows}))
+	must(t, w.book.Write(context.Background(), w.known, Note{Tenant: storetest.TenantA, Kind: StoreRows}))
 	want := []string{taken[1].ID, taken[2].ID}
 	if got := w.givenUp(); !slices.Equal(got, want) {
 		t.Errorf("given up are %v, want %v", got, want)
@@ -73,7 +73,7 @@ func TestAMarkOfWhatIsGivenUpIsNotOverlooked(t *testing.T) {
 	first := w.create()
 	w.create()
 	w.restore(first.ID, nil)
-	must(t, w.book.Write(w.known, Note{Tenant: storetest.TenantA, Kind: StoreRows}))
+	must(t, w.book.Write(context.Background(), w.known, Note{Tenant: storetest.TenantA, Kind: StoreRows}))
 	dir := filepath.Join(w.folder, givenUpDir)
 	must(t, os.Rename(filepath.Join(dir, "0000000001-0000000002"), filepath.Join(dir, "1-2.bak")))
 	if n, err := w.extract(""); err == nil {

@@ -2,14 +2,14 @@ package backup
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -50,33 +50,35 @@ var noteForm = regexp.MustCompile(`^([0-9]{10})-([0-9a-f]{64})$`)
 type noteName struct {
 	number uint64
 	file   string
+	size   int64
 }
 
-// listNotes gives the notes in order.
-func (r *Repository) listNotes() (out []noteName, err error) { return listNotes(r.dir) }
+func (n noteName) name() string { return notesDir + "/" + n.file }
 
-func listNotes(dir string) (out []noteName, err error) {
-	entries, err := os.ReadDir(filepath.Join(dir, notesDir))
-	if err != nil {
-		return nil, fmt.Errorf("list notes: %w", err)
-	}
-	for _, e := range entries {
-		m := noteForm.FindStringSubmatch(e.Name())
+// maxNote bounds what is read of one: rows of one rewrite.
+const maxNote = 1 << 30
+
+// listNotes gives the notes in order.
+func (r *Repository) listNotes(ctx context.Context) (out []noteName, err error) {
+	err = r.place.List(ctx, notesDir, func(e Entry) error {
+		file := path.Base(e.Name)
+		m := noteForm.FindStringSubmatch(file)
 		if m == nil {
-			return nil, fmt.Errorf("%s is no note", e.Name())
+			return fmt.Errorf("%s is no note", file)
 		}
 		n, err := strconv.ParseUint(m[1], 10, 64)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, noteName{n, e.Name()})
+		out = append(out, noteName{n, file, e.Size})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list notes: %w", err)
 	}
 	slices.SortFunc(out, func(a, b noteName) int { return bytes.Compare([]byte(a.file), []byte(b.file)) })
 	return out, nil
 }
 
-func (r *Repository) lastNote() (uint64, error) {
-	list, err := r.listNotes()
+func (r *Repository) lastNote(ctx context.Context) (uint64, error) {
+	list, err := r.listNotes(ctx)
 	if err != nil || len(list) == 0 {
 		return 0, err
 	}
@@ -86,8 +88,8 @@ func (r *Repository) lastNote() (uint64, error) {
 func notePurpose(number uint64) string { return "note\x00" + strconv.FormatUint(number, 10) }
 
 // readNote opens and checks one.
-func (r *Repository) readNote(at noteName) (n Note, err error) {
-	raw, err := os.ReadFile(filepath.Join(r.dir, notesDir, at.file))
+func (r *Repository) readNote(ctx context.Context, at noteName) (n Note, err error) {
+	raw, err := readAll(ctx, r.place, at.name(), maxNote)
 	if err != nil {
 		return n, err
 	}
@@ -110,8 +112,8 @@ func (r *Repository) readNote(at noteName) (n Note, err error) {
 }
 
 // Notes visits the notes that a snapshot lacks, in order.
-func (r *Repository) Notes(after uint64, visit func(Note) error) error {
-	list, err := r.listNotes()
+func (r *Repository) Notes(ctx context.Context, after uint64, visit func(Note) error) error {
+	list, err := r.listNotes(ctx)
 	if err != nil {
 		return err
 	}
@@ -119,7 +121,7 @@ func (r *Repository) Notes(after uint64, visit func(Note) error) error {
 		if at.number <= after {
 			continue
 		}
-		n, err := r.readNote(at)
+		n, err := r.readNote(ctx, at)
 		if err == nil {
 			err = visit(n)
 		}

@@ -4,8 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
+	"path"
 )
 
 // Pruned is what Prune removed, or would remove.
@@ -24,7 +23,7 @@ func (r *Repository) Prune(ctx context.Context, keep int, dry bool) (out Pruned,
 	if keep < 1 {
 		return out, errors.New("keep at least one snapshot")
 	}
-	all, err := r.Snapshots()
+	all, err := r.Snapshots(ctx)
 	if err != nil {
 		return out, fmt.Errorf("nothing is removed, because a snapshot cannot be read: %w", err)
 	}
@@ -32,7 +31,7 @@ func (r *Repository) Prune(ctx context.Context, keep int, dry bool) (out Pruned,
 	needed := map[string]bool{}
 	notes := ^uint64(0)
 	for _, s := range stay {
-		_, files, err := r.files(s.ID)
+		_, files, err := r.files(ctx, s.ID)
 		if err != nil {
 			return out, fmt.Errorf("nothing is removed, because a snapshot that stays cannot be read: %w", err)
 		}
@@ -45,16 +44,27 @@ func (r *Repository) Prune(ctx context.Context, keep int, dry bool) (out Pruned,
 		notes = 0
 	}
 	p := &pruning{r: r, ctx: ctx, dry: dry, out: &out}
+	sizes, err := r.sizes(ctx, snapshotsDir)
+	if err != nil {
+		return out, err
+	}
 	for _, s := range all[:len(all)-len(stay)] {
 		out.Snapshots = append(out.Snapshots, s.ID)
-		if err := p.remove(r.snapshotPath(s.ID)); err != nil {
+		if err := p.remove(Entry{snapshotName(s.ID), sizes[snapshotName(s.ID)]}); err != nil {
 			return out, err
 		}
 	}
-	if err := p.sync(snapshotsDir); err != nil { // lists go before what they list
+	if err := r.place.Sync(); err != nil { // lists go before what they list
 		return out, err
 	}
-	return out, errors.Join(p.objects(needed), p.notes(notes), p.incoming())
+	return out, errors.Join(p.objects(needed), p.notes(notes), p.leftovers(), r.place.Sync())
+}
+
+// sizes are those of the files of a folder, by name.
+func (r *Repository) sizes(ctx context.Context, folder string) (map[string]int64, error) {
+	out := map[string]int64{}
+	err := r.place.List(ctx, folder, func(e Entry) error { out[e.Name] = e.Size; return nil })
+	return out, err
 }
 
 // pruning is one run.
@@ -65,60 +75,46 @@ type pruning struct {
 	out *Pruned
 }
 
-func (p *pruning) remove(path string) error {
+func (p *pruning) remove(e Entry) error {
+	return p.clear(e.Size, func(ctx context.Context) error { return p.r.place.Remove(ctx, e.Name) })
+}
+
+func (p *pruning) clear(size int64, clear func(context.Context) error) error {
 	if err := p.ctx.Err(); err != nil {
 		return err
 	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	p.out.Bytes += uint64(info.Size())
+	p.out.Bytes += uint64(size)
 	if p.dry {
 		return nil
 	}
-	if err := os.Remove(path); err != nil {
+	if err := clear(p.ctx); err != nil {
 		return err
 	}
 	return p.r.step("removed")
 }
 
-func (p *pruning) sync(dir string) error {
-	if p.dry {
-		return nil
-	}
-	return syncDir(filepath.Join(p.r.dir, dir))
-}
-
 func (p *pruning) objects(needed map[string]bool) error {
-	top := filepath.Join(p.r.dir, objectsDir)
-	shelves, err := os.ReadDir(top)
+	var idle []Entry
+	err := p.r.place.List(p.ctx, objectsDir, func(e Entry) error {
+		if !needed[path.Base(e.Name)] {
+			idle = append(idle, e)
+		}
+		return nil
+	})
 	if err != nil {
 		return err
 	}
-	for _, s := range shelves {
-		entries, err := os.ReadDir(filepath.Join(top, s.Name()))
-		if err != nil {
+	for _, e := range idle {
+		if err := p.remove(e); err != nil {
 			return err
 		}
-		for _, e := range entries {
-			if needed[e.Name()] {
-				continue
-			}
-			if err := p.remove(filepath.Join(top, s.Name(), e.Name())); err != nil {
-				return err
-			}
-			p.out.Objects++
-		}
-		if err := p.sync(filepath.Join(objectsDir, s.Name())); err != nil {
-			return err
-		}
+		p.out.Objects++
 	}
 	return nil
 }
 
 func (p *pruning) notes(upTo uint64) error {
-	list, err := p.r.listNotes()
+	list, err := p.r.listNotes(p.ctx)
 	if err != nil {
 		return err
 	}
@@ -126,29 +122,24 @@ func (p *pruning) notes(upTo uint64) error {
 		if n.number > upTo || i == len(list)-1 { // the last one says how far they are
 			break
 		}
-		if err := p.remove(filepath.Join(p.r.dir, notesDir, n.file)); err != nil {
+		if err := p.remove(Entry{n.name(), n.size}); err != nil {
 			return err
 		}
 		p.out.Notes++
 	}
-	return p.sync(notesDir)
+	return nil
 }
 
-// incoming clears what a crash left half written. A note may be on its way in
-// this moment.
-func (p *pruning) incoming() error {
-	dir := filepath.Join(p.r.dir, incomingDir)
-	entries, err := os.ReadDir(dir)
+// leftovers clears what a crash left half written.
+func (p *pruning) leftovers() error {
+	list, err := p.r.place.Leftovers(p.ctx, p.r.o.Now())
 	if err != nil {
 		return err
 	}
-	for _, e := range entries {
-		if info, err := e.Info(); err != nil || staging(info, p.r.o.Now()) {
-			continue
-		}
-		if err := p.remove(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, os.ErrNotExist) {
+	for _, l := range list {
+		if err := p.clear(l.Size, l.Clear); err != nil {
 			return err
 		}
 	}
-	return p.sync(incomingDir)
+	return nil
 }

@@ -3,6 +3,7 @@ package backup
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -10,26 +11,25 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
+	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/domicile-io/domicile/dataplane/store"
-	"github.com/domicile-io/domicile/internal/kernel"
 	"github.com/domicile-io/domicile/policy"
 )
 
-// Options of a repository. Folder, Region, Cluster and Keys are required.
+// Options of a repository. Place, Region, Cluster and Keys are required.
 type Options struct {
-	Folder  string          // on another disk of the region
+	Place   Place           // a folder on another disk of the region, or a bucket in it
 	Region  policy.RegionID // bound into every sealed byte, as is the cluster
 	Cluster string          // CL…
 	Keys    store.Keys
 
 	// Known is the id of the repository that the node used before, "" when it used
-	// none: an empty folder is then the place of a disk that is not mounted, and is
-	// not made a repository.
+	// none: an empty place is then that of a disk that is not mounted, and is not made
+	// a repository.
 	Known string
 
 	// GivenUp is what a restore of this node has left behind, nil when there was none.
@@ -57,7 +57,12 @@ const (
 	incomingDir  = "incoming"
 
 	snapshotExt = ".snapshot"
+
+	maxIdentity = 4 << 10
 )
+
+// folders are those of a repository.
+func folders() []string { return []string{objectsDir, snapshotsDir, notesDir, erasuresDir, givenUpDir} }
 
 // identity is what a repository says of itself.
 type identity struct {
@@ -76,49 +81,46 @@ func (id identity) bytes() []byte {
 	return append(b, '\n')
 }
 
-// Repository is an open repository; one process works on it at a time.
+// Repository is an open repository; one process changes it at a time.
 type Repository struct {
 	o      Options
-	dir    string
+	place  Place
 	id     identity
 	sealer *sealer
-	lock   *os.File
+	unlock func() error     // nil: not locked
+	have   map[string]int64 // sizes of objects, by name; nil: not listed yet
 }
 
 // ErrForeign is the refusal of a repository of another region or cluster.
 var ErrForeign = errors.New("it belongs to another region or cluster")
 
-// Open opens a repository; with make it makes one of a folder that is empty. It
+// Open opens a repository for a use; Make makes one of a place that is empty. It
 // refuses one of another region, cluster or format, and one that is in use.
-func Open(o Options, make bool) (*Repository, error) {
+func Open(ctx context.Context, o Options, use Use) (*Repository, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	r := &Repository{o: o, dir: o.Folder}
-	if err := r.open(make); err != nil {
-		return nil, errors.Join(fmt.Errorf("open the backup folder %s: %w", o.Folder, err), r.Close())
+	r := &Repository{o: o, place: o.Place}
+	if err := r.open(ctx, use); err != nil {
+		return nil, errors.Join(fmt.Errorf("open the backup %s: %w", o.Place, err), r.Close())
 	}
 	return r, nil
 }
 
-func (r *Repository) open(make bool) error {
-	info, err := os.Stat(r.dir)
-	if err != nil {
-		return fmt.Errorf("%w; make the folder, on a disk of its own", err)
-	}
-	if !info.IsDir() {
-		return errors.New("it is no folder")
+func (r *Repository) open(ctx context.Context, use Use) error {
+	if err := r.place.Ready(ctx); err != nil {
+		return err
 	}
 	key, err := r.o.Keys.For(store.UseBackup).Named(keyName)
 	if err != nil {
 		return err
 	}
 	r.sealer = &sealer{key: key, whom: string(r.o.Region) + "\x00" + r.o.Cluster}
-	if r.id, err = readIdentity(r.dir); errors.Is(err, fs.ErrNotExist) && make {
-		err = r.found()
+	if r.id, err = readIdentity(ctx, r.place); errors.Is(err, fs.ErrNotExist) && use == Make {
+		err = r.found(ctx)
 	}
 	if err != nil {
 		return err
@@ -131,19 +133,17 @@ func (r *Repository) open(make bool) error {
 	case r.o.Known != "" && r.o.Known != r.id.ID:
 		return fmt.Errorf("it is repository %s, and this node's is %s: is the right disk mounted? To begin with this one, remove backup.json from data_dir", r.id.ID, r.o.Known)
 	}
-	if r.lock, err = os.OpenFile(filepath.Join(r.dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
-		return err
-	}
-	if err := kernel.Lock(r.lock); err != nil {
-		return fmt.Errorf("another process works on it, try again later: %w", err)
-	}
-	return nil
+	r.unlock, err = r.place.Lock(ctx, use)
+	return err
 }
 
-func readIdentity(dir string) (id identity, err error) {
-	raw, err := os.ReadFile(filepath.Join(dir, identityFile))
+func readIdentity(ctx context.Context, p Place) (id identity, err error) {
+	raw, err := readAll(ctx, p, identityFile, maxIdentity)
+	if errors.Is(err, fs.ErrNotExist) {
+		return id, fmt.Errorf("%w; is its disk mounted, or the bucket's name right?", err)
+	}
 	if err != nil {
-		return id, fmt.Errorf("%w; is its disk mounted?", err)
+		return id, err
 	}
 	err = json.Unmarshal(raw, &id)
 	if err != nil || len(id.ID) != 32 || !bytes.Equal(raw, id.bytes()) {
@@ -152,43 +152,43 @@ func readIdentity(dir string) (id identity, err error) {
 	return id, nil
 }
 
-// found makes a repository of an empty folder. The identity comes last: a folder
+// found makes a repository of an empty place. The identity comes last: a place
 // without one is begun anew.
-func (r *Repository) found() error {
+func (r *Repository) found(ctx context.Context) error {
 	if r.o.Known != "" {
 		return fmt.Errorf("it is empty, and this node's repository is %s: is its disk mounted? To begin a new one, remove backup.json from data_dir", r.o.Known)
 	}
-	entries, err := os.ReadDir(r.dir)
+	tops, err := r.place.Tops(ctx)
 	if err != nil {
 		return err
 	}
-	ours := []string{objectsDir, snapshotsDir, notesDir, erasuresDir, incomingDir, givenUpDir, "lost+found"}
-	for _, e := range entries {
-		if !slices.Contains(ours, e.Name()) {
-			return fmt.Errorf("it is no repository, and not empty (%s): give an empty folder", e.Name())
+	for _, name := range tops {
+		if !slices.Contains(append(folders(), incomingDir), name) {
+			return fmt.Errorf("it is no repository, and not empty (%s): give an empty folder, or a bucket of its own", name)
 		}
 	}
-	for _, d := range ours[:6] {
-		if err := os.MkdirAll(filepath.Join(r.dir, d), 0o700); err != nil {
-			return err
-		}
+	if err := r.place.Lay(ctx); err != nil {
+		return err
 	}
 	var raw [16]byte
 	_, _ = rand.Read(raw[:])
 	r.id = identity{Format: Format, ID: hex.EncodeToString(raw[:]), Region: r.o.Region, Cluster: r.o.Cluster}
-	return r.put(filepath.Join(r.dir, identityFile), r.id.bytes())
+	return r.put(ctx, identityFile, r.id.bytes())
 }
+
+// Place says where the repository is.
+func (r *Repository) Place() string { return r.place.String() }
 
 // ID names the repository.
 func (r *Repository) ID() string { return r.id.ID }
 
 // Close lets the repository go.
 func (r *Repository) Close() error {
-	if r.lock == nil {
+	if r.unlock == nil {
 		return nil
 	}
-	err := r.lock.Close()
-	r.lock = nil
+	err := r.unlock()
+	r.unlock = nil
 	return err
 }
 
@@ -201,19 +201,17 @@ func (r *Repository) step(point string) error {
 
 // Snapshots lists the heads, oldest first. One that cannot be read is an error
 // beside those that can.
-func (r *Repository) Snapshots() (out []Snapshot, err error) {
-	entries, err := os.ReadDir(filepath.Join(r.dir, snapshotsDir))
+func (r *Repository) Snapshots(ctx context.Context) (out []Snapshot, err error) {
+	ids, err := r.snapshotIDs(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("list snapshots: %w", err)
+		return nil, err
 	}
 	var bad error
-	for _, e := range entries {
-		id := e.Name()
-		if filepath.Ext(id) != snapshotExt {
-			continue
+	for _, id := range ids {
+		if path.Ext(id) != "" {
+			continue // put aside under another name
 		}
-		id = id[:len(id)-len(snapshotExt)]
-		head, err := r.head(id)
+		head, err := r.head(ctx, id)
 		if err != nil {
 			bad = errors.Join(bad, err)
 			continue
@@ -224,12 +222,22 @@ func (r *Repository) Snapshots() (out []Snapshot, err error) {
 	return out, bad
 }
 
-func (r *Repository) snapshotPath(id string) string {
-	return filepath.Join(r.dir, snapshotsDir, id+snapshotExt)
+func snapshotName(id string) string { return snapshotsDir + "/" + id + snapshotExt }
+
+// snapshotIDs are the names under which snapshots lie, readable or not.
+func (r *Repository) snapshotIDs(ctx context.Context) (ids []string, err error) {
+	err = r.place.List(ctx, snapshotsDir, func(e Entry) error {
+		ids = append(ids, strings.TrimSuffix(path.Base(e.Name), snapshotExt))
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list snapshots: %w", err)
+	}
+	return ids, nil
 }
 
-func (r *Repository) head(id string) (Snapshot, error) {
-	f, err := os.Open(r.snapshotPath(id))
+func (r *Repository) head(ctx context.Context, id string) (Snapshot, error) {
+	f, err := r.place.Open(ctx, snapshotName(id))
 	if err != nil {
 		return Snapshot{}, fmt.Errorf("snapshot %s: %w", id, err)
 	}
@@ -256,8 +264,8 @@ func (r *Repository) ours(head Snapshot, id string) error {
 }
 
 // files reads and checks a snapshot's list.
-func (r *Repository) files(id string) (head Snapshot, files []File, err error) {
-	f, err := os.Open(r.snapshotPath(id))
+func (r *Repository) files(ctx context.Context, id string) (head Snapshot, files []File, err error) {
+	f, err := r.place.Open(ctx, snapshotName(id))
 	if err != nil {
 		return head, nil, fmt.Errorf("snapshot %s: %w", id, err)
 	}

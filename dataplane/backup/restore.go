@@ -8,29 +8,40 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/domicile-io/domicile/dataplane/store"
 )
 
-// Extract writes the files of a snapshot ("" the newest that is not given up) below into, a folder for
-// each part, and reads every byte on its way: sizes and hashes are those of the
-// list. Everything is durable when it answers. After an error the folder is no
-// good; nothing outside of it was touched. Receipts of tenants' ends are those of
+// Target is where the files of a snapshot are put.
+type Target struct {
+	Folder string      // with a folder for each part
+	Blobs  store.Blobs // recordings, in a bucket; nil: they lie in the folder too
+}
+
+// Extract writes the files of a snapshot ("" the newest that is not given up) and
+// reads every byte on its way: sizes and hashes are those of the list. Everything is
+// durable when it answers. After an error the folder is no good; a bucket may have
+// got recordings that nothing names. Receipts of tenants' ends are those of
 // the newest snapshot, whichever is extracted.
-func (r *Repository) Extract(ctx context.Context, id, into string, tell Progress) (head Snapshot, err error) {
+func (r *Repository) Extract(ctx context.Context, id string, to Target, tell Progress) (head Snapshot, err error) {
 	if tell == nil {
 		tell = func(Step) {}
 	}
-	id, newest, err := r.choose(id)
+	id, newest, err := r.choose(ctx, id)
 	if err != nil {
 		return head, err
 	}
-	head, files, err := r.files(id)
+	head, files, err := r.files(ctx, id)
 	if err != nil {
 		return head, err
 	}
 	if newest != id {
-		if files, err = r.withReceiptsOf(newest, files); err != nil {
+		if files, err = r.withReceiptsOf(ctx, newest, files); err != nil {
 			return head, err
 		}
+	}
+	if err := r.listObjects(ctx); err != nil {
+		return head, err
 	}
 	if missing := r.missing(files); missing > 0 {
 		return head, fmt.Errorf("%w: %d of its %d files are missing or cut short: nothing is restored; `domicile-dataplane backup verify` names them, an older snapshot may be whole", ErrDamaged, missing, len(files))
@@ -38,12 +49,17 @@ func (r *Repository) Extract(ctx context.Context, id, into string, tell Progress
 	done := uint64(0)
 	dirs := map[string]bool{}
 	for _, f := range files {
-		path := filepath.Join(into, string(f.Part), filepath.FromSlash(f.Name))
-		if err := r.extract(ctx, f, path, into, dirs); err != nil {
-			if ctx.Err() != nil {
-				return head, ctx.Err()
-			}
-			return head, fmt.Errorf("%w: %s/%s, object %s: %w", ErrDamaged, f.Part, f.Name, f.Object, err)
+		var err error
+		if f.Part == Media && to.Blobs != nil {
+			err = r.extractBlob(ctx, f, to.Blobs)
+		} else {
+			err = r.extract(ctx, f, filepath.Join(to.Folder, string(f.Part), filepath.FromSlash(f.Name)), to.Folder, dirs)
+		}
+		if ctx.Err() != nil {
+			return head, ctx.Err()
+		}
+		if err != nil {
+			return head, fmt.Errorf("%s/%s, object %s: %w", f.Part, f.Name, f.Object, err)
 		}
 		done += uint64(f.Size)
 		tell(Step{Name: "restore", Done: done, Of: head.Bytes})
@@ -57,12 +73,12 @@ func (r *Repository) Extract(ctx context.Context, id, into string, tell Progress
 }
 
 // choose gives the snapshot to extract, and the newest of all.
-func (r *Repository) choose(id string) (chosen, newest string, err error) {
-	all, err := r.sortedIDs()
+func (r *Repository) choose(ctx context.Context, id string) (chosen, newest string, err error) {
+	all, err := r.sortedIDs(ctx)
 	if err != nil {
 		return "", "", err
 	}
-	fit, givenUp, err := r.standing()
+	fit, givenUp, err := r.standing(ctx)
 	switch {
 	case err != nil:
 		return "", "", err
@@ -81,8 +97,8 @@ func (r *Repository) choose(id string) (chosen, newest string, err error) {
 }
 
 // sortedIDs are the ids of all snapshots, oldest first.
-func (r *Repository) sortedIDs() ([]string, error) {
-	all, err := r.snapshotIDs()
+func (r *Repository) sortedIDs(ctx context.Context) ([]string, error) {
+	all, err := r.snapshotIDs(ctx)
 	slices.SortFunc(all, byNumber)
 	return all, err
 }
@@ -96,8 +112,8 @@ func byNumber(a, b string) int {
 	return slices.Compare([]byte(na), []byte(nb))
 }
 
-func (r *Repository) withReceiptsOf(newest string, files []File) ([]File, error) {
-	_, last, err := r.files(newest)
+func (r *Repository) withReceiptsOf(ctx context.Context, newest string, files []File) ([]File, error) {
+	_, last, err := r.files(ctx, newest)
 	if err != nil {
 		return nil, fmt.Errorf("the newest snapshot says which tenants have ended, and cannot be read: %w", err)
 	}
@@ -132,13 +148,14 @@ func (r *Repository) extract(ctx context.Context, f File, path, into string, dir
 	}
 	out, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return errors.New("the list names it twice")
+		return fmt.Errorf("%w: the list names it twice", ErrDamaged)
 	}
 	if err != nil {
 		return err
 	}
-	err = r.read(ctx, f, out)
-	if err == nil {
+	if err = r.read(ctx, f, out); err != nil {
+		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	} else {
 		err = out.Sync()
 	}
 	if err = errors.Join(err, out.Close()); err != nil {

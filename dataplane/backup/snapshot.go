@@ -71,6 +71,7 @@ type File struct {
 	// Of a file that never changes: by what it is known to be the same one.
 	Inode    uint64 `json:"inode,omitempty"`
 	Modified int64  `json:"modified,omitempty"` // Unix ns
+	Tag      string `json:"tag,omitempty"`      // of a recording in a bucket
 }
 
 const (

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 )
 
@@ -39,7 +37,7 @@ func (r *Repository) Verify(ctx context.Context, id string, tell Progress) (v Ve
 	if tell == nil {
 		tell = func(Step) {}
 	}
-	objects, total, err := r.listed(id, &v)
+	objects, total, err := r.listed(ctx, id, &v)
 	if err != nil {
 		return v, err
 	}
@@ -56,12 +54,12 @@ func (r *Repository) Verify(ctx context.Context, id string, tell Progress) (v Ve
 		v.Objects, v.Bytes = v.Objects+1, v.Bytes+uint64(f.Stored)
 		tell(Step{Name: "verify", Done: v.Bytes, Of: total})
 	}
-	notes, err := r.listNotes()
+	notes, err := r.listNotes(ctx)
 	if err != nil {
 		v.bad("%v", err)
 	}
 	for _, at := range notes {
-		if _, err := r.readNote(at); err != nil {
+		if _, err := r.readNote(ctx, at); err != nil {
 			v.bad("note %d: %v", at.number, err)
 		}
 		v.Notes++
@@ -73,16 +71,16 @@ func (r *Repository) Verify(ctx context.Context, id string, tell Progress) (v Ve
 }
 
 // listed gathers the objects of a snapshot, or of all, each once.
-func (r *Repository) listed(id string, v *Verified) (objects map[string]File, total uint64, err error) {
+func (r *Repository) listed(ctx context.Context, id string, v *Verified) (objects map[string]File, total uint64, err error) {
 	ids := []string{id}
 	if id == "" {
-		if ids, err = r.snapshotIDs(); err != nil {
+		if ids, err = r.snapshotIDs(ctx); err != nil {
 			return nil, 0, err
 		}
 	}
 	objects = map[string]File{}
 	for _, id := range ids {
-		_, files, err := r.files(id)
+		_, files, err := r.files(ctx, id)
 		v.Snapshots++
 		if err != nil {
 			v.bad("%v", err)
@@ -100,23 +98,4 @@ func (r *Repository) listed(id string, v *Verified) (objects map[string]File, to
 		}
 	}
 	return objects, total, nil
-}
-
-// snapshotIDs are the names under which snapshots lie, readable or not.
-func (r *Repository) snapshotIDs() (ids []string, err error) {
-	entries, err := os.ReadDir(filepath.Join(r.dir, snapshotsDir))
-	if err != nil {
-		return nil, fmt.Errorf("list snapshots: %w", err)
-	}
-	for _, e := range entries {
-		ids = append(ids, trimExt(e.Name()))
-	}
-	return ids, nil
-}
-
-func trimExt(name string) string {
-	if filepath.Ext(name) == snapshotExt {
-		return name[:len(name)-len(snapshotExt)]
-	}
-	return name
 }

@@ -78,7 +78,7 @@ func (w *world) note(t policy.TenantID, rows []localstore.Row) {
 	for _, r := range rows {
 		n.Rows = append(n.Rows, Row{r.Key, r.Value})
 	}
-	if err := w.book.Write(w.known, n); err != nil {
+	if err := w.book.Write(context.Background(), w.known, n); err != nil {
 		w.t.Error(err)
 	}
 }
@@ -94,12 +94,12 @@ func (w *world) close() {
 }
 
 func (w *world) options() Options {
-	return Options{Folder: w.folder, Region: w.region, Cluster: cluster, Keys: w.keys, Now: func() time.Time { return w.now }, Step: w.step, GivenUp: w.behind}
+	return Options{Place: NewFolder(w.folder), Region: w.region, Cluster: cluster, Keys: w.keys, Now: func() time.Time { return w.now }, Step: w.step, GivenUp: w.behind}
 }
 
 // with opens the repository for one piece of work.
 func (w *world) with(do func(*Repository) error) error {
-	r, err := Open(w.options(), true)
+	r, err := Open(context.Background(), w.options(), Make)
 	if err != nil {
 		return err
 	}
@@ -182,16 +182,16 @@ func (w *world) restore(id string, owners []store.Owner) localstore.PutBackRepor
 	w.keys = keys
 	var notes []localstore.Row
 	must(w.t, w.with(func(r *Repository) error {
-		head, err := r.Extract(context.Background(), id, into, nil)
+		head, err := r.Extract(context.Background(), id, Target{Folder: into}, nil)
 		if err != nil {
 			return err
 		}
-		behind, err := r.Behind(head)
+		behind, err := r.Behind(context.Background(), head)
 		if err != nil {
 			return err
 		}
 		w.behind = &behind
-		return r.Notes(head.Notes, func(n Note) error {
+		return r.Notes(context.Background(), head.Notes, func(n Note) error {
 			for _, row := range n.Rows {
 				notes = append(notes, localstore.Row{Key: row.Key, Value: row.Value})
 			}

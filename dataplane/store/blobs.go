@@ -11,7 +11,8 @@ import (
 // BlobInfo is what a blob store tells of a blob.
 type BlobInfo struct {
 	Name string
-	Size int64 // bytes
+	Size int64  // bytes
+	Tag  string // of a bucket: changes with the bytes; "" in a folder
 }
 
 // Blobs keeps large byte strings of one region. What is put in is sealed

@@ -25,23 +25,46 @@ func (l *FileLedger) AfterAppend(f func()) {
 	l.after = f
 }
 
-// CopyTo makes the copy in a folder what the ledger is, durably, and counts the
-// entries. It refuses when the copy is the longer one, or another: then the
-// ledger here was lost or put back from something older.
-func (l *FileLedger) CopyTo(dir string) (uint64, error) {
+// LedgerCopy is one place of a ledger's copy: a folder, a file, or what is beside
+// the backups.
+type LedgerCopy interface {
+	String() string
+	Read() ([]byte, error)  // fs.ErrNotExist: there is none
+	Put(whole []byte) error // durably; never some of both
+}
+
+// LedgerFolder is a copy in a folder, or the file itself.
+type LedgerFolder string
+
+func (f LedgerFolder) String() string {
+	if info, err := os.Stat(string(f)); err == nil && !info.IsDir() {
+		return string(f)
+	}
+	return filepath.Join(string(f), ledgerFile)
+}
+
+// Read implements LedgerCopy.
+func (f LedgerFolder) Read() ([]byte, error) { return os.ReadFile(f.String()) }
+
+// Put implements LedgerCopy.
+func (f LedgerFolder) Put(whole []byte) error { return PutLedger(string(f), whole) }
+
+// CopyTo makes the copy what the ledger is, durably, and counts the entries. It
+// refuses when the copy is the longer one, or another: then the ledger here was
+// lost or put back from something older.
+func (l *FileLedger) CopyTo(at LedgerCopy) (uint64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return uint64(len(l.chain.entries)), l.CopyAppended(dir)
+	return uint64(len(l.chain.entries)), l.CopyAppended(at)
 }
 
 // CopyAppended is CopyTo for the function of AfterAppend.
-func (l *FileLedger) CopyAppended(dir string) error {
+func (l *FileLedger) CopyAppended(at LedgerCopy) error {
 	whole, err := os.ReadFile(l.file.Name())
 	if err != nil {
 		return fmt.Errorf("copy the erasure ledger: %w", err)
 	}
-	path := filepath.Join(dir, ledgerFile)
-	had, err := os.ReadFile(path)
+	had, err := at.Read()
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("copy the erasure ledger: %w", err)
 	}
@@ -49,9 +72,9 @@ func (l *FileLedger) CopyAppended(dir string) error {
 		return nil
 	}
 	if !bytes.HasPrefix(whole, had) {
-		return fmt.Errorf("copy the erasure ledger: the copy %s is not the beginning of this node's ledger: the ledger was lost or put back from something older, or the copy is damaged; compare both, and put back the longer one that is whole", path)
+		return fmt.Errorf("copy the erasure ledger: the copy %s is not the beginning of this node's ledger: the ledger was lost or put back from something older, or the copy is damaged; compare both, and put back the longer one that is whole", at)
 	}
-	if err := PutLedger(dir, whole); err != nil {
+	if err := at.Put(whole); err != nil {
 		return fmt.Errorf("copy the erasure ledger: %w", err)
 	}
 	return nil
@@ -68,16 +91,13 @@ func syncFolderOf(path string) error {
 // ErrNoLedger means that none of the places has a ledger.
 var ErrNoLedger = errors.New("no erasure ledger was found: without it nobody knows whom a restored store must not show. Give the folder of its copy")
 
-// ChooseLedger picks the longest of several copies of one ledger, each a folder
-// or the file itself, and reads it from end to end. All must be of one chain: the
+// ChooseLedger picks the longest of several copies of one ledger, and reads it from
+// end to end. All must be of one chain: the
 // shorter ones the beginnings of the longest. It gives the bytes, the entries and
 // where they were.
-func ChooseLedger(keys store.Keys, region policy.RegionID, places ...string) (raw []byte, entries []Intent, from string, err error) {
+func ChooseLedger(keys store.Keys, region policy.RegionID, places ...LedgerCopy) (raw []byte, entries []Intent, from string, err error) {
 	for _, p := range places {
-		if info, err := os.Stat(p); err == nil && info.IsDir() {
-			p = filepath.Join(p, ledgerFile)
-		}
-		b, err := os.ReadFile(p)
+		b, err := p.Read()
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -87,7 +107,7 @@ func ChooseLedger(keys store.Keys, region policy.RegionID, places ...string) (ra
 		b = b[:bytes.LastIndexByte(b, '\n')+1] // an entry that a crash cut short was never acknowledged
 		switch {
 		case from == "", bytes.HasPrefix(b, raw):
-			raw, from = b, p
+			raw, from = b, p.String()
 		case !bytes.HasPrefix(raw, b):
 			return nil, nil, "", fmt.Errorf("the erasure ledgers %s and %s are not of one chain: one is damaged, or of another node", from, p)
 		}

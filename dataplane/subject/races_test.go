@@ -437,12 +437,12 @@ func (a *arena) final() {
 	var backups [][]byte
 	must(a.t, os.RemoveAll(filepath.Join(a.folder, "given-up"))) // a thief asks nobody what fits
 	must(a.t, a.with(func(r *backup.Repository) error {
-		all, err := r.Snapshots()
+		all, err := r.Snapshots(context.Background())
 		must(a.t, err)
 		for _, s := range all {
 			into := filepath.Join(a.t.TempDir(), "into")
 			must(a.t, os.Mkdir(into, 0o700))
-			_, err := r.Extract(ctx, s.ID, into, nil)
+			_, err := r.Extract(ctx, s.ID, backup.Target{Folder: into}, nil)
 			must(a.t, err)
 			plain, opens := a.rob(filepath.Join(into, "records"), a.keys)
 			if backups = append(backups, plain); !opens {
@@ -450,7 +450,7 @@ func (a *arena) final() {
 			}
 		}
 		var notes []byte
-		err = r.Notes(0, func(n backup.Note) error {
+		err = r.Notes(context.Background(), 0, func(n backup.Note) error {
 			for _, row := range n.Rows {
 				notes = append(notes, thief(a.keys, row.Key, row.Value)...)
 			}

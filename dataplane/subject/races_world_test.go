@@ -230,7 +230,7 @@ func (a *arena) connect(o *Options) {
 	a.ends = append(a.ends, outbox.Close)
 	a.ledger.(*FileLedger).AfterAppend(func() {
 		if a.known.Load() != nil {
-			if err := a.ledger.(*FileLedger).CopyAppended(filepath.Join(a.folder, "erasures")); err != nil {
+			if err := a.ledger.(*FileLedger).CopyAppended(LedgerFolder(filepath.Join(a.folder, "erasures"))); err != nil {
 				a.t.Error(err)
 			}
 		}
@@ -238,7 +238,7 @@ func (a *arena) connect(o *Options) {
 }
 
 func (a *arena) repository() backup.Options {
-	return backup.Options{Folder: a.folder, Region: "ie1", Cluster: raceCluster, Keys: a.keys, Now: a.clock, GivenUp: a.behind}
+	return backup.Options{Place: backup.NewFolder(a.folder), Region: "ie1", Cluster: raceCluster, Keys: a.keys, Now: a.clock, GivenUp: a.behind}
 }
 
 func (a *arena) note(of policy.TenantID, kind backup.NoteKind, rows []backup.Row) {
@@ -246,14 +246,14 @@ func (a *arena) note(of policy.TenantID, kind backup.NoteKind, rows []backup.Row
 	if known == nil {
 		return
 	}
-	if err := a.notebook.Write(*known, backup.Note{Tenant: of, Kind: kind, Rows: rows}); err != nil {
+	if err := a.notebook.Write(context.Background(), *known, backup.Note{Tenant: of, Kind: kind, Rows: rows}); err != nil {
 		a.t.Error(err)
 	}
 }
 
 // with opens the repository for one piece of work.
 func (a *arena) with(do func(*backup.Repository) error) error {
-	r, err := backup.Open(a.repository(), true)
+	r, err := backup.Open(context.Background(), a.repository(), backup.Make)
 	if err != nil {
 		return err
 	}
@@ -269,7 +269,7 @@ func (a *arena) snapshot() {
 	err = a.with(func(r *backup.Repository) error {
 		s.head, err = r.Create(context.Background(), backup.Source{Records: a.store.Checkpoint, Scratch: filepath.Join(a.dir, "scratch"), Blobs: a.blobs,
 			Late:     []backup.Input{{Part: backup.Exports, Name: "outbox.db", Copy: a.outbox.Snapshot}},
-			Erasures: a.ledger.(*FileLedger).CopyTo, KeyGeneration: a.keys.Status().Generation, Schema: localstore.Schema}, backup.CreateOptions{})
+			Erasures: func(at *backup.LedgerCopy) (uint64, error) { return a.ledger.(*FileLedger).CopyTo(at) }, KeyGeneration: a.keys.Status().Generation, Schema: localstore.Schema}, backup.CreateOptions{})
 		return err
 	})
 	if err != nil {
@@ -320,7 +320,7 @@ func (a *arena) choose() taken {
 			continue
 		}
 		err := a.with(func(r *backup.Repository) error {
-			_, err := r.Extract(context.Background(), s.head.ID, a.t.TempDir(), nil)
+			_, err := r.Extract(context.Background(), s.head.ID, backup.Target{Folder: a.t.TempDir()}, nil)
 			return err
 		})
 		if !errors.Is(err, backup.ErrGivenUp) {
@@ -339,17 +339,17 @@ func (a *arena) putBack(s taken) {
 	must(a.t, err)
 	o := a.repository()
 	o.Keys = keys
-	r, err := backup.Open(o, false)
+	r, err := backup.Open(context.Background(), o, backup.Read)
 	must(a.t, err)
-	head, err := r.Extract(context.Background(), s.head.ID, into, nil)
+	head, err := r.Extract(context.Background(), s.head.ID, backup.Target{Folder: into}, nil)
 	must(a.t, err)
-	behind, err := r.Behind(head)
+	behind, err := r.Behind(context.Background(), head)
 	must(a.t, err)
 	a.behind = &behind
 	for i := range a.snaps {
 		a.snaps[i].left = a.snaps[i].left || a.snaps[i].begun > s.begun
 	}
-	_, intents, _, err := ChooseLedger(keys, "ie1", filepath.Join(a.dir, "erasures"), filepath.Join(a.folder, "erasures"))
+	_, intents, _, err := ChooseLedger(keys, "ie1", LedgerFolder(filepath.Join(a.dir, "erasures")), LedgerFolder(filepath.Join(a.folder, "erasures")))
 	must(a.t, err)
 	p := localstore.PutBack{Forgotten: func(of policy.TenantID) (f store.Forgotten) {
 		for _, in := range intents {
@@ -358,7 +358,7 @@ func (a *arena) putBack(s taken) {
 		return f
 	}}
 	out := export.PutBack{Erased: map[policy.TenantID]bool{tenant: true}, At: a.clock()}
-	must(a.t, r.Notes(head.Notes, func(n backup.Note) error {
+	must(a.t, r.Notes(context.Background(), head.Notes, func(n backup.Note) error {
 		for _, row := range n.Rows {
 			switch n.Kind {
 			case backup.StoreRows:

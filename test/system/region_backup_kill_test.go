@@ -58,8 +58,10 @@ func (v *vault) verified() {
 
 // The node is killed while it takes a snapshot, and the commands while they prune,
 // verify and restore: what was there before is whole, and the next try succeeds.
-func TestINV33_KillsSpareTheBackups(t *testing.T) {
-	v := openVault(t)
+func TestINV33_KillsSpareTheBackups(t *testing.T) { killsSpareBackups(openVault(t)) }
+
+func killsSpareBackups(v *vault) {
+	t := v.t
 	v.load(0, 300)
 	v.create()
 	want := v.calls()

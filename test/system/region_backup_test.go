@@ -37,14 +37,23 @@ type vault struct {
 
 func openVault(t *testing.T) *vault {
 	t.Helper()
-	v := &vault{t: t, folder: t.TempDir(), keys: filepath.Join(t.TempDir(), "keys")}
+	folder := t.TempDir()
+	return openVaultWith(t, folder, func(c *dataplane.Config) { c.Backup.Folder = folder })
+}
+
+// openVaultWith is one whose backups come to lie in a folder of this machine, as edit
+// says.
+func openVaultWith(t *testing.T, folder string, edit func(*dataplane.Config)) *vault {
+	t.Helper()
+	v := &vault{t: t, folder: folder, keys: filepath.Join(t.TempDir(), "keys")}
 	root := t.TempDir()
 	dir, err := os.MkdirTemp("", "vault") // short, for the socket's path
 	check(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	v.c = start(t, testcluster.Options{Dir: dir, EditRegion: func(_ *dev.Environment, c *dataplane.Config) error {
 		if c.Region == "ie1" {
-			c.Backup, v.data = dataplane.BackupConfig{Folder: v.folder, Interval: 24 * time.Hour}, c.DataDir
+			c.Backup, v.data = dataplane.BackupConfig{Interval: 24 * time.Hour}, c.DataDir
+			edit(c)
 			c.Keys.Copy, c.Keys.RootFile = v.keys, filepath.Join(root, "root.key") // a device of its own
 		}
 		return nil
@@ -195,8 +204,10 @@ func (v *vault) start() {
 // The whole of docs/operations/region-backup.md: load, snapshot, more load, an
 // incremental one, an erasure; then the machine is lost. What is restored serves;
 // the person is gone, everybody else is there to the byte.
-func TestINV22_RegionRestoreDrill(t *testing.T) {
-	v := openVault(t)
+func TestINV22_RegionRestoreDrill(t *testing.T) { restoreDrill(openVault(t)) }
+
+func restoreDrill(v *vault) {
+	t := v.t
 	v.load(0, 300)
 	first := v.create()
 	var person, other string
@@ -281,8 +292,10 @@ func (v *vault) restore(args ...string) (r dataplane.RestoreReport) {
 
 // What is not whole, foreign, or lacks what it needs, is not restored, and
 // nothing is left of the try.
-func TestRegionRestoreRefuses(t *testing.T) {
-	v := openVault(t)
+func TestRegionRestoreRefuses(t *testing.T) { restoreRefuses(openVault(t)) }
+
+func restoreRefuses(v *vault) {
+	t := v.t
 	v.load(0, 50)
 	v.create()
 	v.erase()
