@@ -80,3 +80,32 @@ func TestAMarkOfWhatIsGivenUpIsNotOverlooked(t *testing.T) {
 		t.Errorf("snapshot %d was restored", n)
 	}
 }
+
+// Right after an old snapshot was restored, the newest are of the line that was
+// left: they cannot be put back, and take the place of none that can.
+func TestINV22_PruneKeepsWhatMayBePutBack(t *testing.T) {
+	w := newWorld(t)
+	for n := range 4 {
+		w.load(10*n, 10*n+10)
+		w.create()
+	}
+	var out Pruned
+	var fit, givenUp []string
+	must(t, w.with(func(r *Repository) (err error) {
+		ctx := context.Background()
+		if err := r.giveUp(ctx, &GivenUp{Repository: r.id.ID, After: 2, Until: 4}); err != nil {
+			return err
+		}
+		if out, err = r.Prune(ctx, 1, false); err != nil {
+			return err
+		}
+		fit, givenUp, err = r.standing(ctx)
+		return err
+	}))
+	if len(fit) != 1 || numberOf(fit[0]) != 2 || len(givenUp) != 1 || numberOf(givenUp[0]) != 4 || len(out.Snapshots) != 2 {
+		t.Errorf("kept %v that may be put back and %v that may not; removed %v", fit, givenUp, out.Snapshots)
+	}
+	if _, err := w.verify(); err != nil {
+		t.Error(err)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 )
 
 // Pruned is what Prune removed, or would remove.
@@ -15,9 +16,9 @@ type Pruned struct {
 	Bytes     uint64   `json:"bytes"`
 }
 
-// Prune keeps the newest snapshots and removes the others, with every object
-// that none of those kept needs, notes that all of them have, and what a crash
-// left. With dry it only counts. When a snapshot that stays cannot be read, it
+// Prune keeps the newest snapshots, and as many of the newest that may be put back,
+// and removes the others, with every object that none of those kept needs, notes
+// that all of them have, and what a crash left. With dry it only counts. When a snapshot that stays cannot be read, it
 // removes nothing: nobody knows what that one needs.
 func (r *Repository) Prune(ctx context.Context, keep int, dry bool) (out Pruned, err error) {
 	if keep < 1 {
@@ -27,7 +28,11 @@ func (r *Repository) Prune(ctx context.Context, keep int, dry bool) (out Pruned,
 	if err != nil {
 		return out, fmt.Errorf("nothing is removed, because a snapshot cannot be read: %w", err)
 	}
-	stay := all[max(0, len(all)-keep):]
+	lines, err := r.lines(ctx)
+	if err != nil {
+		return out, fmt.Errorf("nothing is removed: %w", err)
+	}
+	stay, goes := split(all, lines, keep)
 	needed := map[string]bool{}
 	notes := ^uint64(0)
 	for _, s := range stay {
@@ -48,7 +53,7 @@ func (r *Repository) Prune(ctx context.Context, keep int, dry bool) (out Pruned,
 	if err != nil {
 		return out, err
 	}
-	for _, s := range all[:len(all)-len(stay)] {
+	for _, s := range goes {
 		out.Snapshots = append(out.Snapshots, s.ID)
 		if err := p.remove(Entry{snapshotName(s.ID), sizes[snapshotName(s.ID)]}); err != nil {
 			return out, err
@@ -58,6 +63,28 @@ func (r *Repository) Prune(ctx context.Context, keep int, dry bool) (out Pruned,
 		return out, err
 	}
 	return out, errors.Join(p.objects(needed), p.notes(notes), p.leftovers(), r.place.Sync())
+}
+
+// split parts all snapshots, oldest first. One that a restore has left behind takes
+// the place of none that may be put back: right after the restore of an old one,
+// the newest are all of the line that was left.
+func split(all []Snapshot, lines []GivenUp, keep int) (stay, goes []Snapshot) {
+	newest, fit := 0, 0
+	for _, s := range slices.Backward(all) {
+		newest++
+		fits := !left(lines, s.ID)
+		if fits {
+			fit++
+		}
+		if newest <= keep || fits && fit <= keep {
+			stay = append(stay, s)
+		} else {
+			goes = append(goes, s)
+		}
+	}
+	slices.Reverse(stay)
+	slices.Reverse(goes)
+	return stay, goes
 }
 
 // sizes are those of the files of a folder, by name.
