@@ -38,10 +38,13 @@ func (a *app) showParts(env *dev.Environment, took time.Duration) {
 	}
 	a.out.Table([]string{"PART", "BOUNDARY", "HOLDS", "WHERE"}, rows)
 	a.out.Line("")
-	a.out.Fields([2]string{"data and logs", relative(env.Dir())}, [2]string{"addresses, authority, token", relative(env.EnvFile())})
+	terraform := ""
 	if rc := env.TerraformRC(); rc != "" {
-		a.out.Fields([2]string{"Terraform", "docs/terraform-quickstart.md; TF_CLI_CONFIG_FILE is " + relative(rc)})
+		terraform = "docs/terraform-quickstart.md; TF_CLI_CONFIG_FILE is " + relative(rc)
 	}
+	a.out.Fields([2]string{"data and logs", relative(env.Dir())},
+		[2]string{"addresses, authority, token", relative(env.EnvFile())},
+		[2]string{"Terraform", terraform})
 	a.sayCredentials(env)
 }
 

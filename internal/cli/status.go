@@ -170,7 +170,7 @@ func (h *health) nodes(ctx context.Context, cp *client.Control) error {
 	}
 	for _, r := range rs {
 		if r.GetLifecycle() == policy.Active.String() && !heard[r.GetId()] {
-			h.add(true, "no node of "+r.GetId()+" is connected", "the region serves its own tenants from its last bundle; its exports stop after 60 s",
+			h.add(true, "no node of "+r.GetId()+" is connected", "a node that has had a bundle serves its tenants from it, and its exports stop after 60 s; one that has had none serves nobody",
 				"look at the log of the region's node; check that it reaches the voters' gRPC addresses")
 		}
 	}
