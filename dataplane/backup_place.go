@@ -3,6 +3,7 @@ package dataplane
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -53,8 +54,11 @@ func (c Config) offlinePlace(door *egress.Door, region policy.RegionID) (backup.
 		return nil, nil, err
 	}
 	k, err := knownOf(c.DataDir)
+	if err != nil {
+		return nil, nil, errors.Join(err, s3.Close())
+	}
 	if k.Owner == "" {
 		k.Owner = rand.Text()
 	}
-	return aws.NewPlace(aws.PlaceOptions{Bucket: s3, Owner: k.Owner, Spool: c.DataDir}), s3.Close, err
+	return aws.NewPlace(aws.PlaceOptions{Bucket: s3, Owner: k.Owner, Spool: c.DataDir}), s3.Close, nil
 }

@@ -23,8 +23,6 @@ import (
 	"github.com/domicile-io/domicile/dataplane/store"
 	localstore "github.com/domicile-io/domicile/dataplane/store/local"
 	"github.com/domicile-io/domicile/dataplane/subject"
-	"github.com/domicile-io/domicile/internal/kernel"
-	"github.com/domicile-io/domicile/internal/mtls"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -137,71 +135,6 @@ func (r *restoring) run(ctx context.Context) error {
 	return err
 }
 
-// lock makes sure that the node does not run.
-func (r *restoring) lock() (func(), error) {
-	return lockData(r.cfg.DataDir)
-}
-
-// lockData takes what a running node has.
-func lockData(dir string) (func(), error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
-	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := kernel.Lock(f); err != nil {
-		return nil, errors.Join(fmt.Errorf("the node runs; stop it first: %w", err), f.Close())
-	}
-	return func() { _ = f.Close() }, nil
-}
-
-// stored are the folders of data_dir that a restore brings.
-func stored() []string { return []string{mediaDir, exportsDir, ledgerDir, purgesDir, recordsDir} }
-
-// empty refuses to overwrite anything.
-func (r *restoring) empty() error {
-	for _, dir := range stored() {
-		if dir == ledgerDir {
-			continue // joined, never overwritten
-		}
-		entries, err := os.ReadDir(filepath.Join(r.cfg.DataDir, dir))
-		if err == nil && len(entries) > 0 {
-			return fmt.Errorf("data_dir is not empty: %s is there. Nothing is overwritten: move it away, keep it, and leave keys and erasures where they are", dir)
-		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
-}
-
-// openKeys opens the key table, from its copy when it is lost here. It never
-// makes a new one.
-func (r *restoring) openKeys() error {
-	material, err := mtls.Load(r.cfg.TLS)
-	if err != nil {
-		return err
-	}
-	r.region, r.cluster = policy.RegionID(r.cfg.Region), material.Identity.Cluster
-	if material.Identity.Region != r.region {
-		return fmt.Errorf("the certificate is of region %s and the configuration says %s", material.Identity.Region, r.region)
-	}
-	o, door, end, err := r.cfg.offlineKeyring(r.o.Logger)
-	if err != nil {
-		return err
-	}
-	r.door = door
-	o.Existing, o.RotateEvery = true, 0
-	if r.keys, err = local.OpenKeyring(o); err != nil {
-		end()
-		return fmt.Errorf("the key table is needed, or its copy (keys.copy); no backup holds it: %w", err)
-	}
-	r.end = func() { _ = r.keys.Close(); end() }
-	return nil
-}
-
 // prepare makes everything ready in restoreDir.
 func (r *restoring) prepare(ctx context.Context) error {
 	place, release, err := r.from()
@@ -214,10 +147,11 @@ func (r *restoring) prepare(ctx context.Context) error {
 		return err
 	}
 	defer repo.Close()
-	blobs, err := r.blobs(ctx)
+	blobs, release, err := r.blobs(ctx)
 	if err != nil {
 		return err
 	}
+	defer release()
 	head, err := repo.Extract(ctx, r.o.Snapshot, backup.Target{Folder: r.dir, Blobs: blobs}, r.o.Progress)
 	if err != nil {
 		return err
@@ -256,34 +190,6 @@ func (r *restoring) prepare(ctx context.Context) error {
 		return err
 	}
 	return r.ready()
-}
-
-// from is where the repository is.
-func (r *restoring) from() (backup.Place, func() error, error) {
-	if r.o.From != "" {
-		return backup.NewFolder(r.o.From), func() error { return nil }, nil
-	}
-	return r.cfg.offlinePlace(r.door, r.region)
-}
-
-// blobs is the bucket of recordings, once it is known to be of this region; nil when
-// they lie in a folder.
-func (r *restoring) blobs(ctx context.Context) (store.Blobs, error) {
-	if r.cfg.Media.S3 == nil {
-		return nil, nil
-	}
-	s3, err := openS3(*r.cfg.Media.S3, "media.s3", r.door, policy.LocalStore, r.region)
-	if err != nil {
-		return nil, err
-	}
-	v, err := s3.Verify(ctx, "")
-	if v != nil {
-		err = s3.Healthy()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("the bucket of recordings: %w", err)
-	}
-	return s3, nil
 }
 
 func (r *restoring) step(point string) error {

@@ -207,13 +207,7 @@ func (s *Server) Close(ctx context.Context) error {
 	if s.stop != nil {
 		s.stop() // streams end, or a graceful stop would wait for them forever
 	}
-	graceful := make(chan struct{})
-	go func() { s.grpc.GracefulStop(); close(graceful) }()
-	select {
-	case <-graceful:
-	case <-ctx.Done():
-		s.grpc.Stop()
-		<-graceful
+	if lobby.End(ctx, s.grpc) != nil {
 		err = errors.Join(err, s.rest.Close())
 	}
 	s.done.Wait()

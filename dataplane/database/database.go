@@ -1,7 +1,7 @@
 // Package database says how a node may speak to a database of its region, for
 // dataplane/store/sql and dataplane/shelf/sql alike: never in the clear, never to
 // whoever does not prove its name, through the region's door, with sessions whose
-// commits are durable when they answer.
+// commits are durable when they answer; and which errors say that one was not made.
 package database
 
 import (
@@ -147,4 +147,13 @@ func durable(ctx context.Context, conn *pgx.Conn) error {
 		return errors.Join(err, errors.New("the database does not let a session wait for its commits to be durable (synchronous_commit)"))
 	}
 	return nil
+}
+
+// Undone reports that a commit was answered with an error by which nothing of the
+// transaction is there. Others say no such thing: whatever stands between node and
+// server answers for a server that is gone (08…, as PgBouncer does), one that ends
+// may have committed (57P…), and CockroachDB has a code for not knowing (40003).
+func Undone(err error) bool {
+	var said *pgconn.PgError
+	return errors.Is(err, pgx.ErrTxCommitRollback) || errors.As(err, &said) && strings.HasPrefix(said.Code, "40") && said.Code != "40003"
 }

@@ -86,22 +86,12 @@ func (r *Receiver) Serve(l net.Listener) (stop func(ctx context.Context) error, 
 			r.o.Logger.Error("peer listener ended", "error", err)
 		}
 	}()
-	return func(ctx context.Context) error { return ended(ctx, server) }, nil
-}
-
-// ended ends a server. A region that went away in the middle of a request would keep it
-// from ending for as long as its connection is believed to live.
-func ended(ctx context.Context, server *grpc.Server) error {
-	graceful := make(chan struct{})
-	go func() { server.GracefulStop(); close(graceful) }()
-	select {
-	case <-graceful:
+	return func(ctx context.Context) error {
+		if err := lobby.End(ctx, server); err != nil {
+			return fmt.Errorf("wait for other regions' requests: %w", err)
+		}
 		return nil
-	case <-ctx.Done():
-		server.Stop()
-		<-graceful
-		return fmt.Errorf("wait for other regions' requests: %w", ctx.Err())
-	}
+	}, nil
 }
 
 // Deliver stores one transfer. See the proto for the contract.

@@ -96,16 +96,11 @@ func (s *Server) endStreams(ctx context.Context) <-chan error {
 	s.end.Do(func() { close(s.draining) })
 	done := make(chan error, 1)
 	go func() {
-		graceful := make(chan struct{})
-		go func() { s.rpc.GracefulStop(); close(graceful) }()
-		select {
-		case <-graceful:
-			done <- nil
-		case <-ctx.Done():
-			s.rpc.Stop()
-			<-graceful
-			done <- fmt.Errorf("wait for streams: %w", ctx.Err())
+		err := lobby.End(ctx, s.rpc)
+		if err != nil {
+			err = fmt.Errorf("wait for streams: %w", err)
 		}
+		done <- err
 	}()
 	return done
 }

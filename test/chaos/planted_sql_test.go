@@ -18,7 +18,7 @@ var sqlBugs = []bug{
 		"	return unknown(err)\n", "	return nil\n"}},
 		"./dataplane/store/sql", "TestINV33_NothingAcknowledgedIsLostWithTheServer"},
 	{"a commit that somebody answered for a server that is gone counts as not made", []plant{{"dataplane/store/sql/turn.go",
-		"	case undone(err):\n", "	case undone(err) || refused(err):\n"}},
+		"	case database.Undone(err):\n", "	case database.Undone(err) || refused(err):\n"}},
 		"./dataplane/store/sql", "TestINV33_ACommitThatAPoolerLostIsUnknown"},
 	{"a change whose commit's answer is lost is made again", []plant{{"dataplane/shelf/sql/db.go",
 		" || errors.Is(err, &policy.Error{Reason: policy.OutcomeUnknown}) {\n", " {\n"}},

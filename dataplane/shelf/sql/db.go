@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
@@ -131,19 +130,10 @@ func (d *DB) within(ctx context.Context, o pgx.TxOptions, f func(context.Context
 	if err := f(ctx, tx); err != nil {
 		return err
 	}
-	if err = tx.Commit(ctx); err == nil || undone(err) {
+	if err = tx.Commit(ctx); err == nil || database.Undone(err) {
 		return err
 	}
 	return &policy.Error{Reason: policy.OutcomeUnknown, Cause: plain(err), Message: "the region's database did not say whether it committed; ask again"}
-}
-
-// undone reports that a commit was answered with an error by which nothing of the
-// transaction is there. Others say no such thing: whatever stands between node and
-// server answers for a server that is gone (08…, as PgBouncer does), one that ends
-// may have committed (57P…), and CockroachDB has a code for not knowing (40003).
-func undone(err error) bool {
-	var said *pgconn.PgError
-	return errors.Is(err, pgx.ErrTxCommitRollback) || errors.As(err, &said) && strings.HasPrefix(said.Code, "40") && said.Code != "40003"
 }
 
 // again reports whether a transaction is to be run once more from the start: it

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/domicile-io/domicile/dataplane/store/sealed"
@@ -25,15 +24,6 @@ func damaged(err error) bool {
 func met(err error) bool {
 	var said *pgconn.PgError
 	return errors.As(err, &said) && (said.Code == "40001" || said.Code == "40P01")
-}
-
-// undone reports that a commit was answered with an error by which nothing of the
-// transaction is there. Others say no such thing: whatever stands between node and
-// server answers for a server that is gone (08…, as PgBouncer does), one that ends
-// may have committed (57P…), and CockroachDB has a code for not knowing (40003).
-func undone(err error) bool {
-	var said *pgconn.PgError
-	return errors.Is(err, pgx.ErrTxCommitRollback) || errors.As(err, &said) && strings.HasPrefix(said.Code, "40") && said.Code != "40003"
 }
 
 // refused reports that the database answered a statement with an error, so that it

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/domicile-io/domicile/dataplane/database"
 	"github.com/domicile-io/domicile/dataplane/store/sealed"
 )
 
@@ -139,7 +140,7 @@ func (t *turn) Commit(b sealed.Batch, next sealed.Standing) error {
 	switch {
 	case err == nil:
 		return nil
-	case undone(err):
+	case database.Undone(err):
 		return meaning(err)
 	}
 	return unknown(err)

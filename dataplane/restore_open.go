@@ -1,0 +1,110 @@
+package dataplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/domicile-io/domicile/dataplane/backup"
+	"github.com/domicile-io/domicile/dataplane/local"
+	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/internal/kernel"
+	"github.com/domicile-io/domicile/internal/mtls"
+	"github.com/domicile-io/domicile/policy"
+)
+
+// lock makes sure that the node does not run.
+func (r *restoring) lock() (func(), error) {
+	return lockData(r.cfg.DataDir)
+}
+
+// lockData takes what a running node has.
+func lockData(dir string) (func(), error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := kernel.Lock(f); err != nil {
+		return nil, errors.Join(fmt.Errorf("the node runs; stop it first: %w", err), f.Close())
+	}
+	return func() { _ = f.Close() }, nil
+}
+
+// stored are the folders of data_dir that a restore brings.
+func stored() []string { return []string{mediaDir, exportsDir, ledgerDir, purgesDir, recordsDir} }
+
+// empty refuses to overwrite anything.
+func (r *restoring) empty() error {
+	for _, dir := range stored() {
+		if dir == ledgerDir {
+			continue // joined, never overwritten
+		}
+		entries, err := os.ReadDir(filepath.Join(r.cfg.DataDir, dir))
+		if err == nil && len(entries) > 0 {
+			return fmt.Errorf("data_dir is not empty: %s is there. Nothing is overwritten: move it away, keep it, and leave keys and erasures where they are", dir)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// openKeys opens the key table, from its copy when it is lost here. It never
+// makes a new one.
+func (r *restoring) openKeys() error {
+	material, err := mtls.Load(r.cfg.TLS)
+	if err != nil {
+		return err
+	}
+	r.region, r.cluster = policy.RegionID(r.cfg.Region), material.Identity.Cluster
+	if material.Identity.Region != r.region {
+		return fmt.Errorf("the certificate is of region %s and the configuration says %s", material.Identity.Region, r.region)
+	}
+	o, door, end, err := r.cfg.offlineKeyring(r.o.Logger)
+	if err != nil {
+		return err
+	}
+	r.door = door
+	o.Existing, o.RotateEvery = true, 0
+	if r.keys, err = local.OpenKeyring(o); err != nil {
+		end()
+		return fmt.Errorf("the key table is needed, or its copy (keys.copy); no backup holds it: %w", err)
+	}
+	r.end = func() { _ = r.keys.Close(); end() }
+	return nil
+}
+
+// from is where the repository is.
+func (r *restoring) from() (backup.Place, func() error, error) {
+	if r.o.From != "" {
+		return backup.NewFolder(r.o.From), func() error { return nil }, nil
+	}
+	return r.cfg.offlinePlace(r.door, r.region)
+}
+
+// blobs is the bucket of recordings, once it is known to be of this region; nil when
+// they lie in a folder.
+func (r *restoring) blobs(ctx context.Context) (b store.Blobs, release func() error, err error) {
+	if r.cfg.Media.S3 == nil {
+		return nil, func() error { return nil }, nil
+	}
+	s3, err := openS3(*r.cfg.Media.S3, "media.s3", r.door, policy.LocalStore, r.region)
+	if err != nil {
+		return nil, nil, err
+	}
+	v, err := s3.Verify(ctx, "")
+	if v != nil {
+		err = s3.Healthy()
+	}
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("the bucket of recordings: %w", err), s3.Close())
+	}
+	return s3, s3.Close, nil
+}
