@@ -128,6 +128,10 @@ $(BUILD)/mermaid/node_modules: test/docs/mermaid/package.json test/docs/mermaid/
 	cd $(BUILD)/mermaid && npm ci --no-audit --no-fund --ignore-scripts
 	@touch $@
 
+.PHONY: diagrams
+diagrams: mermaid ## let a browser draw the diagrams of docs, into .build/diagrams.png (needs chromium)
+	DOMICILE_NEED_MERMAID=1 DOMICILE_NEED_CHROMIUM=1 $(GO) test -count=1 ./test/docs -run DiagramsAreDrawn -args -drawings=$(abspath $(BUILD)/diagrams.png)
+
 .PHONY: docs
 docs: ## write docs/reference and docs/picture.svg from the code and a run of the demo
 	$(GO) test -count=1 ./test/docs -run 'Reference|ReadMe' -rewrite
