@@ -1,11 +1,8 @@
 package dataplane
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -17,8 +14,8 @@ import (
 // BackupConfig is the section `backup` of a node's configuration. Without a
 // folder or a bucket there are no backups.
 type BackupConfig struct {
-	Folder      string        `yaml:"folder"`       // of the repository: on another disk of the region, this node's alone
-	S3          *aws.S3Config `yaml:"s3"`           // instead: a bucket in the region, this node's alone
+	Folder      string        `yaml:"folder"`       // of the repository: on another disk of the region, this node's alone; with store.kind sql one that every node mounts
+	S3          *aws.S3Config `yaml:"s3"`           // instead: a bucket in the region, this node's alone, or this region's nodes'
 	Interval    time.Duration `yaml:"interval"`     // from one snapshot to the next; default 1h
 	Keep        int           `yaml:"keep"`         // newest snapshots that stay; default 48
 	VerifyEvery time.Duration `yaml:"verify_every"` // from one reading of every byte to the next; default 168h
@@ -29,9 +26,6 @@ const (
 	minBackupInterval     = time.Minute
 	defaultBackupKeep     = 48
 	defaultVerifyEvery    = 7 * 24 * time.Hour
-
-	// backupFile remembers, in data_dir, which repository is this node's.
-	backupFile = "backup.json"
 )
 
 // Check names every setting that is malformed.
@@ -86,35 +80,6 @@ func (c BackupConfig) withDefaults() BackupConfig {
 		c.VerifyEvery = defaultVerifyEvery
 	}
 	return c
-}
-
-// known is what a node keeps of its repository, beside its data.
-type known struct {
-	Repository string          `json:"repository"` // its id; "" when it has had none
-	GivenUp    *backup.GivenUp `json:"given_up,omitempty"`
-	Owner      string          `json:"owner,omitempty"` // random: whose marks in a bucket are this node's
-}
-
-func knownOf(dataDir string) (k known, err error) {
-	raw, err := os.ReadFile(filepath.Join(dataDir, backupFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return k, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(raw, &k)
-	}
-	if err != nil {
-		return k, fmt.Errorf("read %s: %w", backupFile, err)
-	}
-	return k, nil
-}
-
-func (k known) keep(dataDir string) error {
-	raw, err := json.Marshal(k)
-	if err != nil {
-		return err
-	}
-	return replaceDurably(filepath.Join(dataDir, backupFile), append(raw, '\n'))
 }
 
 // errNoBackup is the refusal of a node without a repository.

@@ -52,18 +52,27 @@ func (b *backups) noteDeletion(t policy.TenantID, d peer.Deletion) error {
 // write makes a note durable. Before the first snapshot there is none that could
 // lack it.
 func (b *backups) write(n backup.Note) error {
-	known, _ := b.known.Load().(string)
-	if !b.cfg.taken() || known == "" {
+	if !b.cfg.taken() {
 		return nil
 	}
-	return b.bounded(func(ctx context.Context) error { return b.notebook.Write(ctx, known, n) })
+	return b.bounded(func(ctx context.Context) error {
+		known, err := b.repository()
+		if err != nil || known == "" {
+			return err
+		}
+		return b.notebook.Write(ctx, known, n)
+	})
 }
 
 func (b *backups) copyLedger() {
-	if known, _ := b.known.Load().(string); known == "" {
-		return
-	}
-	if err := b.bounded(func(ctx context.Context) error { return b.source.ledger.CopyAppended(backup.LedgerAt(ctx, b.place())) }); err != nil {
+	err := b.bounded(func(ctx context.Context) error {
+		known, err := b.repository()
+		if err != nil || known == "" {
+			return err
+		}
+		return b.source.ledger.CopyAppended(backup.LedgerAt(ctx, b.place()))
+	})
+	if err != nil {
 		b.missed("the erasure ledger's copy beside the backups is behind", err)
 	}
 }

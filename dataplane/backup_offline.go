@@ -33,6 +33,9 @@ func OpenBackups(ctx context.Context, c Config, use backup.Use, log *slog.Logger
 }
 
 func (b *OfflineBackups) open(ctx context.Context, c Config, use backup.Use, log *slog.Logger) error {
+	if c.shared() {
+		return b.openShared(ctx, c, use, log)
+	}
 	material, err := mtls.Load(c.TLS)
 	if err != nil {
 		return err
@@ -61,6 +64,44 @@ func (b *OfflineBackups) open(ctx context.Context, c Config, use backup.Use, log
 	}
 	b.atLast(release)
 	b.repo, err = backup.Open(ctx, backup.Options{Place: place, Region: policy.RegionID(c.Region), Cluster: material.Identity.Cluster, Keys: keys, Logger: log}, use)
+	if err != nil {
+		return err
+	}
+	b.atLast(b.repo.Close)
+	return nil
+}
+
+// openShared is open for a region whose nodes share its databases. Others may run:
+// whoever changes something has the lease that they have.
+func (b *OfflineBackups) openShared(ctx context.Context, c Config, use backup.Use, log *slog.Logger) error {
+	unlock, err := lockData(c.DataDir)
+	if err != nil {
+		return err
+	}
+	b.atLast(func() error { unlock(); return nil })
+	n, err := c.offlineNode(log)
+	if err != nil {
+		return err
+	}
+	b.atLast(func() error { return n.shut(context.WithoutCancel(ctx)) })
+	keys, err := n.offlineTable()
+	if err != nil {
+		return err
+	}
+	place, release, err := c.offlinePlace(n.door, n.region())
+	if err != nil {
+		return err
+	}
+	b.atLast(release)
+	if use != backup.Read {
+		held, release, err := (&backups{node: n}).alone(ctx)
+		if err != nil {
+			return err
+		}
+		b.atLast(func() error { release(); return nil })
+		ctx = held
+	}
+	b.repo, err = backup.Open(ctx, backup.Options{Place: place, Region: n.region(), Cluster: n.material.Identity.Cluster, Keys: keys, Logger: log}, use)
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ func (b *backups) openBackupBucket() error {
 	b.node.onClose("bucket of backups", func(context.Context) error { return s3.Close() })
 	if b.remembered.Owner == "" {
 		b.remembered.Owner = rand.Text()
-		return b.remembered.keep(b.node.cfg.DataDir)
+		return b.memory().keep(b.remembered)
 	}
 	return nil
 }
@@ -53,7 +53,7 @@ func (c Config) offlinePlace(door *egress.Door, region policy.RegionID) (backup.
 	if err != nil {
 		return nil, nil, err
 	}
-	k, err := knownOf(c.DataDir)
+	k, err := memory{dataDir: c.DataDir}.read()
 	if err != nil {
 		return nil, nil, errors.Join(err, s3.Close())
 	}

@@ -15,14 +15,18 @@ import (
 
 	"github.com/domicile-io/domicile/dataplane/backup"
 	"github.com/domicile-io/domicile/dataplane/egress"
+	"github.com/domicile-io/domicile/dataplane/lease"
+	"github.com/domicile-io/domicile/dataplane/shelf"
 	"github.com/domicile-io/domicile/dataplane/store"
 	localstore "github.com/domicile-io/domicile/dataplane/store/local"
+	sqlstore "github.com/domicile-io/domicile/dataplane/store/sql"
 	"github.com/domicile-io/domicile/dataplane/subject"
 )
 
 const (
 	backupScratch = "backup.tmp" // in data_dir: a moment's hard links while a snapshot is taken
 	backupRetry   = time.Minute
+	leasePatience = 5 * time.Second // of an administrator, while another node works on the backups
 )
 
 // backups takes the node's snapshots and writes its notes, if the configuration says
@@ -35,11 +39,13 @@ type backups struct {
 	started    time.Time
 	remembered known // as it was when the node started
 
-	source struct { // set while the node starts, before anything runs
+	link   shelf.Shelf // of the region's database; nil: a region of one node
+	source struct {    // set while the node starts, before anything runs
 		records *localstore.Store
-		blobs   store.Blobs // in a folder, or a bucket
+		rows    *sqlstore.Store // instead
+		blobs   store.Blobs     // in a folder, or a bucket
 		late    []backup.Input
-		ledger  *subject.FileLedger
+		ledger  copiedLedger
 	}
 
 	working sync.Mutex    // one snapshot, verification or prune at a time
@@ -52,6 +58,13 @@ type backups struct {
 	soon    chan struct{}
 }
 
+// copiedLedger is an erasure ledger that has a copy beside the backups.
+type copiedLedger interface {
+	AfterAppend(f func())
+	CopyTo(at subject.LedgerCopy) (uint64, error)
+	CopyAppended(at subject.LedgerCopy) error
+}
+
 // openBackups prepares the backups; nothing is looked at yet, because a node
 // starts also while the disk, or the bucket, of its backups is away.
 func (n *Node) openBackups(Options) error {
@@ -61,7 +74,12 @@ func (n *Node) openBackups(Options) error {
 	b.register(n.registry)
 	n.backups = b
 	var err error
-	if b.remembered, err = knownOf(n.cfg.DataDir); err != nil {
+	if n.shared != nil {
+		if b.link, err = n.recordShelf(linkShelf); err != nil {
+			return err
+		}
+	}
+	if b.remembered, err = b.memory().read(); err != nil {
 		return err
 	}
 	if err := b.openBackupBucket(); err != nil || !b.cfg.taken() {
@@ -95,23 +113,31 @@ func (b *backups) register(r prometheus.Registerer) {
 	gauge("domicile_region_backup_damaged", "Files of the repository that the latest verification found missing or changed.", func() float64 { return float64(b.damaged.Load()) })
 }
 
-func (b *backups) options() backup.Options {
-	known, _ := b.known.Load().(string)
-	return backup.Options{Place: b.place(), Region: b.node.region(), Cluster: b.node.material.Identity.Cluster, Keys: b.node.keys, Known: known, GivenUp: b.remembered.GivenUp, Logger: b.node.log}
+func (b *backups) memory() memory { return memory{b.node.cfg.DataDir, b.link} }
+
+// repository is the id of the region's repository, "" when it has none yet. Of several
+// nodes another may have made it.
+func (b *backups) repository() (string, error) {
+	if b.link != nil {
+		k, err := b.memory().read()
+		if err != nil {
+			return "", err
+		}
+		b.known.Store(k.Repository)
+	}
+	id, _ := b.known.Load().(string)
+	return id, nil
 }
 
-// errDatabase is the refusal of a region whose records are not in a folder.
-var errDatabase = errors.New("snapshots are of the embedded store; a region's database is backed up by its own tools (docs/operations/region-backup.md)")
+func (b *backups) options() backup.Options {
+	known, _ := b.known.Load().(string)
+	return backup.Options{Place: b.place(), Shared: b.link != nil, Region: b.node.region(), Cluster: b.node.material.Identity.Cluster, Keys: b.node.keys, Known: known, GivenUp: b.remembered.GivenUp, Logger: b.node.log}
+}
 
 // startBackups begins the schedule; everything that is copied is open by now.
 func (n *Node) startBackups() {
 	b := n.backups
 	if !b.cfg.taken() {
-		return
-	}
-	if b.source.records == nil {
-		n.log.Error("backup has no effect", "cause", errDatabase)
-		b.failing.Store(true)
 		return
 	}
 	if b.source.ledger != nil {
@@ -141,15 +167,17 @@ func (b *backups) run(ctx context.Context) {
 			due = min(backupRetry, b.cfg.Interval)
 		}
 		timer := time.NewTimer(max(0, due))
+		asked := false
 		select {
 		case <-timer.C:
 		case <-b.soon:
 			timer.Stop()
+			asked = true
 		case <-ctx.Done():
 			timer.Stop()
 			return
 		}
-		if _, err := b.create(ctx, backup.CreateOptions{}); err != nil && ctx.Err() == nil {
+		if err := b.inTurn(ctx, asked); err != nil && ctx.Err() == nil {
 			b.node.log.Error("a backup failed", "cause", err, "next", "docs/operations/region-backup.md")
 			continue
 		}
@@ -160,6 +188,41 @@ func (b *backups) run(ctx context.Context) {
 			verified = time.Now()
 		}
 	}
+}
+
+// inTurn takes the snapshot that is due, unless another node of the region has.
+func (b *backups) inTurn(ctx context.Context, asked bool) error {
+	ctx, release, err := b.node.leases.Hold(ctx, lease.Backups)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if !asked && b.node.shared != nil {
+		if list, err := b.list(ctx); err == nil {
+			b.seen(list)
+		}
+		if time.Until(time.Unix(b.newest.Load(), 0).Add(b.cfg.Interval)) > 0 {
+			b.failing.Store(false)
+			return nil
+		}
+	}
+	_, err = b.take(ctx, backup.CreateOptions{})
+	return err
+}
+
+// alone waits a little until no other node of the region works on the backups.
+func (b *backups) alone(ctx context.Context) (held context.Context, release func(), err error) {
+	asking, giveUp := context.WithCancel(ctx)
+	patience := time.AfterFunc(leasePatience, giveUp)
+	held, back, err := b.node.leases.Hold(asking, lease.Backups)
+	if patience.Stop() && err == nil {
+		return held, func() { back(); giveUp() }, nil
+	}
+	if err == nil { // it was given too late
+		back()
+	}
+	giveUp()
+	return nil, nil, errors.Join(ctx.Err(), errBackupBusy)
 }
 
 // seen takes the age from the newest snapshot that can be restored.
@@ -183,12 +246,15 @@ func (b *backups) with(ctx context.Context, use backup.Use, do func(*backup.Repo
 		return errBackupBusy
 	}
 	defer b.working.Unlock()
+	if _, err := b.repository(); err != nil {
+		return err
+	}
 	r, err := backup.Open(ctx, b.options(), use)
 	if err != nil {
 		return err
 	}
 	if b.known.Load() != r.ID() {
-		err = known{Repository: r.ID(), GivenUp: b.remembered.GivenUp, Owner: b.remembered.Owner}.keep(b.node.cfg.DataDir)
+		err = b.memory().keep(known{Repository: r.ID(), GivenUp: b.remembered.GivenUp, Owner: b.remembered.Owner})
 		b.known.Store(r.ID())
 	}
 	if err == nil {
@@ -197,11 +263,21 @@ func (b *backups) with(ctx context.Context, use backup.Use, do func(*backup.Repo
 	return errors.Join(err, r.Close())
 }
 
-// create takes a snapshot and removes those that are too many.
+// create takes a snapshot when an administrator asks for it.
 func (b *backups) create(ctx context.Context, o backup.CreateOptions) (head backup.Snapshot, err error) {
-	if b.cfg.taken() && b.source.records == nil {
-		return head, errDatabase
+	if !b.cfg.taken() {
+		return head, errNoBackup
 	}
+	ctx, release, err := b.alone(ctx)
+	if err != nil {
+		return head, err
+	}
+	defer release()
+	return b.take(ctx, o)
+}
+
+// take takes a snapshot and removes those that are too many.
+func (b *backups) take(ctx context.Context, o backup.CreateOptions) (head backup.Snapshot, err error) {
 	err = b.with(ctx, backup.Make, func(r *backup.Repository) (err error) {
 		if head, err = r.Create(ctx, b.sources(), o); err != nil {
 			return err
@@ -221,12 +297,16 @@ func (b *backups) create(ctx context.Context, o backup.CreateOptions) (head back
 
 func (b *backups) sources() backup.Source {
 	dir := b.node.cfg.DataDir
-	src := backup.Source{Records: b.source.records.Checkpoint, Scratch: filepath.Join(dir, backupScratch), Blobs: b.source.blobs, Late: b.source.late,
-		KeyGeneration: b.node.keyring.Status().Generation, Schema: localstore.Schema}
+	src := backup.Source{Blobs: b.source.blobs, Late: slices.Clone(b.source.late), KeyGeneration: b.node.keyring.Status().Generation, Schema: localstore.Schema}
 	if b.source.ledger != nil {
 		src.Erasures = func(at *backup.LedgerCopy) (uint64, error) { return b.source.ledger.CopyTo(at) }
 	}
-	src.Late = append(src.Late, backup.FileInput(backup.Egress, filepath.Join(dir, ledgerDir), egress.LedgerFile))
+	if b.source.rows != nil { // what crossed each node's connections stays with the node
+		src.Rows, src.Size = everyRow(b.source.rows), b.source.rows.Size()
+	} else {
+		src.Records, src.Scratch = b.source.records.Checkpoint, filepath.Join(dir, backupScratch)
+		src.Late = append(src.Late, backup.FileInput(backup.Egress, filepath.Join(dir, ledgerDir), egress.LedgerFile))
+	}
 	receipts, _ := os.ReadDir(filepath.Join(dir, purgesDir)) // none, before the first
 	for _, e := range receipts {
 		if filepath.Ext(e.Name()) == ".json" {
@@ -242,6 +322,11 @@ func (b *backups) add(name string, snapshot func(io.Writer) error) {
 }
 
 func (b *backups) verify(ctx context.Context, id string, tell backup.Progress) (v backup.Verified, err error) {
+	ctx, release, err := b.alone(ctx)
+	if err != nil {
+		return v, err
+	}
+	defer release()
 	err = b.with(ctx, backup.Read, func(r *backup.Repository) (err error) { v, err = r.Verify(ctx, id, tell); return err })
 	if err == nil || errors.Is(err, backup.ErrDamaged) {
 		b.damaged.Store(v.Damaged)
@@ -268,6 +353,11 @@ func (b *backups) prune(ctx context.Context, keep int, dry bool) (out backup.Pru
 	if keep == 0 {
 		keep = b.cfg.Keep
 	}
+	ctx, release, err := b.alone(ctx)
+	if err != nil {
+		return out, err
+	}
+	defer release()
 	err = b.with(ctx, backup.Write, func(r *backup.Repository) (err error) { out, err = r.Prune(ctx, keep, dry); return err })
 	return out, err
 }

@@ -86,7 +86,6 @@ func (c Config) checkStore() error {
 	if need(c.Keys.Database != nil, "keys.database: give the key table's own database: it must be in no backup of the records"); c.Keys.Database != nil {
 		bad = append(bad, c.Keys.Database.check("keys.database"))
 	}
-	need(!c.Backup.taken(), "backup: with store.kind %s back the database up as the database does it", SQLStore)
 	need(c.Keys.Copy == "", "keys.copy: with store.kind %s the key table is in a database, which has its own replicas", SQLStore)
 	need(c.Keys.AWSKMS != nil || c.Keys.PKCS11 != nil || c.Keys.RootFile != "", "keys: with store.kind %s give aws_kms, pkcs11, or a root_file that every node of the region has", SQLStore)
 	need((c.Media.S3 != nil) != (c.Media.Folder != ""), "media: with store.kind %s give s3, or the folder that every node of the region shares", SQLStore)
@@ -233,11 +232,11 @@ func (n *Node) openSharedStore() error {
 	ctx, cancel := context.WithTimeout(context.Background(), databaseStartLimit)
 	defer cancel()
 	s, err := sqlstore.Open(ctx, sqlstore.Options{DSN: n.shared.dsn, Dial: dial, Region: n.region(), Keys: n.keys, Logger: n.log,
-		Connections: orElse(n.cfg.Store.Connections, recordConnections), OnCorrupt: n.foundCorrupt})
+		Connections: orElse(n.cfg.Store.Connections, recordConnections), Backup: n.backups.note, OnCorrupt: n.foundCorrupt})
 	if err != nil {
 		return err
 	}
-	n.store = s
+	n.store, n.backups.source.rows = s, s
 	n.onClose("record store", func(context.Context) error { return s.Close() })
 	n.startScrubber(s)
 	return nil

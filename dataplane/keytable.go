@@ -8,7 +8,6 @@ import (
 	"fmt"
 
 	"github.com/domicile-io/domicile/dataplane/hsm"
-	"github.com/domicile-io/domicile/dataplane/keytable"
 	"github.com/domicile-io/domicile/dataplane/local"
 	"github.com/domicile-io/domicile/dataplane/shelf"
 )
@@ -32,6 +31,9 @@ func (n *Node) openKeyTable() error {
 	}
 	known, err := linked(link)
 	if err == nil {
+		err = link.View(checkWhole)
+	}
+	if err == nil {
 		err = n.openMoved(link)
 	}
 	if err != nil {
@@ -44,13 +46,7 @@ func (n *Node) openKeyTable() error {
 	if err := n.noteMovedKeys(rows); err != nil {
 		return err
 	}
-	custodian, err := n.custodianOf(n.cfg.Keys)
-	if err != nil {
-		return err
-	}
-	k := n.cfg.Keys.withDefaults()
-	keys, err := keytable.Open(context.Background(), keytable.Options{Shelf: rows, Region: n.region(), Custodian: custodian, Leases: n.keyLeases(),
-		Existing: known != nil, RotateEvery: k.RotateEvery, RotateSpacing: k.RotateSpacing, Logger: n.log})
+	keys, err := n.openTable(rows, known != nil)
 	if err != nil {
 		return err
 	}
@@ -92,6 +88,9 @@ func (n *Node) link(s shelf.Shelf) error {
 	}
 	sum := linkTo(secret)
 	return s.Update(func(tx shelf.Tx) error {
+		if err := checkWhole(tx); err != nil {
+			return err
+		}
 		found, err := tx.Get(bucketLink, linkKey)
 		if err != nil || found == nil {
 			return errors.Join(err, tx.Put(bucketLink, linkKey, sum[:]))

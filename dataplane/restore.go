@@ -17,8 +17,8 @@ import (
 	"github.com/domicile-io/domicile/dataplane/backup"
 	"github.com/domicile-io/domicile/dataplane/egress"
 	"github.com/domicile-io/domicile/dataplane/export"
-	"github.com/domicile-io/domicile/dataplane/local"
 	"github.com/domicile-io/domicile/dataplane/peer"
+	"github.com/domicile-io/domicile/dataplane/shelf"
 	"github.com/domicile-io/domicile/dataplane/shelf/bolt"
 	"github.com/domicile-io/domicile/dataplane/store"
 	localstore "github.com/domicile-io/domicile/dataplane/store/local"
@@ -91,7 +91,7 @@ type restoring struct {
 	cfg     Config
 	o       RestoreOptions
 	dir     string
-	keys    *local.Keyring
+	keys    keyTable
 	cluster string
 	region  policy.RegionID
 	report  RestoreReport
@@ -108,6 +108,9 @@ func (r *restoring) run(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
+	if r.cfg.shared() {
+		return r.intoDatabase(ctx)
+	}
 	if _, err := os.Stat(filepath.Join(r.dir, restoreReady)); err == nil {
 		return r.place() // cut short while it was put in place
 	}
@@ -171,14 +174,9 @@ func (r *restoring) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	notes := map[backup.NoteKind][]backup.Note{}
-	err = repo.Notes(ctx, head.Notes, func(n backup.Note) error {
-		r.report.Notes++
-		notes[n.Kind] = append(notes[n.Kind], n)
-		return nil
-	})
+	notes, err := r.notes(ctx, repo, head)
 	if err != nil {
-		return fmt.Errorf("%w: %w", backup.ErrDamaged, err)
+		return err
 	}
 	if err := r.records(ctx, intents, notes[backup.StoreRows]); err != nil {
 		return err
@@ -190,6 +188,20 @@ func (r *restoring) prepare(ctx context.Context) error {
 		return err
 	}
 	return r.ready()
+}
+
+// notes reads what was noted after the snapshot.
+func (r *restoring) notes(ctx context.Context, repo *backup.Repository, head backup.Snapshot) (map[backup.NoteKind][]backup.Note, error) {
+	notes := map[backup.NoteKind][]backup.Note{}
+	err := repo.Notes(ctx, head.Notes, func(n backup.Note) error {
+		r.report.Notes++
+		notes[n.Kind] = append(notes[n.Kind], n)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", backup.ErrDamaged, err)
+	}
+	return notes, nil
 }
 
 func (r *restoring) step(point string) error {
@@ -213,27 +225,44 @@ func (r *restoring) comparable(head backup.Snapshot) error {
 // ledger finds the erasure ledger, and puts it where the node looks for it.
 func (r *restoring) ledger(beside *backup.LedgerCopy) ([]subject.Intent, error) {
 	here := filepath.Join(r.cfg.DataDir, erasuresDir)
-	places := []subject.LedgerCopy{subject.LedgerFolder(here), beside}
+	intents, raw, err := r.chooseLedger(subject.LedgerFolder(here), beside)
+	if err != nil {
+		return nil, err
+	}
+	return intents, subject.PutLedger(here, raw)
+}
+
+// chooseLedger takes the longest of the ledger's copies.
+func (r *restoring) chooseLedger(places ...subject.LedgerCopy) (intents []subject.Intent, whole []byte, err error) {
 	if r.o.Ledger != "" {
 		if _, err := os.Stat(r.o.Ledger); err != nil {
-			return nil, fmt.Errorf("read the erasure ledger: %w", err)
+			return nil, nil, fmt.Errorf("read the erasure ledger: %w", err)
 		}
 		places = append(places, subject.LedgerFolder(r.o.Ledger))
 	}
 	raw, intents, from, err := subject.ChooseLedger(r.keys, r.region, places...)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	n := uint64(len(intents))
 	if n < r.report.Snapshot.Erasures {
-		return nil, fmt.Errorf("the longest erasure ledger that was found (%s) has %d entries, and there were %d when the snapshot was taken: without the others nobody knows whom the restored store must not show. Give a newer copy with --ledger", from, n, r.report.Snapshot.Erasures)
+		return nil, nil, fmt.Errorf("the longest erasure ledger that was found (%s) has %d entries, and there were %d when the snapshot was taken: without the others nobody knows whom the restored store must not show. Give a newer copy with --ledger", from, n, r.report.Snapshot.Erasures)
 	}
 	r.report.Erasures, r.report.Later, r.report.Ledger = n, n-r.report.Snapshot.Erasures, from
-	return intents, subject.PutLedger(here, raw)
+	return intents, raw, nil
 }
 
 // records makes the record store consistent with what was destroyed since.
 func (r *restoring) records(ctx context.Context, intents []subject.Intent, notes []backup.Note) (err error) {
+	s, err := localstore.Open(localstore.Options{Dir: filepath.Join(r.dir, recordsDir), Region: r.region, Keys: r.keys, Logger: r.o.Logger})
+	if err != nil {
+		return fmt.Errorf("open the restored record store: %w", err)
+	}
+	return errors.Join(r.putBack(ctx, s, intents, notes), s.Close())
+}
+
+// putBack is records for a store that is open.
+func (r *restoring) putBack(ctx context.Context, s putBackStore, intents []subject.Intent, notes []backup.Note) (err error) {
 	p := localstore.PutBack{Ended: r.ended(), Forgotten: func(t policy.TenantID) (f store.Forgotten) {
 		for _, in := range intents {
 			if in.Tenant == t {
@@ -247,20 +276,25 @@ func (r *restoring) records(ctx context.Context, intents []subject.Intent, notes
 			p.Notes = append(p.Notes, localstore.Row{Key: row.Key, Value: row.Value})
 		}
 	}
-	s, err := localstore.Open(localstore.Options{Dir: filepath.Join(r.dir, recordsDir), Region: r.region, Keys: r.keys, Logger: r.o.Logger})
-	if err != nil {
-		return fmt.Errorf("open the restored record store: %w", err)
-	}
 	r.report.Store, err = s.PutBack(ctx, p)
 	if err == nil && r.report.Store.Unknown > 0 {
 		err = fmt.Errorf("%d frames stand under keys that the key table never had: the table is older than the backup; put back its newer copy (docs/operations/keys.md)", r.report.Store.Unknown)
 	}
-	return errors.Join(err, s.Close())
+	return err
+}
+
+// putBackStore is a record store that serves nobody.
+type putBackStore interface {
+	PutBack(context.Context, localstore.PutBack) (localstore.PutBackReport, error)
 }
 
 // ended lists the tenants whose end was carried out here.
 func (r *restoring) ended() (out []policy.TenantID) {
 	found, _ := filepath.Glob(filepath.Join(r.dir, purgesDir, "*.json"))
+	if r.cfg.shared() { // receipts that this node has itself
+		mine, _ := filepath.Glob(filepath.Join(r.cfg.DataDir, purgesDir, "*.json"))
+		found = append(found, mine...)
+	}
 	for _, path := range found {
 		raw, err := os.ReadFile(path)
 		var k kept
@@ -272,46 +306,56 @@ func (r *restoring) ended() (out []policy.TenantID) {
 }
 
 // exports makes outbox and received rows consistent with what was erased since.
-func (r *restoring) exports(intents []subject.Intent, notes map[backup.NoteKind][]backup.Note) (err error) {
+func (r *restoring) exports(intents []subject.Intent, notes map[backup.NoteKind][]backup.Note) error {
 	dir := filepath.Join(r.dir, exportsDir)
-	head := r.report.Snapshot
 	if _, err := os.Stat(filepath.Join(dir, "outbox.db")); err == nil {
-		p := export.PutBack{Erased: map[policy.TenantID]bool{}, Ended: r.ended(), At: r.report.Restored}
-		for _, in := range intents { // one that was under way when the snapshot was taken counts as well
-			if in.N > head.Erasures || in.Time.After(head.Began.Add(-24*time.Hour)) {
-				p.Erased[in.Tenant] = true
-			}
-		}
-		for _, n := range notes[backup.BuriedRows] {
-			p.Erased[n.Tenant] = true
-			for _, row := range n.Rows {
-				p.Tombstones = append(p.Tombstones, export.Tombstone{Key: row.Key, Value: row.Value})
-			}
-		}
 		file, err := bolt.Open(filepath.Join(dir, "outbox.db"), export.Buckets())
-		if err != nil {
-			return fmt.Errorf("open the restored outbox: %w", err)
+		if err == nil {
+			err = r.outbox(file, intents, notes[backup.BuriedRows])
 		}
-		if r.report.Exports, err = export.PutBackOutbox(file, p); err != nil {
+		if err != nil {
 			return fmt.Errorf("open the restored outbox: %w", err)
 		}
 	}
 	if _, err := os.Stat(filepath.Join(dir, "received.db")); err == nil {
-		var gone []peer.Deletion
-		for _, n := range notes[backup.ReceivedRows] {
-			for _, row := range n.Rows {
-				gone = append(gone, peer.Deletion{Stream: row.Key, Rows: row.Value})
-			}
-		}
 		file, err := bolt.Open(filepath.Join(dir, "received.db"), peer.Buckets())
-		if err != nil {
-			return fmt.Errorf("open the restored received rows: %w", err)
+		if err == nil {
+			err = r.inbox(file, notes[backup.ReceivedRows])
 		}
-		if r.report.Received, err = peer.PutBackInbox(file, r.keys, r.region, gone, r.ended()); err != nil {
+		if err != nil {
 			return fmt.Errorf("open the restored received rows: %w", err)
 		}
 	}
 	return nil
+}
+
+func (r *restoring) outbox(s shelf.Shelf, intents []subject.Intent, notes []backup.Note) (err error) {
+	head := r.report.Snapshot
+	p := export.PutBack{Erased: map[policy.TenantID]bool{}, Ended: r.ended(), At: r.report.Restored}
+	for _, in := range intents { // one that was under way when the snapshot was taken counts as well
+		if in.N > head.Erasures || in.Time.After(head.Began.Add(-24*time.Hour)) {
+			p.Erased[in.Tenant] = true
+		}
+	}
+	for _, n := range notes {
+		p.Erased[n.Tenant] = true
+		for _, row := range n.Rows {
+			p.Tombstones = append(p.Tombstones, export.Tombstone{Key: row.Key, Value: row.Value})
+		}
+	}
+	r.report.Exports, err = export.PutBackOutbox(s, p)
+	return err
+}
+
+func (r *restoring) inbox(s shelf.Shelf, notes []backup.Note) (err error) {
+	var gone []peer.Deletion
+	for _, n := range notes {
+		for _, row := range n.Rows {
+			gone = append(gone, peer.Deletion{Stream: row.Key, Rows: row.Value})
+		}
+	}
+	r.report.Received, err = peer.PutBackInbox(s, r.keys, r.region, gone, r.ended())
+	return err
 }
 
 // ready says, durably, that everything is whole and only needs its place.
@@ -349,17 +393,22 @@ func (r *restoring) place() error {
 	if err := replaceDurably(filepath.Join(r.cfg.DataDir, restoredFile), raw); err != nil {
 		return err
 	}
-	k := known{GivenUp: r.report.Behind}
-	if r.o.From == "" || r.o.From == r.cfg.Backup.Folder {
-		k.Repository = r.report.Snapshot.Repository
-	}
-	if err := k.keep(r.cfg.DataDir); err != nil {
+	if err := (memory{dataDir: r.cfg.DataDir}).keep(r.known()); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(r.dir); err != nil {
 		return err
 	}
 	return syncFolder(r.cfg.DataDir)
+}
+
+// known is which repository is the node's from now on.
+func (r *restoring) known() known {
+	k := known{GivenUp: r.report.Behind}
+	if r.o.From == "" || r.o.From == r.cfg.Backup.Folder {
+		k.Repository = r.report.Snapshot.Repository
+	}
+	return k
 }
 
 func (r *restoring) placeOne(from, to string) error {

@@ -73,11 +73,12 @@ func (r *restoring) openKeys() error {
 	}
 	r.door = door
 	o.Existing, o.RotateEvery = true, 0
-	if r.keys, err = local.OpenKeyring(o); err != nil {
+	keys, err := local.OpenKeyring(o)
+	if err != nil {
 		end()
 		return fmt.Errorf("the key table is needed, or its copy (keys.copy); no backup holds it: %w", err)
 	}
-	r.end = func() { _ = r.keys.Close(); end() }
+	r.keys, r.end = keys, func() { _ = keys.Close(); end() }
 	return nil
 }
 
@@ -89,9 +90,16 @@ func (r *restoring) from() (backup.Place, func() error, error) {
 	return r.cfg.offlinePlace(r.door, r.region)
 }
 
-// blobs is the bucket of recordings, once it is known to be of this region; nil when
-// they lie in a folder.
+// blobs is the bucket of recordings, once it is known to be of this region, or the
+// folder that nodes share; nil when they lie in data_dir.
 func (r *restoring) blobs(ctx context.Context) (b store.Blobs, release func() error, err error) {
+	if r.cfg.shared() && r.cfg.Media.Folder != "" {
+		folder, err := local.OpenBlobs(r.cfg.Media.Folder)
+		if err != nil {
+			return nil, nil, err
+		}
+		return folder, folder.Close, nil
+	}
 	if r.cfg.Media.S3 == nil {
 		return nil, func() error { return nil }, nil
 	}

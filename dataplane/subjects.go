@@ -74,6 +74,7 @@ func (n *Node) openLedger(numbers *intake.Numbers) (subject.Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
+	n.backups.source.ledger = ledger
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {

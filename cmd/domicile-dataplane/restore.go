@@ -22,7 +22,8 @@ const restoreUsage = `domicile-dataplane restore: put a stopped node's stored da
   -o json            for machines
 
 data_dir must hold nothing that was stored; the key table must be there, or its
-copy. Nothing is half restored. Read docs/operations/region-backup.md first.
+copy. With store.kind sql it is put into the database of store.dsn_file, which must
+be empty, and every node of the region must be stopped. Nothing is half restored. Read docs/operations/region-backup.md first.
 `
 
 // restore runs `domicile-dataplane restore`.

@@ -17,7 +17,7 @@ import (
 	"github.com/domicile-io/domicile/policy"
 )
 
-// Source is what a snapshot is taken of. Records and Scratch are required.
+// Source is what a snapshot is taken of. Records and Scratch, or Rows, are required.
 type Source struct {
 	Early []Input // copied before the records: what must not be newer than they are
 	Late  []Input // copied after them: what must not be older
@@ -27,6 +27,10 @@ type Source struct {
 	// own file system, removed before and after.
 	Records func(dir string) error
 	Scratch string
+
+	// Rows instead are those of the region's database, Size bytes about.
+	Rows EachRow
+	Size uint64
 
 	Blobs store.Blobs // recordings; nil: none
 
@@ -97,7 +101,7 @@ func (r *Repository) create(ctx context.Context, src Source, o CreateOptions) (h
 	if o.Progress == nil {
 		o.Progress = func(Step) {}
 	}
-	if err := os.RemoveAll(src.Scratch); err != nil {
+	if err := clearScratch(src.Scratch); err != nil {
 		return head, err
 	}
 	if err := r.listObjects(ctx); err != nil {
@@ -107,7 +111,7 @@ func (r *Repository) create(ctx context.Context, src Source, o CreateOptions) (h
 	if err != nil {
 		return head, err
 	}
-	c := &creation{writing: writing{r: r, had: map[string]File{}}, src: src, full: o.Full, known: map[string]File{}}
+	c := &creation{writing: writing{r: r, had: map[string]File{}}, src: src, total: src.Size, full: o.Full, known: map[string]File{}}
 	c.tell = func(done uint64) { o.Progress(Step{Name: "copy", Done: done, Of: c.total}) }
 	for _, f := range parent {
 		c.known[string(f.Part)+"/"+f.Name] = f
@@ -116,7 +120,7 @@ func (r *Repository) create(ctx context.Context, src Source, o CreateOptions) (h
 		}
 	}
 	err = c.run(ctx)
-	if removeErr := os.RemoveAll(src.Scratch); err == nil {
+	if removeErr := clearScratch(src.Scratch); err == nil {
 		err = removeErr
 	}
 	if err == nil {
@@ -139,6 +143,9 @@ func (r *Repository) begin(ctx context.Context, src Source) (head Snapshot, pare
 	now := r.o.Now().UTC().Truncate(time.Millisecond)
 	head = Snapshot{Format: Format, Number: 1, Repository: r.id.ID, Region: r.id.Region, Cluster: r.id.Cluster, Program: release.Of().Version,
 		Schema: src.Schema, Began: now, KeyGeneration: src.KeyGeneration}
+	if src.Rows != nil {
+		head.Format = RowsFormat
+	}
 	if n := len(before); n > 0 {
 		last := before[n-1]
 		head.Number, head.Parent = last.Number+1, last.ID
@@ -177,15 +184,14 @@ func (c *creation) run(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := c.src.Records(c.src.Scratch); err != nil {
+	entries, err := c.checkpoint()
+	if err != nil {
 		return fmt.Errorf("copy the record store: %w", err)
 	}
-	if err := c.r.step("records"); err != nil {
-		return err
-	}
-	entries, err := os.ReadDir(c.src.Scratch)
-	if err != nil {
-		return err
+	if c.src.Rows != nil { // before recordings are listed: what records name must be among them
+		if err := c.rows(ctx); err != nil {
+			return err
+		}
 	}
 	blobs, err := c.blobs(ctx)
 	if err != nil {
@@ -210,6 +216,29 @@ func (c *creation) run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// clearScratch removes what a snapshot has needed, or a killed one has left.
+func clearScratch(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	return os.RemoveAll(dir)
+}
+
+// checkpoint makes the copy of a store that lies in a folder; of a database there is
+// none.
+func (c *creation) checkpoint() ([]fs.DirEntry, error) {
+	if c.src.Rows != nil {
+		return nil, c.r.step("records")
+	}
+	if err := c.src.Records(c.src.Scratch); err != nil {
+		return nil, err
+	}
+	if err := c.r.step("records"); err != nil {
+		return nil, err
+	}
+	return os.ReadDir(c.src.Scratch)
 }
 
 // sum adds up what there is to do.

@@ -43,7 +43,7 @@ func (b *Notebook) Write(ctx context.Context, known string, n Note) error {
 	if id.ID != known || id.Region != b.r.o.Region || id.Cluster != b.r.o.Cluster {
 		return fmt.Errorf("write a note: the %s is another repository", b.r.place)
 	}
-	if b.next == 0 {
+	if b.next == 0 || b.r.o.Shared {
 		b.r.id = id
 		if err := b.r.giveUp(ctx, b.r.o.GivenUp); err != nil {
 			return fmt.Errorf("write a note: %w", err)

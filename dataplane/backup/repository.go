@@ -36,6 +36,11 @@ type Options struct {
 	// The first note says it.
 	GivenUp *GivenUp
 
+	// Shared: other nodes of the region write notes too, so that the number of the next
+	// is looked for each time. Two may get one number; a snapshot that has a number has
+	// what both tell of, because each committed it before it looked.
+	Shared bool
+
 	Now    func() time.Time // nil: time.Now
 	Logger *slog.Logger     // nil discards
 

@@ -16,7 +16,15 @@ import (
 type Target struct {
 	Folder string      // with a folder for each part
 	Blobs  store.Blobs // recordings, in a bucket; nil: they lie in the folder too
+	Rows   RowTarget   // where rows of a database go; nil: the records lie in the folder
+
+	// Accept, when given, is asked before anything is written.
+	Accept func(Snapshot) error
 }
+
+// RowTarget takes rows of a table, in the order of their keys. It may be given some
+// of a table, and the others later.
+type RowTarget func(ctx context.Context, table string, rows []Row) error
 
 // Extract writes the files of a snapshot ("" the newest that is not given up) and
 // reads every byte on its way: sizes and hashes are those of the list. Everything is
@@ -46,15 +54,15 @@ func (r *Repository) Extract(ctx context.Context, id string, to Target, tell Pro
 	if missing := r.missing(files); missing > 0 {
 		return head, fmt.Errorf("%w: %d of its %d files are missing or cut short: nothing is restored; `domicile-dataplane backup verify` names them, an older snapshot may be whole", ErrDamaged, missing, len(files))
 	}
+	if to.Accept != nil {
+		if err := to.Accept(head); err != nil {
+			return head, err
+		}
+	}
 	done := uint64(0)
 	dirs := map[string]bool{}
 	for _, f := range files {
-		var err error
-		if f.Part == Media && to.Blobs != nil {
-			err = r.extractBlob(ctx, f, to.Blobs)
-		} else {
-			err = r.extract(ctx, f, filepath.Join(to.Folder, string(f.Part), filepath.FromSlash(f.Name)), to.Folder, dirs)
-		}
+		err := r.extractOne(ctx, f, to, dirs)
 		if ctx.Err() != nil {
 			return head, ctx.Err()
 		}
@@ -70,6 +78,19 @@ func (r *Repository) Extract(ctx context.Context, id string, to Target, tell Pro
 		}
 	}
 	return head, r.step("extracted")
+}
+
+// extractOne puts one file where it belongs.
+func (r *Repository) extractOne(ctx context.Context, f File, to Target, dirs map[string]bool) error {
+	switch {
+	case f.Part == Media && to.Blobs != nil:
+		return r.extractBlob(ctx, f, to.Blobs)
+	case f.Part == Rows:
+		return r.extractRows(ctx, f, to.Rows)
+	case f.Part == Records && to.Rows != nil:
+		return errors.New("the snapshot is of a region of one node: restore it with the embedded store, and move that to the database (docs/operations/migrate-store.md)")
+	}
+	return r.extract(ctx, f, filepath.Join(to.Folder, string(f.Part), filepath.FromSlash(f.Name)), to.Folder, dirs)
 }
 
 // choose gives the snapshot to extract, and the newest of all.

@@ -18,7 +18,8 @@ import (
 	"github.com/domicile-io/domicile/policy"
 )
 
-// Format of repositories and snapshots. Readers refuse any other.
+// Format of repositories, and of snapshots of files. Readers refuse any other, but
+// for RowsFormat.
 const Format = 2
 
 // Part is what a file of a snapshot belongs to, of a closed list: a folder of
@@ -32,9 +33,10 @@ const (
 	Exports Part = "exports" // outbox.db and received.db
 	Egress  Part = "egress"  // the ledger of what left
 	Purges  Part = "purges"  // receipts of tenants' ends
+	Rows    Part = "rows"    // of a region's database, instead of records and exports: no folder, but rows.go
 )
 
-var parts = []Part{Records, Media, Exports, Egress, Purges}
+var parts = []Part{Records, Media, Exports, Egress, Purges, Rows}
 
 // Snapshot is the head of a snapshot: it stands in clear, and the list is bound
 // to it. Nothing in it is secret or personal.
@@ -145,8 +147,8 @@ func readHead(r io.Reader) (head Snapshot, raw []byte, err error) {
 	if err := json.Unmarshal(raw, &format); err != nil {
 		return head, nil, errors.New("its head cannot be read: it is damaged")
 	}
-	if format.Format != Format {
-		return head, nil, fmt.Errorf("it has format %d and this program reads format %d: use the version that wrote it (%.40q)", format.Format, Format, format.Program)
+	if format.Format != Format && format.Format != RowsFormat {
+		return head, nil, fmt.Errorf("it has format %d and this program reads formats %d and %d: use the version that wrote it (%.40q)", format.Format, Format, RowsFormat, format.Program)
 	}
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()

@@ -31,6 +31,7 @@ const (
 	Sweep     Name = "sweep"     // abandoned uploads and blobs
 	Scrub     Name = "scrub"     // reads and checks what is stored
 	Merge     Name = "merge"     // compresses together what came one by one
+	Backups   Name = "backups"   // takes snapshots, verifies and prunes them
 	Exports   Name = "exports"   // the rounds over all recipients
 	Keys      Name = "keys"      // asks whether the key table is to be rotated
 	Turn      Name = "keys/turn" // rotates it, and ends old generations

@@ -20,19 +20,20 @@ const ledgerFormat = 1
 // LedgerBuckets are those that the shelf of a ledger has.
 func LedgerBuckets() []shelf.Bucket { return []shelf.Bucket{bucketEntries} }
 
-// shelfLedger is the same chain of lines on a shelf that the nodes of a region
+// ShelfLedger is the same chain of lines on a shelf that the nodes of a region
 // share. What it has read once it does not read again: entries never change.
-type shelfLedger struct {
+type ShelfLedger struct {
 	shelf   shelf.Shelf
 	healthy func() error
 
 	mu    sync.Mutex
 	chain chain
+	after func() // after an entry of this node is durable
 }
 
 // OpenShelfLedger opens or makes the ledger on a shelf that has LedgerBuckets. Any
 // damage is an error. healthy tells of the shelf's database.
-func OpenShelfLedger(s shelf.Shelf, healthy func() error, keys store.Keys, region policy.RegionID) (Ledger, error) {
+func OpenShelfLedger(s shelf.Shelf, healthy func() error, keys store.Keys, region policy.RegionID) (*ShelfLedger, error) {
 	c, err := newChain(keys, region)
 	if err != nil {
 		return nil, err
@@ -40,7 +41,7 @@ func OpenShelfLedger(s shelf.Shelf, healthy func() error, keys store.Keys, regio
 	if err := shelf.Format(s, "the erasure ledger", ledgerFormat); err != nil {
 		return nil, fmt.Errorf("open the erasure ledger: %w", err)
 	}
-	l := &shelfLedger{shelf: s, healthy: healthy, chain: c}
+	l := &ShelfLedger{shelf: s, healthy: healthy, chain: c}
 	if _, err := l.newest(); err != nil {
 		return nil, fmt.Errorf("open the erasure ledger: %w", err)
 	}
@@ -60,7 +61,7 @@ func behind(tx shelf.Tx, c *chain) error {
 }
 
 // newest is the chain as it is now on the shelf.
-func (l *shelfLedger) newest() (chain, error) {
+func (l *ShelfLedger) newest() (chain, error) {
 	l.mu.Lock()
 	c := l.chain
 	l.mu.Unlock()
@@ -77,7 +78,7 @@ func (l *shelfLedger) newest() (chain, error) {
 	return c, nil
 }
 
-func (l *shelfLedger) remember(c chain) {
+func (l *ShelfLedger) remember(c chain) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(c.entries) > len(l.chain.entries) {
@@ -87,7 +88,7 @@ func (l *shelfLedger) remember(c chain) {
 
 // Append implements Ledger. After policy.OutcomeUnknown the entry may be there;
 // whoever asks Since finds out.
-func (l *shelfLedger) Append(in Intent) (n uint64, err error) {
+func (l *ShelfLedger) Append(in Intent) (n uint64, err error) {
 	from, err := l.newest()
 	if err != nil {
 		return 0, err
@@ -113,35 +114,41 @@ func (l *shelfLedger) Append(in Intent) (n uint64, err error) {
 		return 0, fmt.Errorf("append to the erasure ledger: %w", err)
 	}
 	l.remember(c)
+	l.mu.Lock()
+	after := l.after
+	l.mu.Unlock()
+	if after != nil {
+		after()
+	}
 	return n, nil
 }
 
 // Healthy implements Ledger.
-func (l *shelfLedger) Healthy() error { return l.healthy() }
+func (l *ShelfLedger) Healthy() error { return l.healthy() }
 
 // Since implements Ledger.
-func (l *shelfLedger) Since(t policy.TenantID, n uint64) ([]Intent, error) {
+func (l *ShelfLedger) Since(t policy.TenantID, n uint64) ([]Intent, error) {
 	c, err := l.newest()
 	return c.since(t, n), err
 }
 
 // Last implements Ledger.
-func (l *shelfLedger) Last(t policy.TenantID) (uint64, error) {
+func (l *ShelfLedger) Last(t policy.TenantID) (uint64, error) {
 	c, err := l.newest()
 	return c.lastOf(t), err
 }
 
 // Tenants implements Ledger.
-func (l *shelfLedger) Tenants() ([]policy.TenantID, error) {
+func (l *ShelfLedger) Tenants() ([]policy.TenantID, error) {
 	c, err := l.newest()
 	return c.tenants(), err
 }
 
 // Len implements Ledger.
-func (l *shelfLedger) Len() (uint64, error) {
+func (l *ShelfLedger) Len() (uint64, error) {
 	c, err := l.newest()
 	return uint64(len(c.entries)), err
 }
 
 // Close implements Ledger: the shelf is its owner's.
-func (l *shelfLedger) Close() error { return nil }
+func (l *ShelfLedger) Close() error { return nil }

@@ -64,11 +64,17 @@ func (l *FileLedger) CopyAppended(at LedgerCopy) error {
 	if err != nil {
 		return fmt.Errorf("copy the erasure ledger: %w", err)
 	}
+	return copyLedger(whole, at, func([]byte) bool { return false })
+}
+
+// copyLedger makes a copy be whole. newer says of one that is not its beginning
+// whether it may stay.
+func copyLedger(whole []byte, at LedgerCopy, newer func(had []byte) bool) error {
 	had, err := at.Read()
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("copy the erasure ledger: %w", err)
 	}
-	if err == nil && bytes.Equal(had, whole) {
+	if err == nil && (bytes.Equal(had, whole) || newer(had)) {
 		return nil
 	}
 	if !bytes.HasPrefix(whole, had) {

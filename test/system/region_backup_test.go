@@ -33,6 +33,7 @@ type vault struct {
 	folder string // of the repository
 	keys   string // the key table's copy
 	region *client.Region
+	more   func() // what else is lost with the machine; nil: nothing
 }
 
 func openVault(t *testing.T) *vault {
@@ -53,8 +54,8 @@ func openVaultWith(t *testing.T, folder string, edit func(*dataplane.Config)) *v
 	v.c = start(t, testcluster.Options{Dir: dir, EditRegion: func(_ *dev.Environment, c *dataplane.Config) error {
 		if c.Region == "ie1" {
 			c.Backup, v.data = dataplane.BackupConfig{Interval: 24 * time.Hour}, c.DataDir
-			edit(c)
 			c.Keys.Copy, c.Keys.RootFile = v.keys, filepath.Join(root, "root.key") // a device of its own
+			edit(c)
 		}
 		return nil
 	}})
@@ -191,6 +192,9 @@ func (v *vault) lose() {
 	v.t.Helper()
 	check(v.t, v.c.Process("ie1").Kill())
 	check(v.t, os.RemoveAll(v.data))
+	if v.more != nil {
+		v.more()
+	}
 }
 
 func (v *vault) start() {

@@ -35,7 +35,7 @@ func connect(ctx context.Context, o *Options) (_ *engine, err error) {
 		return nil, err
 	}
 	c.MinConns, c.MinIdleConns = 0, 0
-	e := &engine{timeout: o.Timeout, turns: map[sealed.TurnKind]*pgxpool.Pool{}}
+	e := &engine{timeout: o.Timeout, config: c, turns: map[sealed.TurnKind]*pgxpool.Pool{}}
 	defer func() {
 		if err != nil {
 			_ = e.Close()

@@ -15,6 +15,7 @@ import (
 // engine is a database, as sealed.Engine wants it.
 type engine struct {
 	timeout time.Duration
+	config  *pgxpool.Config // of a pool
 	reads   *pgxpool.Pool
 	turns   map[sealed.TurnKind]*pgxpool.Pool
 
@@ -107,7 +108,13 @@ func (e *engine) getSome(keys, values [][]byte) error {
 }
 
 // Rows implements sealed.Engine.
-func (e *engine) Rows(lower, upper []byte) (sealed.Rows, error) { return newRows(e, lower, upper), nil }
+func (e *engine) Rows(lower, upper []byte) (sealed.Rows, error) {
+	return newRows(e.reading, lower, upper), nil
+}
+
+func (e *engine) reading(do func(ctx context.Context, q querier) error) error {
+	return e.read(func(ctx context.Context) error { return do(ctx, e.reads) })
+}
 
 // NewBatch implements sealed.Engine.
 func (e *engine) NewBatch() sealed.Batch { return newBatch() }

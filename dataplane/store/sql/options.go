@@ -32,6 +32,10 @@ type Options struct {
 	MaxPendingBytes int // native bytes waiting per tenant before OVERLOADED; 0 is 64 MiB
 	FrameCache      int // bytes of opened frames kept for reads; 0 is 64 MiB
 
+	// Backup is told of rows that take the place of others whose keys are destroyed
+	// next: see sealed.Options. nil: there are no backups.
+	Backup func(tenant policy.TenantID, rows []sealed.Row)
+
 	// Room is asked before anything is taken in; nil: the database says when it is full.
 	Room func(now time.Time) error
 
@@ -42,7 +46,10 @@ type Options struct {
 
 // Store keeps the records of one region in a database. It is safe for
 // concurrent use, also by other Stores over the same database.
-type Store struct{ *sealed.Store }
+type Store struct {
+	*sealed.Store
+	engine *engine
+}
 
 var _ store.Store = (*Store)(nil)
 
@@ -62,11 +69,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, fmt.Errorf("open the record store: %w", errors.Join(err, e.Close()))
 	}
 	s, err := sealed.Open(e, sealed.Options{Region: o.Region, Keys: o.Keys, Logger: o.Logger, Now: o.Now, Rand: o.Rand,
-		MaxPending: o.MaxPending, MaxPendingBytes: o.MaxPendingBytes, FrameCache: o.FrameCache, Room: o.Room, OnCorrupt: o.OnCorrupt})
+		MaxPending: o.MaxPending, MaxPendingBytes: o.MaxPendingBytes, FrameCache: o.FrameCache, Backup: o.Backup, Room: o.Room, OnCorrupt: o.OnCorrupt})
 	if err != nil {
 		return nil, fmt.Errorf("open the record store: %w", errors.Join(err, e.Close()))
 	}
-	return &Store{s}, nil
+	return &Store{s, e}, nil
 }
 
 func (o *Options) defaults() {

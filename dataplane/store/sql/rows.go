@@ -11,7 +11,7 @@ import (
 // rows reads a range a page at a time: nothing is held open in the database, and
 // each page is of its own moment.
 type rows struct {
-	e     *engine
+	read  reading
 	kind  byte
 	one   *span1 // of one tenant; nil: of all
 	lower []byte
@@ -25,6 +25,14 @@ type rows struct {
 }
 
 type row struct{ key, value []byte }
+
+// querier is a pool of connections, or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+// reading runs one reading; it may run it again.
+type reading func(do func(ctx context.Context, q querier) error) error
 
 // Pages grow: many readers want one row, or few.
 const (
@@ -62,8 +70,8 @@ func after(prefix []byte) []byte {
 	return nil
 }
 
-func newRows(e *engine, lower, upper []byte) *rows {
-	r := &rows{e: e, kind: lower[0], lower: bytes.Clone(lower), upper: bytes.Clone(upper), at: -1}
+func newRows(read reading, lower, upper []byte) *rows {
+	r := &rows{read: read, kind: lower[0], lower: bytes.Clone(lower), upper: bytes.Clone(upper), at: -1}
 	if w, ok := within(r.lower, r.upper); ok {
 		r.one = &w
 	}
@@ -102,9 +110,9 @@ func (r *rows) move() bool {
 func (r *rows) load(behind []byte) bool {
 	statement, args := r.statement(behind)
 	r.page, r.at = nil, 0
-	err := r.e.read(func(ctx context.Context) error {
+	err := r.read(func(ctx context.Context, q querier) error {
 		r.page = r.page[:0]
-		found, err := r.e.reads.Query(ctx, statement, args...)
+		found, err := q.Query(ctx, statement, args...)
 		if err != nil {
 			return err
 		}
