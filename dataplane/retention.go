@@ -154,6 +154,7 @@ func (r *retention) calls(ctx context.Context, permit policy.Permit, before time
 		if err != nil {
 			return err
 		}
+		ctx := store.WithHolds(ctx)
 		if r.held != nil && len(ids) > 0 {
 			kept, err := r.held(ctx, permit, ids)
 			if err != nil {
@@ -171,6 +172,9 @@ func (r *retention) calls(ctx context.Context, permit policy.Permit, before time
 		if len(ids) > 0 {
 			done, err := r.drop(r.tell(ctx, permit, "call.expire", before), permit, ids)
 			r.dropped.WithLabelValues("call").Add(float64(done.Dropped))
+			if errors.Is(err, store.ErrNewHold) {
+				continue // look at the page again
+			}
 			if err != nil {
 				return err
 			}
@@ -191,7 +195,8 @@ func (r *retention) drop(ctx context.Context, permit policy.Permit, ids []string
 
 // quarantined drops payloads that nobody has fixed for as long as a call is
 // kept. Only a hold on everybody covers one: whose it is, nobody could read out of it.
-func (r *retention) quarantined(ctx context.Context, permit policy.Permit, before time.Time) error {
+func (r *retention) quarantined(whole context.Context, permit policy.Permit, before time.Time) error {
+	ctx := store.WithHolds(whole)
 	if r.held != nil {
 		kept, err := r.held(ctx, permit, []string{""})
 		if err != nil {
@@ -210,7 +215,11 @@ func (r *retention) quarantined(ctx context.Context, permit policy.Permit, befor
 			if !q.ReceivedAt.Before(before) {
 				continue
 			}
-			if err := r.store.Unquarantine(r.tell(ctx, permit, "quarantine.expire", before), permit, q.ID); err != nil && !errors.Is(err, &policy.Error{Reason: policy.NotFound}) {
+			err := r.store.Unquarantine(r.tell(ctx, permit, "quarantine.expire", before), permit, q.ID)
+			if errors.Is(err, store.ErrNewHold) {
+				return r.quarantined(whole, permit, before)
+			}
+			if err != nil && !errors.Is(err, &policy.Error{Reason: policy.NotFound}) {
 				return err
 			}
 			r.dropped.WithLabelValues("quarantined").Inc()

@@ -2,6 +2,7 @@ package media
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/domicile-io/domicile/dataplane/store"
@@ -22,41 +23,58 @@ type Expired struct {
 // (TranscriptItem) that were created before a time. It wants permits to erase.
 // After an error, what was destroyed is counted, and asking again goes on.
 func (l *Library) Expire(ctx context.Context, ask Ask, kind store.ItemKind, before time.Time, held Held) (out Expired, err error) {
-	destroy := map[store.ItemKind]func(context.Context, Ask, string, string) error{
+	destroy := map[store.ItemKind]destroyer{
 		store.RecordingItem: l.destroyRecording, store.TranscriptItem: l.destroyTranscript}[kind]
 	if destroy == nil {
 		return out, policy.Errorf(policy.InvalidArgument, "retention ends recordings and transcripts, not %s", kind)
 	}
 	for token := ""; ; {
-		permit, err := ask(policy.Erase, kind.Class())
+		next, err := l.expirePage(store.WithHolds(ctx), ask, store.ItemQuery{Kind: kind, End: before, PageSize: store.MaxPageSize, PageToken: token}, held, destroy, &out)
+		if errors.Is(err, store.ErrNewHold) {
+			continue // look at the page again
+		}
 		if err != nil {
 			return out, err
 		}
-		page, err := l.o.Store.Items(ctx, permit, store.ItemQuery{Kind: kind, End: before, PageSize: store.MaxPageSize, PageToken: token})
-		if err != nil {
-			return out, err
-		}
-		calls := make([]string, len(page.Items))
-		for i := range page.Items {
-			calls[i] = page.Items[i].Call
-		}
-		keep, err := held(ctx, calls)
-		if err != nil {
-			return out, err
-		}
-		for i := range page.Items {
-			if keep[page.Items[i].Call] {
-				out.Kept++
-				continue
-			}
-			err := destroy(ctx, ask, page.Items[i].ID, "expire")
-			if err != nil && !isReason(err, policy.NotFound) {
-				return out, err
-			}
-			out.Destroyed++
-		}
-		if token = page.NextPageToken; token == "" {
+		if token = next; token == "" {
 			return out, nil
 		}
 	}
 }
+
+// expirePage destroys what no hold keeps of a page, whose holds it looks at once.
+func (l *Library) expirePage(ctx context.Context, ask Ask, q store.ItemQuery, held Held, destroy destroyer, out *Expired) (next string, err error) {
+	permit, err := ask(policy.Erase, q.Kind.Class())
+	if err != nil {
+		return "", err
+	}
+	page, err := l.o.Store.Items(ctx, permit, q)
+	if err != nil {
+		return "", err
+	}
+	calls := make([]string, len(page.Items))
+	for i := range page.Items {
+		calls[i] = page.Items[i].Call
+	}
+	keep, err := held(ctx, calls)
+	if err != nil {
+		return "", err
+	}
+	kept := 0
+	for i := range page.Items {
+		if keep[page.Items[i].Call] {
+			kept++
+			continue
+		}
+		err := destroy(ctx, ask, page.Items[i].ID, "expire")
+		if err != nil && !isReason(err, policy.NotFound) {
+			return "", err
+		}
+		out.Destroyed++
+	}
+	out.Kept += kept
+	return page.NextPageToken, nil
+}
+
+// destroyer destroys one by its id, and tells why.
+type destroyer func(ctx context.Context, ask Ask, id, why string) error

@@ -265,7 +265,8 @@ func (l *Library) destroyTranscript(ctx context.Context, ask Ask, id, why string
 	if err == nil {
 		told = ctx // the words were the last that could be read, and their end is told of
 	}
-	err = l.o.Store.DeleteItem(told, permit, store.TranscriptItem, id, 0)
+	// What is known of words that are gone goes with them: no hold comes in between.
+	err = l.o.Store.DeleteItem(store.WithoutHolds(told), permit, store.TranscriptItem, id, 0)
 	if isReason(err, policy.NotFound) {
 		err = errNoTranscript
 	}

@@ -57,8 +57,9 @@ func (x *exchange) replay() error {
 	if err := checkReplay(in); err != nil {
 		return err
 	}
-	if in.Payload != nil { // the one that came is destroyed
-		if err := x.mayDestroy(x.r.Context(), func() (string, error) { return "", nil }); err != nil {
+	replaces := in.Payload != nil // the one that came is destroyed
+	if replaces {
+		if err := x.destroy(x.r.Context(), ofNoCall, func(context.Context) error { return nil }); err != nil {
 			return err
 		}
 	}
@@ -76,7 +77,7 @@ func (x *exchange) replay() error {
 		if in.Payload != nil {
 			q.Payload = in.Payload
 		}
-		done, err := x.replayOne(q)
+		done, err := x.replayOne(q, replaces)
 		if errors.Is(err, &policy.Error{Reason: policy.Destroyed}) {
 			return nil // by an erasure, meanwhile: it was neither replayed nor does it remain
 		}
@@ -145,8 +146,8 @@ func (x *exchange) scan(ids []string, visit func(store.Quarantined) error) error
 }
 
 // replayOne reports whether an item left the quarantine: only when all of its
-// payload parses.
-func (x *exchange) replayOne(q store.Quarantined) (bool, error) {
+// payload parses. One that replaces what came destroys that, which a hold may forbid.
+func (x *exchange) replayOne(q store.Quarantined, replaces bool) (bool, error) {
 	ctx, cancel := x.detached(appendTimeout)
 	defer cancel()
 	var recs []record.Record
@@ -181,7 +182,13 @@ func (x *exchange) replayOne(q store.Quarantined) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if err := x.s.o.Store.Unquarantine(ctx, remove, q.ID); err != nil {
+	leave := func(ctx context.Context) error { return x.s.o.Store.Unquarantine(ctx, remove, q.ID) }
+	if replaces {
+		err = x.destroy(ctx, ofNoCall, leave)
+	} else {
+		err = leave(ctx)
+	}
+	if err != nil {
 		return false, err
 	}
 	if err := x.stillHome(permit); err != nil {
@@ -194,6 +201,9 @@ func (x *exchange) replayOne(q store.Quarantined) (bool, error) {
 	x.s.metrics.took(q.Source, t)
 	return true, nil
 }
+
+// ofNoCall names the call of what belongs to none.
+func ofNoCall() (string, error) { return "", nil }
 
 // replayable refuses to bring back what an erasure has taken since the payload was
 // read; what of it is stored already goes again.

@@ -233,22 +233,18 @@ func (x *exchange) deleteRecording() error {
 func (x *exchange) destroyRecording(lib *media.Library, id string) error {
 	ctx, cancel := x.detached(appendTimeout)
 	defer cancel()
-	if err := x.mayDestroy(ctx, func() (string, error) {
+	return x.destroy(ctx, func() (string, error) {
 		r, err := lib.Recording(ctx, x.permit, id)
 		return r.Call, err
-	}); err != nil {
-		return err
-	}
-	return lib.Delete(ctx, x.permit, id)
+	}, func(ctx context.Context) error { return lib.Delete(ctx, x.permit, id) })
 }
 
-// mayDestroy refuses to destroy what a legal hold covers; call names the call that
-// it is of.
-func (x *exchange) mayDestroy(ctx context.Context, call func() (string, error)) error {
+// destroy destroys what no legal hold covers; call names the call that it is of.
+func (x *exchange) destroy(ctx context.Context, call func() (string, error), destroy func(context.Context) error) error {
 	if x.s.o.Subjects == nil { // then nobody can place a hold
-		return nil
+		return destroy(ctx)
 	}
-	return x.s.o.Subjects.MayDestroy(ctx, x.who.Tenant, call)
+	return x.s.o.Subjects.Destroy(ctx, x.who.Tenant, call, destroy)
 }
 
 // nothingMore answers 204.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"net/http"
 	"regexp"
 
@@ -168,13 +169,11 @@ func (x *exchange) deleteTranscript() error {
 	ctx, cancel := x.detached(appendTimeout)
 	defer cancel()
 	id := x.r.PathValue("id")
-	if err := x.mayDestroy(ctx, func() (string, error) {
+	err = x.destroy(ctx, func() (string, error) {
 		t, _, err := lib.Transcript(ctx, x.permit, id)
 		return t.Call, err
-	}); err != nil {
-		return err
-	}
-	if err := lib.DeleteTranscript(ctx, x.permit, id); err != nil {
+	}, func(ctx context.Context) error { return lib.DeleteTranscript(ctx, x.permit, id) })
+	if err != nil {
 		return err
 	}
 	return x.nothingMore()

@@ -198,9 +198,15 @@ type Store interface {
 	// Repeating it is harmless. The permit must cover Erase.
 	Mend(ctx context.Context, permit policy.Permit, f Forgotten) (calls uint64, err error)
 
+	// Holds reads every legal hold of a tenant, released ones included, for who
+	// destroys; seen is for LookedAt. It takes no permit: what it answers goes to
+	// nobody, and it must work when nothing is permitted any more.
+	Holds(ctx context.Context, tenant policy.TenantID) (holds []Item, seen int, err error)
 	// Purge destroys everything of a tenant: first the keys of its chunks and
 	// items, then the rows. It waits for what is being written; whatever is
-	// written after it began answers DESTROYED, in this process. It can be
+	// written after it began to destroy answers DESTROYED, in this process. With a
+	// context of WithHolds it is refused, and nothing of the tenant has ended, when a
+	// hold came that was not looked at. It can be
 	// repeated: then it counts what was left. It takes no permit, because it moves
 	// nothing and must work when nothing is permitted any more.
 	Purge(ctx context.Context, tenant policy.TenantID) (Purged, error)

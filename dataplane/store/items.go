@@ -19,6 +19,7 @@ const (
 	HoldItem           ItemKind = "hold"            // a legal hold
 	CertificateItem    ItemKind = "certificate"     // what an erasure did
 	OwnershipItem      ItemKind = "ownership"       // from when until when a number was whose
+	DeletionItem       ItemKind = "deletion"        // that a call is being deleted
 )
 
 // itemKind is the row of one kind: what ids it has, and which class of data a
@@ -36,6 +37,7 @@ var itemKinds = map[ItemKind]itemKind{
 	HoldItem:           {"LH", policy.AccountConfig},
 	CertificateItem:    {"EC", policy.AccountConfig},
 	OwnershipItem:      {"OW", policy.AccountConfig},
+	DeletionItem:       {"DL", policy.AccountConfig},
 }
 
 // IDKind is how ids of the kind begin; "" for no kind of the list.

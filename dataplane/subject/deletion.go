@@ -2,6 +2,7 @@ package subject
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -39,13 +40,122 @@ func (s *Service) DeleteCall(ctx context.Context, t policy.TenantID, id string) 
 	if err != nil {
 		return err
 	}
-	if err := s.MayDestroy(ctx, t, func() (string, error) { return id, nil }); err != nil {
+	begun, err := s.beginDeletion(ctx, t, id)
+	if err != nil {
 		return err
 	}
-	if _, err := s.o.Ledger.Append(Intent{Tenant: t, Calls: []string{id}, Time: s.now().UTC()}); err != nil {
+	return s.delete(ctx, t, &c, begun)
+}
+
+// beginDeletion decides that a call goes: it is durable in the store when it answers,
+// unless a hold covers the call. From then on it is carried out, also after a crash,
+// and a hold on it is refused.
+func (s *Service) beginDeletion(ctx context.Context, t policy.TenantID, id string) (begun store.Item, err error) {
+	permit, err := s.permit(t, policy.Erase, store.DeletionItem.Class())
+	if err != nil {
+		return begun, err
+	}
+	name, err := policy.NewID(store.DeletionItem.IDKind(), rand.Reader)
+	if err != nil {
+		return begun, err
+	}
+	err = s.Destroy(ctx, t, func() (string, error) { return id, nil }, func(ctx context.Context) (err error) {
+		begun, err = s.o.Store.PutItem(ctx, permit, store.Item{Kind: store.DeletionItem, ID: name, Call: id}, 0)
+		return err
+	})
+	return begun, err
+}
+
+// delete carries out a deletion that has begun. Each part of it can be repeated.
+func (s *Service) delete(ctx context.Context, t policy.TenantID, c *store.Call, begun store.Item) error {
+	if err := s.between("deletion begun"); err != nil {
 		return err
 	}
-	return s.destroyCall(ctx, t, &c)
+	if err := s.nameCall(t, c.ID); err != nil {
+		return err
+	}
+	if err := s.destroyCall(ctx, t, c); err != nil {
+		return err
+	}
+	return s.endDeletion(ctx, t, begun)
+}
+
+// endDeletion forgets a deletion of which nothing is left to do.
+func (s *Service) endDeletion(ctx context.Context, t policy.TenantID, begun store.Item) error {
+	permit, err := s.permit(t, policy.Erase, store.DeletionItem.Class())
+	if err != nil {
+		return err
+	}
+	err = s.o.Store.DeleteItem(ctx, permit, store.DeletionItem, begun.ID, 0)
+	if errors.Is(err, &policy.Error{Reason: policy.NotFound}) {
+		return nil // another node has finished it
+	}
+	return err
+}
+
+// nameCall makes the ledger say that a call is deleted, once.
+func (s *Service) nameCall(t policy.TenantID, id string) error {
+	entries, err := s.o.Ledger.Since(t, 0)
+	if err != nil || slices.ContainsFunc(entries, func(in Intent) bool { return slices.Contains(in.Calls, id) }) {
+		return err
+	}
+	_, err = s.o.Ledger.Append(Intent{Tenant: t, Calls: []string{id}, Time: s.now().UTC()})
+	return err
+}
+
+// deletions visits the deletions of single calls that have begun, and not ended.
+func (s *Service) deletions(ctx context.Context, t policy.TenantID, visit func(store.Item) error) error {
+	for token := ""; ; {
+		permit, err := s.reads(t, store.DeletionItem)
+		if err != nil {
+			return err
+		}
+		page, err := s.o.Store.Items(ctx, permit, store.ItemQuery{Kind: store.DeletionItem, PageSize: store.MaxPageSize, PageToken: token})
+		if err != nil {
+			return err
+		}
+		for _, item := range page.Items {
+			if err := visit(item); err != nil {
+				return err
+			}
+		}
+		if token = page.NextPageToken; token == "" {
+			return nil
+		}
+	}
+}
+
+// finishDeletions carries out what was cut short.
+func (s *Service) finishDeletions(ctx context.Context, t policy.TenantID) error {
+	s.mu.Lock() // nobody here is just carrying one out; what another node does twice is harmless
+	defer s.mu.Unlock()
+	var all error
+	err := s.deletions(ctx, t, func(begun store.Item) error {
+		if err := s.finishDeletion(ctx, t, begun); err != nil {
+			all = errors.Join(all, fmt.Errorf("finish the deletion of a call: %w", err))
+		}
+		return ctx.Err()
+	})
+	return errors.Join(all, err)
+}
+
+func (s *Service) finishDeletion(ctx context.Context, t policy.TenantID, begun store.Item) error {
+	defer s.o.Room()()
+	permit, err := s.permit(t, policy.Erase, policy.CallRecord)
+	if err != nil {
+		return err
+	}
+	_, err = s.o.Store.Call(ctx, permit, begun.Call)
+	if errors.Is(err, &policy.Error{Reason: policy.NotFound}) { // the record goes last
+		return s.endDeletion(ctx, t, begun)
+	}
+	if err := s.nameCall(t, begun.Call); err != nil {
+		return err
+	}
+	if err := s.deleteOneAgain(ctx, permit, begun.Call); err != nil {
+		return err
+	}
+	return s.endDeletion(ctx, t, begun)
 }
 
 var errNoCall = policy.Errorf(policy.NotFound, "there is no such call")
@@ -54,13 +164,7 @@ var errNoCall = policy.Errorf(policy.NotFound, "there is no such call")
 // named before the record goes, because nothing leads to them afterwards, and no
 // window is judged from the record in between.
 func (s *Service) destroyCall(ctx context.Context, t policy.TenantID, c *store.Call) error {
-	between := func(step string) error {
-		if s.o.Between == nil {
-			return nil
-		}
-		return s.o.Between(step)
-	}
-	if err := between("deletion"); err != nil {
+	if err := s.between("deletion"); err != nil {
 		return err
 	}
 	if s.o.Media != nil {
@@ -69,7 +173,7 @@ func (s *Service) destroyCall(ctx context.Context, t policy.TenantID, c *store.C
 		}
 	}
 	return s.unsent(ctx, t, c, func(ctx context.Context) error {
-		if err := between("deletion media"); err != nil {
+		if err := s.between("deletion media"); err != nil {
 			return err
 		}
 		permit, err := s.permit(t, policy.Erase, policy.CallRecord)

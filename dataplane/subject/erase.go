@@ -44,18 +44,9 @@ func (s *Service) Erase(ctx context.Context, t policy.TenantID, w Who) (data.Cer
 	if err := one(owners, w); err != nil {
 		return data.Certificate{}, err
 	}
-	if err := s.refusedBy(ctx, t, permit, owners); err != nil {
-		return data.Certificate{}, err
-	}
-	j, err := s.newJob(t, &w, owners)
+	j, err := s.decide(ctx, permit, &w, owners)
 	if err != nil {
 		return data.Certificate{}, err
-	}
-	if err := s.save(tell(ctx, t, "erasure.request", j.Certificate.ID, nil), j); err != nil {
-		return data.Certificate{}, err
-	}
-	if err := s.refusedBy(ctx, t, permit, owners); err != nil { // a hold that came meanwhile
-		return data.Certificate{}, errors.Join(err, s.withdraw(ctx, j))
 	}
 	err = s.advance(ctx, j) // the ledger's entry
 	if errors.Is(err, &policy.Error{Reason: policy.ETagMismatch}) {
@@ -83,13 +74,31 @@ func (s *Service) running(ctx context.Context, t policy.TenantID, w *Who) (found
 	return found, err
 }
 
-// withdraw takes back an erasure of which nothing has begun.
-func (s *Service) withdraw(ctx context.Context, j *job) error {
-	permit, err := s.permit(j.Tenant, policy.Erase, store.CertificateItem.Class())
-	if err != nil {
-		return err
+// decide makes the job of an erasure durable, unless a hold stands against it. From
+// then on it is carried out, by whoever finds it, and holds on the person are refused.
+func (s *Service) decide(ctx context.Context, permit policy.Permit, w *Who, owners []store.Owner) (j *job, err error) {
+	t := permit.Tenant()
+	err = decided(ctx, func(ctx context.Context) error {
+		if err := s.refusedBy(ctx, t, permit, owners); err != nil {
+			return err
+		}
+		if err := s.between("unheld"); err != nil {
+			return err
+		}
+		if j, err = s.newJob(t, w, owners); err != nil {
+			return err
+		}
+		return s.save(tell(ctx, t, "erasure.request", j.Certificate.ID, nil), j)
+	})
+	return j, err
+}
+
+// between is where tests come in between, or crash.
+func (s *Service) between(step string) error {
+	if s.o.Between == nil {
+		return nil
 	}
-	return s.o.Store.DeleteItem(tell(ctx, j.Tenant, "erasure.withdraw", j.Certificate.ID, nil), permit, store.CertificateItem, j.Certificate.ID, j.item.Version)
+	return s.o.Between(step)
 }
 
 func (s *Service) nudge() {

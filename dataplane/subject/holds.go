@@ -100,14 +100,11 @@ func (s *Service) PutHold(ctx context.Context, t policy.TenantID, w *Who, h Hold
 	if err != nil {
 		return h, err
 	}
-	// Whoever writes second sees the other: an erasure lists the holds after its
-	// own document is durable, and before it writes its intent.
-	running, err := s.erasing(ctx, t, func(owners []store.Owner) bool { return h.meets(owners) })
-	if err == nil && running == "" {
+	// From now on nothing is destroyed by who does not know the hold. What was decided
+	// before stands in a document of the store, which is looked for now: what is not
+	// there was not decided.
+	if err = s.begun(ctx, t, &h); err == nil {
 		return h, nil
-	}
-	if err == nil {
-		err = policy.Errorf(policy.AlreadyExists, "an erasure of this person has begun and is not stopped any more").With("certificate", running)
 	}
 	_, undo := s.releaseHold(ctx, t, h.ID)
 	return h, errors.Join(err, undo)
@@ -208,22 +205,28 @@ func (s *Service) Holds(ctx context.Context, t policy.TenantID, size int, token 
 	return out, page.NextPageToken, nil
 }
 
-// standing lists the holds that are in force.
-func (s *Service) standing(ctx context.Context, t policy.TenantID) (out []Hold, err error) {
-	for token := ""; ; {
-		page, next, err := s.Holds(ctx, t, store.MaxPageSize, token)
+// standing lists the holds that are in force, for who destroys: see store.WithHolds.
+func (s *Service) standing(ctx context.Context, t policy.TenantID) ([]Hold, error) {
+	items, seen, err := s.o.Store.Holds(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	store.LookedAt(ctx, seen)
+	return Standing(items, s.now())
+}
+
+// Standing picks the holds that are in force at a time out of a tenant's.
+func Standing(items []store.Item, now time.Time) (out []Hold, err error) {
+	for _, item := range items {
+		h, err := holdOf(item)
 		if err != nil {
 			return nil, err
 		}
-		for _, h := range page {
-			if h.stands(s.now()) {
-				out = append(out, h)
-			}
-		}
-		if token = next; token == "" {
-			return out, nil
+		if h.stands(now) {
+			out = append(out, h)
 		}
 	}
+	return out, nil
 }
 
 // keeps reports whether a hold covers a call by any of its versions: a correction
@@ -277,103 +280,4 @@ func (s *Service) whichKeep(ctx context.Context, permit policy.Permit, holds []H
 		}
 	}
 	return nil
-}
-
-// HeldCalls is for whoever else destroys, retention first: it reports which of
-// some calls a hold keeps. "", or a call that is gone, stands for what belongs to
-// none: holds on everybody keep that. An error means that none may be destroyed. A
-// call that cannot be read while holds stand is kept.
-func (s *Service) HeldCalls(ctx context.Context, permit policy.Permit, calls []string) (map[string]bool, error) {
-	holds, err := s.standing(ctx, permit.Tenant())
-	if err != nil || len(holds) == 0 {
-		return nil, err
-	}
-	held := map[string]bool{}
-	for _, id := range calls {
-		c, err := s.o.Store.Call(ctx, permit, id)
-		switch {
-		case err != nil && !errors.Is(err, &policy.Error{Reason: policy.NotFound}):
-			held[id] = true
-		default:
-			by := map[string]bool{}
-			if err := s.whichKeep(ctx, permit, holds, &c, by); err != nil {
-				return nil, err
-			}
-			held[id] = len(by) > 0
-		}
-	}
-	return held, nil
-}
-
-// refusedBy finds the holds that stand against erasing these owners: their own,
-// and those of people whose held calls they took part in.
-func (s *Service) refusedBy(ctx context.Context, t policy.TenantID, permit policy.Permit, owners []store.Owner) error {
-	holds, err := s.standing(ctx, t)
-	if err != nil || len(holds) == 0 {
-		return err
-	}
-	against := map[string]bool{}
-	for _, h := range holds {
-		if h.meets(owners) {
-			against[h.ID] = true
-		}
-	}
-	for _, o := range owners {
-		err := s.each(ctx, permit, o, func(c store.Call) error { return s.whichKeep(ctx, permit, holds, &c, against) })
-		if err != nil {
-			return err
-		}
-	}
-	return refusal(holds, func(h *Hold) bool { return against[h.ID] })
-}
-
-// MayDestroy refuses, with LEGAL_HOLD, to destroy what belongs to a call while a
-// hold covers it. call names it, "" for what belongs to none; it is asked for only
-// while holds stand. What belongs to no call, or to one that is gone, is covered by
-// holds on everybody.
-func (s *Service) MayDestroy(ctx context.Context, t policy.TenantID, call func() (string, error)) error {
-	holds, err := s.standing(ctx, t)
-	if err != nil || len(holds) == 0 {
-		return err
-	}
-	id, err := call()
-	if err != nil {
-		return err
-	}
-	permit, err := s.permit(t, policy.Erase, policy.CallRecord)
-	if err != nil {
-		return err
-	}
-	var c store.Call
-	if id != "" {
-		if c, err = s.o.Store.Call(ctx, permit, id); err != nil && !errors.Is(err, &policy.Error{Reason: policy.NotFound}) {
-			return err
-		}
-	}
-	against := map[string]bool{}
-	if err := s.whichKeep(ctx, permit, holds, &c, against); err != nil {
-		return err
-	}
-	return refusal(holds, func(h *Hold) bool { return against[h.ID] })
-}
-
-// refusal names the holds, in order of creation, that stand against destroying; nil
-// when none does.
-func refusal(holds []Hold, stands func(*Hold) bool) error {
-	var ids, reasons []string
-	for i := range holds {
-		h := &holds[i]
-		if !stands(h) {
-			continue
-		}
-		ids = append(ids, h.ID)
-		if !slices.Contains(reasons, h.Reason) {
-			reasons = append(reasons, h.Reason)
-		}
-	}
-	if len(ids) == 0 {
-		return nil
-	}
-	return policy.Errorf(policy.LegalHold, "a legal hold stands against the erasure (%s); it is possible when every hold on the person, and on those the person spoke with, is released or over", strings.Join(reasons, ", ")).
-		With("holds", strings.Join(ids, ",")).With("hold_reasons", strings.Join(reasons, ","))
 }

@@ -78,7 +78,7 @@ func TestINV24_ACorrectionTakesNoCallOutOfAHold(t *testing.T) {
 		}
 	}
 	held(r.service.DeleteCall(ctx, tenant, corrected))
-	held(r.service.MayDestroy(ctx, tenant, func() (string, error) { return corrected, nil }))
+	held(r.service.mayDestroy(ctx, tenant, func() (string, error) { return corrected, nil }))
 	_, err = r.service.Erase(ctx, tenant, another)
 	held(err)
 	must1(t)(r.service.ReleaseHold(ctx, tenant, h.ID))
@@ -145,14 +145,14 @@ func TestHoldsStandAgainstDestroyingWhatACallHas(t *testing.T) {
 	r.append(r.call("apart", "+353868888888", "+353869999999", epoch))
 	of := func(id string) func() (string, error) { return func() (string, error) { return id, nil } }
 	unasked := func() (string, error) { t.Error("asked for the call without a hold"); return "", nil }
-	must(t, r.service.MayDestroy(ctx, tenant, unasked))
+	must(t, r.service.mayDestroy(ctx, tenant, unasked))
 	h, err := r.service.PutHold(ctx, tenant, &who, Hold{Reason: "LITIGATION", By: "SK00000000000000000000000000000001"})
 	must(t, err)
 	held, err := r.service.HeldCalls(ctx, r.permit(policy.Erase), ids(r.list(store.Query{})))
 	must(t, err)
 	some := 0
 	for id, is := range held {
-		err := r.service.MayDestroy(ctx, tenant, of(id))
+		err := r.service.mayDestroy(ctx, tenant, of(id))
 		if !is {
 			must(t, err)
 			continue
@@ -165,9 +165,9 @@ func TestHoldsStandAgainstDestroyingWhatACallHas(t *testing.T) {
 	if some == 0 || some == len(held) {
 		t.Fatalf("%d of %d calls are held, which shows nothing", some, len(held))
 	}
-	must(t, r.service.MayDestroy(ctx, tenant, of("")))
+	must(t, r.service.mayDestroy(ctx, tenant, of("")))
 	_, err = r.service.PutHold(ctx, tenant, nil, Hold{Everybody: true, Reason: "LITIGATION", By: "SK00000000000000000000000000000001"})
 	must(t, err)
-	wantReason(t, r.service.MayDestroy(ctx, tenant, of("")), policy.LegalHold)
-	wantReason(t, r.service.MayDestroy(ctx, tenant, of("CA"+strings.Repeat("0", 32))), policy.LegalHold)
+	wantReason(t, r.service.mayDestroy(ctx, tenant, of("")), policy.LegalHold)
+	wantReason(t, r.service.mayDestroy(ctx, tenant, of("CA"+strings.Repeat("0", 32))), policy.LegalHold)
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -46,6 +47,7 @@ func (s *Service) tenant(ctx context.Context, t policy.TenantID) error {
 	if err := s.guard.Apply(ctx, t); err != nil {
 		return err
 	}
+	unfinished := s.finishDeletions(ctx, t)
 	var open []*job
 	err := s.jobs(ctx, t, func(j *job) error {
 		if j.Certificate.State != Final {
@@ -61,7 +63,7 @@ func (s *Service) tenant(ctx context.Context, t policy.TenantID) error {
 			err = errors.Join(err, fmt.Errorf("certificate %s: %w", j.Certificate.ID, jobErr))
 		}
 	}
-	return err
+	return errors.Join(unfinished, err)
 }
 
 // work takes a job as far as it goes now.
@@ -285,7 +287,7 @@ func (s *Service) reapply(ctx context.Context, j *job) error {
 // redacted and not yet taken out of exports are taken out by the older job's
 // own tombstones, which lie with the exports.
 func (s *Service) applyPage(ctx context.Context, j *job) (bool, error) {
-	if err := s.nextPage(ctx, j); err != nil || len(j.Page) == 0 {
+	if err := s.nextPage(ctx, j, func(*store.Call) (bool, error) { return false, nil }); err != nil || len(j.Page) == 0 {
 		return err == nil, err
 	}
 	return false, s.erasePage(ctx, j)

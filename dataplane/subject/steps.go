@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/domicile-io/domicile/dataplane/export"
@@ -116,20 +117,48 @@ func (s *Service) unlink(ctx context.Context, j *job) error {
 // nothing leads to its media and to the rows that left.
 func (s *Service) page(ctx context.Context, j *job) (done bool, err error) {
 	if len(j.Page) == 0 {
-		if err := s.nextPage(ctx, j); err != nil || len(j.Page) == 0 {
+		if err := s.unheldPage(ctx, j); err != nil || len(j.Page) == 0 {
 			return err == nil, err
 		}
-		if err := s.save(ctx, j); err != nil {
-			return false, err
-		}
 		failpoint.At("erased/page")
-		if s.o.Between != nil {
-			if err := s.o.Between("page"); err != nil {
-				return false, err
-			}
+		if err := s.between("page"); err != nil {
+			return false, err
 		}
 	}
 	return false, s.erasePage(ctx, j)
+}
+
+// unheldPage makes the next page durable, of calls that no hold covers. Those that
+// one covers, which was placed on another of their parties since the erasure began,
+// are left to the last; then the erasure waits for its end with LEGAL_HOLD.
+func (s *Service) unheldPage(ctx context.Context, j *job) error {
+	permit, err := s.permit(j.Tenant, policy.Erase, policy.CallRecord)
+	if err != nil {
+		return err
+	}
+	return decided(ctx, func(ctx context.Context) error {
+		holds, err := s.standing(ctx, j.Tenant)
+		if err != nil {
+			return err
+		}
+		against := map[string]bool{}
+		err = s.nextPage(ctx, j, func(c *store.Call) (bool, error) {
+			by := map[string]bool{}
+			err := s.whichKeep(ctx, permit, holds, c, by)
+			maps.Copy(against, by)
+			return len(by) > 0, err
+		})
+		if err != nil {
+			return err
+		}
+		if len(j.Page) == 0 {
+			return refusal(holds, func(h *Hold) bool { return against[h.ID] })
+		}
+		if err := s.between("unheld"); err != nil {
+			return err
+		}
+		return s.save(ctx, j)
+	})
 }
 
 // erasePage destroys what belongs to a page of calls. Media go first and rows
@@ -174,8 +203,8 @@ func (s *Service) erasePage(ctx context.Context, j *job) error {
 
 var errEnough = errors.New("enough")
 
-// nextPage finds calls that still name the person.
-func (s *Service) nextPage(ctx context.Context, j *job) error {
+// nextPage finds calls that still name the person, those aside that held says of.
+func (s *Service) nextPage(ctx context.Context, j *job, held func(*store.Call) (bool, error)) error {
 	permit, err := s.permit(j.Tenant, policy.Erase, policy.CallRecord)
 	if err != nil {
 		return err
@@ -189,6 +218,9 @@ func (s *Service) nextPage(ctx context.Context, j *job) error {
 				return nil
 			}
 			seen[c.ID] = true
+			if is, err := held(&c); err != nil || is {
+				return err
+			}
 			j.Page = append(j.Page, export.Gone{Call: c.ID, Ingested: c.IngestedAt})
 			if x.Fate(c) == store.Drop {
 				j.Dropped++

@@ -64,7 +64,7 @@ var lifecycleBugs = []bug{
 	{"a purge deletes rows and leaves the keys", []plant{{"dataplane/local/table.go",
 		"	return t.file.put(destroyedMark, offset(index))\n", "	return nil\n"}},
 		"./dataplane/store/local", "TestPurgeLeavesNoKeyForACopyOfTheRecords"},
-	{"a write is acknowledged after the purge", []plant{{"dataplane/store/sealed/turn.go",
-		"	if err := t.alive(); err != nil {\n		return err\n	}\n	return t.s.apply(t.raw, b)\n", "	return t.s.apply(t.raw, b)\n"}},
+	{"a write is acknowledged after the purge", []plant{{"dataplane/store/sealed/held.go",
+		"	if err := errors.Join(t.alive(), t.s.usable()); err != nil {", "	if err := t.s.usable(); err != nil {"}},
 		"./dataplane/store/local", "TestConformance"},
 }

@@ -21,7 +21,7 @@ var reviewBugs = []bug{
 		"if kept[\"\"] {", "if false && kept[\"\"] {"}},
 		"./dataplane", "TestINV24_AHoldOnEverybodyKeepsQuarantinedPayloads"},
 	{"a replay replaces a payload that is held", []plant{{"dataplane/server/quarantine.go",
-		"if in.Payload != nil { // the one that came", "if false && in.Payload != nil { // the one that came"}},
+		"replaces := in.Payload != nil", "replaces := false && in.Payload != nil"}},
 		"./dataplane/server", "TestINV24_AHoldKeepsAPayloadThatIsReplaced"},
 	{"a batch goes on whose key was taken away", []plant{{"dataplane/server/delivery.go",
 		"err = d.s.o.Gate.Stands(d.who)", "err = nil"}},

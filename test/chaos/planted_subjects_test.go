@@ -23,7 +23,7 @@ var subjectBugs = []bug{
 	{"the number is not let go, so that new calls get the erased subject", []plant{{"dataplane/subject/steps.go",
 		"\treturn s.o.Store.Unlink(tell(ctx, j.Tenant, \"subject.unlink\", j.Certificate.ID, nil), permit, u)", "\t_, _ = permit, u\n\treturn nil"}},
 		"./dataplane/subject", "TestErase"},
-	{"a hold does not stand against erasing whom the person spoke with", []plant{{"dataplane/subject/holds.go",
+	{"a hold does not stand against erasing whom the person spoke with", []plant{{"dataplane/subject/unheld.go",
 		"func(c store.Call) error { return s.whichKeep(ctx, permit, holds, &c, against) }", "func(store.Call) error { return nil }"}},
 		"./dataplane/subject", "TestHoldsStandAgainstErasing"},
 	{"an archive shows the other party's number", []plant{{"dataplane/subject/archive.go",

@@ -7,6 +7,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"github.com/domicile-io/domicile/dataplane/store/sealed"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -40,6 +41,9 @@ func (s *Store) each(kind byte, id policy.TenantID, yield func(key, value []byte
 	}
 	return it.Error()
 }
+
+// Engine is what keeps the rows.
+func (s *Store) Engine() sealed.Engine { return s.engine }
 
 // Damage flips a byte of each frame of the tenant that pick chooses, by its
 // place in the order of frames; at counts from the value's end when negative.

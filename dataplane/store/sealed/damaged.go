@@ -163,7 +163,7 @@ func (t *tenant) commitDamaged(ctx context.Context, d *damage, parts []unit) (ou
 	if err := t.s.noteFor(ctx, b, out); err != nil {
 		return out, errors.Join(err, b.Close())
 	}
-	err = t.inTurn(func(u *turn) error { return errors.Join(u.changes(), u.applyAlive(b)) })
+	err = t.inTurn(func(u *turn) error { return errors.Join(u.changes(), u.applyUnheld(ctx, b)) })
 	if err != nil {
 		return out, errors.Join(err, b.Close())
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 // PutFeed implements store.Store.
-func (s *Store) PutFeed(_ context.Context, permit policy.Permit, f store.Feed) error {
+func (s *Store) PutFeed(ctx context.Context, permit policy.Permit, f store.Feed) error {
 	t, err := s.enterFor(permit, policy.Store, policy.AccountConfig)
 	if err != nil {
 		return err
@@ -29,7 +29,7 @@ func (s *Store) PutFeed(_ context.Context, permit policy.Permit, f store.Feed) e
 	if err := b.Set(key, value); err != nil {
 		return err
 	}
-	if err := t.apply(b); err != nil {
+	if err := t.apply(ctx, b); err != nil {
 		return err
 	}
 	return s.sync(b)

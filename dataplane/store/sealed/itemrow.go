@@ -11,7 +11,7 @@ import (
 
 // itemNumbers are the kinds of items as they stand in keys; append-only.
 var itemNumbers = map[store.ItemKind]byte{store.RecordingItem: 1, store.TranscriptItem: 2, store.UploadItem: 3,
-	store.HoldItem: 4, store.CertificateItem: 5, store.OwnershipItem: 6, store.TranscriptTextItem: 16}
+	store.HoldItem: 4, store.CertificateItem: 5, store.OwnershipItem: 6, store.DeletionItem: 7, store.TranscriptTextItem: 16}
 
 // An item's row is a clear header and the sealed rest:
 //

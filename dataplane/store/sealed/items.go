@@ -38,7 +38,7 @@ func (s *Store) PutItem(ctx context.Context, permit policy.Permit, item store.It
 	if err := checkItem(&item); err != nil {
 		return store.Item{}, err
 	}
-	return t.commitItem(ctx, func(b Batch) (store.Item, []store.KeyID, error) { return t.putItem(b, item, ifVersion) })
+	return t.commitItem(ctx, item.Kind, func(b Batch) (store.Item, []store.KeyID, error) { return t.putItem(b, item, ifVersion) })
 }
 
 // ConvertItem implements store.Store.
@@ -55,7 +55,7 @@ func (s *Store) ConvertItem(ctx context.Context, permit policy.Permit, old store
 	if oldKey == nil || old.Class() != item.Kind.Class() {
 		return store.Item{}, errNoItem
 	}
-	return t.commitItem(ctx, func(b Batch) (store.Item, []store.KeyID, error) {
+	return t.commitItem(ctx, item.Kind, func(b Batch) (store.Item, []store.KeyID, error) {
 		gone, err := t.dropItem(b, oldKey, oldVersion, item.Keys)
 		if err != nil {
 			return item, nil, err
@@ -67,14 +67,14 @@ func (s *Store) ConvertItem(ctx context.Context, permit policy.Permit, old store
 
 // commitItem applies what make puts into a batch, makes it durable, and then
 // destroys the keys that make says are to go.
-func (t *tenant) commitItem(ctx context.Context, make func(Batch) (store.Item, []store.KeyID, error)) (store.Item, error) {
+func (t *tenant) commitItem(ctx context.Context, kind store.ItemKind, make func(Batch) (store.Item, []store.KeyID, error)) (store.Item, error) {
 	b := t.s.engine.NewBatch()
-	item, doomed, err := t.applyItem(ctx, b, make)
+	item, doomed, err := t.applyItem(ctx, b, kind, make)
 	for try := 1; isAgain(err) && try < maxTries; try++ {
 		backOff(try)
 		_ = b.Close()
 		b = t.s.engine.NewBatch()
-		item, doomed, err = t.applyItem(ctx, b, make)
+		item, doomed, err = t.applyItem(ctx, b, kind, make)
 	}
 	if err != nil {
 		_ = b.Close()
@@ -91,7 +91,12 @@ func (t *tenant) commitItem(ctx context.Context, make func(Batch) (store.Item, [
 	return item, t.destroyNoted(doomed)
 }
 
-func (t *tenant) applyItem(ctx context.Context, b Batch, make func(Batch) (store.Item, []store.KeyID, error)) (store.Item, []store.KeyID, error) {
+func (t *tenant) applyItem(ctx context.Context, b Batch, kind store.ItemKind, make func(Batch) (store.Item, []store.KeyID, error)) (store.Item, []store.KeyID, error) {
+	placing, err := t.placing(kind)
+	if err != nil {
+		return store.Item{}, nil, err
+	}
+	defer placing.End()
 	t.items.Lock()
 	defer t.items.Unlock()
 	t.life.RLock()
@@ -104,6 +109,10 @@ func (t *tenant) applyItem(ctx context.Context, b Batch, make func(Batch) (store
 		return store.Item{}, nil, t.s.fail(err)
 	}
 	defer turn.End()
+	defer t.heldBy(kind)()
+	if err := t.unheld(ctx); err != nil {
+		return store.Item{}, nil, err
+	}
 	item, doomed, err := make(b)
 	if err == nil {
 		err = t.s.noteFor(ctx, b, store.Rewritten{})
@@ -113,6 +122,9 @@ func (t *tenant) applyItem(ctx context.Context, b Batch, make func(Batch) (store
 	}
 	err = turn.Commit(b, turn.Standing())
 	t.itemless.put()
+	if err == nil {
+		err = t.placed(placing)
+	}
 	if err != nil {
 		return item, nil, t.s.fail(err)
 	}
@@ -274,7 +286,7 @@ func (s *Store) DeleteItem(ctx context.Context, permit policy.Permit, kind store
 	if key == nil {
 		return errNoItem
 	}
-	_, err = t.commitItem(ctx, func(b Batch) (store.Item, []store.KeyID, error) {
+	_, err = t.commitItem(ctx, kind, func(b Batch) (store.Item, []store.KeyID, error) {
 		doomed, err := t.dropItem(b, key, ifVersion, nil)
 		return store.Item{}, doomed, err
 	})

@@ -22,7 +22,11 @@ func (t *tenant) alive() error {
 // key for (counters, feeds' settings) go by deletion, and the files that held
 // them by compaction.
 func (s *Store) Purge(ctx context.Context, id policy.TenantID) (store.Purged, error) {
-	t, err := s.end(id)
+	raw, err := rawTenant(id)
+	if err != nil {
+		return store.Purged{}, err
+	}
+	t, err := s.tenantAt(id, raw)
 	if err != nil {
 		return store.Purged{}, err
 	}
@@ -42,6 +46,9 @@ func (s *Store) Purge(ctx context.Context, id policy.TenantID) (store.Purged, er
 	defer t.build.Unlock()
 	var out store.Purged
 	err = t.inTurn(func(u *turn) error {
+		if err := t.end(ctx); err != nil {
+			return err
+		}
 		items, err := s.engine.Begin(t.raw, ItemTurn) // nobody puts one meanwhile
 		if err != nil {
 			return s.fail(err)
@@ -126,20 +133,16 @@ func (t *tenant) prefixesOf(kinds []kind) (prefixes [][]byte) {
 	return prefixes
 }
 
-// end lets nothing of a tenant be written any more, after what is being written.
-func (s *Store) end(id policy.TenantID) (*tenant, error) {
-	raw, err := rawTenant(id)
-	if err != nil {
-		return nil, err
-	}
-	t, err := s.tenantAt(id, raw)
-	if err != nil {
-		return nil, err
-	}
+// end lets nothing of a tenant be written any more, after what is being written,
+// unless a hold came that nobody looked at. The caller has t.build and the tenant's turn.
+func (t *tenant) end(ctx context.Context) error {
 	t.life.Lock()
+	defer t.life.Unlock()
+	if err := t.unheld(ctx); err != nil {
+		return err
+	}
 	t.ended = true
-	t.life.Unlock()
-	return t, nil
+	return nil
 }
 
 // chunkKeys are the keys of every chunk and quarantined item of the tenant, each once.

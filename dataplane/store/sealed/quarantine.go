@@ -24,7 +24,7 @@ type quarantineHead struct {
 }
 
 // Quarantine implements store.Store.
-func (s *Store) Quarantine(_ context.Context, permit policy.Permit, items []store.Quarantined) ([]string, error) {
+func (s *Store) Quarantine(ctx context.Context, permit policy.Permit, items []store.Quarantined) ([]string, error) {
 	t, err := s.enter(permit, policy.Ingest)
 	if err != nil {
 		return nil, err
@@ -50,7 +50,7 @@ func (s *Store) Quarantine(_ context.Context, permit policy.Permit, items []stor
 		t.build.Unlock()
 		return nil, err
 	}
-	err = t.apply(b)
+	err = t.apply(ctx, b)
 	t.build.Unlock()
 	if err != nil {
 		return nil, err
@@ -200,7 +200,7 @@ func (s *Store) Unquarantine(ctx context.Context, permit policy.Permit, id strin
 	if err := s.noteFor(ctx, b, store.Rewritten{}); err != nil {
 		return err
 	}
-	if err := t.apply(b); err != nil {
+	if err := t.apply(ctx, b); err != nil {
 		return err
 	}
 	if err := s.sync(b); err != nil {

@@ -289,7 +289,7 @@ func (t *tenant) applyInTurn(ctx context.Context, u *turn, p *plan, b Batch, sea
 	if err := errors.Join(g.rows.moveTo(b), t.s.noteFor(ctx, b, out)); err != nil {
 		return out, err
 	}
-	if err := u.applyAlive(b); err != nil {
+	if err := u.applyUnheld(ctx, b); err != nil {
 		clear(t.cells)
 		return out, err
 	}

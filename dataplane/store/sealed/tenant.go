@@ -36,7 +36,8 @@ type tenant struct {
 	life  sync.RWMutex // held for reading while a write is built and applied
 	ended bool         // purged: nothing is written any more
 
-	items    sync.Mutex // held while an item is compared and put
+	items    sync.Mutex   // held while an item is compared and put
+	holding  sync.RWMutex // held while a hold is placed, and, for reading, from a look at the holds to the destruction that it is for; after life
 	itemless itemless
 
 	mu      sync.Mutex // the queue

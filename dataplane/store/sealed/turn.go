@@ -1,6 +1,7 @@
 package sealed
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"time"
@@ -198,15 +199,31 @@ func (t *tenant) applyChange(b Batch) error {
 	return t.inTurn(func(u *turn) error { return errors.Join(u.changes(), u.applyAlive(b)) })
 }
 
-// apply makes a batch of a tenant visible, unless it was purged. It is for
-// changes that need nothing of what is kept in memory.
-func (t *tenant) apply(b Batch) error {
-	t.life.RLock()
-	defer t.life.RUnlock()
-	if err := t.alive(); err != nil {
-		return err
+// apply makes a batch of a tenant visible, unless it was purged, or destroys and does
+// not know of a hold. It is for changes that need nothing of what is kept in memory.
+func (t *tenant) apply(ctx context.Context, b Batch) error {
+	for try := 1; ; try++ {
+		err := t.applyOnce(ctx, b)
+		if !isAgain(err) || try == maxTries {
+			return err
+		}
+		backOff(try)
 	}
-	return t.s.apply(t.raw, b)
+}
+
+func (t *tenant) applyOnce(ctx context.Context, b Batch) error {
+	held, err := t.s.engine.Begin(t.raw, WriteTurn)
+	if err != nil {
+		return t.s.fail(err)
+	}
+	defer held.End()
+	return t.ifUnheld(ctx, func() error {
+		err := held.Commit(b, held.Standing())
+		if err != nil {
+			err = t.s.fail(err)
+		}
+		return err
+	})
 }
 
 // apply makes a batch visible in a turn of its own; sync, called without locks,

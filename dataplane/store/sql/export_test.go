@@ -18,6 +18,15 @@ func connectFor(ctx context.Context, dsn string) (*engine, error) {
 	return connect(ctx, &Options{DSN: dsn, Dial: (&net.Dialer{}).DialContext, Connections: 2, Timeout: 30 * time.Second})
 }
 
+// OpenEngine opens what keeps the rows, in a new database.
+func OpenEngine(ctx context.Context, dsn string) (sealed.Engine, error) {
+	e, err := connect(ctx, &Options{DSN: dsn, Dial: (&net.Dialer{}).DialContext, Connections: 8, Timeout: 30 * time.Second})
+	if err != nil {
+		return nil, err
+	}
+	return e, e.migrate(ctx, migrations)
+}
+
 // MigrateTo brings a new database to a version.
 func MigrateTo(ctx context.Context, dsn string, version int) error {
 	e, err := connectFor(ctx, dsn)

@@ -348,7 +348,7 @@ func testItemIsolation(t *testing.T, f *fixture) {
 // testItemPermits: each kind wants its class, each method its operations.
 func testItemPermits(t *testing.T, f *fixture) {
 	ctx := context.Background()
-	for n, kind := range []store.ItemKind{store.RecordingItem, store.TranscriptItem, store.TranscriptTextItem, store.UploadItem, store.HoldItem, store.CertificateItem, store.OwnershipItem} {
+	for n, kind := range []store.ItemKind{store.RecordingItem, store.TranscriptItem, store.TranscriptTextItem, store.UploadItem, store.HoldItem, store.CertificateItem, store.OwnershipItem, store.DeletionItem} {
 		next := 0
 		methods := map[string]struct {
 			ops  []policy.Operation

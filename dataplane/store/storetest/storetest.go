@@ -59,6 +59,8 @@ func run(t *testing.T, names []string, open Open) {
 		{"PermitsAreRequired", testPermits},
 		{"ConcurrentDuplicates", testConcurrent},
 		{"Purge", testPurge},
+		{"TestINV24_Holds", testHolds},
+		{"TestINV24_HoldsRace", testHoldsRace},
 		{"TestINV21_Drop", testDrop},
 		{"DropAll", testDropAll},
 		{"Aged", testAged},

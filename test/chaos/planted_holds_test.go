@@ -1,0 +1,37 @@
+package chaos
+
+// holdBugs are bugs of legal holds that are placed while something is destroyed.
+var holdBugs = []bug{
+	{"a commit that destroys does not count the holds", []plant{{"dataplane/store/sealed/held.go",
+		"err == nil && n != seen", "err == nil && false && n != seen"}},
+		"./dataplane/store/local", "TestConformance"},
+	{"a hold is placed while a commit that destroys is on its way", []plant{{"dataplane/store/sealed/held.go",
+		"\tt.holding.RLock()\n\tdefer t.holding.RUnlock()\n\tif err :=", "\tif err :="}},
+		"./dataplane/store/local", "TestINV24_AHoldWaitsForTheCommit"},
+	{"a hold of another node does not wait for who rewrites", []plant{{"dataplane/store/sealed/held.go",
+		"kind != store.HoldItem || !t.s.engine.Shared()", "kind != store.HoldItem || t.s.engine != nil"}},
+		"./dataplane/store/sql", "TestINV24_AHoldWaitsForTheCommit"},
+	{"a call is deleted by who has not looked at the holds", []plant{{"dataplane/subject/unheld.go",
+		"err := work(store.WithHolds(ctx))", "err := work(ctx)"}},
+		"./dataplane/subject", "TestINV24_AHoldComesInTheMomentOfADestruction"},
+	{"the end of a retention drops what it has not looked at the holds of", []plant{{"dataplane/retention.go",
+		"\t\tctx := store.WithHolds(ctx)\n", ""}},
+		"./dataplane", "TestINV24_AHoldComesWhileARetentionEnds"},
+	{"a payload in quarantine expires although a hold came", []plant{{"dataplane/retention.go",
+		"ctx := store.WithHolds(whole)", "ctx := whole"}},
+		"./dataplane", "TestINV24_AHoldComesWhileARetentionEnds"},
+	{"recordings expire although a hold came", []plant{{"dataplane/media/expire.go",
+		"l.expirePage(store.WithHolds(ctx),", "l.expirePage(ctx,"}},
+		"./dataplane/subject", "TestINV24_AHoldComesWhileMediaExpire"},
+	{"a hold is placed on a call that is just being deleted", []plant{{"dataplane/subject/holds.go",
+		"if err = s.begun(ctx, t, &h); err == nil {", "if err = error(nil); err == nil {"}},
+		"./dataplane/subject", "TestINV24_AHoldComesTooLate"},
+	{"an erasure goes on over calls that a hold covers since", []plant{{"dataplane/subject/steps.go",
+		"return len(by) > 0, err", "return false && len(by) > 0, err"}},
+		"./dataplane/subject", "TestINV24_AnErasureWaitsBeforeHeldCalls"},
+	{"a deletion that was cut short is left", []plant{{"dataplane/subject/run.go",
+		"unfinished := s.finishDeletions(ctx, t)", "unfinished := error(nil)"}},
+		"./dataplane/subject", "TestINV24_AHoldComesTooLate"},
+}
+
+func init() { bugs = append(bugs, holdBugs...) }
