@@ -34,11 +34,12 @@ func TestTheNodeTakesWhatTheModuleTells(t *testing.T) {
 		t.Fatalf("%v\n%s", err, part)
 	}
 	if c.Region != "ie1" || c.DefaultCountry != "IE" || c.Media.S3 == nil || c.Media.S3.Region != "eu-west-1" || c.Media.S3.KMSKey != mediaKey ||
-		c.Media.S3.Bucket != strings.TrimPrefix(bucket, "arn:aws:s3:::") || c.Keys.AWSKMS == nil || c.Keys.AWSKMS.DeletionDays != 7 {
+		c.Media.S3.Bucket != strings.TrimPrefix(bucket, "arn:aws:s3:::") || c.Keys.AWSKMS == nil || c.Backup.S3 == nil ||
+		c.Backup.S3.KMSKey != mediaKey || c.Backup.S3.Bucket != strings.TrimPrefix(backups, "arn:aws:s3:::") || c.Keys.AWSKMS.DeletionDays != 7 {
 		t.Errorf("it was read as %+v", c)
 	}
 	// And refuses it when the key is of another region.
-	write(t, file, strings.Replace(part, "arn:aws:kms:eu-west-1", "arn:aws:kms:us-east-1", 1)+restOfNode)
+	write(t, file, strings.ReplaceAll(part, "arn:aws:kms:eu-west-1", "arn:aws:kms:us-east-1")+restOfNode)
 	if _, err := dataplane.LoadConfig(file); err == nil {
 		t.Error("a key of another region was taken")
 	}

@@ -25,6 +25,7 @@ const (
 	stranger = "arn:aws:iam::999999999999:role/admin"     // of another organization
 	object   = "arn:aws:s3:::domicile-ie1-media-111122223333/re/0a"
 	bucket   = "arn:aws:s3:::domicile-ie1-media-111122223333"
+	backups  = "arn:aws:s3:::domicile-ie1-backup-111122223333"
 	mediaKey = "arn:aws:kms:eu-west-1:111122223333:key/0a1b2c3d-0000-4000-8000-000000000001"
 	otherKey = "arn:aws:kms:eu-west-1:111122223333:key/ffffffff-0000-4000-8000-000000000009"
 	s3Way    = "vpce-0123456789abcdef0"
@@ -68,7 +69,7 @@ func contextOf(t *testing.T, r row) map[string]string {
 	return c
 }
 
-var requests = []row{
+var requests = withBackups([]row{
 	// What the node needs (docs/operations/media.md, keys.md).
 	{name: "the node stores", who: node, action: "s3:PutObject", resource: object},
 	{name: "the node reads", who: node, action: "s3:GetObject", resource: object},
@@ -169,6 +170,25 @@ var requests = []row{
 	{name: "the node ends a generation from outside", who: node, action: "kms:ScheduleKeyDeletion", resource: otherKey, context: "aws:SourceVpce=", want: "not allowed by the identity's policies"},
 	{name: "the node undoes an erasure", who: node, action: "kms:CancelKeyDeletion", resource: otherKey, context: "aws:SourceVpce=", want: "denied by ErasedStaysErased"},
 	{name: "the node makes a role", who: node, action: "iam:CreateRole", resource: "*", context: "aws:SourceVpce=", want: "not allowed by the identity's policies"},
+
+	// Backups, besides what withBackups adds.
+	{name: "the node looks for what a crash left of a backup", who: node, action: "s3:ListBucketMultipartUploads", resource: backups},
+	{name: "the node looks for uploads of recordings", who: node, action: "s3:ListBucketMultipartUploads", resource: bucket, want: "not allowed by the VPC endpoint's policy"},
+	{name: "an administrator's credentials in the VPC, looking for uploads", who: admin, action: "s3:ListBucketMultipartUploads", resource: backups, want: "not allowed by the VPC endpoint's policy"},
+	{name: "an administrator looks for uploads, through an endpoint that lets everybody pass", who: admin, action: "s3:ListBucketMultipartUploads", resource: backups, context: "way=open", want: "denied by OtherPrincipals"},
+	{name: "a stranger's credentials in the VPC, looking for uploads", who: stranger, action: "s3:ListBucketMultipartUploads", resource: backups, want: "not allowed by the VPC endpoint's policy"},
+	{name: "S3 encrypts a backup for the node", who: node, action: "kms:GenerateDataKey", resource: mediaKey, context: "aws:SourceVpce= kms:EncryptionContext:aws:s3:arn=" + backups},
+})
+
+// withBackups adds what must come of the same requests to the bucket of backups.
+func withBackups(rows []row) []row {
+	for _, r := range slices.Clone(rows) {
+		if strings.HasPrefix(r.resource, bucket) && r.action != "s3:ListBucketMultipartUploads" {
+			r.name, r.resource = r.name+", of backups", backups+strings.TrimPrefix(r.resource, bucket)
+			rows = append(rows, r)
+		}
+	}
+	return rows
 }
 
 // documents are a region's policies by name, parsed.
@@ -199,7 +219,7 @@ func documentsOf(t *testing.T) documents {
 	for name, text := range texts {
 		d[name] = parse(t, text)
 	}
-	if len(d) != 6 {
+	if len(d) != 7 {
 		t.Fatalf("the module told %d policies", len(d))
 	}
 	if n := len(texts["service_control"]); n > 5120 {
@@ -232,6 +252,8 @@ func (d documents) decide(t *testing.T, r row) iampolicy.Verdict {
 	switch {
 	case strings.HasPrefix(r.resource, bucket):
 		all.Resource = pointer(d["bucket"])
+	case strings.HasPrefix(r.resource, backups):
+		all.Resource = pointer(d["backup"])
 	case r.resource == mediaKey:
 		all.Resource = pointer(d["key"])
 	case isKMS && r.resource != "*":

@@ -80,6 +80,6 @@ resource "aws_s3_bucket_lifecycle_configuration" "media" {
 resource "aws_s3_bucket_policy" "media" {
   region     = var.aws_region
   bucket     = aws_s3_bucket.media.id
-  policy     = jsonencode(local.bucket_policy)
+  policy     = jsonencode(local.bucket_policies.media)
   depends_on = [aws_s3_bucket_public_access_block.media]
 }

@@ -47,6 +47,8 @@ locals {
     Version = "2012-10-17"
     Statement = concat(
       [{ Sid = "Nodes", Effect = "Allow", Principal = "*", Action = concat(local.role_policy.Statement[0].Action, local.role_policy.Statement[1].Action), Resource = local.bucket_all,
+        Condition = { ArnEquals = { "aws:PrincipalArn" = aws_iam_role.node.arn } } },
+        { Sid = "NodesUploads", Effect = "Allow", Principal = "*", Action = "s3:ListBucketMultipartUploads", Resource = local.bucket_arns.backup,
       Condition = { ArnEquals = { "aws:PrincipalArn" = aws_iam_role.node.arn } } }],
       [for b in length(var.readable_buckets) > 0 ? [var.readable_buckets] : [] : { Sid = "Readable", Effect = "Allow", Principal = "*", Action = ["s3:GetObject"],
       Resource = [for name in b : "arn:${data.aws_partition.current.partition}:s3:::${name}/*"] }],

@@ -1,8 +1,8 @@
-# The key that S3 encrypts the bucket with. The key table's generations are keys that
+# The key that S3 encrypts the buckets with. The key table's generations are keys that
 # the node makes for itself (docs/operations/keys.md); role.tf says how.
 resource "aws_kms_key" "media" {
   region                  = var.aws_region
-  description             = "Recordings of Domicile's region ${var.region}"
+  description             = "Recordings and backups of Domicile's region ${var.region}"
   multi_region            = false # its material does not leave the region
   enable_key_rotation     = true
   deletion_window_in_days = 30
@@ -27,11 +27,11 @@ locals {
         Action = ["kms:DescribeKey", "kms:GetKeyPolicy", "kms:PutKeyPolicy", "kms:ListKeyPolicies", "kms:GetKeyRotationStatus", "kms:ListKeyRotations", "kms:EnableKeyRotation",
           "kms:EnableKey", "kms:DisableKey", "kms:ScheduleKeyDeletion", "kms:CancelKeyDeletion", "kms:ListResourceTags", "kms:TagResource", "kms:UntagResource",
       "kms:UpdateKeyDescription", "kms:CreateAlias", "kms:UpdateAlias", "kms:DeleteAlias", "kms:ListGrants", "kms:RevokeGrant"] },
-      # Through S3, for this bucket: neither the role nor a machine has the key itself.
+      # Through S3, for these buckets: neither the role nor a machine has the key itself.
       { Sid = "Use", Effect = "Allow", Principal = { AWS = aws_iam_role.node.arn }, Resource = "*", Action = ["kms:Decrypt", "kms:GenerateDataKey"],
         Condition = {
           StringEquals = { "kms:ViaService" = "s3.${var.aws_region}.amazonaws.com" }
-          StringLike   = { "kms:EncryptionContext:aws:s3:arn" = [local.bucket_arn, "${local.bucket_arn}/*"] }
+          StringLike   = { "kms:EncryptionContext:aws:s3:arn" = local.bucket_all }
       } },
       # A grant would be a second way in, and a replica a second place.
       { Sid = "NoGrantNoReplica", Effect = "Deny", Principal = "*", Resource = "*", Action = ["kms:CreateGrant", "kms:ReplicateKey"] },

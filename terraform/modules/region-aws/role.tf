@@ -1,4 +1,4 @@
-# What a node's machine is allowed. docs/operations/media.md and keys.md say why each
+# What a node's machine is allowed. docs/operations/media.md, region-backup.md and keys.md say why each
 # is needed.
 resource "aws_iam_role" "node" {
   name                 = "${local.stem}-node"
@@ -28,8 +28,10 @@ locals {
   role_policy = {
     Version = "2012-10-17"
     Statement = [
-      { Sid = "Objects", Effect = "Allow", Action = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"], Resource = "${local.bucket_arn}/*" },
-      { Sid = "Bucket", Effect = "Allow", Action = ["s3:ListBucket", "s3:GetBucketLocation", "s3:GetReplicationConfiguration", "s3:GetEncryptionConfiguration"], Resource = local.bucket_arn },
+      { Sid = "Objects", Effect = "Allow", Action = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"], Resource = [for arn in values(local.bucket_arns) : "${arn}/*"] },
+      { Sid = "Buckets", Effect = "Allow", Action = ["s3:ListBucket", "s3:GetBucketLocation", "s3:GetReplicationConfiguration", "s3:GetEncryptionConfiguration"], Resource = values(local.bucket_arns) },
+      # Prune clears away the parts of uploads that a crash has left.
+      { Sid = "Uploads", Effect = "Allow", Action = "s3:ListBucketMultipartUploads", Resource = local.bucket_arns.backup },
       # Generations of the key table: single-region, of this region, tagged as such.
       { Sid = "NewGeneration", Effect = "Allow", Action = "kms:CreateKey", Resource = "*",
         Condition = {

@@ -97,7 +97,7 @@ variable "node_security_group_id" {
 variable "key_admins" {
   type        = list(string)
   nullable    = false
-  description = "ARNs of IAM roles that administer the bucket's key and cannot use it. Terraform's own role must be one of them, or AWS refuses the key's policy."
+  description = "ARNs of IAM roles that administer the buckets' key and cannot use it. Terraform's own role must be one of them, or AWS refuses the key's policy."
   validation {
     condition     = length(var.key_admins) > 0 && alltrue([for a in var.key_admins : can(regex("^arn:aws[a-z-]*:iam::[0-9]{12}:(role|user)/[^*]+$", a))])
     error_message = "Give ARNs of roles or users; neither the account's root nor *, which would let anybody's IAM policy decide."
@@ -119,7 +119,7 @@ variable "deleted_days" {
   type        = number
   nullable    = false
   default     = 1
-  description = "For how many days the bucket keeps deleted objects as old versions. They end before the keys' deletion is final."
+  description = "For how many days the buckets keep deleted objects as old versions. They end before the keys' deletion is final."
   validation {
     # S3 rounds up to the next midnight and may take a day to carry it out.
     condition     = var.deleted_days >= 1 && floor(var.deleted_days) == var.deleted_days && var.deleted_days + 2 <= var.key_deletion_days
