@@ -255,7 +255,7 @@ func same(t testing.TB, what string, got, want map[string]store.Call) {
 			t.Errorf("%s: call %s (%s) is missing", what, id, c.Record.Key.NativeID)
 			continue
 		}
-		if a, b := record.Append(nil, &g.Record), record.Append(nil, &c.Record); !bytes.Equal(a, b) || g.ID != c.ID || !g.ListedAt.Equal(c.ListedAt) || !g.IngestedAt.Equal(c.IngestedAt) || g.Versions != c.Versions {
+		if a, b := record.Append(record.Form{}, &g.Record), record.Append(record.Form{}, &c.Record); !a.Equal(b) || g.ID != c.ID || !g.ListedAt.Equal(c.ListedAt) || !g.IngestedAt.Equal(c.IngestedAt) || g.Versions != c.Versions {
 			t.Errorf("%s: call %s is not what it was", what, id)
 		}
 	}

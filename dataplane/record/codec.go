@@ -1,6 +1,7 @@
 package record
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -12,12 +13,13 @@ import (
 
 // The binary form of a record, as the store seals it: a format byte, flags, the
 // native payload, then the fields in the order of [Append], each self-delimiting. It
-// is written by hand because it is on the hot path of ingest. A text that is a part
+// is written by hand because it is on the hot path of ingest. Ids of subjects are
+// random and stand apart, since nothing compresses them. A text that is a part
 // of the payload's memory, as parsers leave them, is written as where it stands
 // there, from where the last such text ended: half of what would have to be
 // compressed is said twice otherwise. A new field gets a new format number, and the
 // store that seals records a new schema.
-const codecFormat = 3
+const codecFormat = 4
 
 // Flags of the binary form.
 const (
@@ -37,14 +39,25 @@ const keySeparator = "\x1f"
 // ErrCodec is what Decode answers for bytes that Append did not make.
 var ErrCodec = errors.New("not a record's binary form: the bytes were changed or come from a newer version")
 
-// Append appends the binary form of r to dst. Times are cut to microseconds.
-func Append(dst []byte, r *Record) []byte {
+// Form is a binary form in two parts: what can be compressed, and what is random.
+// They are kept apart until they are sealed, since random bytes among others spoil
+// how these compress, and take the most time to do it. Neither reads without the other.
+type Form struct{ Text, Noise []byte }
+
+// Equal reports whether two forms are the same bytes.
+func (f Form) Equal(g Form) bool {
+	return bytes.Equal(f.Text, g.Text) && bytes.Equal(f.Noise, g.Noise)
+}
+
+// Append appends the binary form of r to dst. Times are cut to microseconds. The
+// noise is of 16 bytes for each party that has a subject id as the store gives it.
+func Append(dst Form, r *Record) Form {
 	flags, callKey := flagsOf(r), r.CallKey
 	if flags&(flagKeyIsID|flagKeyIsLeg) != 0 {
 		callKey = ""
 	}
-	dst = binary.AppendUvarint(append(dst, codecFormat, flags), uint64(len(r.Native)))
-	e := encoder{dst: append(dst, r.Native...), native: r.Native}
+	dst.Text = binary.AppendUvarint(append(dst.Text, codecFormat, flags), uint64(len(r.Native)))
+	e := encoder{dst: append(dst.Text, r.Native...), noise: dst.Noise, native: r.Native}
 	for _, s := range [...]string{string(r.Key.Source), r.Key.Instance, r.Key.NativeID, r.Key.Leg, r.Key.Event, callKey} {
 		e.text(s)
 	}
@@ -67,10 +80,10 @@ func Append(dst []byte, r *Record) []byte {
 	for _, n := range [...]int64{r.Sequence, r.Duration.Microseconds(), r.Billsec.Microseconds(), int64(r.SIPCode), int64(r.Q850)} {
 		e.dst = binary.AppendVarint(e.dst, n)
 	}
-	if flags&flagHashOfBytes != 0 {
-		return e.dst
+	if flags&flagHashOfBytes == 0 {
+		e.dst = append(e.dst, r.ContentHash[:]...)
 	}
-	return append(e.dst, r.ContentHash[:]...)
+	return Form{e.dst, e.noise}
 }
 
 func flagsOf(r *Record) (flags byte) {
@@ -100,6 +113,7 @@ func flagsOf(r *Record) (flags byte) {
 // encoder writes a record's fields behind its payload.
 type encoder struct {
 	dst    []byte
+	noise  []byte
 	native []byte
 	end    int // of the last text that is a part of native
 }
@@ -143,13 +157,13 @@ func appendTime(dst []byte, t time.Time, before int64) ([]byte, int64) {
 	return binary.AppendUvarint(dst, (uint64(n)<<1^uint64(n>>63))+1), us
 }
 
-// party writes a subject id as its 16 bytes, which is half of its hex.
+// party writes a subject id as its 16 bytes, which is half of its hex, with the noise.
 func (e *encoder) party(p *Party) {
 	e.text(p.Raw)
 	e.text(p.E164)
 	e.text(p.Country)
 	if raw, ok := rawSubject(p.Subject); ok {
-		e.dst = append(append(e.dst, 1), raw[:]...)
+		e.dst, e.noise = append(e.dst, 1), append(e.noise, raw[:]...)
 		return
 	}
 	e.dst = append(e.dst, 0)
@@ -186,17 +200,17 @@ var nibbles = func() (out [256]byte) {
 	return out
 }()
 
-// Decode reads one record; b must hold nothing else. It copies what it keeps,
-// checks every length, and allocates no more than b is long.
-func Decode(b []byte) (r Record, err error) {
-	d := decoder{b: b}
+// Decode reads one record; f must hold nothing else. It copies what it keeps,
+// checks every length, and allocates no more than f is long.
+func Decode(f Form) (r Record, err error) {
+	d := decoder{b: f.Text, noise: f.Noise}
 	if !d.record(&r) {
 		return Record{}, ErrCodec
 	}
 	return r, nil
 }
 
-// record reads a whole record; false when b is anything else.
+// record reads a whole record; false when there is anything else.
 func (d *decoder) record(r *Record) bool {
 	if d.byte() != codecFormat {
 		return false
@@ -230,7 +244,7 @@ func (d *decoder) record(r *Record) bool {
 	r.SIPCode, r.Q850 = int(d.varint()), int(d.varint())
 	d.hash(r, flags)
 	d.callKey(r, flags)
-	return !d.bad && len(d.b) == 0 && flags < 1<<numFlags
+	return !d.bad && len(d.b) == 0 && len(d.noise) == 0 && flags < 1<<numFlags
 }
 
 // hash reads the hash of the payload, or makes it. Who reads for a moment only has no
@@ -300,9 +314,9 @@ type Space struct {
 const subjectSize = 2 + 32 // SU and hex
 
 // Read reads what [Append] wrote, as [Decode] does.
-func (w *Space) Read(r *Record, b []byte) error {
+func (w *Space) Read(r *Record, f Form) error {
 	*r = Record{}
-	d := decoder{b: b, own: w}
+	d := decoder{b: f.Text, noise: f.Noise, own: w}
 	if !d.record(r) {
 		*r = Record{}
 		return ErrCodec
@@ -313,6 +327,7 @@ func (w *Space) Read(r *Record, b []byte) error {
 // decoder reads from the front of b; after the first fault it reads zeros.
 type decoder struct {
 	b      []byte
+	noise  []byte
 	bad    bool
 	own    *Space // nil: what is kept is copied
 	native []byte
@@ -409,8 +424,13 @@ func (d *decoder) party(p *Party, end int) {
 
 func (d *decoder) subject(end int) string {
 	var text [subjectSize]byte
+	if d.bad || len(d.noise) < 16 {
+		d.bad = true
+		return ""
+	}
 	copy(text[:], "SU")
-	hex.Encode(text[2:], d.take(16))
+	hex.Encode(text[2:], d.noise[:16])
+	d.noise = d.noise[16:]
 	if d.own == nil {
 		return string(text[:])
 	}

@@ -61,7 +61,7 @@ func drawRecord(t *rapid.T) Record {
 func TestCodecRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := drawRecord(t)
-		b := Append(nil, &want)
+		b := Append(Form{}, &want)
 		got, err := Decode(b)
 		if err != nil {
 			t.Fatal(err)
@@ -79,17 +79,22 @@ func TestCodecRoundTrip(t *testing.T) {
 				t.Fatalf("a record that is read for a moment is another: %v", err)
 			}
 		}
-		for n := range b {
-			if _, err := Decode(b[:n]); err == nil {
-				t.Fatalf("%d of %d bytes decode", n, len(b))
+		refused := func(f Form) {
+			if _, err := Decode(f); err == nil {
+				t.Fatalf("%d + %d of %d + %d bytes decode", len(f.Text), len(f.Noise), len(b.Text), len(b.Noise))
 			}
-			if err := w.Read(&there, b[:n]); err == nil || !reflect.DeepEqual(there, Record{}) {
-				t.Fatalf("%d of %d bytes are read", n, len(b))
+			if err := w.Read(&there, f); err == nil || !reflect.DeepEqual(there, Record{}) {
+				t.Fatalf("%d + %d of %d + %d bytes are read", len(f.Text), len(f.Noise), len(b.Text), len(b.Noise))
 			}
 		}
-		if _, err := Decode(append(b, 0)); err == nil {
-			t.Fatal("a trailing byte was taken")
+		for n := range b.Text {
+			refused(Form{b.Text[:n], b.Noise})
 		}
+		for n := range b.Noise {
+			refused(Form{b.Text, b.Noise[:n]})
+		}
+		refused(Form{append(b.Text, 0), b.Noise})
+		refused(Form{b.Text, append(b.Noise, 0)})
 	})
 }
 
@@ -102,7 +107,7 @@ func TestCodecParts(t *testing.T) {
 	of := func(s string) string { at := strings.Index(all, s); return all[at : at+len(s)] }
 	r := Record{Key: Key{NativeID: of("call-17"), Leg: of(`"b"`)}, From: Party{Raw: of("+353861234567"), E164: of("+353861234567")}, To: Party{Raw: of("sip:alice@example.org")},
 		CallerName: of("native"), RecordingRefs: []string{of("s3://two"), of("s3://one")}, Native: native, CallKey: "call-17\x1f\"b\""}
-	parts := Append(nil, &r)
+	parts := Append(Form{}, &r)
 	apart, err := Decode(parts)
 	if err != nil || !reflect.DeepEqual(apart, r) {
 		t.Fatalf("%+v, %v", apart, err)
@@ -112,14 +117,14 @@ func TestCodecParts(t *testing.T) {
 	if err := w.Read(&there, parts); err != nil || !reflect.DeepEqual(there, r) {
 		t.Fatalf("%+v, %v", there, err)
 	}
-	written := Append(nil, &apart) // of which no text is a part of anything
-	if again, err := Decode(written); err != nil || !reflect.DeepEqual(again, r) || len(written) < len(parts)+60 {
-		t.Fatalf("%d bytes in parts and %d written out, %v", len(parts), len(written), err)
+	written := Append(Form{}, &apart) // of which no text is a part of anything
+	if again, err := Decode(written); err != nil || !reflect.DeepEqual(again, r) || len(written.Text) < len(parts.Text)+60 {
+		t.Fatalf("%d bytes in parts and %d written out, %v", len(parts.Text), len(written.Text), err)
 	}
-	for at := range parts { // no change of a byte reads outside of the payload
+	for at := range parts.Text { // no change of a byte reads outside of the payload
 		for bit := range 8 {
-			changed := bytes.Clone(parts)
-			changed[at] ^= 1 << bit
+			changed := Form{bytes.Clone(parts.Text), parts.Noise}
+			changed.Text[at] ^= 1 << bit
 			_, _ = Decode(changed)
 			_ = w.Read(&there, changed)
 		}
@@ -135,7 +140,7 @@ func TestCodecNeighbours(t *testing.T) {
 		{CallerName: unsafe.String(&body[4], 10), Native: body[12:]},
 		{CallerName: unsafe.String(&body[0], 11), Native: body[12:]},
 	} {
-		if got, err := Decode(Append(nil, &r)); err != nil || !reflect.DeepEqual(got, r) {
+		if got, err := Decode(Append(Form{}, &r)); err != nil || !reflect.DeepEqual(got, r) {
 			t.Errorf("%+v becomes %+v, %v", r, got, err)
 		}
 	}
@@ -143,9 +148,9 @@ func TestCodecNeighbours(t *testing.T) {
 
 // A call key that is put together of other fields does not stand there as well.
 func TestCodecKeyOnce(t *testing.T) {
-	b := Append(nil, &Record{CallKey: "x"})
+	b := Append(Form{}, &Record{CallKey: "x"})
 	for _, flag := range []byte{flagKeyIsID, flagKeyIsLeg, flagKeyIsID | flagKeyIsLeg} {
-		b[1] = flag
+		b.Text[1] = flag
 		if _, err := Decode(b); err == nil {
 			t.Errorf("flags %b are taken", flag)
 		}
@@ -154,7 +159,7 @@ func TestCodecKeyOnce(t *testing.T) {
 
 // Reading into a Space takes no memory of its own, however many records are read.
 func TestSpaceTakesNoMemory(t *testing.T) {
-	b := Append(nil, &Record{Key: Key{NativeID: "x", Leg: "y"}, CallKey: "x\x1fy", From: Party{Raw: "+353861234567", Subject: "SU000102030405060708090a0b0c0d0e0f"}, RecordingRefs: []string{"a", "b"}, Native: []byte("n")})
+	b := Append(Form{}, &Record{Key: Key{NativeID: "x", Leg: "y"}, CallKey: "x\x1fy", From: Party{Raw: "+353861234567", Subject: "SU000102030405060708090a0b0c0d0e0f"}, RecordingRefs: []string{"a", "b"}, Native: []byte("n")})
 	var w Space
 	var r Record
 	if n := testing.AllocsPerRun(100, func() {
@@ -174,13 +179,36 @@ func TestCodecNewField(t *testing.T) {
 	}
 }
 
+// Ids of subjects as the store gives them stand apart, all others with the texts.
+func TestCodecNoise(t *testing.T) {
+	id := "SU000102030405060708090a0b0c0d0e0f"
+	for _, c := range []struct {
+		from, to string
+		noise    int
+	}{{"", "", 0}, {id, "", 16}, {"", id, 16}, {id, id, 32}, {id, strings.ToUpper(id), 16}, {"odd", "SU00", 0}} {
+		r := Record{From: Party{Subject: c.from}, To: Party{Subject: c.to}}
+		f := Append(Form{Noise: []byte("before")}, &r)
+		if n := len(f.Noise) - len("before"); n != c.noise {
+			t.Errorf("%q, %q: %d bytes of noise, want %d", c.from, c.to, n, c.noise)
+		}
+		f.Noise = f.Noise[len("before"):]
+		if got, err := Decode(f); err != nil || !reflect.DeepEqual(got, r) {
+			t.Errorf("%q, %q: %+v, %v", c.from, c.to, got, err)
+		}
+	}
+}
+
 func FuzzDecode(f *testing.F) {
-	f.Add(Append(nil, &Record{}))
-	f.Add(Append(nil, &Record{CallKey: "x", RecordingRefs: []string{"a"}, Native: []byte("n"), Start: time.UnixMicro(1)}))
-	f.Add([]byte{codecFormat, 0xff})
 	native := []byte(`{"id":"call-17"}`)
-	f.Add(Append(nil, &Record{Key: Key{NativeID: unsafe.String(&native[7], 7)}, CallKey: "call-17\x1f", Native: native}))
-	f.Fuzz(func(t *testing.T, b []byte) {
+	for _, r := range []Record{{}, {CallKey: "x", RecordingRefs: []string{"a"}, Native: []byte("n"), Start: time.UnixMicro(1)},
+		{Key: Key{NativeID: unsafe.String(&native[7], 7)}, CallKey: "call-17\x1f", Native: native},
+		{From: Party{Subject: "SU000102030405060708090a0b0c0d0e0f"}, To: Party{Subject: "SU000102030405060708090a0b0c0d0e00"}}} {
+		form := Append(Form{}, &r)
+		f.Add(form.Text, form.Noise)
+	}
+	f.Add([]byte{codecFormat, 0xff}, []byte{})
+	f.Fuzz(func(t *testing.T, text, noise []byte) {
+		b := Form{text, noise}
 		r, err := Decode(b)
 		var w Space
 		var there Record
@@ -194,7 +222,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := Decode(Append(nil, &r))
+		again, err := Decode(Append(Form{}, &r))
 		if err != nil || !reflect.DeepEqual(whole, again) {
 			t.Fatal("what decodes does not encode to the same record")
 		}

@@ -180,7 +180,7 @@ func (a *arena) same(when string, c *told, got *store.Call) {
 	a.t.Helper()
 	want, have := c.versions[len(c.versions)-1].rec, got.Record
 	want.From.Subject, want.To.Subject, have.From.Subject, have.To.Subject = "", "", "", ""
-	if !bytes.Equal(record.Append(nil, &have), record.Append(nil, &want)) || got.Versions != len(c.versions) {
+	if !record.Append(record.Form{}, &have).Equal(record.Append(record.Form{}, &want)) || got.Versions != len(c.versions) {
 		a.t.Errorf("%s: %s of others is not what was sent: version %d of %d, native %q", when, c.mark, got.Versions, len(c.versions), have.Native)
 	}
 }

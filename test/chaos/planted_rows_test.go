@@ -2,6 +2,13 @@ package chaos
 
 // rowBugs are bugs of what a record costs: of work that is done once for many.
 var rowBugs = []bug{
+	{"what is random in a frame is compressed with the rest", []plant{{"dataplane/store/sealed/frame.go",
+		"if len(plain.Noise) >= noiseApart {", "if false {"}},
+		"./dataplane/store/sealed", "TestNoiseSpoilsNoText"},
+	{"a frame gives its entries the noise of others", []plant{{"dataplane/store/sealed/frame.go",
+		"entries = append(entries, record.Form{Text: b, Noise: noise.take(noiseOf(b))})",
+		"entries = append(entries, record.Form{Text: b, Noise: noise.b[max(0, len(noise.b)-noiseOf(b)):]})\n\t\tnoise.b = noise.b[:max(0, len(noise.b)-noiseOf(b))]"}},
+		"./dataplane/store/sealed", "TestFramesKeepNoiseApart"},
 	{"two parties that are new get one subject id", []plant{{"dataplane/store/sealed/lookup.go", "	g.ids = g.ids[16:]\n", ""}},
 		"./dataplane/store/sealed", "TestSubjectsGetIDsOfTheirOwn"},
 	{"of two rows of a group with one key the first stays", []plant{{"dataplane/store/sealed/rows.go",

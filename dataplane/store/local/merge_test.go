@@ -282,7 +282,7 @@ func TestNoMergeOnAFullDisk(t *testing.T) {
 func TestINV34_AFormerSchemaIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	s, stop := openAt(t, dir, nil)
-	for _, schema := range []byte{1, 2, 3, 5} {
+	for _, schema := range []byte{1, 2, 3, 4, 6} {
 		if err := s.SetSchema(schema); err != nil {
 			t.Fatal(err)
 		}

@@ -40,7 +40,7 @@ func (k *stuckKeys) Destroy(ids []store.KeyID) error {
 func mentions(t *testing.T, s *local.Store, text string) (n int) {
 	t.Helper()
 	err := s.Everything(context.Background(), storetest.Permit(t, storetest.TenantA, policy.Process), func(r record.Record) error {
-		if strings.Contains(string(record.Append(nil, &r)), text) {
+		if strings.Contains(string(record.Append(record.Form{}, &r).Text), text) {
 			n++
 		}
 		return nil

@@ -14,6 +14,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/domicile-io/domicile/dataplane/record"
 	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/policy"
 )
@@ -27,7 +28,7 @@ import (
 //	1  salt 32
 //	33 number of keys, then their ids (appendKeyIDs)
 //	…  MAC 16 of all before it, under a key of the region's
-//	…  sealed: zstd of { table, entries }
+//	…  sealed: zstd of { length of the noise 4, noise, table, entries }, as of a frame
 //
 // It is sealed under a key that is derived from the salt and the keys of all that
 // it covers: it opens as long as each of them lives, and with the first that is
@@ -135,7 +136,8 @@ func (s *Store) sealCover(t tenantRaw, c *cover) ([]byte, error) {
 	}
 	aad := s.coverAAD(t, c.at, h)
 	n := len(h)
-	h = coverEncoder().EncodeAll(c.plain(), h)
+	plain := c.plain()
+	h = pack(coverEncoder(), h, &plain)
 	return aead.Seal(h[:n], make([]byte, 12), h[n:], aad), nil
 }
 
@@ -238,7 +240,7 @@ func (s *Store) openCover(t tenantRaw, at framePlace, value []byte) (*cover, err
 // plain is a cover's content before it is compressed: the writers, then of each
 // frame what stood in its header, then of each frame its entries behind their
 // lengths. Numbers are differences to what the frame before lets expect.
-func (c *cover) plain() []byte {
+func (c *cover) plain() record.Form {
 	var writers [][16]byte
 	of := map[[16]byte]int{}
 	for _, f := range c.frames {
@@ -264,17 +266,16 @@ func (c *cover) plain() []byte {
 		raw = binary.AppendUvarint(raw, uint64(len(f.entries)))
 		chunk, next[w] = f.chunk, f.firstN+uint64(f.versions)
 	}
+	plain := record.Form{Text: raw, Noise: make([]byte, noisePrefix)}
 	for _, f := range c.frames {
-		for _, e := range f.entries {
-			raw = append(binary.AppendUvarint(raw, uint64(len(e))), e...)
-		}
+		plain = appendEntries(plain, f.entries)
 	}
-	return raw
+	return plain
 }
 
 // split reads what plain wrote.
 func (c *cover) split(raw []byte) error {
-	b := cursorOf(raw)
+	b, noise := unpack(raw)
 	count := b.uvarint()
 	if count == 0 || count > uint64(len(b.b)/16) {
 		return errFrame
@@ -312,15 +313,12 @@ func (c *cover) split(raw []byte) error {
 		if b.bad || counts[i] > uint64(len(b.b)) {
 			return errFrame
 		}
-		f.entries = make([][]byte, counts[i])
-		for j := range f.entries {
-			f.entries[j] = b.take(int(min(b.uvarint(), maxFrame+1)))
-		}
+		f.entries = takeEntries(nil, &b, &noise, int(counts[i]))
+		c.size += 128 + entrySize*len(f.entries)
 	}
-	if b.bad || len(b.b) > 0 {
+	if b.bad || noise.bad || len(b.b) > 0 || len(noise.b) > 0 {
 		return errFrame
 	}
-	c.size += 128 * len(c.frames)
 	return nil
 }
 

@@ -115,9 +115,9 @@ func (d *damage) edit(l *located) error {
 		case err != nil:
 			return err
 		case e.kind.version():
-			d.plan.edits[at] = []byte{byte(goneVersion)}
+			d.plan.edits[at] = erased(goneVersion)
 		default:
-			d.plan.edits[at] = []byte{byte(goneView)}
+			d.plan.edits[at] = erased(goneView)
 		}
 	}
 	return nil

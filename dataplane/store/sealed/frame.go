@@ -20,13 +20,16 @@ import (
 //	1  key id: generation 8, index 8
 //	17 ingest time, µs, 8
 //	25 number of versions 2, number of entries 2
-//	29 sealed: zstd of { writer 16, first version number 8, entries }
+//	29 sealed: zstd of { length of the noise 4, writer 16, first version number 8, noise, entries }
 //
-// The clear part is in the AAD.
+// The clear part is in the AAD. Noise is what is random in entries: salts and ids of
+// subjects. It is compressed by itself, which is a copy but for what comes again
+// (ADR 0090); an entry says how much of it is its own.
 const (
 	frameHeader = 29
 	frameTarget = 64 << 10
-	framePrefix = 24 // of the plaintext: writer and first version number
+	noisePrefix = 4                    // of a plaintext: the length of its noise
+	framePrefix = noisePrefix + 16 + 8 // of a frame's: and writer and first version number
 
 	// Limits of a chunk (contract §6).
 	chunkRecords = 4096
@@ -48,6 +51,11 @@ const (
 	goneVersion // a version stood here; it is erased, or its time was over
 	goneView
 	numEntryKinds
+
+	// How many times noiseUnit bytes of the frame's noise are the entry's, added to a kind.
+	noiseShift = 3
+	noiseMask  = 3 << noiseShift
+	noiseUnit  = 16 // a salt, a subject id
 
 	// redactedEntry, added to a kind, says that the record is not as it was
 	// ingested: it has no salt, because nothing commits to it any more.
@@ -76,36 +84,55 @@ type entry struct {
 	redacted bool
 }
 
-func (e *entry) append(dst []byte, self ref, ingest int64) []byte {
+func (e *entry) append(dst record.Form, self ref, ingest int64) record.Form {
 	if e.kind.gone() {
-		return append(dst, byte(e.kind))
+		return record.Form{Text: append(dst.Text, byte(e.kind)), Noise: dst.Noise}
 	}
+	at, before := len(dst.Text), len(dst.Noise)
 	if e.redacted {
-		dst = append(dst, byte(e.kind|redactedEntry))
+		dst.Text = append(dst.Text, byte(e.kind|redactedEntry))
 	} else {
-		dst = append(dst, byte(e.kind))
+		dst.Text = append(dst.Text, byte(e.kind))
 	}
 	if e.kind.version() && !e.redacted {
-		dst = append(dst, e.salt[:]...)
+		dst.Noise = append(dst.Noise, e.salt[:]...)
 	}
 	if e.call == self {
-		dst = append(dst, 0)
+		dst.Text = append(dst.Text, 0)
 	} else {
-		dst = e.call.append(append(dst, 1))
+		dst.Text = e.call.append(append(dst.Text, 1))
 	}
 	if e.kind != versionOnly {
-		dst = binary.AppendVarint(dst, e.listed-ingest)
-		dst = binary.AppendVarint(dst, e.first-ingest)
-		dst = binary.AppendUvarint(dst, e.count)
-		dst = append(dst, byte(e.parts))
-		dst = appendContribution(dst, &e.adds)
+		dst.Text = binary.AppendVarint(dst.Text, e.listed-ingest)
+		dst.Text = binary.AppendVarint(dst.Text, e.first-ingest)
+		dst.Text = binary.AppendUvarint(dst.Text, e.count)
+		dst.Text = append(dst.Text, byte(e.parts))
+		dst.Text = appendContribution(dst.Text, &e.adds)
 	}
-	return record.Append(dst, &e.record)
+	dst = record.Append(dst, &e.record)
+	dst.Text[at] |= byte((len(dst.Noise) - before) / noiseUnit << noiseShift)
+	return dst
+}
+
+// kindOf is the kind of an entry.
+func kindOf(text []byte) entryKind {
+	if len(text) == 0 {
+		return numEntryKinds
+	}
+	return entryKind(text[0]) &^ (redactedEntry | noiseMask)
+}
+
+// noiseOf is how many bytes of the frame's noise are an entry's.
+func noiseOf(text []byte) int {
+	if len(text) == 0 {
+		return 0
+	}
+	return int(text[0]&noiseMask) >> noiseShift * noiseUnit
 }
 
 var errFrame = errors.New("not a frame")
 
-func readEntry(b []byte, self ref, ingest int64) (entry, error) {
+func readEntry(b record.Form, self ref, ingest int64) (entry, error) {
 	e, rest, err := readHead(b, self, ingest)
 	if err != nil || e.kind.gone() {
 		return e, err
@@ -115,25 +142,26 @@ func readEntry(b []byte, self ref, ingest int64) (entry, error) {
 }
 
 // readHead reads an entry up to its record, which it leaves.
-func readHead(b []byte, self ref, ingest int64) (e entry, rest []byte, err error) {
+func readHead(b record.Form, self ref, ingest int64) (e entry, rest record.Form, err error) {
 	rest, err = e.readHead(b, self, ingest, false)
 	return e, rest, err
 }
 
 // readHead is the same into an entry that is used again; brief: without what only
 // counters need.
-func (e *entry) readHead(b []byte, self ref, ingest int64, brief bool) (rest []byte, err error) {
-	c := cursorOf(b)
+func (e *entry) readHead(b record.Form, self ref, ingest int64, brief bool) (rest record.Form, err error) {
+	c := cursorOf(b.Text)
 	k := entryKind(c.byte())
-	*e = entry{ingest: ingest, kind: k &^ redactedEntry, redacted: k&redactedEntry != 0}
-	if e.kind >= numEntryKinds || e.kind.gone() && (e.redacted || len(c.b) > 0) {
-		return nil, errFrame
+	*e = entry{ingest: ingest, kind: kindOf(b.Text), redacted: k&redactedEntry != 0}
+	if e.kind >= numEntryKinds || len(b.Noise) != noiseOf(b.Text) || e.kind.gone() && (e.redacted || len(c.b) > 0 || len(b.Noise) > 0) {
+		return rest, errFrame
 	}
 	if e.kind.gone() {
-		return nil, nil
+		return rest, nil
 	}
+	noise := cursorOf(b.Noise)
 	if e.kind.version() && !e.redacted {
-		copy(e.salt[:], c.take(16))
+		copy(e.salt[:], noise.take(noiseUnit))
 	}
 	switch c.byte() {
 	case 0:
@@ -154,10 +182,10 @@ func (e *entry) readHead(b []byte, self ref, ingest int64, brief bool) (rest []b
 			e.adds = c.contribution()
 		}
 	}
-	if c.bad {
-		return nil, errFrame
+	if c.bad || noise.bad {
+		return rest, errFrame
 	}
-	return c.b, nil
+	return record.Form{Text: c.b, Noise: noise.b}, nil
 }
 
 func appendContribution(dst []byte, a *record.Contribution) []byte {
@@ -242,11 +270,20 @@ func (c *cursor) skipContribution() {
 type sealedFrame struct {
 	chunk    *chunk
 	number   uint16
-	raw      []byte // plaintext; from frameSpace, until forget
+	plain    record.Form // until forget: entries behind their lengths, and framePrefix with the noise
 	versions int
 	entries  int
 	ingest   int64
 	value    []byte // set by seal
+}
+
+// length is how much plaintext there is.
+func (f *sealedFrame) length() int { return len(f.plain.Text) + len(f.plain.Noise) }
+
+// frameHead begins the noise of a frame.
+func frameHead(noise []byte, writer [16]byte, firstN uint64) []byte {
+	noise = append(append(noise, make([]byte, noisePrefix)...), writer[:]...)
+	return binary.BigEndian.AppendUint64(noise, firstN)
 }
 
 var (
@@ -261,6 +298,39 @@ func must[T any](v T, err error) T {
 	return v
 }
 
+// noiseApart is from which length noise is worth a header of its own in what is compressed.
+const noiseApart = 112
+
+// pack compresses a plaintext: its noise, which begins with room for its length, then
+// its text. Either way it unpacks to one after the other.
+func pack(enc *zstd.Encoder, dst []byte, plain *record.Form) []byte {
+	binary.BigEndian.PutUint32(plain.Noise, uint32(len(plain.Noise)-noisePrefix))
+	if len(plain.Noise) >= noiseApart {
+		return enc.EncodeAll(plain.Text, enc.EncodeAll(plain.Noise, dst))
+	}
+	plain.Noise = append(plain.Noise, plain.Text...)
+	return enc.EncodeAll(plain.Noise, dst)
+}
+
+// unpack gives the cursors of what pack was given.
+func unpack(raw []byte) (text, noise cursor) {
+	text = cursorOf(raw)
+	if b := text.take(noisePrefix); b != nil {
+		noise = cursorOf(text.take(int(min(binary.BigEndian.Uint32(b), maxFrame+1))))
+	}
+	return text, noise
+}
+
+// takeEntries reads entries, each behind its length, and what noise is theirs.
+func takeEntries(entries []record.Form, text, noise *cursor, count int) []record.Form {
+	entries = slices.Grow(entries, count)
+	for range count {
+		b := text.take(int(min(text.uvarint(), maxFrame+1)))
+		entries = append(entries, record.Form{Text: b, Noise: noise.take(noiseOf(b))})
+	}
+	return entries
+}
+
 // seal compresses and seals; it runs beside the building of the next frame.
 func (s *Store) seal(f *sealedFrame, t tenantRaw) {
 	h := append(frameSpace(), format)
@@ -270,7 +340,7 @@ func (s *Store) seal(f *sealedFrame, t tenantRaw) {
 	h = binary.BigEndian.AppendUint16(h, uint16(f.versions))
 	h = binary.BigEndian.AppendUint16(h, uint16(f.entries))
 	aad := s.frameAAD(t, f.chunk.start, f.number, f.chunk.key, h)
-	h = zstdEncoder.EncodeAll(f.raw, h)
+	h = pack(zstdEncoder, h, &f.plain)
 	f.value = f.chunk.aead.Seal(h[:frameHeader], frameNonce(f.number), h[frameHeader:], aad) // in place
 }
 
@@ -291,12 +361,15 @@ type frame struct {
 	ingest   int64
 	writer   [16]byte
 	firstN   uint64
-	entries  [][]byte
+	entries  []record.Form
 	versions int
 	size     int    // bytes held
 	raw      []byte // that the entries are of
 	covered  bool   // it stands in a cover
 }
+
+// entrySize is what an opened frame holds for each entry.
+const entrySize = 48
 
 // openFrame checks, opens and decompresses.
 func (s *Store) openFrame(t tenantRaw, chunk int64, number uint16, value []byte) (*frame, error) {
@@ -327,7 +400,7 @@ func (s *Store) openInto(f *frame, t tenantRaw, chunk int64, number uint16, valu
 	if err != nil {
 		return s.corrupt(kindFrame, err)
 	}
-	*f = frame{chunk: chunk, number: number, ingest: frameIngest(value), size: len(raw) + 256, raw: raw, entries: f.entries[:0],
+	*f = frame{chunk: chunk, number: number, ingest: frameIngest(value), raw: raw, entries: f.entries[:0],
 		versions: int(binary.BigEndian.Uint16(value[25:]))}
 	if err := f.split(raw, int(binary.BigEndian.Uint16(value[27:]))); err != nil {
 		return s.corrupt(kindFrame, err)
@@ -344,16 +417,14 @@ func frameIngest(value []byte) int64 { return int64(binary.BigEndian.Uint64(valu
 
 // split finds the entries, each behind its length.
 func (f *frame) split(raw []byte, count int) error {
-	c := cursorOf(raw)
-	copy(f.writer[:], c.take(16))
-	if b := c.take(8); b != nil {
+	text, noise := unpack(raw)
+	copy(f.writer[:], noise.take(16))
+	if b := noise.take(8); b != nil {
 		f.firstN = binary.BigEndian.Uint64(b)
 	}
-	f.entries = slices.Grow(f.entries, count)
-	for range count {
-		f.entries = append(f.entries, c.take(int(min(c.uvarint(), maxFrame+1))))
-	}
-	if c.bad || len(c.b) > 0 {
+	f.entries = takeEntries(f.entries, &text, &noise, count)
+	f.size = len(raw) + 256 + entrySize*count
+	if text.bad || noise.bad || len(text.b) > 0 || len(noise.b) > 0 {
 		return errFrame
 	}
 	return nil

@@ -370,7 +370,7 @@ func (g *group) post(r *record.Record, e *entry) {
 // place finds where the next entry goes, beginning a chunk or frame when needed.
 func (g *group) place() (ref, error) {
 	t := g.t
-	if f := g.current; f != nil && (len(f.raw) >= frameTarget || f.entries >= 1<<15) {
+	if f := g.current; f != nil && (f.length() >= frameTarget || f.entries >= 1<<15) {
 		g.flush()
 	}
 	c := t.chunk
@@ -383,9 +383,8 @@ func (g *group) place() (ref, error) {
 		c = t.chunk
 	}
 	if g.current == nil {
-		f := &sealedFrame{chunk: c, number: uint16(c.frames), ingest: g.ingest, raw: frameSpace()}
-		f.raw = append(f.raw, t.s.writer[:]...)
-		f.raw = binary.BigEndian.AppendUint64(f.raw, t.nextN)
+		f := &sealedFrame{chunk: c, number: uint16(c.frames), ingest: g.ingest, plain: record.Form{Text: frameSpace(), Noise: noiseSpace()}}
+		f.plain.Noise = frameHead(f.plain.Noise, t.s.writer, t.nextN)
 		c.frames++
 		g.current = f
 	}
@@ -422,29 +421,31 @@ func (g *group) write(e *entry, self ref) {
 		f.versions++
 		g.t.nextN++
 	}
-	before := len(f.raw)
-	f.raw = appendSized(f.raw, e, self, g.ingest)
+	before := f.length()
+	f.plain = appendSized(f.plain, e, self, g.ingest)
 	f.entries++
 	c := g.t.chunk
 	c.records++
-	c.bytes += len(f.raw) - before
+	c.bytes += f.length() - before
 }
 
 // appendSized writes an entry behind its length. The length is not known before
 // the entry is written, so three bytes are kept for it, which hold 2 MiB; a
 // longer entry is moved.
-func appendSized(dst []byte, e *entry, self ref, ingest int64) []byte {
-	at := len(dst)
-	dst = e.append(append(dst, 0, 0, 0), self, ingest)
-	n := len(dst) - at - 3
+func appendSized(dst record.Form, e *entry, self ref, ingest int64) record.Form {
+	at := len(dst.Text)
+	dst.Text = append(dst.Text, 0, 0, 0)
+	dst = e.append(dst, self, ingest)
+	n, text := len(dst.Text)-at-3, dst.Text
 	if n < 1<<21 {
-		dst[at], dst[at+1], dst[at+2] = byte(n)|0x80, byte(n>>7)|0x80, byte(n>>14)
+		text[at], text[at+1], text[at+2] = byte(n)|0x80, byte(n>>7)|0x80, byte(n>>14)
 		return dst
 	}
 	long := binary.AppendUvarint(nil, uint64(n))
-	dst = append(dst, long[3:]...)
-	copy(dst[at+len(long):], dst[at+3:at+3+n])
-	copy(dst[at:], long)
+	text = append(text, long[3:]...)
+	copy(text[at+len(long):], text[at+3:at+3+n])
+	copy(text[at:], long)
+	dst.Text = text
 	return dst
 }
 
@@ -456,7 +457,7 @@ func (g *group) flush() {
 	}
 	g.current = nil
 	g.frames = append(g.frames, f)
-	if len(f.raw) < frameTarget/4 {
+	if f.length() < frameTarget/4 {
 		g.t.s.seal(f, g.t.raw)
 		f.forget()
 		return

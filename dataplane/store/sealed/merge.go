@@ -1,7 +1,6 @@
 package sealed
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -9,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/domicile-io/domicile/dataplane/record"
 	"github.com/domicile-io/domicile/internal/failpoint"
 	"github.com/domicile-io/domicile/policy"
 )
@@ -212,7 +212,7 @@ func (s *Store) sameCover(t tenantRaw, want *cover, value []byte) error {
 	}
 	same := slices.EqualFunc(got.frames, want.frames, func(g, w *frame) bool {
 		return g.place() == w.place() && g.ingest == w.ingest && g.writer == w.writer && g.firstN == w.firstN && g.versions == w.versions &&
-			slices.EqualFunc(g.entries, w.entries, bytes.Equal)
+			slices.EqualFunc(g.entries, w.entries, record.Form.Equal)
 	})
 	if !same || !slices.Equal(got.keys, want.keys) {
 		return policy.Errorf(policy.Internal, "a cover of %d frames does not read as what it was made of; nothing was changed", len(want.frames))

@@ -20,7 +20,7 @@ type plan struct {
 
 	calls []*located
 	fates []*fated // one per call
-	edits map[ref][]byte
+	edits map[ref]record.Form
 	parts map[unit]bool // that hold the places of edits
 	units *units
 
@@ -80,7 +80,7 @@ func (t *tenant) plan(w *store.Rewrite, calls []ref, sealed int64) (p *plan, n i
 }
 
 func (t *tenant) newPlan(w *store.Rewrite, sealed int64) *plan {
-	return &plan{w: w, sealed: sealed, edits: map[ref][]byte{}, parts: map[unit]bool{}, units: &units{t, map[int64]unit{}}}
+	return &plan{w: w, sealed: sealed, edits: map[ref]record.Form{}, parts: map[unit]bool{}, units: &units{t, map[int64]unit{}}}
 }
 
 // touch says that something is edited in a chunk.
@@ -136,8 +136,11 @@ func (p *plan) decide(t *tenant, l *located) error {
 	return nil
 }
 
+// erased is what is left of an entry.
+func erased(k entryKind) record.Form { return record.Form{Text: []byte{byte(k)}} }
+
 // edit gives the bytes that will stand in an entry's place.
-func (p *plan) edit(t *tenant, f *fated, e *entry, at ref, current bool) ([]byte, error) {
+func (p *plan) edit(t *tenant, f *fated, e *entry, at ref, current bool) (record.Form, error) {
 	isView := e.kind != versionOnly
 	note := func(to map[[16]byte]bool) {
 		for _, party := range [...]*record.Party{&e.record.From, &e.record.To} {
@@ -149,9 +152,9 @@ func (p *plan) edit(t *tenant, f *fated, e *entry, at ref, current bool) ([]byte
 	note(f.leaves)
 	if f.drop {
 		if e.kind.version() {
-			return []byte{byte(goneVersion)}, nil
+			return erased(goneVersion), nil
 		}
-		return []byte{byte(goneView)}, nil
+		return erased(goneView), nil
 	}
 	native := e.record.Native
 	p.w.Redact(&e.record)
@@ -160,7 +163,7 @@ func (p *plan) edit(t *tenant, f *fated, e *entry, at ref, current bool) ([]byte
 	}
 	tag := t.identity(&e.record)
 	if f.tagged && tag != f.tag {
-		return nil, policy.Errorf(policy.Internal, "a redaction gave the records of one call different keys; nothing was changed")
+		return record.Form{}, policy.Errorf(policy.Internal, "a redaction gave the records of one call different keys; nothing was changed")
 	}
 	f.tag, f.tagged = tag, true
 	note(f.stays)
@@ -171,7 +174,7 @@ func (p *plan) edit(t *tenant, f *fated, e *entry, at ref, current bool) ([]byte
 	if current {
 		f.adds = e.adds
 	}
-	return e.append(nil, at, e.ingest), nil
+	return e.append(record.Form{}, at, e.ingest), nil
 }
 
 // unchanged reports errOvertaken when a call got an event since it was located.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 
+	"github.com/domicile-io/domicile/dataplane/record"
 	"github.com/domicile-io/domicile/dataplane/store"
 )
 
@@ -32,7 +33,7 @@ func chunkPrefix(t tenantRaw, chunk int64) []byte {
 // reseal opens a unit, puts edits in the places of its entries, and seals it
 // anew. The tenant's last frame, of the chunk newest, must stay, because its
 // clock is read from it.
-func (t *tenant) reseal(id unit, edits map[ref][]byte, newest int64) (*resealed, error) {
+func (t *tenant) reseal(id unit, edits map[ref]record.Form, newest int64) (*resealed, error) {
 	if id.covered {
 		return t.resealCovers(id, edits, newest)
 	}
@@ -60,7 +61,7 @@ func (t *tenant) reseal(id unit, edits map[ref][]byte, newest int64) (*resealed,
 	}
 	c := &chunk{start: id.chunk, key: keyID, aead: aead}
 	for _, f := range frames {
-		sealed := &sealedFrame{chunk: c, number: f.number, versions: f.versions, entries: len(f.entries), ingest: f.ingest, raw: f.plain()}
+		sealed := &sealedFrame{chunk: c, number: f.number, versions: f.versions, entries: len(f.entries), ingest: f.ingest, plain: f.plain()}
 		s.seal(sealed, t.raw)
 		out.rows = append(out.rows, Row{frameKey(nil, t.raw, id.chunk, f.number), sealed.value})
 	}
@@ -96,13 +97,18 @@ func (t *tenant) chunkFrames(id int64, out *resealed) (frames []*frame, err erro
 }
 
 // plain is a frame's content as seal takes it.
-func (f *frame) plain() []byte {
-	raw := append(make([]byte, 0, f.size), f.writer[:]...)
-	raw = binary.BigEndian.AppendUint64(raw, f.firstN)
-	for _, e := range f.entries {
-		raw = append(binary.AppendUvarint(raw, uint64(len(e))), e...)
+func (f *frame) plain() record.Form {
+	plain := record.Form{Text: make([]byte, 0, f.size), Noise: frameHead(nil, f.writer, f.firstN)}
+	return appendEntries(plain, f.entries)
+}
+
+// appendEntries writes entries as takeEntries reads them.
+func appendEntries(dst record.Form, entries []record.Form) record.Form {
+	for _, e := range entries {
+		dst.Text = append(binary.AppendUvarint(dst.Text, uint64(len(e.Text))), e.Text...)
+		dst.Noise = append(dst.Noise, e.Noise...)
 	}
-	return raw
+	return dst
 }
 
 // write puts the unit into a batch, with what is left to do once it is durable.

@@ -8,7 +8,7 @@ import (
 	"github.com/domicile-io/domicile/policy"
 )
 
-// Every key of the store, since schema 4 (in 3 tags were longer and each record had its hash, in 2 records had another binary form and no frame was covered, in 1
+// Every key of the store, since schema 5 (in 4 random bytes were compressed with the rest, in 3 tags were longer and each record had its hash, in 2 records had another binary form and no frame was covered, in 1
 // all tenants' indexes were under one key). All numbers are big endian; tenant is
 // the 16 bytes of the TN id; a ref is 12 bytes: chunk 8, frame 2, entry 2. What
 // stands in clear here is random, keyed, ordinal or a time; never a number, a
@@ -41,7 +41,7 @@ import (
 //	v/<tenant>/<index 8>: a tenant's leaves
 //	w/<tenant>/<number 8>                       → index 8 of the leaf that gathers the entry
 //	b/<16 of a hash>: what was noted once
-const schema = 4
+const schema = 5
 
 type kind byte
 

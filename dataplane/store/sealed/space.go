@@ -1,6 +1,10 @@
 package sealed
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/domicile-io/domicile/dataplane/record"
+)
 
 // What a group needs for a moment and in the same sizes again and again is kept
 // for the next one: of 12 KB of memory for each record that was new garbage, so
@@ -27,11 +31,24 @@ func putFrameSpace(b []byte) {
 	}
 }
 
+// noiseSpaces hold what is random in a frame.
+var noiseSpaces = sync.Pool{New: func() any { return new([]byte) }}
+
+// noiseSpace is empty; so little that comes back too long is let go.
+func noiseSpace() []byte {
+	b, _ := noiseSpaces.Get().(*[]byte)
+	return (*b)[:0]
+}
+
 // forget gives back the plaintext of a frame that is sealed.
 func (f *sealedFrame) forget() {
-	clear(f.raw)
-	putFrameSpace(f.raw)
-	f.raw = nil
+	clear(f.plain.Text)
+	putFrameSpace(f.plain.Text)
+	clear(f.plain.Noise)
+	if b := f.plain.Noise; cap(b) <= frameTarget {
+		noiseSpaces.Put(&b)
+	}
+	f.plain = record.Form{}
 }
 
 // callSpace holds the states of the calls that a group began.

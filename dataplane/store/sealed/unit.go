@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/domicile-io/domicile/dataplane/record"
 	"github.com/domicile-io/domicile/dataplane/store"
 )
 
@@ -87,7 +88,7 @@ func (u *units) find(chunk int64) (unit, error) {
 
 // resealCovers is reseal for the covers that are named by a chunk: the new key
 // takes the place of all that they were sealed under.
-func (t *tenant) resealCovers(id unit, edits map[ref][]byte, newest int64) (*resealed, error) {
+func (t *tenant) resealCovers(id unit, edits map[ref]record.Form, newest int64) (*resealed, error) {
 	out := &resealed{id: id, chunks: map[int64]bool{id.chunk: true}}
 	covers, err := t.openCovers(id.chunk, out)
 	if err != nil {
@@ -174,12 +175,12 @@ func (c *resealed) destroyAll(ids []store.KeyID) {
 }
 
 // edit puts edits in the places of entries, and reports whether anything is left.
-func (f *frame) edit(edits map[ref][]byte) (left bool) {
+func (f *frame) edit(edits map[ref]record.Form) (left bool) {
 	for i := range f.entries {
 		if b, ok := edits[ref{f.chunk, f.number, uint16(i)}]; ok {
 			f.entries[i] = b
 		}
-		left = left || len(f.entries[i]) > 0 && !entryKind(f.entries[i][0]).gone()
+		left = left || len(f.entries[i].Text) > 0 && !kindOf(f.entries[i].Text).gone()
 	}
 	return left
 }

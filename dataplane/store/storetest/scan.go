@@ -84,7 +84,7 @@ func (f *fixture) sameScanned(subject string) {
 func kept(c *store.Call) store.Call {
 	out := *c
 	var err error
-	if out.Record, err = record.Decode(record.Append(nil, &c.Record)); err != nil {
+	if out.Record, err = record.Decode(record.Append(record.Form{}, &c.Record)); err != nil {
 		panic(err)
 	}
 	out.ID = string([]byte(c.ID))
