@@ -46,8 +46,14 @@ func (l spokenListener) Accept() (net.Conn, error) {
 // answer of a handler has an X-Request-Id there.
 var ownWords = []byte("\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n")
 
+// tlsRecord is how much crypto/tls gives away at a time.
+const tlsRecord = 16 << 10
+
 func (c spoken) Write(b []byte) (int, error) {
 	if !bytes.HasPrefix(b, []byte("HTTP/1.1 ")) {
+		if len(b) > tlsRecord {
+			return wireOf(c.NetConn()).together(func() (int, error) { return c.Conn.Write(b) })
+		}
 		return c.Conn.Write(b)
 	}
 	line := b[:max(bytes.IndexByte(b, '\r'), 0)]

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync"
 	"sync/atomic"
 )
 
@@ -18,6 +19,9 @@ type wire struct {
 	read   atomic.Int64
 	mark   atomic.Int64 // read, when the last request ended
 	sealed atomic.Bool
+
+	gathering sync.Mutex
+	gathered  *[]byte // what is written goes here; nil: to the connection
 }
 
 func (c *wire) Read(b []byte) (int, error) {
@@ -27,6 +31,41 @@ func (c *wire) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	c.read.Add(int64(n))
 	return n, err
+}
+
+func (c *wire) Write(b []byte) (int, error) {
+	c.gathering.Lock()
+	defer c.gathering.Unlock()
+	if c.gathered == nil {
+		return c.Conn.Write(b)
+	}
+	*c.gathered = append(*c.gathered, b...)
+	return len(b), nil
+}
+
+// gatherSpaces hold records of TLS until they are written together.
+var gatherSpaces = sync.Pool{New: func() any { b := make([]byte, 0, 2*exportPiece); return &b }}
+
+// together writes what TLS makes of one piece in one go: it gives away 16 KiB at a
+// time, and what a system call and its packet cost does not depend on how much that is.
+func (c *wire) together(write func() (int, error)) (int, error) {
+	space, _ := gatherSpaces.Get().(*[]byte)
+	c.gather(space)
+	n, err := write()
+	c.gather(nil)
+	if _, failed := c.Conn.Write(*space); failed != nil {
+		n, err = 0, errors.Join(err, failed)
+	}
+	if *space = (*space)[:0]; cap(*space) <= 4*exportPiece {
+		gatherSpaces.Put(space)
+	}
+	return n, err
+}
+
+func (c *wire) gather(space *[]byte) {
+	c.gathering.Lock()
+	defer c.gathering.Unlock()
+	c.gathered = space
 }
 
 // NetConn is the connection below, for whoever counts there.

@@ -9,6 +9,8 @@ var rowBugs = []bug{
 		"entries = append(entries, record.Form{Text: b, Noise: noise.take(noiseOf(b))})",
 		"entries = append(entries, record.Form{Text: b, Noise: noise.b[max(0, len(noise.b)-noiseOf(b)):]})\n\t\tnoise.b = noise.b[:max(0, len(noise.b)-noiseOf(b))]"}},
 		"./dataplane/store/sealed", "TestFramesKeepNoiseApart"},
+	{"a piece of a file is given away record by record", []plant{{"dataplane/server/spoken.go", "if len(b) > tlsRecord {", "if false {"}},
+		"./dataplane/server", "TestAPieceIsWrittenTogether"},
 	{"two parties that are new get one subject id", []plant{{"dataplane/store/sealed/lookup.go", "	g.ids = g.ids[16:]\n", ""}},
 		"./dataplane/store/sealed", "TestSubjectsGetIDsOfTheirOwn"},
 	{"of two rows of a group with one key the first stays", []plant{{"dataplane/store/sealed/rows.go",
