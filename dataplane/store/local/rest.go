@@ -12,7 +12,7 @@ import (
 )
 
 // While a store is written to, pebble keeps the log files that it has done with, up to
-// four of some 10 MB, to write into again: a sync of a file that has its blocks is
+// four of some 4 MB, to write into again: a sync of a file that has its blocks is
 // cheaper (ADR 0065). A store that nobody writes to has no use for them. So after some
 // seconds without a change what its logs hold is flushed into tables, and the logs go,
 // all but the one that is written to next, which is new (ADR 0088).

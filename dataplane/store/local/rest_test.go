@@ -1,18 +1,22 @@
 package local_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/domicile-io/domicile/dataplane/record"
 	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/dataplane/store/local"
 	"github.com/domicile-io/domicile/dataplane/store/storetest"
+	"github.com/domicile-io/domicile/policy"
 )
 
 // removals tells of each log before it is removed.
@@ -147,4 +151,29 @@ func TestAStoreRestsByItself(t *testing.T) {
 		}
 	}
 	holds(t, s, 0, 20)
+}
+
+// While a store is written to, each of its logs is short: what they take does not shrink
+// with a store that is small. And none is of one group alone, the largest that there is:
+// one that does not fit into a memtable costs a log, a table and a sync of the folder.
+func TestLogsAreShort(t *testing.T) {
+	const group, groups = 2048, 16
+	dir := t.TempDir()
+	s, _ := openAt(t, dir, nil)
+	defer s.Close()
+	permit := storetest.Permit(t, storetest.TenantA, policy.Ingest)
+	longest := int64(0)
+	for g := range groups {
+		recs := make([]record.Record, group)
+		for i := range recs {
+			recs[i] = benchRecord(g*group + i)
+		}
+		if _, err := s.Append(context.Background(), permit, recs); err != nil {
+			t.Fatal(err)
+		}
+		longest = max(longest, slices.Max(logsIn(t, dir)))
+	}
+	if longest < 2<<20 || longest > 6<<20 {
+		t.Errorf("the longest log had %d bytes, want 2 to 6 MiB", longest)
+	}
 }

@@ -82,9 +82,10 @@ type job struct {
 	notify     chan struct{}
 }
 
-// Limits of one group: it is built in memory and written at once.
+// Limits of one group: it is built in memory and written at once, and its rows fit into
+// half of an engine's memtable.
 const (
-	groupRecords = 4096
+	groupRecords = 2048
 	groupBytes   = 8 << 20
 	// eagerRecords is how many waiting records make the next group begin while a
 	// sync is still running; fewer wait for it and join.
