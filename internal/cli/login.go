@@ -81,6 +81,9 @@ func chooseIssuer(ctx context.Context, cp *client.Control, given *controlv1.Issu
 			fit = append(fit, i)
 		}
 	}
+	if len(l.GetIssuers()) == 0 {
+		return nil, usagef("nobody can log in at this control plane: its configuration has no issuer (oidc); use a token, with --token or DOMICILE_TOKEN")
+	}
 	if len(fit) != 1 {
 		return nil, usagef("the control plane names %d issuers that fit: choose one with --issuer, --client-id and --audience, or use a token", len(fit))
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -20,10 +21,38 @@ func unknownCommand(cmd *cobra.Command, word string) error {
 			known = append(known, c.Name())
 		}
 	}
-	if near := nearest(word, known); near != "" {
+	near := nearest(word, known)
+	if near == "" {
+		near = synonym(word, known)
+	}
+	if near != "" {
 		return fmt.Errorf("unknown command %s for %s: did you mean %s?", quote(word), quote(cmd.CommandPath()), near)
 	}
 	return fmt.Errorf("unknown command %s for %s: see %s --help", quote(word), quote(cmd.CommandPath()), cmd.CommandPath())
+}
+
+// sameAs are words of other programs for what is one of a few verbs here.
+var sameAs = [][]string{
+	{"get", "show", "describe", "inspect", "info"},
+	{"delete", "revoke", "remove", "rm", "del", "destroy"},
+	{"create", "add", "new", "put", "issue", "invite"},
+	{"put", "set", "update", "edit", "apply"},
+	{"list", "ls", "all"},
+}
+
+// synonym is the known word that says the same as word, "" when there is none.
+func synonym(word string, known []string) string {
+	for _, same := range sameAs {
+		if !slices.Contains(same, word) {
+			continue
+		}
+		for _, w := range same {
+			if slices.Contains(known, w) {
+				return w
+			}
+		}
+	}
+	return ""
 }
 
 // unknownFlag adds the flag that could have been meant to what the parser says.
@@ -40,6 +69,11 @@ func unknownFlag(cmd *cobra.Command, err error) error {
 			return fmt.Errorf("%w: did you mean --%s?", err, near)
 		}
 	}
+	var wrong *pflag.InvalidValueError
+	if errors.As(err, &wrong) && wrong.GetFlag().Value.Type() == "duration" {
+		return fmt.Errorf("--%s: %s is no length of time: give it in hours, minutes or seconds, such as 1h30m; a day is 24h",
+			wrong.GetFlag().Name, quote(wrong.GetValue()))
+	}
 	return fmt.Errorf("%w: see %s --help", err, cmd.CommandPath())
 }
 
@@ -47,7 +81,7 @@ func unknownFlag(cmd *cobra.Command, err error) error {
 func nearest(word string, known []string) (near string) {
 	least := farthest + 1
 	for _, k := range known {
-		if d := distance(word, k); d < least {
+		if d := distance(word, k); d < least && 2*d <= len(word) { // of a short word more than half would be wrong
 			near, least = k, d
 		}
 	}
