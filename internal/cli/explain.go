@@ -2,10 +2,13 @@ package cli
 
 import (
 	"context"
+	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
+	"github.com/domicile-io/domicile/policy"
 )
 
 func (a *app) explainCommand() *cobra.Command {
@@ -31,14 +34,29 @@ func (a *app) explainCommand() *cobra.Command {
 		})}
 	f := c.Flags()
 	f.StringVar(&in.Operation, "operation", "", "`operation`: ingest, store, process, view, export or erase")
-	f.StringVar(&in.DataClass, "class", "", "data `class`, such as call_record")
+	f.StringVar(&in.DataClass, "class", "", "data `class`: "+oneOf(policy.DataClasses()))
 	f.StringVar(&in.Region, "region", "", "`region` where it would happen")
-	f.StringVar(&in.EgressClass, "egress", "", "egress `class`, for exports")
+	f.StringVar(&in.EgressClass, "egress", "", "egress `class`: "+oneOf(policy.EgressClasses())+"; for exports")
 	f.StringVar(&in.Recipient, "recipient", "", "recipient's `id`, for exports")
 	f.StringVar(&in.Purpose, "purpose", "", "`purpose`, for exports")
 	f.Int64Var(&in.BundleAge, "bundle-age", 0, "`seconds` since the node last heard from the control plane")
 	f.StringVar(&in.Attestation, "attestation", "", "`how` well the node's place is known: declared, operator_signed or cloud_signed")
 	return c
+}
+
+// oneOf lists values as flags' help does: "a, b or c".
+func oneOf[T fmt.Stringer](values []T) string {
+	var b strings.Builder
+	for i, v := range values {
+		switch {
+		case i > 0 && i == len(values)-1:
+			b.WriteString(" or ")
+		case i > 0:
+			b.WriteString(", ")
+		}
+		b.WriteString(v.String())
+	}
+	return b.String()
 }
 
 func (a *app) showDecision(in *controlv1.ExplainDecisionRequest, d *controlv1.ExplainDecisionResponse) {

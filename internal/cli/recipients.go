@@ -65,7 +65,10 @@ func (a *app) recipientsGet() *cobra.Command {
 
 func (a *app) recipientsPut() *cobra.Command {
 	return &cobra.Command{Use: "put TENANT FILE", Short: "Declare a recipient from a JSON file; waits for approval", Args: cobra.ExactArgs(2),
-		Long: "Declares a recipient {id, region, purpose, threshold, assessment_hash, assessment_expiry}. It loosens the\npolicy, so it is refused with LOOSENING_NEEDS_APPROVAL and becomes a pending change.",
+		Long: `Declares a recipient: FILE holds {"id": "RP…", "region": "us1", "purpose": "fraud", "threshold": 10, "colluding": 3,
+"assessment_hash": "…", "assessment_expiry": "2030-01-01T00:00:00Z"}. The id is yours to draw: RP and 32 hex digits.
+The hash is the SHA-256 of the transfer's assessment, which stays with you. It loosens the policy, so it is refused
+with LOOSENING_NEEDS_APPROVAL and becomes a pending change.`,
 		RunE: a.run(func(ctx context.Context, args []string) error {
 			r := &controlv1.Recipient{}
 			if err := a.readProto(args[1], r); err != nil {
