@@ -2,6 +2,7 @@ package controlplane_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/domicile-io/domicile/policy"
@@ -24,6 +25,13 @@ func TestPutPolicyTightensAtOnceAndNeverLoosensSilently(t *testing.T) {
 
 	classes := rules["classes"].(map[string]any)
 	classes["call_record"].(map[string]any)["retention"] = 86400
+	bad := c.want(c.do(0, "PUT", path, rules, headers{"If-Match": tag}), 400, policy.InvalidArgument) // INV21: what hangs on a call would outlive it
+	for _, want := range []string{"rules.classes.recording.retention", "rules.classes.transcript.retention", "classes.call_record.retention", "write 1 to 86400 seconds"} {
+		if !strings.Contains(bad.Raw, want) {
+			t.Errorf("the refusal does not name %s: %s", want, bad.Raw)
+		}
+	}
+	classes["recording"].(map[string]any)["retention"], classes["transcript"].(map[string]any)["retention"] = 86400, 3600
 	a := c.want(c.do(0, "PUT", path, rules, headers{"If-Match": tag}), 200, "")
 	if a.Header.Get("ETag") == tag {
 		t.Error("a tightened policy kept its etag")

@@ -33,17 +33,21 @@ const (
 // belongs to no call. It is asked before each page is dropped.
 type held func(ctx context.Context, permit policy.Permit, calls []string) (map[string]bool, error)
 
+// end ends calls: first what they have beside their records, then, by destroy, these.
+type end func(ctx context.Context, permit policy.Permit, calls []string, destroy func(context.Context) error) error
+
 // retention drops what has been kept as long as its tenant's policy says.
 type retention struct {
 	store   store.Store
 	check   func(gate.Question) (policy.Permit, error)
 	tenants func() (iter.Seq2[policy.TenantID, time.Duration], error) // whose call records end, and after how long
 	held    held                                                      // nil: nothing is held
-	ending  ending                                                    // nil: no recording and no transcript ends
-	media   *media.Library                                            // with ending
-	room    func() (end func())                                       // for what destroys
-	full    func() error                                              // why nothing large can be written now, else nil
-	reindex time.Duration                                             // at least between two rebuilds of a tenant's indexes; 0: a day
+	end     end
+	ending  ending              // nil: no recording and no transcript ends but with its call
+	media   *media.Library      // with ending
+	room    func() (end func()) // for what destroys
+	full    func() error        // why nothing large can be written now, else nil
+	reindex time.Duration       // at least between two rebuilds of a tenant's indexes; 0: a day
 	now     func() time.Time
 	log     *slog.Logger
 
@@ -65,7 +69,7 @@ func newRetention(r retention) *retention {
 // and while the clock is in doubt, nothing is dropped.
 func (n *Node) startRetention() {
 	r := newRetention(retention{store: n.store, check: n.gate.Check, tenants: func() (iter.Seq2[policy.TenantID, time.Duration], error) { return n.ending(policy.CallRecord) },
-		ending: n.ending, media: n.media, held: n.held, room: n.reserve.Use,
+		ending: n.ending, media: n.media, held: n.held, end: n.endCalls, room: n.reserve.Use,
 		reindex: n.cfg.Keys.withDefaults().ReindexEvery, full: func() error { return n.disk.Check(time.Now()) }, now: time.Now, log: n.log})
 	n.registry.MustRegister(r.dropped, r.kept, r.ended, r.waiting)
 	n.background("retention", lease.Retention, func(ctx context.Context) {
@@ -170,7 +174,7 @@ func (r *retention) calls(ctx context.Context, permit policy.Permit, before time
 			ids = rest
 		}
 		if len(ids) > 0 {
-			done, err := r.drop(r.tell(ctx, permit, "call.expire", before), permit, ids)
+			done, err := r.drop(ctx, permit, ids, before)
 			r.dropped.WithLabelValues("call").Add(float64(done.Dropped))
 			if errors.Is(err, store.ErrNewHold) {
 				continue // look at the page again
@@ -186,11 +190,16 @@ func (r *retention) calls(ctx context.Context, permit policy.Permit, before time
 	}
 }
 
-func (r *retention) drop(ctx context.Context, permit policy.Permit, ids []string) (store.Rewritten, error) {
+// drop ends calls, and with them all that hangs on them, which tells of its own end.
+func (r *retention) drop(ctx context.Context, permit policy.Permit, ids []string, before time.Time) (done store.Rewritten, err error) {
 	if r.room != nil {
 		defer r.room()()
 	}
-	return r.store.Rewrite(ctx, permit, store.Rewrite{Calls: ids, KeepCounts: true})
+	err = r.end(ctx, permit, ids, func(ctx context.Context) (err error) {
+		done, err = r.store.Rewrite(r.tell(ctx, permit, "call.expire", before), permit, store.Rewrite{Calls: ids, KeepCounts: true})
+		return err
+	})
+	return done, err
 }
 
 // quarantined drops payloads that nobody has fixed for as long as a call is

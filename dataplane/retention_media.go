@@ -17,7 +17,7 @@ import (
 type ending func(policy.DataClass) (iter.Seq2[policy.TenantID, time.Duration], error)
 
 // endMedia destroys recordings and transcripts that were kept as long as the
-// policy says of their own class. Those of a call that ends before them stay.
+// policy says of their own class. Those of a call that ends before them end with it.
 func (r *retention) endMedia(ctx context.Context) error {
 	if r.ending == nil {
 		return nil

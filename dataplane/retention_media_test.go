@@ -30,7 +30,7 @@ func retentionEndsMedia(t *testing.T, r *retention, clock *storetest.Clock, s st
 	ask := func(op policy.Operation, class policy.DataClass) (policy.Permit, error) {
 		return storetest.PermitOf(t, storetest.TenantA, op, class), nil
 	}
-	putMedia(t, r.media, ask)
+	putMedia(t, r.media, ask, "")
 	left := func(kind store.ItemKind) int {
 		page, err := s.Items(ctx, storetest.PermitOf(t, storetest.TenantA, policy.View, kind.Class()), store.ItemQuery{Kind: kind, PageSize: 10})
 		if err != nil {
@@ -61,12 +61,12 @@ func retentionEndsMedia(t *testing.T, r *retention, clock *storetest.Clock, s st
 	}
 }
 
-// putMedia stores a recording and a transcript of no call.
-func putMedia(t *testing.T, library *media.Library, ask media.Ask) {
+// putMedia stores a recording and a transcript of a call; "" is none.
+func putMedia(t *testing.T, library *media.Library, ask media.Ask, call string) {
 	t.Helper()
 	ctx := context.Background()
 	sound := append([]byte("RIFF\x24\x20\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x40\x1f\x00\x00\x80\x3e\x00\x00\x02\x00\x10\x00data\x00\x20\x00\x00"), make([]byte, 8192)...)
-	up, err := library.Begin(ctx, ask, "", int64(len(sound)))
+	up, err := library.Begin(ctx, ask, call, int64(len(sound)))
 	if err == nil {
 		_, err = library.Append(ctx, ask, up.ID, 0, bytes.NewReader(sound))
 	}
@@ -74,7 +74,7 @@ func putMedia(t *testing.T, library *media.Library, ask media.Ask) {
 		_, _, err = library.Finish(ctx, ask, up.ID)
 	}
 	if err == nil {
-		_, _, err = library.PutTranscript(ctx, ask, media.Transcript{}, []media.Segment{{Text: "words"}})
+		_, _, err = library.PutTranscript(ctx, ask, media.Transcript{Call: call}, []media.Segment{{Text: "words"}})
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -70,6 +70,9 @@ func retentionFixture(t *testing.T, kind string) (*retention, *storetest.Clock, 
 		t.Fatal(err)
 	}
 	return newRetention(retention{store: s, media: library, now: clock.Now, log: slog.New(slog.DiscardHandler),
+		end: func(ctx context.Context, _ policy.Permit, _ []string, destroy func(context.Context) error) error {
+			return destroy(ctx)
+		},
 		check: func(q gate.Question) (policy.Permit, error) { return storetest.Permit(t, q.Tenant, q.Op), nil },
 		tenants: func() (iter.Seq2[policy.TenantID, time.Duration], error) {
 			return func(yield func(policy.TenantID, time.Duration) bool) { yield(storetest.TenantA, 30*24*time.Hour) }, nil

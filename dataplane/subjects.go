@@ -113,6 +113,15 @@ func (n *Node) heldCalls(ctx context.Context, permit policy.Permit, calls []stri
 	return service.HeldCalls(ctx, permit, calls)
 }
 
+// endCalls ends calls whose retention is over, with all that hangs on them.
+func (n *Node) endCalls(ctx context.Context, permit policy.Permit, calls []string, destroy func(context.Context) error) error {
+	service := n.subjects.Load()
+	if service == nil {
+		return policy.Errorf(policy.NotReady, "the node is starting; what hangs on calls is not known yet")
+	}
+	return service.EndCalls(ctx, permit, calls, destroy)
+}
+
 // serves is why a tenant's records may not be shown: see subject.Service.Serves.
 // It is asked for every permit, and answers from memory once a tenant is clear.
 func (n *Node) serves(t policy.TenantID) error {

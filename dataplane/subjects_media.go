@@ -28,6 +28,11 @@ func (m subjectMedia) ask(t policy.TenantID) media.Ask {
 	}
 }
 
+// Any implements subject.Media.
+func (m subjectMedia) Any(ctx context.Context, t policy.TenantID) (bool, error) {
+	return m.node.media.Any(ctx, m.ask(t))
+}
+
 // Forget implements subject.Media.
 func (m subjectMedia) Forget(ctx context.Context, t policy.TenantID, call string) (recordings, transcripts uint64, err error) {
 	return m.node.media.ForgetCall(ctx, m.ask(t), call)

@@ -67,9 +67,14 @@ func (r *Terms) Recipients() []Recipient { return r.recipients }
 
 // Retention is how long data of a class is kept; 0 until it is erased, which is
 // also the answer for a class without a rule and for a policy that is withheld.
+// Recordings and transcripts are kept no longer than call records, whatever the
+// policy says of them, because a policy of before may say more (INV21).
 func (r *Terms) Retention(c DataClass) time.Duration {
 	if !c.Valid() {
 		return 0
+	}
+	if call := r.retention[CallRecord]; outlives(c, r.retention[c], call) {
+		return call.Duration()
 	}
 	return r.retention[c].Duration()
 }

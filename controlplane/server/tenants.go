@@ -83,7 +83,7 @@ func (c *core) ruled(base policy.ResidencyPolicy, rules *controlv1.PolicyRules, 
 	if err != nil {
 		return p, err
 	}
-	if list := p.Validate(c.store.Topology()); len(list) > 0 {
+	if list := append(p.Validate(c.store.Topology()), p.Outlasting(&base)...); len(list) > 0 {
 		for i := range list {
 			list[i].Field = prefix + "." + list[i].Field
 		}

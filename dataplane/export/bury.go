@@ -119,12 +119,14 @@ func numberOf(v []byte) uint64 {
 }
 
 // Unburied counts, for a certificate, the rows that receivers have still to
-// delete, and those that they had and deleted.
+// delete, and those that they had and deleted. Rows of calls that ended with their
+// retention and are still to be deleted count for every certificate: any of them may
+// be the person's.
 func (e *Exporter) Unburied(t policy.TenantID, certificate string) (left, deleted uint64, err error) {
 	err = e.o.Outbox.shelf.View(func(tx shelf.Tx) error {
 		left = 0
 		err := tx.Ascend(bucketTombstones, []byte(string(t)+"/"), nil, func(k, _ []byte) error {
-			if part := strings.SplitN(string(k), "/", 4); len(part) == 4 && part[2] == certificate {
+			if part := strings.SplitN(string(k), "/", 4); len(part) == 4 && (part[2] == certificate || part[2] == Expired) {
 				left++
 			}
 			return nil

@@ -20,6 +20,17 @@ type Gone struct {
 	Ingested time.Time `json:"ingested"` // its first event; it left in the window that holds this
 }
 
+// Expired stands in the place of a certificate for calls that ended because their
+// retention was over.
+const Expired = "retention"
+
+// Judged reports whether any window of a tenant was ever judged here, so that rows
+// of it may have left.
+func (e *Exporter) Judged(t policy.TenantID) (judged bool, err error) {
+	err = e.o.Outbox.streams(string(t)+"/", func(Lane, Stream) error { judged = true; return nil })
+	return judged, err
+}
+
 // Forgotten counts what Forget did.
 type Forgotten struct {
 	Withdrawn  uint64 // rows taken out of transfers that had not been confirmed

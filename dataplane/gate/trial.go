@@ -55,7 +55,7 @@ func (g *Gate) Propose(p *policy.ResidencyPolicy, prefix string) (*Trial, error)
 	if !ok {
 		return nil, policy.Errorf(policy.NotFound, "this region knows no such tenant")
 	}
-	if bad := p.Validate(v.Topology); len(bad) > 0 {
+	if bad := append(p.Validate(v.Topology), p.Outlasting(nil)...); len(bad) > 0 {
 		for i := range bad {
 			bad[i].Field = prefix + "." + bad[i].Field
 		}

@@ -7,6 +7,22 @@ import (
 	"github.com/domicile-io/domicile/policy"
 )
 
+// Any reports whether a tenant has a recording, a transcript or an upload. It wants
+// permits to erase.
+func (l *Library) Any(ctx context.Context, ask Ask) (bool, error) {
+	for _, kind := range []store.ItemKind{store.UploadItem, store.RecordingItem, store.TranscriptItem} {
+		permit, err := ask(policy.Erase, kind.Class())
+		if err != nil {
+			return false, err
+		}
+		page, err := l.o.Store.Items(ctx, permit, store.ItemQuery{Kind: kind, PageSize: 1})
+		if err != nil || len(page.Items) > 0 {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}
+
 // ForgetCall destroys everything of a call: recordings, transcripts, and uploads
 // that are not finished. It counts the first two. Repeating it is harmless. It
 // wants permits to erase.

@@ -83,6 +83,8 @@ func startWithKeys(t *testing.T) (r *region, keys *local.Keyring) {
 // whenRead calls something when the first recording of an archive is read.
 type whenRead struct{ then func() }
 
+func (whenRead) Any(context.Context, policy.TenantID) (bool, error) { return false, nil }
+
 func (whenRead) Forget(context.Context, policy.TenantID, string) (uint64, uint64, error) {
 	return 0, 0, nil
 }

@@ -175,6 +175,10 @@ func (m regionMedia) Forget(ctx context.Context, t policy.TenantID, call string)
 	return m.r.media.ForgetCall(ctx, m.ask(t), call)
 }
 
+func (m regionMedia) Any(ctx context.Context, t policy.TenantID) (bool, error) {
+	return m.r.media.Any(ctx, m.ask(t))
+}
+
 func (m regionMedia) Each(ctx context.Context, t policy.TenantID, call string, yield func(Medium) error) error {
 	return nil
 }

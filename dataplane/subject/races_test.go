@@ -253,7 +253,10 @@ func (a *arena) retain() {
 		ids, next, err := a.store.Aged(context.Background(), permit, epoch.AddDate(-1, 0, 0), 5, token)
 		if err == nil && len(ids) > 0 {
 			a.drop(ids)
-			_, err = a.store.Rewrite(context.Background(), permit, store.Rewrite{Calls: ids, KeepCounts: true})
+			err = a.service.EndCalls(context.Background(), permit, ids, func(ctx context.Context) error {
+				_, err := a.store.Rewrite(ctx, permit, store.Rewrite{Calls: ids, KeepCounts: true})
+				return err
+			})
 		}
 		if err != nil {
 			a.t.Errorf("retention: %v", err)

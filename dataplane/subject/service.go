@@ -19,6 +19,7 @@ import (
 type Exports interface {
 	Forget(ctx context.Context, t policy.TenantID, certificate string, calls []export.Gone) (export.Forgotten, error)
 	ForgetAnd(ctx context.Context, t policy.TenantID, certificate string, calls []export.Gone, destroy func(context.Context) error) (export.Forgotten, error)
+	Judged(t policy.TenantID) (bool, error)
 	Unburied(t policy.TenantID, certificate string) (left, deleted uint64, err error)
 }
 
@@ -27,6 +28,8 @@ type Exports interface {
 type Media interface {
 	// Forget destroys everything of a call; repeating it is harmless.
 	Forget(ctx context.Context, t policy.TenantID, call string) (recordings, transcripts uint64, err error)
+	// Any reports whether the tenant keeps anything of any call.
+	Any(ctx context.Context, t policy.TenantID) (bool, error)
 	// Each hands out what a call has, for an archive. It stops at the first error.
 	Each(ctx context.Context, t policy.TenantID, call string, yield func(Medium) error) error
 }

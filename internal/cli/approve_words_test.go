@@ -53,7 +53,7 @@ func class(c policy.DataClass, f func(*policy.ClassRule)) func(*policy.Residency
 var sayings = []said{
 	{class(policy.CallRecord, func(r *policy.ClassRule) { r.Mode = policy.Restricted }), "loosens", "", "where call_record may be processed", "sealed → restricted"},
 	{class(policy.CallRecord, func(r *policy.ClassRule) { r.Retention = 7200 }), "loosens", "", "how many seconds call_record is kept", "3600 → 7200"},
-	{class(policy.Recording, func(r *policy.ClassRule) { r.Retention = 0 }), "loosens", "", "how many seconds recording is kept", "3600 → 0"},
+	{class(policy.Recording, func(r *policy.ClassRule) { r.Retention = 0 }), "loosens", "", "how many seconds recording is kept (0: until erased; no longer than its call_record)", "3600 → 0"},
 	{class(policy.Recording, func(r *policy.ClassRule) { r.RedactProfile = "" }), "loosens", "", "blacked out of recording", "strict → nothing"},
 	{func(p *policy.ResidencyPolicy) { delete(p.Classes, policy.Transcript) }, "tightens", "", "whether transcript may be kept", "sealed → nothing"},
 	{func(p *policy.ResidencyPolicy) {

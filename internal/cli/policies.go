@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
+	"github.com/domicile-io/domicile/policy"
 )
 
 const maxPolicyFile = 1 << 20 // bytes
@@ -78,11 +79,7 @@ func (a *app) showPolicy(p *controlv1.Policy) {
 	rows := make([][]string, 0, len(r.GetClasses()))
 	for _, class := range sortedKeys(r.GetClasses()) {
 		rule := r.GetClasses()[class]
-		kept := "until erased"
-		if rule.GetRetention() > 0 {
-			kept = number(rule.GetRetention()) + " s"
-		}
-		rows = append(rows, []string{class, rule.GetMode(), kept})
+		rows = append(rows, []string{class, rule.GetMode(), keptFor(class, rule, r.GetClasses()[policy.CallRecord.String()])})
 	}
 	a.out.Table([]string{"DATA CLASS", "MODE", "KEPT"}, rows)
 	a.out.Line("")
@@ -99,6 +96,20 @@ func (a *app) showPolicy(p *controlv1.Policy) {
 		return
 	}
 	a.out.Table(recipientHeader, recipientRows(r.GetRecipients().GetList()))
+}
+
+// keptFor says how long a class is kept; what hangs on a call ends with it, also
+// where a policy of before says more.
+func keptFor(class string, rule, calls *controlv1.ClassRule) string {
+	own, call := rule.GetRetention(), calls.GetRetention()
+	hangs := class == policy.Recording.String() || class == policy.Transcript.String()
+	switch {
+	case hangs && call > 0 && (own == 0 || own > call):
+		return number(call) + " s, as call records"
+	case own > 0:
+		return number(own) + " s"
+	}
+	return "until erased"
 }
 
 func (a *app) policiesPut() *cobra.Command {

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -96,9 +97,7 @@ func (c *connection) planPolicy(ctx context.Context, tenant string, e edit, diag
 	}
 	to, err := control.ApplyRules(base, next, "")
 	if err == nil {
-		if refusal := to.NotYet(); refusal != nil {
-			err = refusal
-		}
+		err = ruledOut(&from, &to)
 	}
 	if err != nil {
 		fail(diags, "The policy cannot be like this", err)
@@ -110,6 +109,18 @@ func (c *connection) planPolicy(ctx context.Context, tenant string, e edit, diag
 		diags.AddWarning("The tenant signs its policies",
 			"Nothing of this is looser, and it still waits for the tenant's signature: applying ends with the id of a pending change (CH…). The apply after `domicile changes approve` finds it done.")
 	}
+}
+
+// ruledOut is what the control plane would refuse in a change of rules, as far as
+// it can be known without it.
+func ruledOut(from, to *policy.ResidencyPolicy) error {
+	if bad := to.Outlasting(from); len(bad) > 0 {
+		return errors.New(bad[0].Field + ": " + bad[0].Message)
+	}
+	if refusal := to.NotYet(); refusal != nil {
+		return refusal
+	}
+	return nil
 }
 
 func warnLoosening(kind policy.ChangeKind, fields []policy.FieldChange, diags *diag.Diagnostics) {

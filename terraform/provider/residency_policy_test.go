@@ -149,3 +149,12 @@ func TestAPolicyThatIsNotBuiltIsRefusedInThePlan(t *testing.T) {
 	out, code := s.plan()
 	s.refused(out, code, "The policy cannot be like this", "NOT_YET")
 }
+
+func TestINV21_ARecordingThatOutlivesItsCallIsRefusedInThePlan(t *testing.T) {
+	s := open(t)
+	s.config(clinic("tf-outlives", "ie1", "IE", "") + rules("tf-outlives", ""))
+	s.applied()
+	s.config(clinic("tf-outlives", "ie1", "IE", "") + strings.Replace(rules("tf-outlives", ""), `call_record = { mode = "sealed" }`, `call_record = { mode = "sealed", retention = 3600 }`, 1))
+	out, code := s.plan()
+	s.refused(out, code, "The policy cannot be like this", "classes.recording.retention", "classes.call_record.retention", "write 1 to 3600 seconds")
+}

@@ -28,7 +28,7 @@ func rulesAttributes() map[string]schema.Attribute {
 			NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
 				"mode": schema.StringAttribute{Required: true, Validators: checks(oneOf("sealed", "restricted", "replicated")),
 					MarkdownDescription: "`sealed`: stored, processed and viewed in the region only. `restricted`: processed and viewed inside the boundary too. `replicated` is not built yet."},
-				"retention":      defaultInt(0, "Seconds; 0 is until erased."),
+				"retention":      defaultInt(0, "Seconds; 0 is until erased. Of `recording` and `transcript` no longer than of `call_record`: they end with their call."),
 				"redact_profile": defaultText("", "Name of a redaction profile."),
 			}}},
 		"egress": schema.MapNestedAttribute{Optional: true, MarkdownDescription: "Egress class to rule. A class that is left out is denied. The classes: " + closed(policy.EgressClasses()) + ".",

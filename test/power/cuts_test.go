@@ -58,7 +58,7 @@ func TestINV33_PowerCutsOfARegion(t *testing.T) {
 	_, region := s.place("acme-ie", atHome(sealed))
 	_, lone := s.place("lone-ie", atHome(sealed))
 	short := maps.Clone(sealed)
-	short["call_record"] = &controlv1.ClassRule{Mode: "sealed", Retention: 86400}
+	short["call_record"], short["recording"] = &controlv1.ClassRule{Mode: "sealed", Retention: 86400}, &controlv1.ClassRule{Mode: "sealed", Retention: 86400}
 	_, aged := s.place(agedSlug, atHome(short))
 	c := &cutter{T: t, s: s, draw: rand.New(rand.NewPCG(*seed, 2)), by: map[string]int{}}
 	c.deck = newDeck(c.draw, slices.Concat(moments, engine))

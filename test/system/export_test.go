@@ -155,7 +155,7 @@ func bothSidesDie(t *testing.T, store edit) {
 func exporting(ctx context.Context, t *testing.T, c *testcluster.Cluster, slug, recipient string) (home, there *client.Region) {
 	t.Helper()
 	_, home = place(t, c, slug, "ie1", "IE", &controlv1.PolicyRules{
-		Classes: map[string]*controlv1.ClassRule{"call_record": {Mode: "sealed"}, "account_config": {Mode: "sealed"}},
+		Classes: map[string]*controlv1.ClassRule{"call_record": {Mode: "sealed"}, "recording": {Mode: "sealed"}, "account_config": {Mode: "sealed"}},
 		Egress: map[string]*controlv1.EgressRule{"PSEUDONYMISED_EXPORT": {Effect: "allow", Basis: "PSEUDONYMISED-UC2"},
 			"CUSTOMER_API": {Effect: "allow", Basis: "NONE"}},
 		Recipients: &controlv1.RecipientList{List: []*controlv1.Recipient{{Id: recipient, Region: "us1", Purpose: "analytics",
@@ -189,6 +189,7 @@ func simulate(ctx context.Context, t *testing.T, home *client.Region) {
 		}
 	}
 	for _, in := range []data.SimulateRequest{{Days: 1}, {Policy: json.RawMessage(`{"egres":{}}`), Days: 1}, {Policy: json.RawMessage(`{}`), Days: 1},
+		{Policy: json.RawMessage(`{"recipients":{"denyAll":true},"classes":{"call_record":{"mode":"sealed","retention":60},"recording":{"mode":"sealed"}}}`), Days: 1},
 		{Policy: json.RawMessage(`{"recipients":{"denyAll":true}}`), Days: 91}} {
 		if _, err := home.Simulate(ctx, in); !errors.Is(err, &policy.Error{Reason: policy.InvalidArgument}) {
 			t.Errorf("%s over %d days: %v", in.Policy, in.Days, err)

@@ -160,7 +160,9 @@ func TestARegionRefusesWhatARestoreBringsBack(t *testing.T) {
 	check(t, control.DeleteKey(ctx, "clinic", doomed.GetId(), doomed.GetEtag()))
 	p, err := control.Policy(ctx, "clinic")
 	check(t, err)
-	p.GetRules().GetClasses()["call_record"].Retention = 60
+	for _, class := range []string{"call_record", "recording", "transcript"} {
+		p.GetRules().GetClasses()[class].Retention = 60
+	}
 	_, err = control.PutPolicy(ctx, "clinic", p.GetRules(), p.GetEtag())
 	check(t, err)
 	until(t, 20*time.Second, "the key is revoked", func() error { return unauthenticated(works(ctx, revoked)) })
