@@ -57,8 +57,11 @@ func beside(ctx context.Context, dir string, each time.Duration, turns int, only
 		{linear, single(func(ctx context.Context, w int) error { return ours.get(ctx, w, "fully_consistent") }),
 			func(ctx context.Context, w int) error { return peer.get(ctx, w) }},
 	}
-	if only == "writes" {
+	switch only {
+	case "writes":
 		steps = steps[:1]
+	case "batches":
+		steps = steps[1:2]
 	}
 	var voters, members []int
 	for _, name := range []string{"cp1", "cp2", "cp3"} {
@@ -86,8 +89,8 @@ func beside(ctx context.Context, dir string, each time.Duration, turns int, only
 			s.t.peer, s.t.peerCost = append(s.t.peer, v), append(s.t.peerCost, used)
 		}
 	}
-	if only == "writes" {
-		return []*target{write}, nil
+	if len(steps) == 1 {
+		return []*target{steps[0].t}, nil
 	}
 	if r.delays, err = enforced(ctx, filepath.Join(dir, "node"), 2*each, c, ours); err != nil {
 		return nil, err

@@ -22,7 +22,7 @@ import (
 
 func main() {
 	short := flag.Bool("short", false, "fit in two minutes")
-	only := flag.String("only", "", "control: only the policy store beside etcd; writes: of that, only single writes; records: only the record store beside PostgreSQL and pebble; enforced: only how soon a region's node decides by a write")
+	only := flag.String("only", "", "control: only the policy store beside etcd; writes, batches: of that, only single writes, or those in batches; records: only the record store beside PostgreSQL and pebble; enforced: only how soon a region's node decides by a write")
 	dir := flag.String("dir", "", "where to keep data (default: a temporary folder; choose the disk you want measured)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -104,7 +104,7 @@ func control(ctx context.Context, dir, bin string, length time.Duration, only st
 	if length < 10*time.Second {
 		turns = 3
 	}
-	if only == "writes" {
+	if only == "writes" || only == "batches" {
 		return beside(ctx, dir, each, turns, only, c, r)
 	}
 	if err := r.rounds("policy writes over REST", "writes/s", fmt.Sprintf("3 voters, %d writers, tenants created, HTTP/1.1 through the gateway", policyWriters), rounds,
