@@ -45,8 +45,8 @@ func (m memory) read() (k known, err error) {
 		return k, nil
 	}
 	owner := k.Owner
-	k = known{}
 	err = m.link.View(func(tx shelf.Tx) error {
+		k = known{}
 		raw, err := tx.Get(bucketBackup, knownKey)
 		if err == nil && raw != nil {
 			err = json.Unmarshal(raw, &k)

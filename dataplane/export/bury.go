@@ -68,9 +68,9 @@ func (e *Exporter) buryOne(ctx context.Context, b *burial) error {
 
 // burials groups what is to be told.
 func (o *Outbox) burials(t policy.TenantID) (out []*burial, err error) {
-	open := map[string]*burial{}
 	err = o.shelf.View(func(tx shelf.Tx) error {
-		n := 0
+		open, n := map[string]*burial{}, 0
+		out = nil
 		return tx.Ascend(bucketTombstones, []byte(t), nil, func(k, v []byte) error {
 			if n++; n > maxBurials {
 				return shelf.ErrStop
@@ -124,7 +124,7 @@ func numberOf(v []byte) uint64 {
 // be the person's.
 func (e *Exporter) Unburied(t policy.TenantID, certificate string) (left, deleted uint64, err error) {
 	err = e.o.Outbox.shelf.View(func(tx shelf.Tx) error {
-		left = 0
+		left, deleted = 0, 0
 		err := tx.Ascend(bucketTombstones, []byte(string(t)+"/"), nil, func(k, _ []byte) error {
 			if part := strings.SplitN(string(k), "/", 4); len(part) == 4 && (part[2] == certificate || part[2] == Expired) {
 				left++

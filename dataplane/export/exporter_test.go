@@ -21,8 +21,10 @@ import (
 	"github.com/domicile-io/domicile/dataplane/peer"
 	"github.com/domicile-io/domicile/dataplane/record"
 	"github.com/domicile-io/domicile/dataplane/shelf/bolt"
+	"github.com/domicile-io/domicile/dataplane/shelf/shelftest"
 	"github.com/domicile-io/domicile/dataplane/store"
 	localstore "github.com/domicile-io/domicile/dataplane/store/local"
+	"github.com/domicile-io/domicile/internal/postgres"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -148,7 +150,7 @@ func (r *region) open() {
 	check(r.t, err)
 	file, err := bolt.Open(filepath.Join(r.dir, "outbox.db"), Buckets())
 	check(r.t, err)
-	r.shelf = &counted{Shelf: file}
+	r.shelf = &counted{Shelf: shelftest.Repeating(file, postgres.Collision())}
 	outbox, err := OpenOutbox(r.shelf, sealer)
 	check(r.t, err)
 	r.registry = prometheus.NewRegistry()

@@ -143,6 +143,7 @@ func (e *Exporter) lairs(ctx context.Context, t policy.TenantID, calls []Gone) (
 // overlapping lists a tenant's transfers whose windows meet [first, last].
 func (o *Outbox) overlapping(t policy.TenantID, first, last time.Time) (out []Transfer, err error) {
 	err = o.shelf.View(func(tx shelf.Tx) error {
+		out = nil
 		return tx.Ascend(bucketTransfers, []byte(string(t)+"/"), nil, func(_, v []byte) error {
 			x, err := transferIn(v)
 			if err == nil && !x.From.After(last) && x.Until.After(first) {
@@ -211,6 +212,7 @@ func regate(rows []peer.Row, out map[string]bool, needed int) (kept []peer.Row, 
 // frozen opens a queued transfer's bytes; nil when they are gone.
 func (o *Outbox) frozen(id string) (payload []byte, err error) {
 	err = o.shelf.View(func(tx shelf.Tx) error {
+		payload = nil
 		sealed, err := tx.Get(bucketFrozen, []byte(id))
 		if err != nil || sealed == nil {
 			return err

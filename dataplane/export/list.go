@@ -35,6 +35,7 @@ func (o *Outbox) Transfers(t policy.TenantID, size int, after string) (out []Tra
 		start = append(timeKey(t, last.CreatedAt, last.ID), 0)
 	}
 	err = o.shelf.View(func(tx shelf.Tx) error {
+		out, next = nil, ""
 		return tx.Ascend(bucketByTime, prefix, start, func(k, _ []byte) error {
 			if len(out) == size {
 				next = out[size-1].ID
@@ -71,6 +72,7 @@ func transferIn(raw []byte) (x Transfer, err error) {
 // Transfer finds one transfer record of a tenant.
 func (o *Outbox) Transfer(t policy.TenantID, id string) (x Transfer, err error) {
 	err = o.shelf.View(func(tx shelf.Tx) error {
+		x = Transfer{}
 		ok, err := readJSON(tx, bucketTransfers, transferKey(t, id), &x)
 		if err == nil && !ok {
 			return policy.Errorf(policy.NotFound, "no such transfer")
@@ -109,19 +111,32 @@ func (o *Outbox) Queued(t policy.TenantID) (n uint64, err error) {
 	return n, err
 }
 
-// streams visits the streams whose key begins with prefix. Of a lane only the
-// ids are known here.
+// laneStream is a stream and whose it is.
+type laneStream struct {
+	lane   Lane
+	stream Stream
+}
+
+// streams visits the streams whose key begins with prefix, each once, after all were
+// read. Of a lane only the ids are known here.
 func (o *Outbox) streams(prefix string, visit func(Lane, Stream) error) error {
-	return o.shelf.View(func(tx shelf.Tx) error {
+	var found []laneStream
+	err := o.shelf.View(func(tx shelf.Tx) error {
+		found = nil
 		return tx.Ascend(bucketStreams, []byte(prefix), nil, func(k, v []byte) error {
 			var s Stream
 			if err := json.Unmarshal(v, &s); err != nil {
 				return fmt.Errorf("the outbox is corrupt at %q: %w", k, err)
 			}
 			t, r, _ := strings.Cut(string(k), "/")
-			return visit(Lane{Tenant: policy.TenantID(t), Recipient: policy.Recipient{ID: policy.RecipientID(r)}}, s)
+			found = append(found, laneStream{Lane{Tenant: policy.TenantID(t), Recipient: policy.Recipient{ID: policy.RecipientID(r)}}, s})
+			return nil
 		})
 	})
+	for i := 0; i < len(found) && err == nil; i++ {
+		err = visit(found[i].lane, found[i].stream)
+	}
+	return err
 }
 
 // count adds one transfer to its day's sum.
@@ -141,7 +156,9 @@ func (o *Outbox) Windows(t policy.TenantID, size int) (out []WindowNote, err err
 		return nil
 	})
 	for _, lane := range lanes {
+		before := len(out)
 		err = errors.Join(err, o.shelf.View(func(tx shelf.Tx) error {
+			out = out[:before]
 			return latest(tx, bucketSuppressed, append(streamKey(t, lane.Recipient.ID), '/'), size, func(_, v []byte) error {
 				var n WindowNote
 				err := json.Unmarshal(v, &n)
@@ -157,6 +174,7 @@ func (o *Outbox) Windows(t policy.TenantID, size int) (out []WindowNote, err err
 // Recent lists a tenant's latest transfers, newest last, at most size.
 func (o *Outbox) Recent(t policy.TenantID, size int) (out []Transfer, err error) {
 	err = o.shelf.View(func(tx shelf.Tx) error {
+		out = nil
 		return latest(tx, bucketByTime, []byte(string(t)+"/"), size, func(k, _ []byte) error {
 			x, err := transferAt(tx, t, k)
 			out = append(out, x)

@@ -3,6 +3,7 @@ package export
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/domicile-io/domicile/dataplane/record"
@@ -101,13 +102,15 @@ func (e *Exporter) rowOf(scope record.Scope, call string) (string, error) {
 // ways gives for each recipient of a tenant where its rows go: by its newest
 // transfer, else by the policy.
 func (e *Exporter) ways(t policy.TenantID) (map[policy.RecipientID]Transfer, error) {
-	out := map[policy.RecipientID]Transfer{}
+	lanes := map[policy.RecipientID]Transfer{}
 	for _, l := range e.lanes() {
 		if l.Tenant == t {
-			out[l.Recipient.ID] = Transfer{To: l.Recipient.Region, Purpose: l.Recipient.Purpose}
+			lanes[l.Recipient.ID] = Transfer{To: l.Recipient.Region, Purpose: l.Recipient.Purpose}
 		}
 	}
+	var out map[policy.RecipientID]Transfer
 	err := e.o.Outbox.shelf.View(func(tx shelf.Tx) error {
+		out = maps.Clone(lanes)
 		return tx.Ascend(bucketTransfers, []byte(string(t)+"/"), nil, func(_, v []byte) error {
 			x, err := transferIn(v)
 			if err == nil && x.To != "" && !x.CreatedAt.Before(out[x.Recipient].CreatedAt) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/domicile-io/domicile/dataplane/lease"
 	"github.com/domicile-io/domicile/dataplane/peer"
+	"github.com/domicile-io/domicile/dataplane/shelf/shelftest"
 	"github.com/domicile-io/domicile/dataplane/shelf/sql"
 	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/internal/postgres"
@@ -50,7 +51,7 @@ func (r *region) node(name, dsn string, busy *atomic.Int32) *Exporter {
 	check(r.t, err)
 	sealer, err := store.NewSealer(r.keys, "ie1", "export/outbox")
 	check(r.t, err)
-	outbox, err := OpenOutbox(kept, sealer)
+	outbox, err := OpenOutbox(shelftest.Repeating(kept, postgres.Collision()), sealer)
 	check(r.t, err)
 	o := r.exporter.o
 	o.Outbox, o.Metrics, o.Leases = outbox, nil, lease.Contend(lease.Options{Book: db.Book(), Node: name})

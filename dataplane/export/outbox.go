@@ -40,6 +40,7 @@ func (o *Outbox) under(f lease.Fence) *Outbox {
 // Stream reads the state of a (tenant, recipient); zero when it is new.
 func (o *Outbox) Stream(t policy.TenantID, r policy.RecipientID) (s Stream, err error) {
 	err = o.shelf.View(func(tx shelf.Tx) error {
+		s = Stream{}
 		_, err := readJSON(tx, bucketStreams, streamKey(t, r), &s)
 		return err
 	})
@@ -120,6 +121,7 @@ func (o *Outbox) enqueue(tx shelf.Tx, x Transfer, payload []byte) error {
 func (o *Outbox) Next(t policy.TenantID, r policy.RecipientID) (x Transfer, payload []byte, ok bool, err error) {
 	err = o.shelf.View(func(tx shelf.Tx) error {
 		var id []byte
+		x, payload, ok = Transfer{}, nil, false
 		err := tx.Ascend(bucketQueue, append(streamKey(t, r), '/'), nil, func(_, v []byte) error {
 			id = bytes.Clone(v)
 			return shelf.ErrStop

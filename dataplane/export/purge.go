@@ -41,8 +41,9 @@ func (e *Exporter) Purge(ctx context.Context, t policy.TenantID) (transfers, sec
 
 // secretNames are the names that a tenant's pseudonym secrets can have.
 func (o *Outbox) secretNames(t policy.TenantID, now time.Time) (names []string, err error) {
-	scopes := map[string]bool{}
+	var scopes map[string]bool
 	err = o.shelf.View(func(tx shelf.Tx) error {
+		scopes = map[string]bool{}
 		return tx.Ascend(bucketTransfers, []byte(string(t)+"/"), nil, func(_, v []byte) error {
 			x, err := transferIn(v)
 			scopes[string(x.Recipient)+"/"+x.Purpose] = true

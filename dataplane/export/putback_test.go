@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/domicile-io/domicile/dataplane/shelf/bolt"
+	"github.com/domicile-io/domicile/dataplane/shelf/shelftest"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -65,7 +66,7 @@ func TestINV21_ARestoredOutboxTellsOfRowsThatItForgot(t *testing.T) {
 	r.after(window + 2*grace)
 	check(t, r.round())
 	var old bytes.Buffer
-	check(t, r.shelf.Shelf.(*bolt.Shelf).Snapshot(&old))
+	check(t, r.shelf.Shelf.(shelftest.Repeated).Shelf.(*bolt.Shelf).Snapshot(&old))
 	r.ingest("second", 20, "GB")
 	r.after(window + 2*grace)
 	check(t, r.round())

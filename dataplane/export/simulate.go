@@ -189,6 +189,7 @@ func (w Way) compare(o Way) int {
 func (o *Outbox) since(t policy.TenantID, from []byte, size int) (out []Transfer, next []byte, err error) {
 	prefix := []byte(string(t) + "/")
 	err = o.shelf.View(func(tx shelf.Tx) error {
+		out, next = nil, nil
 		return tx.Ascend(bucketByTime, prefix, from, func(k, _ []byte) error {
 			if len(out) == size {
 				next = bytes.Clone(k)

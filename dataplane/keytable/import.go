@@ -101,8 +101,9 @@ type importing struct {
 
 // clear removes what is there.
 func (i *importing) clear(ctx context.Context) error {
-	tokens := map[uint64][]byte{}
+	var tokens map[uint64][]byte
 	err := i.o.Shelf.View(func(tx shelf.Tx) error {
+		tokens = map[uint64][]byte{}
 		return tx.Ascend(bucketSheets, nil, nil, func(k, v []byte) error {
 			var row sheetRow
 			err := unmarshal(v, &row)

@@ -15,6 +15,7 @@ import (
 	"github.com/domicile-io/domicile/dataplane/lease"
 	"github.com/domicile-io/domicile/dataplane/local"
 	"github.com/domicile-io/domicile/dataplane/shelf"
+	"github.com/domicile-io/domicile/dataplane/shelf/shelftest"
 	"github.com/domicile-io/domicile/dataplane/shelf/sql"
 	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/internal/postgres"
@@ -43,7 +44,7 @@ func (r *region) shelf() (*sql.DB, shelf.Shelf) {
 	r.t.Cleanup(db.Close)
 	s, err := db.Shelf(context.Background(), "keys")
 	check(r.t, err)
-	return db, s
+	return db, shelftest.Repeating(s, postgres.Collision())
 }
 
 func (r *region) node(change func(*Options)) *Table {

@@ -216,6 +216,7 @@ func (t *Table) reload(ctx context.Context) error {
 	s := &sheet{}
 	var row sheetRow
 	err := t.o.Shelf.View(func(tx shelf.Tx) error {
+		row = sheetRow{}
 		current, err := tx.Get(bucketState, stateCurrent)
 		if err != nil {
 			return err

@@ -389,8 +389,9 @@ func (t *Table) abandon(ctx context.Context, r *rotation) {
 // retireOld destroys every generation before the current one, and what is stale.
 func (t *Table) retireOld(ctx context.Context) error {
 	under := t.o.Shelf.Under(lease.FenceOf(ctx))
-	tokens := map[uint64][]byte{}
+	var tokens map[uint64][]byte
 	err := t.o.Shelf.View(func(tx shelf.Tx) error {
+		tokens = map[uint64][]byte{}
 		current, err := tx.Get(bucketState, stateCurrent)
 		if err != nil {
 			return err

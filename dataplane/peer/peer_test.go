@@ -23,7 +23,9 @@ import (
 	"github.com/domicile-io/domicile/dataplane/record"
 	"github.com/domicile-io/domicile/dataplane/shelf"
 	"github.com/domicile-io/domicile/dataplane/shelf/bolt"
+	"github.com/domicile-io/domicile/dataplane/shelf/shelftest"
 	"github.com/domicile-io/domicile/internal/mtls"
+	"github.com/domicile-io/domicile/internal/postgres"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -248,7 +250,7 @@ func TestReceivedRowsAreSealedAtRestAndCorruptionIsNotServed(t *testing.T) {
 	r := newRoad(t)
 	_, err := r.sender("ie1", mtls.DataPlane, cluster).Send(context.Background(), permit(t), outgoing(t, 1, 1))
 	check(t, err)
-	raw, err := os.ReadFile(r.receiver.inbox.shelf.(*bolt.Shelf).Path())
+	raw, err := os.ReadFile(r.receiver.inbox.shelf.(shelftest.Repeated).Shelf.(*bolt.Shelf).Path())
 	check(t, err)
 	if strings.Contains(string(raw), "duration_bucket") {
 		t.Fatal("a received row is plain on disk")
@@ -281,7 +283,7 @@ func file(t *testing.T, dir string) shelf.Shelf {
 	t.Helper()
 	s, err := bolt.Open(filepath.Join(dir, "received.db"), Buckets())
 	check(t, err)
-	return s
+	return shelftest.Repeating(s, postgres.Collision())
 }
 
 func check(t *testing.T, err error) {

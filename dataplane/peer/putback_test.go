@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/domicile-io/domicile/dataplane/shelf/bolt"
+	"github.com/domicile-io/domicile/dataplane/shelf/shelftest"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -32,7 +33,7 @@ func TestINV22_ReceivedRowsStayDeletedOverARestore(t *testing.T) {
 	check(t, err)
 	before := r.rows()
 	var backup bytes.Buffer
-	check(t, r.receiver.inbox.shelf.(*bolt.Shelf).Snapshot(&backup))
+	check(t, r.receiver.inbox.shelf.(shelftest.Repeated).Shelf.(*bolt.Shelf).Snapshot(&backup))
 	gone := []string{before[1], before[3]}
 	if _, err := s.Forget(ctx, erasePermit(t), "us1", "", recipient, gone); !errors.Is(err, &policy.Error{Reason: policy.NotReady}) || len(r.rows()) != 5 {
 		t.Fatalf("rows are deleted that no backup knows of: %v", err)

@@ -44,8 +44,11 @@ func (l *FileLedger) MoveTo(s shelf.Shelf) (uint64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("move the erasure ledger: %w", err)
 	}
-	read := chain{sealer: l.chain.sealer}
-	if err := s.View(func(tx shelf.Tx) error { return behind(tx, &read) }); err != nil {
+	var read chain
+	if err := s.View(func(tx shelf.Tx) error {
+		read = chain{sealer: l.chain.sealer}
+		return behind(tx, &read)
+	}); err != nil {
 		return 0, fmt.Errorf("move the erasure ledger: %w", err)
 	}
 	if len(read.entries) != len(lines) || read.last != l.chain.last {

@@ -11,7 +11,9 @@ import (
 	"github.com/domicile-io/domicile/dataplane/local"
 	"github.com/domicile-io/domicile/dataplane/shelf"
 	"github.com/domicile-io/domicile/dataplane/shelf/bolt"
+	"github.com/domicile-io/domicile/dataplane/shelf/shelftest"
 	"github.com/domicile-io/domicile/dataplane/store"
+	"github.com/domicile-io/domicile/internal/postgres"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -113,7 +115,7 @@ func TestLedgerThatNodesShare(t *testing.T) {
 	}
 	t.Cleanup(func() { s.Close() })
 	open := func() (Ledger, error) {
-		return OpenShelfLedger(s, func() error { return nil }, keys, "ie1")
+		return OpenShelfLedger(shelftest.Repeating(s, postgres.Collision()), func() error { return nil }, keys, "ie1")
 	}
 	a, err := open()
 	if err != nil {

@@ -93,6 +93,7 @@ func (e *engine) getSome(keys, values [][]byte) error {
 	}
 	statement := "SELECT key, value FROM " + tables[keys[0][0]] + " WHERE tenant = $1 AND key = ANY($2)"
 	return e.read(func(ctx context.Context) error {
+		clear(values)
 		rows, err := e.reads.Query(ctx, statement, tenant, rests)
 		if err != nil {
 			return err

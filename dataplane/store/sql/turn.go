@@ -74,6 +74,7 @@ func (t *turn) lock(ctx context.Context) error {
 // Look implements sealed.Engine.
 func (e *engine) Look(tenant [16]byte) (st sealed.Standing, err error) {
 	err = e.read(func(ctx context.Context) error {
+		st = sealed.Standing{}
 		err := scan(&st, e.reads.QueryRow(ctx, "SELECT last, shape, writer FROM "+turnsTable+" WHERE tenant = $1 AND kind = $2", tenant[:], int16(sealed.WriteTurn)))
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
