@@ -22,10 +22,10 @@ func (e *engine) pebbleOptions(fs vfs.FS) *pebble.Options {
 	e.fs = diskFS{failFS(cmp.Or(fs, vfs.Default)), &e.rest.fresh}
 	o := &pebble.Options{
 		FormatMajorVersion:          pebble.FormatValueSeparation,
-		MemTableSize:                7 << 20,
+		MemTableSize:                6 << 20,
 		MemTableStopWritesThreshold: 3,
-		L0CompactionThreshold:       36,
-		L0StopWritesThreshold:       144,
+		L0CompactionThreshold:       42,
+		L0StopWritesThreshold:       168,
 		LBaseMaxBytes:               256 << 20,
 		CacheSize:                   128 << 20,
 		BytesPerSync:                1 << 20,
