@@ -40,6 +40,10 @@ func ParseDataClass(s string) (c DataClass, err error) { err = c.UnmarshalText([
 // Valid reports whether c is one of the closed list.
 func (c DataClass) Valid() bool { return c > 0 && c < numDataClasses }
 
+// HangsOnCall reports whether data of the class hang on a call: nothing but its
+// record leads from a person to them.
+func (c DataClass) HangsOnCall() bool { return c == Recording || c == Transcript }
+
 // Exportable reports whether the class may ever cross a border as pseudonymised
 // rows. Content never does.
 func (c DataClass) Exportable() bool {

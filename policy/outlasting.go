@@ -1,10 +1,13 @@
 package policy
 
-// outlives reports whether data of class c that is kept for own hangs on a call
-// whose record ends before: when the record is gone, nothing leads from a person to
-// what hangs on it. 0 is until erased, the longest there is.
-func outlives(c DataClass, own, call Seconds) bool {
-	return (c == Recording || c == Transcript) && call > 0 && (own == 0 || own > call)
+// KeptFor is how long data of a class are kept of which a policy says own, and call
+// of call records: what hangs on a call ends with its record at the latest (INV21).
+// 0 is until erased, the longest there is.
+func KeptFor(c DataClass, own, call Seconds) Seconds {
+	if c.HangsOnCall() && call > 0 && (own == 0 || own > call) {
+		return call
+	}
+	return own
 }
 
 // Outlasting names each class that p keeps longer than the call that it hangs on,
@@ -16,7 +19,7 @@ func (p *ResidencyPolicy) Outlasting(before *ResidencyPolicy) []FieldError {
 	call := p.Classes[CallRecord].Retention
 	for _, c := range sortedKeys(p.Classes) {
 		own := p.Classes[c].Retention
-		if !outlives(c, own, call) {
+		if KeptFor(c, own, call) == own {
 			continue
 		}
 		if before != nil {

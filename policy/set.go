@@ -73,10 +73,7 @@ func (r *Terms) Retention(c DataClass) time.Duration {
 	if !c.Valid() {
 		return 0
 	}
-	if call := r.retention[CallRecord]; outlives(c, r.retention[c], call) {
-		return call.Duration()
-	}
-	return r.retention[c].Duration()
+	return KeptFor(c, r.retention[c], r.retention[CallRecord]).Duration()
 }
 
 // Egress gives the rule of one egress class.

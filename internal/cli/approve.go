@@ -203,7 +203,7 @@ func meaning(field string) string {
 		case "classes.mode":
 			return "where " + p[1] + " may be processed and viewed (sealed: at home only; restricted: within the boundary)"
 		case "classes.retention":
-			if p[1] == policy.Recording.String() || p[1] == policy.Transcript.String() {
+			if c, err := policy.ParseDataClass(p[1]); err == nil && c.HangsOnCall() {
 				return "for how many seconds " + p[1] + " is kept (0: until erased; no longer than its call_record)"
 			}
 			return "for how many seconds " + p[1] + " is kept (0: until erased)"

@@ -101,13 +101,14 @@ func (a *app) showPolicy(p *controlv1.Policy) {
 // keptFor says how long a class is kept; what hangs on a call ends with it, also
 // where a policy of before says more.
 func keptFor(class string, rule, calls *controlv1.ClassRule) string {
-	own, call := rule.GetRetention(), calls.GetRetention()
-	hangs := class == policy.Recording.String() || class == policy.Transcript.String()
+	c, _ := policy.ParseDataClass(class) // one that this program does not know hangs on nothing
+	own := policy.Seconds(rule.GetRetention())
+	kept := policy.KeptFor(c, own, policy.Seconds(calls.GetRetention()))
 	switch {
-	case hangs && call > 0 && (own == 0 || own > call):
-		return number(call) + " s, as call records"
-	case own > 0:
-		return number(own) + " s"
+	case kept != own:
+		return number(kept) + " s, as call records"
+	case kept > 0:
+		return number(kept) + " s"
 	}
 	return "until erased"
 }

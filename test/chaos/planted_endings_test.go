@@ -3,7 +3,7 @@ package chaos
 // endingBugs let something outlive the call that it hangs on (docs/adr/0084).
 var endingBugs = []bug{
 	{"media outlive their call", []plant{{"dataplane/subject/ending.go",
-		"if err != nil || !any {", "if true || err != nil || !any {"}},
+		"if err != nil || !some {", "if true || err != nil || !some {"}},
 		"./dataplane", "TestINV21_MediaEndWithTheirCall"},
 	{"media end after what leads to them", []plant{{"dataplane/subject/ending.go",
 		"if err := s.endMedia(ctx, t, calls); err != nil {", "if err := s.between(\"\"); err != nil {"}},
@@ -21,7 +21,7 @@ var endingBugs = []bug{
 		"|| part[2] == Expired) {", "|| false && part[2] == Expired) {"}},
 		"./dataplane/subject", "TestINV21_NothingOutlivesItsCall"},
 	{"a policy of before keeps recordings longer than their calls", []plant{{"policy/set.go",
-		"; outlives(c, r.retention[c], call) {", "; false && outlives(c, r.retention[c], call) {"}},
+		"return KeptFor(c, r.retention[c], r.retention[CallRecord]).Duration()", "return r.retention[c].Duration()"}},
 		"./dataplane/feed", "TestINV21_APolicyOfBeforeIsTakenAndKeepsNothingLonger"},
 	{"a policy that keeps recordings longer than their calls is taken", []plant{{"controlplane/server/tenants.go",
 		"p.Outlasting(&base)...); len(list) > 0 {", "p.Outlasting(&base)[:0]...); len(list) > 0 {"}},
