@@ -54,8 +54,8 @@ func (s *Service) endMedia(ctx context.Context, t policy.TenantID, calls []strin
 	if s.o.Media == nil {
 		return nil
 	}
-	any, err := s.o.Media.Any(ctx, t)
-	if err != nil || !any {
+	some, err := s.o.Media.Any(ctx, t)
+	if err != nil || !some {
 		return err
 	}
 	for _, id := range calls {

@@ -206,23 +206,18 @@ func (s *Service) Holds(ctx context.Context, t policy.TenantID, size int, token 
 }
 
 // standing lists the holds that are in force, for who destroys: see store.WithHolds.
-func (s *Service) standing(ctx context.Context, t policy.TenantID) ([]Hold, error) {
+func (s *Service) standing(ctx context.Context, t policy.TenantID) (out []Hold, err error) {
 	items, seen, err := s.o.Store.Holds(ctx, t)
 	if err != nil {
 		return nil, err
 	}
 	store.LookedAt(ctx, seen)
-	return Standing(items, s.now())
-}
-
-// Standing picks the holds that are in force at a time out of a tenant's.
-func Standing(items []store.Item, now time.Time) (out []Hold, err error) {
 	for _, item := range items {
 		h, err := holdOf(item)
 		if err != nil {
 			return nil, err
 		}
-		if h.stands(now) {
+		if h.stands(s.now()) {
 			out = append(out, h)
 		}
 	}

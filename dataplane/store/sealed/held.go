@@ -25,19 +25,28 @@ func (t *tenant) unheld(ctx context.Context) error {
 
 // countHolds counts the tenant's holds, released ones included.
 func (t *tenant) countHolds() (n int, err error) {
+	err = t.eachHold(func([]byte) error { n++; return nil })
+	return n, err
+}
+
+// eachHold visits the places of the tenant's holds, released ones included, in order
+// of creation.
+func (t *tenant) eachHold(visit func(position []byte) error) error {
 	prefix := itemListKey(t.raw, store.HoldItem, "")
 	it, err := t.s.engine.Rows(prefix, after(prefix))
 	if err != nil {
-		return 0, t.s.readError(kindItemTime, err)
+		return t.s.readError(kindItemTime, err)
 	}
 	defer it.Close()
 	for ok := it.First(); ok; ok = it.Next() {
-		n++
+		if err := visit(it.Key()[len(it.Key())-itemPosition:]); err != nil {
+			return err
+		}
 	}
 	if err := it.Error(); err != nil {
-		return 0, t.s.readError(kindItemTime, err)
+		return t.s.readError(kindItemTime, err)
 	}
-	return n, nil
+	return nil
 }
 
 // applyUnheld is applyAlive of a change that destroys.
@@ -116,25 +125,16 @@ func (s *Store) Holds(_ context.Context, id policy.TenantID) (holds []store.Item
 		return nil, 0, err
 	}
 	defer s.working.Done()
-	prefix := itemListKey(t.raw, store.HoldItem, "")
-	it, err := s.engine.Rows(prefix, after(prefix))
-	if err != nil {
-		return nil, 0, s.readError(kindItemTime, err)
-	}
-	defer it.Close()
-	for ok := it.First(); ok; ok = it.Next() {
+	err = t.eachHold(func(position []byte) error {
 		seen++
-		position := it.Key()[len(it.Key())-itemPosition:]
 		item, err := s.itemIn(t, append(append(keyOf(nil, kindItem, t.raw), itemNumbers[store.HoldItem]), position[8:]...))
-		if err != nil {
-			return nil, 0, err
-		}
-		if item.ID != "" { // else a purge was cut short: its key is gone, and its row not yet
+		if err == nil && item.ID != "" { // else a purge was cut short: its key is gone, and its row not yet
 			holds = append(holds, item)
 		}
-	}
-	if err := it.Error(); err != nil {
-		return nil, 0, s.readError(kindItemTime, err)
+		return err
+	})
+	if err != nil {
+		return nil, 0, err
 	}
 	return holds, seen, nil
 }

@@ -255,7 +255,7 @@ func (s *Store) renewItem(t tenantRaw, n Row) (bool, error) {
 
 // putRow makes a batch durable that is of a store which serves nobody.
 func (s *Store) putRow(t tenantRaw, b Batch) error {
-	err := s.apply(t, b)
+	err := s.apply(t, b, s.whileUsable)
 	s.itemPut(t)
 	if err != nil {
 		return err

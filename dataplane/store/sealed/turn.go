@@ -202,8 +202,14 @@ func (t *tenant) applyChange(b Batch) error {
 // apply makes a batch of a tenant visible, unless it was purged, or destroys and does
 // not know of a hold. It is for changes that need nothing of what is kept in memory.
 func (t *tenant) apply(ctx context.Context, b Batch) error {
+	return t.s.apply(t.raw, b, func(commit func() error) error { return t.ifUnheld(ctx, commit) })
+}
+
+// apply makes a batch visible in a turn of its own, in which allowed commits or
+// refuses; sync, called without locks, makes it durable.
+func (s *Store) apply(t tenantRaw, b Batch, allowed func(commit func() error) error) error {
 	for try := 1; ; try++ {
-		err := t.applyOnce(ctx, b)
+		err := s.applyOnce(t, b, allowed)
 		if !isAgain(err) || try == maxTries {
 			return err
 		}
@@ -211,41 +217,27 @@ func (t *tenant) apply(ctx context.Context, b Batch) error {
 	}
 }
 
-func (t *tenant) applyOnce(ctx context.Context, b Batch) error {
-	held, err := t.s.engine.Begin(t.raw, WriteTurn)
+func (s *Store) applyOnce(t tenantRaw, b Batch, allowed func(commit func() error) error) error {
+	held, err := s.engine.Begin(t, WriteTurn)
 	if err != nil {
-		return t.s.fail(err)
+		return s.fail(err)
 	}
 	defer held.End()
-	return t.ifUnheld(ctx, func() error {
-		err := held.Commit(b, held.Standing())
-		if err != nil {
-			err = t.s.fail(err)
+	return allowed(func() error {
+		if err := held.Commit(b, held.Standing()); err != nil {
+			return s.fail(err)
 		}
-		return err
+		return nil
 	})
 }
 
-// apply makes a batch visible in a turn of its own; sync, called without locks,
-// makes it durable.
-func (s *Store) apply(t tenantRaw, b Batch) error {
+// whileUsable commits unless the store has stopped: for what belongs to nobody who is
+// served.
+func (s *Store) whileUsable(commit func() error) error {
 	if err := s.usable(); err != nil {
 		return err
 	}
-	for try := 1; ; try++ {
-		held, err := s.engine.Begin(t, WriteTurn)
-		if err == nil {
-			err = held.Commit(b, held.Standing())
-			held.End()
-		}
-		if err == nil {
-			return nil
-		}
-		if !isAgain(err) || try == maxTries {
-			return s.fail(err)
-		}
-		backOff(try)
-	}
+	return commit()
 }
 
 // sync waits until a batch that was applied is durable.
