@@ -140,41 +140,23 @@ func (r *restoring) run(ctx context.Context) error {
 
 // prepare makes everything ready in restoreDir.
 func (r *restoring) prepare(ctx context.Context) error {
-	place, release, err := r.from()
+	repo, blobs, release, err := r.repository(ctx)
 	if err != nil {
 		return err
 	}
 	defer release()
-	repo, err := backup.Open(ctx, backup.Options{Place: place, Region: r.region, Cluster: r.cluster, Keys: r.keys, Logger: r.o.Logger, Step: r.o.Step}, backup.Read)
+	r.report.Snapshot, err = repo.Extract(ctx, r.o.Snapshot, backup.Target{Folder: r.dir, Blobs: blobs}, r.o.Progress)
 	if err != nil {
 		return err
 	}
-	defer repo.Close()
-	blobs, release, err := r.blobs(ctx)
-	if err != nil {
-		return err
-	}
-	defer release()
-	head, err := repo.Extract(ctx, r.o.Snapshot, backup.Target{Folder: r.dir, Blobs: blobs}, r.o.Progress)
-	if err != nil {
-		return err
-	}
-	r.report.Snapshot, r.report.Restored = head, time.Now().UTC().Truncate(time.Second)
-	behind, err := repo.Behind(ctx, head)
-	if err != nil {
-		return err
-	}
-	if behind.After < behind.Until {
-		r.report.Behind = &behind
-	}
-	if err := r.comparable(head); err != nil {
+	if err := r.comparable(r.report.Snapshot); err != nil {
 		return err
 	}
 	intents, err := r.ledger(repo.Ledger(ctx))
 	if err != nil {
 		return err
 	}
-	notes, err := r.notes(ctx, repo, head)
+	notes, err := r.since(ctx, repo)
 	if err != nil {
 		return err
 	}
@@ -190,10 +172,20 @@ func (r *restoring) prepare(ctx context.Context) error {
 	return r.ready()
 }
 
-// notes reads what was noted after the snapshot.
-func (r *restoring) notes(ctx context.Context, repo *backup.Repository, head backup.Snapshot) (map[backup.NoteKind][]backup.Note, error) {
+// since reports what the snapshot, which is extracted, leaves behind, and reads what
+// was noted after it.
+func (r *restoring) since(ctx context.Context, repo *backup.Repository) (map[backup.NoteKind][]backup.Note, error) {
+	head := r.report.Snapshot
+	r.report.Restored = time.Now().UTC().Truncate(time.Second)
+	behind, err := repo.Behind(ctx, head)
+	if err != nil {
+		return nil, err
+	}
+	if behind.After < behind.Until {
+		r.report.Behind = &behind
+	}
 	notes := map[backup.NoteKind][]backup.Note{}
-	err := repo.Notes(ctx, head.Notes, func(n backup.Note) error {
+	err = repo.Notes(ctx, head.Notes, func(n backup.Note) error {
 		r.report.Notes++
 		notes[n.Kind] = append(notes[n.Kind], n)
 		return nil

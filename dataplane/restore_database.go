@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/domicile-io/domicile/dataplane/backup"
 	"github.com/domicile-io/domicile/dataplane/shelf"
@@ -60,9 +59,8 @@ func (r *restoring) intoDatabase(ctx context.Context) (err error) {
 	if err := errors.Join(os.RemoveAll(r.dir), os.Mkdir(r.dir, 0o700)); err != nil {
 		return err
 	}
-	begun := false
-	if err := r.fill(ctx, t, &begun); err != nil {
-		if !begun && ctx.Err() == nil {
+	if err := r.fill(ctx, t); err != nil {
+		if !t.begun && ctx.Err() == nil {
 			err = errors.Join(err, os.RemoveAll(r.dir)) // nothing was put anywhere
 		}
 		return err
@@ -72,9 +70,10 @@ func (r *restoring) intoDatabase(ctx context.Context) (err error) {
 
 // restored is a database that is restored into, open.
 type restored struct {
-	n    *Node
-	rows *sqlstore.Rows
-	link shelf.Shelf
+	n     *Node
+	rows  *sqlstore.Rows
+	link  shelf.Shelf
+	begun bool // the database is marked, and no more what it was
 }
 
 func (n *Node) openRestored(ctx context.Context) (*restored, error) {
@@ -132,21 +131,11 @@ func (t *restored) begin(ctx context.Context, snapshot string) error {
 }
 
 // fill puts everything into the database and makes it consistent; the mark goes last.
-func (r *restoring) fill(ctx context.Context, t *restored, begun *bool) error {
+func (r *restoring) fill(ctx context.Context, t *restored) error {
 	if err := t.free(ctx); err != nil {
 		return err
 	}
-	place, release, err := r.from()
-	if err != nil {
-		return err
-	}
-	defer release()
-	repo, err := backup.Open(ctx, backup.Options{Place: place, Region: r.region, Cluster: r.cluster, Keys: r.keys, Logger: r.o.Logger, Step: r.o.Step}, backup.Read)
-	if err != nil {
-		return err
-	}
-	defer repo.Close()
-	blobs, release, err := r.blobs(ctx)
+	repo, blobs, release, err := r.repository(ctx)
 	if err != nil {
 		return err
 	}
@@ -161,15 +150,14 @@ func (r *restoring) fill(ctx context.Context, t *restored, begun *bool) error {
 		if err != nil {
 			return err
 		}
-		*begun = true
+		t.begun = true
 		return t.begin(ctx, head.ID)
 	}
-	head, err := repo.Extract(ctx, r.o.Snapshot, backup.Target{Folder: r.dir, Blobs: blobs, Rows: rowTarget(t.rows, t.n.shared.records), Accept: accept}, r.o.Progress)
+	_, err = repo.Extract(ctx, r.o.Snapshot, backup.Target{Folder: r.dir, Blobs: blobs, Rows: rowTarget(t.rows, t.n.shared.records), Accept: accept}, r.o.Progress)
 	if err != nil {
 		return err
 	}
-	r.report.Restored = time.Now().UTC().Truncate(time.Second)
-	if err := r.mended(ctx, t, repo, head, intents); err != nil {
+	if err := r.mended(ctx, t, repo, intents); err != nil {
 		return err
 	}
 	if err := r.step("prepared"); err != nil {
@@ -182,15 +170,8 @@ func (r *restoring) fill(ctx context.Context, t *restored, begun *bool) error {
 }
 
 // mended makes what was put in consistent with what was destroyed since.
-func (r *restoring) mended(ctx context.Context, t *restored, repo *backup.Repository, head backup.Snapshot, intents []subject.Intent) error {
-	behind, err := repo.Behind(ctx, head)
-	if err != nil {
-		return err
-	}
-	if behind.After < behind.Until {
-		r.report.Behind = &behind
-	}
-	notes, err := r.notes(ctx, repo, head)
+func (r *restoring) mended(ctx context.Context, t *restored, repo *backup.Repository, intents []subject.Intent) error {
+	notes, err := r.since(ctx, repo)
 	if err != nil {
 		return err
 	}

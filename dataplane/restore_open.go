@@ -90,6 +90,23 @@ func (r *restoring) from() (backup.Place, func() error, error) {
 	return r.cfg.offlinePlace(r.door, r.region)
 }
 
+// repository opens where the snapshot is, and where its recordings go.
+func (r *restoring) repository(ctx context.Context) (repo *backup.Repository, blobs store.Blobs, release func(), err error) {
+	place, leave, err := r.from()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	repo, err = backup.Open(ctx, backup.Options{Place: place, Region: r.region, Cluster: r.cluster, Keys: r.keys, Logger: r.o.Logger, Step: r.o.Step}, backup.Read)
+	if err != nil {
+		return nil, nil, nil, errors.Join(err, leave())
+	}
+	blobs, end, err := r.blobs(ctx)
+	if err != nil {
+		return nil, nil, nil, errors.Join(err, repo.Close(), leave())
+	}
+	return repo, blobs, func() { _, _, _ = end(), repo.Close(), leave() }, nil
+}
+
 // blobs is the bucket of recordings, once it is known to be of this region, or the
 // folder that nodes share; nil when they lie in data_dir.
 func (r *restoring) blobs(ctx context.Context) (b store.Blobs, release func() error, err error) {
