@@ -16,7 +16,7 @@ type bug struct {
 
 const replication = `
 resource "aws_s3_bucket_replication_configuration" "media" {
-  bucket = aws_s3_bucket.media.id
+  bucket = aws_s3_bucket.region["media"].id
   role   = aws_iam_role.node.arn
   rule {
     status = "Enabled"
@@ -31,23 +31,21 @@ var bugs = []bug{
 	{name: "the key is multi-region", file: "region-aws/key.tf", old: "multi_region            = false", with: "multi_region            = true", says: "the key may leave the region"},
 	{name: "public policies are taken", file: "region-aws/bucket.tf", old: "block_public_policy     = true", with: "block_public_policy     = false", says: "public access is not blocked"},
 	{name: "something is not pinned", file: "region-aws/key.tf", old: "  region                  = var.aws_region\n", with: "", says: "something is not pinned"},
-	{name: "old versions stay", file: "region-aws/bucket.tf", old: "noncurrent_days = var.deleted_days", with: "noncurrent_days = 365", says: "old versions of erased objects do not end"},
-	{name: "some old versions stay", file: "region-aws/bucket.tf", old: `prefix = "" # all`, with: `prefix = "tmp/"`, says: "old versions of erased objects do not end"},
+	{name: "old versions stay", file: "region-aws/bucket.tf", old: "noncurrent_days = var.deleted_days", with: "noncurrent_days = 365", says: "old versions of erased or pruned objects do not end"},
+	{name: "some old versions stay", file: "region-aws/bucket.tf", old: `prefix = "" # all`, with: `prefix = "tmp/"`, says: "old versions of erased or pruned objects do not end"},
 	{name: "an object lock", file: "region-aws/bucket.tf", old: "force_destroy = false", with: "object_lock_enabled = true\n  force_destroy = false", says: "cannot be erased"},
-	{name: "recordings go with the configuration", file: "region-aws/bucket.tf", old: "force_destroy = false", with: "force_destroy = true", says: "recordings go with the configuration"},
+	{name: "recordings go with the configuration", file: "region-aws/bucket.tf", old: "force_destroy = false", with: "force_destroy = true", says: "recordings or backups go with the configuration"},
 	{name: "access lists", file: "region-aws/bucket.tf", old: "BucketOwnerEnforced", with: "ObjectWriter", says: "access lists are possible"},
-	{name: "S3's own key", file: "region-aws/bucket.tf", old: `sse_algorithm     = "aws:kms"`, with: `sse_algorithm     = "AES256"`, says: "not encrypted under its key"},
+	{name: "S3's own key", file: "region-aws/bucket.tf", old: `sse_algorithm     = "aws:kms"`, with: `sse_algorithm     = "AES256"`, says: "not encrypted under the region's key"},
 	{name: "anybody reaches KMS's endpoint", file: "region-aws/endpoints.tf", old: "referenced_security_group_id = var.node_security_group_id", with: `cidr_ipv4 = "0.0.0.0/0"`, says: "others than nodes"},
 	{name: "a boundary is not looked at", file: "region-aws/variables.tf", old: `try(local.places[var.aws_region].boundary, "none") == var.boundary`, with: "var.aws_region != var.boundary", says: "a_region_outside_of_the_boundary_is_refused"},
 	{name: "the provider's region is not looked at", file: "region-aws/main.tf", old: "data.aws_region.provider.region == var.aws_region", with: `data.aws_region.provider.region != ""`, says: "another_region_of_the_provider_is_refused"},
 	{name: "bytes outlive keys", file: "region-aws/variables.tf", old: " && var.deleted_days + 2 <= var.key_deletion_days", with: "", says: "bytes_end_before_keys"},
 	{name: "the bucket is replicated", file: "region-aws/bucket.tf", old: "\nresource \"aws_s3_bucket_policy\"", with: replication + "\nresource \"aws_s3_bucket_policy\"", says: "what may copy", always: true},
-	{name: "a region's backups are public", file: "region-aws/backup.tf", old: "block_public_policy     = true", with: "block_public_policy     = false", says: "public access to backups is not blocked"},
-	{name: "a region's backups are not pinned", file: "region-aws/backup.tf", old: "  region        = var.aws_region\n", with: "", says: "something is not pinned"},
-	{name: "pruned backups stay", file: "region-aws/backup.tf", old: "noncurrent_days = var.deleted_days", with: "noncurrent_days = 365", says: "old versions of backups do not end"},
-	{name: "a region's backups go with the configuration", file: "region-aws/backup.tf", old: "force_destroy = false", with: "force_destroy = true", says: "backups go with the configuration"},
-	{name: "a region's backups are locked", file: "region-aws/backup.tf", old: "force_destroy = false", with: "object_lock_enabled = true\n  force_destroy = false", says: "cannot be pruned"},
-	{name: "S3's own key for a region's backups", file: "region-aws/backup.tf", old: `sse_algorithm     = "aws:kms"`, with: `sse_algorithm     = "AES256"`, says: "backups are not encrypted under the region's key"},
+	{name: "a region's backups are not private", file: "region-aws/bucket.tf", old: "resource \"aws_s3_bucket_public_access_block\" \"region\" {\n  for_each                = local.buckets", with: "resource \"aws_s3_bucket_public_access_block\" \"region\" {\n  for_each                = { media = local.buckets.media }", says: "a bucket lacks what the other has"},
+	{name: "a region's backups are not encrypted under its key", file: "region-aws/bucket.tf", old: "resource \"aws_s3_bucket_server_side_encryption_configuration\" \"region\" {\n  for_each = local.buckets", with: "resource \"aws_s3_bucket_server_side_encryption_configuration\" \"region\" {\n  for_each = { media = local.buckets.media }", says: "a bucket lacks what the other has"},
+	{name: "pruned backups stay", file: "region-aws/bucket.tf", old: "resource \"aws_s3_bucket_lifecycle_configuration\" \"region\" {\n  for_each   = local.buckets", with: "resource \"aws_s3_bucket_lifecycle_configuration\" \"region\" {\n  for_each   = { media = local.buckets.media }", says: "a bucket lacks what the other has"},
+	{name: "backups are overwritten for good", file: "region-aws/bucket.tf", old: "resource \"aws_s3_bucket_versioning\" \"region\" {\n  for_each = local.buckets", with: "resource \"aws_s3_bucket_versioning\" \"region\" {\n  for_each = { media = local.buckets.media }", says: "a bucket lacks what the other has"},
 	{name: "a voter's key is multi-region", file: "control-plane-aws/backup.tf", old: "multi_region            = false", with: "multi_region            = true", says: "not where it stands"},
 	{name: "a voter's bucket is wherever the provider is", file: "control-plane-aws/backup.tf", old: "  region              = each.value.aws_region\n  bucket              = local", with: "  region              = \"us-east-1\"\n  bucket              = local", says: "not where it stands"},
 	{name: "backups are public", file: "control-plane-aws/backup.tf", old: "block_public_acls       = true", with: "block_public_acls       = false", says: "public access is not blocked"},

@@ -1,31 +1,37 @@
-resource "aws_s3_bucket" "media" {
+# Two buckets under the same rules: of recordings (media.s3) and of backups (backup.s3),
+# which hold nothing else.
+resource "aws_s3_bucket" "region" {
+  for_each      = local.buckets
   region        = var.aws_region
-  bucket        = local.bucket
-  force_destroy = false # what tenants stored is not thrown away with the configuration
+  bucket        = each.value
+  force_destroy = false # neither what tenants stored nor backups are thrown away with the configuration
   tags          = local.tags
   depends_on    = [terraform_data.place]
 }
 
-resource "aws_s3_bucket_public_access_block" "media" {
+resource "aws_s3_bucket_public_access_block" "region" {
+  for_each                = local.buckets
   region                  = var.aws_region
-  bucket                  = aws_s3_bucket.media.id
+  bucket                  = aws_s3_bucket.region[each.key].id
   block_public_acls       = true
   block_public_policy     = true
   ignore_public_acls      = true
   restrict_public_buckets = true
 }
 
-resource "aws_s3_bucket_ownership_controls" "media" {
-  region = var.aws_region
-  bucket = aws_s3_bucket.media.id
+resource "aws_s3_bucket_ownership_controls" "region" {
+  for_each = local.buckets
+  region   = var.aws_region
+  bucket   = aws_s3_bucket.region[each.key].id
   rule {
     object_ownership = "BucketOwnerEnforced" # no access lists
   }
 }
 
-resource "aws_s3_bucket_server_side_encryption_configuration" "media" {
-  region = var.aws_region
-  bucket = aws_s3_bucket.media.id
+resource "aws_s3_bucket_server_side_encryption_configuration" "region" {
+  for_each = local.buckets
+  region   = var.aws_region
+  bucket   = aws_s3_bucket.region[each.key].id
   rule {
     bucket_key_enabled       = true
     blocked_encryption_types = ["SSE-C"]
@@ -36,22 +42,26 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "media" {
   }
 }
 
-# Versions are for a node that deletes what it should not. An object is deleted after
+# Versions are for a node that deletes what it should not. A recording is deleted after
 # its key, so that its old version opens for nobody from that moment on; and it ends
-# after deleted_days, before KMS's window for the key is over. No object lock: what
-# cannot be deleted cannot be erased.
-resource "aws_s3_bucket_versioning" "media" {
-  region = var.aws_region
-  bucket = aws_s3_bucket.media.id
+# after deleted_days, before KMS's window for the key is over. What is pruned of backups
+# stays as long, sealed: no backup holds a key, so that an old version opens what it was
+# erased of as little as the newest. No object lock: what cannot be deleted cannot be
+# erased, or pruned.
+resource "aws_s3_bucket_versioning" "region" {
+  for_each = local.buckets
+  region   = var.aws_region
+  bucket   = aws_s3_bucket.region[each.key].id
   versioning_configuration {
     status = "Enabled"
   }
 }
 
-resource "aws_s3_bucket_lifecycle_configuration" "media" {
+resource "aws_s3_bucket_lifecycle_configuration" "region" {
+  for_each   = local.buckets
   region     = var.aws_region
-  bucket     = aws_s3_bucket.media.id
-  depends_on = [aws_s3_bucket_versioning.media]
+  bucket     = aws_s3_bucket.region[each.key].id
+  depends_on = [aws_s3_bucket_versioning.region]
   rule {
     id     = "deleted-objects-end"
     status = "Enabled"
@@ -77,9 +87,10 @@ resource "aws_s3_bucket_lifecycle_configuration" "media" {
   }
 }
 
-resource "aws_s3_bucket_policy" "media" {
+resource "aws_s3_bucket_policy" "region" {
+  for_each   = local.buckets
   region     = var.aws_region
-  bucket     = aws_s3_bucket.media.id
-  policy     = jsonencode(local.bucket_policies.media)
-  depends_on = [aws_s3_bucket_public_access_block.media]
+  bucket     = aws_s3_bucket.region[each.key].id
+  policy     = jsonencode(local.bucket_policies[each.key])
+  depends_on = [aws_s3_bucket_public_access_block.region]
 }

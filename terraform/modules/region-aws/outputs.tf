@@ -14,20 +14,20 @@ output "node_config" {
   value = yamlencode({
     region          = var.region
     default_country = local.place.country
-    media           = { s3 = { region = var.aws_region, bucket = aws_s3_bucket.media.bucket, kms_key = aws_kms_key.media.arn, instance_role = true } }
-    backup          = { s3 = { region = var.aws_region, bucket = aws_s3_bucket.backup.bucket, kms_key = aws_kms_key.media.arn, instance_role = true } }
+    media           = { s3 = { region = var.aws_region, bucket = aws_s3_bucket.region["media"].bucket, kms_key = aws_kms_key.media.arn, instance_role = true } }
+    backup          = { s3 = { region = var.aws_region, bucket = aws_s3_bucket.region["backup"].bucket, kms_key = aws_kms_key.media.arn, instance_role = true } }
     keys            = { aws_kms = { region = var.aws_region, instance_role = true, deletion_days = var.key_deletion_days } }
   })
 }
 
 output "bucket" {
   description = "Name of the bucket for recordings."
-  value       = aws_s3_bucket.media.bucket
+  value       = aws_s3_bucket.region["media"].bucket
 }
 
 output "backup_bucket" {
   description = "Name of the bucket for backups."
-  value       = aws_s3_bucket.backup.bucket
+  value       = aws_s3_bucket.region["backup"].bucket
 }
 
 output "kms_key_arn" {
@@ -53,8 +53,8 @@ output "service_control_policy" {
 output "policies" {
   description = "All policies that were made (JSON), to review or to simulate: `bucket`, `backup`, `key`, `role`, `s3_endpoint`, `kms_endpoint`, `service_control`."
   value = {
-    bucket          = aws_s3_bucket_policy.media.policy
-    backup          = aws_s3_bucket_policy.backup.policy
+    bucket          = aws_s3_bucket_policy.region["media"].policy
+    backup          = aws_s3_bucket_policy.region["backup"].policy
     key             = aws_kms_key.media.policy
     role            = aws_iam_role_policy.node.policy
     s3_endpoint     = aws_vpc_endpoint.s3.policy

@@ -46,10 +46,9 @@ variables {
 
 run "what_is_made" {
   assert {
-    condition = alltrue([for r in [aws_s3_bucket.backup, aws_s3_bucket_public_access_block.backup, aws_s3_bucket_ownership_controls.backup, aws_s3_bucket_server_side_encryption_configuration.backup,
-      aws_s3_bucket_versioning.backup, aws_s3_bucket_lifecycle_configuration.backup, aws_s3_bucket_policy.backup, aws_s3_bucket.media, aws_s3_bucket_public_access_block.media, aws_s3_bucket_ownership_controls.media, aws_s3_bucket_server_side_encryption_configuration.media,
-      aws_s3_bucket_versioning.media, aws_s3_bucket_lifecycle_configuration.media, aws_s3_bucket_policy.media, aws_kms_key.media, aws_kms_alias.media,
-    aws_vpc_endpoint.s3, aws_vpc_endpoint.kms, aws_security_group.kms, aws_vpc_security_group_ingress_rule.kms] : r.region == "eu-west-1"])
+    condition = alltrue([for r in concat(values(aws_s3_bucket.region), values(aws_s3_bucket_public_access_block.region), values(aws_s3_bucket_ownership_controls.region), values(aws_s3_bucket_server_side_encryption_configuration.region),
+      values(aws_s3_bucket_versioning.region), values(aws_s3_bucket_lifecycle_configuration.region), values(aws_s3_bucket_policy.region), [aws_kms_key.media, aws_kms_alias.media,
+    aws_vpc_endpoint.s3, aws_vpc_endpoint.kms, aws_security_group.kms, aws_vpc_security_group_ingress_rule.kms]) : r.region == "eu-west-1"])
     error_message = "something is not pinned to the region"
   }
   assert {
@@ -57,60 +56,39 @@ run "what_is_made" {
     error_message = "the key may leave the region"
   }
   assert {
-    condition = (aws_s3_bucket_public_access_block.media.block_public_acls && aws_s3_bucket_public_access_block.media.block_public_policy
-    && aws_s3_bucket_public_access_block.media.ignore_public_acls && aws_s3_bucket_public_access_block.media.restrict_public_buckets)
+    condition = alltrue([for r in [aws_s3_bucket.region, aws_s3_bucket_public_access_block.region, aws_s3_bucket_ownership_controls.region, aws_s3_bucket_server_side_encryption_configuration.region,
+    aws_s3_bucket_versioning.region, aws_s3_bucket_lifecycle_configuration.region, aws_s3_bucket_policy.region] : join(" ", sort(keys(r))) == "backup media"])
+    error_message = "a bucket lacks what the other has"
+  }
+  assert {
+    condition     = alltrue([for b in aws_s3_bucket_public_access_block.region : b.block_public_acls && b.block_public_policy && b.ignore_public_acls && b.restrict_public_buckets])
     error_message = "public access is not blocked"
   }
   assert {
-    condition     = one(aws_s3_bucket_ownership_controls.media.rule).object_ownership == "BucketOwnerEnforced"
+    condition     = alltrue([for b in aws_s3_bucket_ownership_controls.region : one(b.rule).object_ownership == "BucketOwnerEnforced"])
     error_message = "access lists are possible"
   }
   assert {
-    condition = (one(one(aws_s3_bucket_server_side_encryption_configuration.media.rule).apply_server_side_encryption_by_default).sse_algorithm == "aws:kms"
-    && one(one(aws_s3_bucket_server_side_encryption_configuration.media.rule).apply_server_side_encryption_by_default).kms_master_key_id == aws_kms_key.media.arn)
-    error_message = "the bucket is not encrypted under its key"
+    condition = alltrue([for b in aws_s3_bucket_server_side_encryption_configuration.region : one(one(b.rule).apply_server_side_encryption_by_default).sse_algorithm == "aws:kms"
+    && one(one(b.rule).apply_server_side_encryption_by_default).kms_master_key_id == aws_kms_key.media.arn])
+    error_message = "a bucket is not encrypted under the region's key"
   }
   assert {
-    condition = (one(aws_s3_bucket_versioning.media.versioning_configuration).status == "Enabled"
-      && length([for r in aws_s3_bucket_lifecycle_configuration.media.rule : r if r.status == "Enabled" && length(r.noncurrent_version_expiration) == 1 && one(r.filter).prefix == ""]) == 1
-    && one(flatten([for r in aws_s3_bucket_lifecycle_configuration.media.rule : r.noncurrent_version_expiration])).noncurrent_days == 1)
-    error_message = "old versions of erased objects do not end"
+    condition     = alltrue([for b in aws_s3_bucket_versioning.region : one(b.versioning_configuration).status == "Enabled"])
+    error_message = "what a node deletes by mistake is gone"
   }
   assert {
-    condition     = one(flatten([for r in aws_s3_bucket_lifecycle_configuration.media.rule : r.abort_incomplete_multipart_upload])).days_after_initiation == 1
+    condition = alltrue([for b in aws_s3_bucket_lifecycle_configuration.region : length([for r in b.rule : r if r.status == "Enabled" && length(r.noncurrent_version_expiration) == 1 && one(r.filter).prefix == ""]) == 1
+    && one(flatten([for r in b.rule : r.noncurrent_version_expiration])).noncurrent_days == 1])
+    error_message = "old versions of erased or pruned objects do not end"
+  }
+  assert {
+    condition     = alltrue([for b in aws_s3_bucket_lifecycle_configuration.region : one(flatten([for r in b.rule : r.abort_incomplete_multipart_upload])).days_after_initiation == 1])
     error_message = "abandoned uploads do not end"
   }
   assert {
-    condition     = coalesce(aws_s3_bucket.media.force_destroy, false) == false && coalesce(aws_s3_bucket.media.object_lock_enabled, false) == false
-    error_message = "recordings go with the configuration, or cannot be erased"
-  }
-  assert {
-    condition = (aws_s3_bucket_public_access_block.backup.block_public_acls && aws_s3_bucket_public_access_block.backup.block_public_policy
-    && aws_s3_bucket_public_access_block.backup.ignore_public_acls && aws_s3_bucket_public_access_block.backup.restrict_public_buckets)
-    error_message = "public access to backups is not blocked"
-  }
-  assert {
-    condition     = one(aws_s3_bucket_ownership_controls.backup.rule).object_ownership == "BucketOwnerEnforced"
-    error_message = "access lists of backups are possible"
-  }
-  assert {
-    condition = (one(one(aws_s3_bucket_server_side_encryption_configuration.backup.rule).apply_server_side_encryption_by_default).sse_algorithm == "aws:kms"
-    && one(one(aws_s3_bucket_server_side_encryption_configuration.backup.rule).apply_server_side_encryption_by_default).kms_master_key_id == aws_kms_key.media.arn)
-    error_message = "backups are not encrypted under the region's key"
-  }
-  assert {
-    condition = (one(aws_s3_bucket_versioning.backup.versioning_configuration).status == "Enabled"
-      && length([for r in aws_s3_bucket_lifecycle_configuration.backup.rule : r if r.status == "Enabled" && length(r.noncurrent_version_expiration) == 1 && one(r.filter).prefix == ""]) == 1
-    && one(flatten([for r in aws_s3_bucket_lifecycle_configuration.backup.rule : r.noncurrent_version_expiration])).noncurrent_days == 1)
-    error_message = "old versions of backups do not end"
-  }
-  assert {
-    condition     = one(flatten([for r in aws_s3_bucket_lifecycle_configuration.backup.rule : r.abort_incomplete_multipart_upload])).days_after_initiation == 1
-    error_message = "abandoned uploads of backups do not end"
-  }
-  assert {
-    condition     = coalesce(aws_s3_bucket.backup.force_destroy, false) == false && coalesce(aws_s3_bucket.backup.object_lock_enabled, false) == false
-    error_message = "backups go with the configuration, or cannot be pruned"
+    condition     = alltrue([for b in aws_s3_bucket.region : coalesce(b.force_destroy, false) == false && coalesce(b.object_lock_enabled, false) == false])
+    error_message = "recordings or backups go with the configuration, or cannot be erased"
   }
   assert {
     condition     = aws_vpc_endpoint.kms.private_dns_enabled && aws_vpc_endpoint.kms.vpc_endpoint_type == "Interface" && aws_vpc_endpoint.s3.vpc_endpoint_type == "Gateway"
