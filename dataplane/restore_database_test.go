@@ -89,32 +89,15 @@ func TestADatabasesRestoreThatIsCutShortBeginsAnew(t *testing.T) {
 	cfg := stockedDatabase(t)
 	cfg.ListenAddress = "127.0.0.1:0"
 	emptyDatabase(t, cfg.Store.DSNFile)
-	crashed := errors.New("crash")
 	points := map[string]bool{}
-	try := func(at int) (err error) {
-		defer func() {
-			if p := recover(); p != nil {
-				err = p.(error)
-			}
-		}()
-		seen := 0
-		_, err = Restore(t.Context(), cfg, RestoreOptions{Logger: slog.New(slog.DiscardHandler), Step: func(point string) error {
-			points[point] = true
-			if seen++; seen == at {
-				panic(crashed) // nothing is tidied up
-			}
-			return nil
-		}})
-		return err
-	}
 	other := cfg // of another node, whose data_dir knows nothing of the restore
 	other.DataDir = t.TempDir()
 	for at := 1; ; at++ {
-		err := try(at)
+		err := crashAt(t, cfg, at, points)
 		if err == nil {
 			break
 		}
-		if !errors.Is(err, crashed) {
+		if !errors.Is(err, errCrashed) {
 			t.Fatalf("crash %d: %v", at, err)
 		}
 		for _, c := range []Config{cfg, other} {

@@ -64,36 +64,41 @@ func count(t *testing.T, cfg Config) (n int) {
 	return n
 }
 
+// errCrashed ends a restore as a crash would.
+var errCrashed = errors.New("crash")
+
+// crashAt restores, and crashes at one of the points that it comes to, which it notes.
+func crashAt(t *testing.T, cfg Config, at int, points map[string]bool) (err error) {
+	t.Helper()
+	defer func() {
+		if p := recover(); p != nil {
+			err = p.(error)
+		}
+	}()
+	seen := 0
+	_, err = Restore(t.Context(), cfg, RestoreOptions{Logger: slog.New(slog.DiscardHandler), Step: func(point string) error {
+		points[point] = true
+		if seen++; seen == at {
+			panic(errCrashed) // nothing is tidied up
+		}
+		return nil
+	}})
+	return err
+}
+
 // A crash at any point of a restore leaves nothing in halves: the node does not
 // start, and the next try ends it.
 func TestARestoreThatIsCutShortIsFinishedByTheNext(t *testing.T) {
 	cfg := stocked(t)
 	check(t, os.RemoveAll(cfg.DataDir))
-	crashed := errors.New("crash")
 	points := map[string]bool{}
-	try := func(at int) (err error) {
-		defer func() {
-			if p := recover(); p != nil {
-				err = p.(error)
-			}
-		}()
-		seen := 0
-		_, err = Restore(t.Context(), cfg, RestoreOptions{Logger: slog.New(slog.DiscardHandler), Step: func(point string) error {
-			points[point] = true
-			if seen++; seen == at {
-				panic(crashed) // nothing is tidied up
-			}
-			return nil
-		}})
-		return err
-	}
 	tries := 0
 	for at := 1; ; at++ {
-		err := try(at)
+		err := crashAt(t, cfg, at, points)
 		if err == nil {
 			break
 		}
-		if tries++; !errors.Is(err, crashed) {
+		if tries++; !errors.Is(err, errCrashed) {
 			t.Fatalf("crash %d: %v", at, err)
 		}
 		n, err := Open(t.Context(), cfg, Options{Logger: slog.New(slog.DiscardHandler)})

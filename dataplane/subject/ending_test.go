@@ -19,19 +19,11 @@ import (
 func TestINV21_NothingOutlivesItsCall(t *testing.T) {
 	ctx := context.Background()
 	a := newArena(t, 3)
-	must(t, a.exporter.RoundFor(ctx, tenant))
-	for n := range bystanders {
-		a.one(a.draw, "b", bystander(n), bystander(bystanders), a.clock())
-	}
-	a.one(a.draw, "p", someone(0), bystander(0), a.clock())
-	over, stays := a.called(someone(0)), a.called(bystander(1))
-	a.shift.Add(int64(3 * raceWindow))
-	must(t, a.exporter.RoundFor(ctx, tenant))
+	over, stays := a.send(), a.called(bystander(1))
 	for _, call := range []string{over, stays} {
-		a.media1(call)
+		a.hang(call)
 	}
-	there := func(call string) bool { _, ok := a.rowsAbroad()[a.rowOf(call)]; return ok }
-	if !there(over) || !there(stays) || a.hanging(over) != 3 {
+	if !a.there(stays) || a.hanging(over) != 3 {
 		t.Fatal("nothing hangs on the call: the test shows nothing")
 	}
 
@@ -56,7 +48,7 @@ func TestINV21_NothingOutlivesItsCall(t *testing.T) {
 	a.us.cut.Store(1)
 	a.between = func(step string) error {
 		if step == "ended rows" { // one who saw the call is only now done
-			a.media1(over)
+			a.hang(over)
 		}
 		return nil
 	}
@@ -80,16 +72,16 @@ func TestINV21_NothingOutlivesItsCall(t *testing.T) {
 	}
 	a.us.cut.Store(0)
 	must(t, a.exporter.Bury(ctx, tenant))
-	if there(over) || !there(stays) {
-		t.Errorf("the ended call's row is there: %v; another's: %v", there(over), there(stays))
+	if a.there(over) || !a.there(stays) {
+		t.Errorf("the ended call's row is there: %v; another's: %v", a.there(over), a.there(stays))
 	}
 	if left, _, err := a.exporter.Unburied(tenant, c.ID); err != nil || left != 0 {
 		t.Errorf("%d rows are still to be deleted, %v", left, err)
 	}
 }
 
-// media1 gives a call one recording, one transcript and one upload that nobody ends.
-func (a *arena) media1(call string) {
+// hang gives a call one recording, one transcript and one upload that nobody ends.
+func (a *arena) hang(call string) {
 	a.t.Helper()
 	ctx, ask, sound := context.Background(), regionMedia{a.region}.ask(tenant), wav("of "+call)
 	for _, finish := range []bool{true, false} {

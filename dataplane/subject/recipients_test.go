@@ -19,18 +19,8 @@ import (
 func TestINV21_FinalOnlyWhenTheOtherRegionHasAnswered(t *testing.T) {
 	ctx := context.Background()
 	a := newArena(t, 1)
-	must(t, a.exporter.RoundFor(ctx, tenant))
-	for n := range bystanders {
-		a.one(a.draw, "b", bystander(n), bystander(bystanders), a.clock())
-	}
-	a.one(a.draw, "p", someone(0), bystander(0), a.clock())
-	call := a.called(someone(0))
-	a.shift.Add(int64(3 * raceWindow))
-	must(t, a.exporter.RoundFor(ctx, tenant))
-	there := func() bool { _, ok := a.rowsAbroad()[a.rowOf(call)]; return ok }
-	if !there() {
-		t.Fatal("the person's row did not leave: the test shows nothing")
-	}
+	call := a.send()
+	there := func() bool { return a.there(call) }
 	before, err := os.ReadFile(a.us.file())
 	must(t, err)
 
@@ -92,6 +82,25 @@ func TestINV21_FinalOnlyWhenTheOtherRegionHasAnswered(t *testing.T) {
 		t.Error("another statement verifies as well")
 	}
 }
+
+// send lets a row of a call of somebody leave, with those of all bystanders.
+func (a *arena) send() (call string) {
+	a.t.Helper()
+	must(a.t, a.exporter.RoundFor(context.Background(), tenant))
+	for n := range bystanders {
+		a.one(a.draw, "b", bystander(n), bystander(bystanders), a.clock())
+	}
+	a.one(a.draw, "p", someone(0), bystander(0), a.clock())
+	a.shift.Add(int64(3 * raceWindow))
+	must(a.t, a.exporter.RoundFor(context.Background(), tenant))
+	if call = a.called(someone(0)); !a.there(call) {
+		a.t.Fatal("the person's row did not leave: the test shows nothing")
+	}
+	return call
+}
+
+// there reports whether a call's row is in the other region.
+func (a *arena) there(call string) bool { _, ok := a.rowsAbroad()[a.rowOf(call)]; return ok }
 
 // called is the one call of a number.
 func (a *arena) called(number string) string {

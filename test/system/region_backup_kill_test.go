@@ -56,6 +56,26 @@ func (v *vault) verified() {
 	}
 }
 
+// killedInASnapshot kills the node while it writes one. What was there before is whole.
+func (v *vault) killedInASnapshot() {
+	v.t.Helper()
+	begun := files(v.folder, "objects", "*", "*")
+	asked := make(chan struct{})
+	go func() {
+		defer close(asked)
+		v.node("backup", "create", "--full")
+	}()
+	until(v.t, time.Minute, "the snapshot has begun to write", func() error {
+		if files(v.folder, "objects", "*", "*") == begun {
+			return errors.New("nothing is written yet")
+		}
+		return nil
+	})
+	check(v.t, v.c.Process("ie1").Kill())
+	<-asked
+	v.verified() // the node does not run
+}
+
 // The node is killed while it takes a snapshot, and the commands while they prune,
 // verify and restore: what was there before is whole, and the next try succeeds.
 func TestINV33_KillsSpareTheBackups(t *testing.T) { killsSpareBackups(openVault(t)) }
@@ -66,21 +86,7 @@ func killsSpareBackups(v *vault) {
 	v.create()
 	want := v.calls()
 
-	begun := files(v.folder, "objects", "*", "*")
-	asked := make(chan struct{})
-	go func() {
-		defer close(asked)
-		v.node("backup", "create", "--full")
-	}()
-	until(t, time.Minute, "the snapshot has begun to write", func() error {
-		if files(v.folder, "objects", "*", "*") == begun {
-			return errors.New("nothing is written yet")
-		}
-		return nil
-	})
-	check(t, v.c.Process("ie1").Kill())
-	<-asked
-	v.verified() // the node does not run
+	v.killedInASnapshot()
 	v.start()
 	until(t, time.Minute, "a snapshot after the kill", func() error {
 		if out, errs, code := v.node("backup", "create"); code != 0 {

@@ -1,7 +1,6 @@
 package system
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -67,21 +66,7 @@ func TestINV33_KillsSpareADatabasesBackups(t *testing.T) {
 	v.load(0, 300)
 	v.create()
 	want := v.calls()
-	begun := files(v.folder, "objects", "*", "*")
-	asked := make(chan struct{})
-	go func() {
-		defer close(asked)
-		v.node("backup", "create", "--full")
-	}()
-	until(t, time.Minute, "the snapshot has begun to write", func() error {
-		if files(v.folder, "objects", "*", "*") == begun {
-			return errors.New("nothing is written yet")
-		}
-		return nil
-	})
-	check(t, v.c.Process("ie1").Kill())
-	<-asked
-	v.verified() // the node does not run
+	v.killedInASnapshot()
 	check(t, os.RemoveAll(v.data))
 	v.more()
 	restoring := filepath.Join(v.data, "restore.tmp")
