@@ -12,8 +12,8 @@ import (
 	"github.com/domicile-io/domicile/policy"
 )
 
-// The history file says what became of each generation. It holds no secret.
-// Losing it loses dates, no keys.
+// The history file says what became of each generation, and whether the present one is
+// to end. It holds no secret. Losing it loses dates and what was asked, no keys.
 const (
 	historyFile = "history"
 	maxHistory  = 4096 // generations that are told apart; five years at two a day
@@ -37,6 +37,9 @@ type history struct {
 	// FloorFinal is the latest of their final times.
 	FloorFinal  time.Time `json:"floor_final,omitzero"`
 	Generations []fate    `json:"generations"`
+	// Asked: Retire asked for a rotation that has not come to its end. Whoever asked
+	// has noted that, and does not ask again after a crash.
+	Asked bool `json:"asked,omitempty"`
 }
 
 func readHistory(dir string) (*history, error) {

@@ -190,6 +190,7 @@ func (k *Keyring) load() error {
 		return err
 	}
 	k.history.reconcile(s, list, k.o.Now().UTC())
+	k.asked = k.history.Asked
 	return k.history.save(k.places, k.o.Now().UTC())
 }
 

@@ -106,6 +106,13 @@ func (k *Keyring) Retire() (uint64, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.asked = true
+	if !k.history.Asked {
+		k.history.Asked = true
+		if err := k.history.save(k.places, k.o.Now().UTC()); err != nil {
+			k.history.Asked = false
+			return 0, fmt.Errorf("note that the key generation is to be replaced: %w", err)
+		}
+	}
 	select {
 	case k.wake <- struct{}{}:
 	default:

@@ -333,6 +333,7 @@ func (k *Keyring) adopt(r *rotation) {
 	now := k.o.Now().UTC()
 	k.history.at(old.generation).Retired = now
 	k.history.at(r.next.generation).Created = r.next.created
+	k.history.Asked = k.asked // meanwhile
 	if err := k.history.save(k.places, now); err != nil {
 		k.log.Error("the history of key generations cannot be written", "cause", err.Error())
 	}

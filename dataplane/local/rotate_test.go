@@ -387,6 +387,35 @@ func TestKeysDrawnDuringARotationGoOver(t *testing.T) {
 	c.look(t, k)
 }
 
+// What an erasure asked for is asked for still after a crash, until it was done.
+func TestINV21_AnAskedRotationOutlivesACrash(t *testing.T) {
+	o := Options{Dir: t.TempDir(), Region: "ie1"}
+	open := func() *Keyring {
+		k, err := OpenKeyring(o)
+		check(t, err)
+		t.Cleanup(func() { k.Close() })
+		return k
+	}
+	k := open()
+	if k.Status().Asked {
+		t.Fatal("a new table is to be replaced")
+	}
+	gen := retire(t, k)
+	check(t, k.Close()) // nothing is written at the end
+	k = open()
+	if !k.Status().Asked || k.due() == "" {
+		t.Fatal("what was asked for is forgotten: the generation would end by schedule only")
+	}
+	check(t, k.Rotate(t.Context()))
+	if fate, err := k.Fate(gen); err != nil || fate.Destroyed.IsZero() {
+		t.Errorf("generation %d was not destroyed: %+v, %v", gen, fate, err)
+	}
+	check(t, k.Close())
+	if k = open(); k.Status().Asked {
+		t.Error("what was done is asked for again")
+	}
+}
+
 func retire(t *testing.T, k *Keyring) uint64 {
 	t.Helper()
 	gen, err := k.Retire()

@@ -2,6 +2,9 @@ package chaos
 
 // keysBugs are bugs of a region's key table.
 var keysBugs = []bug{
+	{"a crash forgets that a generation is to end", []plant{{"dataplane/local/keyring.go",
+		"k.asked = k.history.Asked", "k.asked = false"}},
+		"./dataplane/local", "TestINV21_AnAskedRotationOutlivesACrash"},
 	{"the old generation outlives a rotation", []plant{{"dataplane/local/fileroot.go",
 		"	if err := r.write(gen, summed(s)); err != nil {", "	if err := r.p.do(syncDir); err != nil {"}},
 		"./dataplane/local", "TestINV21_OldCopiesOpenNothingAfterRotation"},
