@@ -229,3 +229,16 @@ func FuzzDecode(f *testing.F) {
 		_ = bytes.Clone(r.Native)
 	})
 }
+
+// Two forms are equal when both of their parts are.
+func TestFormsAreEqualInBothParts(t *testing.T) {
+	f := Form{Text: []byte("text"), Noise: []byte("noise")}
+	for _, g := range []Form{{}, {Text: f.Text}, {Noise: f.Noise}, {Text: f.Noise, Noise: f.Text}, {Text: []byte("text"), Noise: []byte("Noise")}} {
+		if f.Equal(g) || g.Equal(f) {
+			t.Errorf("%q equals %q", f, g)
+		}
+	}
+	if !f.Equal(Form{Text: []byte("text"), Noise: []byte("noise")}) || !(Form{}).Equal(Form{Text: []byte{}, Noise: []byte{}}) {
+		t.Error("equal forms are not equal")
+	}
+}
