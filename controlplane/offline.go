@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/domicile-io/domicile/controlplane/replica"
 	"github.com/domicile-io/domicile/controlplane/store"
+	"github.com/domicile-io/domicile/internal/mtls"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -24,6 +26,29 @@ const (
 	stateFile  = "state.db"
 	raftFolder = "raft"
 )
+
+// known is what work on the files of a stopped voter needs of its configuration.
+// No secret of the service is among it: nothing is signed here, and what systemd
+// hands to a service as credentials is gone while that is stopped.
+type known struct {
+	voter *mtls.Material
+	root  ed25519.PublicKey
+}
+
+func ofStopped(cfg Config) (known, error) {
+	voter, err := mtls.Load(cfg.TLS)
+	if err != nil {
+		return known{}, fmt.Errorf("tls: %w", err)
+	}
+	if voter.Identity.Role != mtls.ControlPlane {
+		return known{}, fmt.Errorf("tls: the certificate's role is %q, want %q", voter.Identity.Role, mtls.ControlPlane)
+	}
+	root, err := hex.DecodeString(cfg.RootPublicKey)
+	if err != nil {
+		return known{}, errors.New("root_public_key: must be hex")
+	}
+	return known{voter: voter, root: root}, nil
+}
 
 // firstTokenLife is how long the first token of an epoch holds: long enough to
 // make others, short enough that a forgotten file is no way in.

@@ -128,17 +128,16 @@ type owned struct {
 }
 
 func identities(cfg Config) (owned, error) {
-	voter, err := mtls.Load(cfg.TLS)
+	k, err := ofStopped(cfg)
 	if err != nil {
-		return owned{}, fmt.Errorf("tls: %w", err)
+		return owned{}, err
 	}
+	voter, root := k.voter, k.root
 	gateway, err := mtls.Load(cfg.GatewayTLS)
 	if err != nil {
 		return owned{}, fmt.Errorf("gateway_tls: %w", err)
 	}
 	switch {
-	case voter.Identity.Role != mtls.ControlPlane:
-		return owned{}, fmt.Errorf("tls: the certificate's role is %q, want %q", voter.Identity.Role, mtls.ControlPlane)
 	case gateway.Identity.Role != mtls.Gateway:
 		return owned{}, fmt.Errorf("gateway_tls: the certificate's role is %q, want %q", gateway.Identity.Role, mtls.Gateway)
 	case voter.Identity.Cluster != gateway.Identity.Cluster:
@@ -152,11 +151,7 @@ func identities(cfg Config) (owned, error) {
 	if err != nil {
 		return owned{}, err
 	}
-	root, err := hex.DecodeString(cfg.RootPublicKey)
-	if err != nil {
-		return owned{}, errors.New("root_public_key: must be hex")
-	}
-	signer, err := bundle.NewSigner(voter.Identity.Cluster, seed, certificate, ed25519.PublicKey(root))
+	signer, err := bundle.NewSigner(voter.Identity.Cluster, seed, certificate, root)
 	if err != nil {
 		return owned{}, err
 	}

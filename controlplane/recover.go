@@ -42,7 +42,7 @@ type Recovered struct {
 // survivor is a stopped voter that is about to be recovered.
 type survivor struct {
 	cfg   Config
-	own   owned
+	own   known
 	store *store.Store
 	end   replica.End
 }
@@ -51,7 +51,7 @@ func openSurvivor(cfg Config, log *slog.Logger) (*survivor, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	own, err := identities(cfg)
+	own, err := ofStopped(cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -52,7 +52,7 @@ func Restore(cfg Config, o RestoreOptions) (r Restored, err error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	own, err := identities(cfg)
+	own, err := ofStopped(cfg)
 	if err != nil {
 		return r, err
 	}

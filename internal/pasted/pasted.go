@@ -8,6 +8,7 @@
 //	```sh terminal   left running in a terminal of its own; the blocks after it are in a fresh one
 //	```sh ci         not run here: each line is a command that .ci/run gives
 //	# says: TEXT     in a block: what its output must hold; white space does not count
+//	# types: TEXT    behind a command: what the reader types when it asks
 //
 // A terminal of its own is ready when it has said all that its block promises, so
 // that such a block must promise something. Blocks of other languages are not run.
@@ -76,6 +77,16 @@ func (b Block) broken(said string) string {
 		}
 	}
 	return ""
+}
+
+var answer = regexp.MustCompile(`(?m)\n# types: (.*)$`)
+
+// typed is the block's text, in which each command that asks is given the answer
+// that stands behind it, where a reader has a keyboard.
+func (b Block) typed() string {
+	return answer.ReplaceAllStringFunc(b.Text, func(m string) string {
+		return " <<<'" + strings.ReplaceAll(answer.FindStringSubmatch(m)[1], "'", `'\''`) + "'"
+	})
 }
 
 func plain(s string) string { return strings.Join(strings.Fields(s), " ") }
@@ -158,7 +169,7 @@ func paste(ctx context.Context, blocks []Block, o Options) (string, error) {
 	const mark = "\n@pasted@\n"
 	var script strings.Builder
 	for _, b := range blocks {
-		script.WriteString(b.Text + "printf '" + strings.ReplaceAll(mark, "\n", `\n`) + "'\n")
+		script.WriteString(b.typed() + "printf '" + strings.ReplaceAll(mark, "\n", `\n`) + "'\n")
 	}
 	cmd := exec.CommandContext(ctx, "bash", "-e", "-o", "pipefail", "-c", script.String())
 	cmd.Dir, cmd.Env = o.Dir, o.Env

@@ -21,6 +21,14 @@ func TestAPageThatHolds(t *testing.T) {
 	}
 }
 
+// A command that asks gets what stands behind it, and nothing else does.
+func TestAnAnswerIsTyped(t *testing.T) {
+	said, err := follow(t, "```sh\nread -r \\\n  one\n# types: it's me\necho hello $one\n# says: hello it's me\nread -r two || echo nobody types\n# says: nobody types\n```\n")
+	if err != nil {
+		t.Errorf("%v: %s", err, said)
+	}
+}
+
 // Each page here has one mistake, which must be found and named.
 func TestMistakesOfAPageAreFound(t *testing.T) {
 	for what, page := range map[string]string{

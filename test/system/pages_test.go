@@ -1,0 +1,121 @@
+package system
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/domicile-io/domicile/internal/pasted"
+	"github.com/domicile-io/domicile/internal/testcluster"
+)
+
+// terminal is where a page of docs/operations is pasted: a folder, the programs,
+// and a service manager for processes of the system.
+type terminal struct {
+	t   *testing.T
+	dir string
+	env []string
+}
+
+// service is what a page calls by the name of its unit.
+type service struct {
+	process *testcluster.Process
+	secret  string // a credential, which goes when the service is stopped; "" none
+}
+
+// openTerminal lets `systemctl start` and `stop` of a page work on real processes
+// of the system. Only the service manager is the test's own: it waits for the
+// readiness that a unit would notify, and takes credentials away as systemd does.
+func openTerminal(t *testing.T, services map[string]service) *terminal {
+	t.Helper()
+	x := &terminal{t: t, dir: t.TempDir()}
+	programs := t.TempDir()
+	check(t, exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(programs, "domicile"), "../../cmd/domicile").Run())
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	check(t, err)
+	manager := http.NewServeMux()
+	manager.HandleFunc("/{verb}/{unit}", func(w http.ResponseWriter, r *http.Request) {
+		s, ok := services[r.PathValue("unit")]
+		err := fmt.Errorf("nothing is called %s here", r.PathValue("unit"))
+		if ok {
+			err = s.do(r.Context(), r.PathValue("verb"))
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+		}
+	})
+	server := &http.Server{Handler: manager, ReadHeaderTimeout: time.Minute}
+	go func() { _ = server.Serve(l) }() // until the test ends
+	t.Cleanup(func() { _ = server.Close() })
+	check(t, os.WriteFile(filepath.Join(programs, "systemctl"), []byte("#!/bin/sh\nexec curl -sS --fail-with-body http://"+l.Addr().String()+"/$1/$2\n"), 0o700))
+	x.env = []string{"HOME=" + t.TempDir(), "TERM=dumb", "PATH=" + programs + ":" + bin + ":" + os.Getenv("PATH")}
+	return x
+}
+
+func (s service) do(ctx context.Context, verb string) error {
+	const away = ".away"
+	switch {
+	case verb == "stop" && s.secret != "":
+		if err := os.Rename(s.secret, s.secret+away); err != nil {
+			return err
+		}
+		return s.process.Stop()
+	case verb == "stop":
+		return s.process.Stop()
+	case verb == "start":
+		if s.secret != "" {
+			if err := os.Rename(s.secret+away, s.secret); err != nil {
+				return err
+			}
+		}
+		if err := s.process.Start(); err != nil {
+			return err
+		}
+		return s.process.WaitReady(ctx)
+	}
+	return fmt.Errorf("no unit is told to %s here", verb)
+}
+
+// link shows a file of the system under a name that the page has.
+func (x *terminal) link(from, name string) {
+	x.t.Helper()
+	check(x.t, os.Symlink(from, filepath.Join(x.dir, name)))
+}
+
+// follow pastes a page of docs/operations.
+func (x *terminal) follow(page string, env ...string) {
+	x.t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "operations", page))
+	check(x.t, err)
+	said, err := pasted.Follow(x.t.Context(), text, pasted.Options{Dir: x.dir, Env: append(x.env, env...), Limit: 3 * time.Minute})
+	if err != nil {
+		x.t.Fatalf("%v\n\nBefore it:\n%s", err, said)
+	}
+}
+
+// operator is the environment of somebody who asks one voter.
+func operator(c *testcluster.Cluster, voter string) []string {
+	return []string{"DOMICILE_CONTROL_URL=" + c.Env.VoterURL(voter), "DOMICILE_CA=" + c.Env.CAFile(), "DOMICILE_TOKEN=" + c.Env.Token()}
+}
+
+// docs/operations/lost-quorum.md, pasted, where two of three voters are gone.
+// The survivor's secrets are away while it is stopped, as a package's unit has it.
+func TestThePageOfTheLostQuorum(t *testing.T) {
+	c := start(t, testcluster.Options{Regions: []string{"ie1"}})
+	place(t, c, "clinic", "ie1", "IE", nil)
+	d := desk{t: t, c: c, dir: t.TempDir()}
+	x := openTerminal(t, map[string]service{"domicile-controlplane": {process: c.Process("cp3"), secret: c.Env.VoterConfig("cp3").BundleKey}})
+	x.link(filepath.Join(c.Env.Dir(), "pki"), "pki")
+	x.link(filepath.Join(c.Env.Dir(), "pki", "root.key"), "root.key")
+	d.destroy("cp1")
+	d.destroy("cp2")
+	x.follow("lost-quorum.md", append(operator(c, "cp3"), "CONFIG="+c.Process("cp3").Config())...)
+	d.dir = x.dir
+	d.follows("ie1", "cp3", d.token(), 2)
+}
