@@ -8,14 +8,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -100,26 +96,11 @@ type backupCommand struct {
 	bar    *bar
 }
 
-// errNotRunning: nobody listens at the socket.
-var errNotRunning = errors.New("the node does not run, or you are not its user")
-
 // ask sends one request over the node's socket, and shows its progress.
 func (b *backupCommand) ask(method, path string, query url.Values, into any) error {
-	socket := filepath.Join(b.cfg.DataDir, dataplane.AdminSocket)
-	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-	}}}
-	defer client.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(b.ctx, method, "http://node"+path+"?"+query.Encode(), nil)
+	resp, err := onSocket(b.ctx, b.cfg, method, path+"?"+query.Encode())
 	if err != nil {
 		return err
-	}
-	resp, err := client.Do(req)
-	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, os.ErrNotExist) {
-		return errNotRunning
-	}
-	if err != nil {
-		return fmt.Errorf("ask the node: %w", errors.Unwrap(err))
 	}
 	defer resp.Body.Close()
 	for in := json.NewDecoder(resp.Body); ; {

@@ -3,13 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"path/filepath"
 	"text/tabwriter"
 	"time"
 
@@ -97,18 +94,9 @@ func keys(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // askNode sends one request over the node's socket.
 func askNode(ctx context.Context, cfg dataplane.Config, method, path string) (out keysAnswer, err error) {
-	socket := filepath.Join(cfg.DataDir, dataplane.AdminSocket)
-	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-	}}}
-	defer client.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, method, "http://node"+path, nil)
+	resp, err := onSocket(ctx, cfg, method, path)
 	if err != nil {
 		return out, err
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return out, fmt.Errorf("ask the node: %w; is it running, and are you its user?", errors.Unwrap(err))
 	}
 	defer resp.Body.Close()
 	if err := json.NewDecoder(resp.Body).Decode(&out); err != nil {

@@ -2,13 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"path/filepath"
 
 	"github.com/domicile-io/domicile/dataplane"
 )
@@ -44,18 +41,9 @@ func exportLog(ctx context.Context, args []string, stdout, stderr io.Writer) int
 }
 
 func copyLog(ctx context.Context, cfg dataplane.Config, stdout io.Writer) error {
-	socket := filepath.Join(cfg.DataDir, dataplane.AdminSocket)
-	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-	}}}
-	defer client.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://node/log", nil)
+	resp, err := onSocket(ctx, cfg, http.MethodGet, "/log")
 	if err != nil {
 		return err
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return fmt.Errorf("ask the node: %w; is it running, and are you its user?", errors.Unwrap(err))
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {

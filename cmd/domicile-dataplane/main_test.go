@@ -66,7 +66,7 @@ func TestKeysNeedsAVerbAndANode(t *testing.T) {
 		"nothing":      {nil, exitUsage, "keys rotate"},
 		"another verb": {[]string{"show", "--config", path}, exitUsage, "keys rotate"},
 		"no config":    {[]string{"status"}, exitUsage, "--config"},
-		"no node":      {[]string{"status", "--config", path}, exitFailed, "is it running"},
+		"no node":      {[]string{"status", "--config", path}, exitFailed, "start it"},
 		"bad format":   {[]string{"status", "--config", path, "-o", "xml"}, exitUsage, "json"},
 	} {
 		var out, stderr bytes.Buffer

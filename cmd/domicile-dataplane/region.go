@@ -7,13 +7,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/domicile-io/domicile/dataplane"
@@ -158,21 +155,9 @@ func (c *regionCommand) run(verb string) error {
 
 // ask sends one request over the node's socket, and shows its progress.
 func (c *regionCommand) ask(method, path string, query url.Values) (s dataplane.MoveStatus, err error) {
-	socket := filepath.Join(c.cfg.DataDir, dataplane.AdminSocket)
-	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-	}}}
-	defer client.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(c.ctx, method, "http://node"+path+"?"+query.Encode(), nil)
+	resp, err := onSocket(c.ctx, c.cfg, method, path+"?"+query.Encode())
 	if err != nil {
 		return s, err
-	}
-	resp, err := client.Do(req)
-	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, os.ErrNotExist) {
-		return s, errNotRunning
-	}
-	if err != nil {
-		return s, fmt.Errorf("ask the node: %w", errors.Unwrap(err))
 	}
 	defer resp.Body.Close()
 	for in := json.NewDecoder(resp.Body); ; {

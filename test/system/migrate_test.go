@@ -39,7 +39,7 @@ type removal struct {
 	all    sync.WaitGroup
 }
 
-func openRemoval(t *testing.T, database func() string) *removal {
+func openRemoval(t *testing.T, database func() string, edits ...func(*dataplane.Config)) *removal {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "move") // short, for the socket's path
 	check(t, err)
@@ -53,6 +53,9 @@ func openRemoval(t *testing.T, database func() string) *removal {
 		m.data = c.DataDir
 		c.Keys.RootFile = filepath.Join(secret, "root.key")
 		to := *c
+		for _, edit := range edits { // of the node as it is, and not as it is to be
+			edit(c)
+		}
 		to.Media.Folder = filepath.Join(c.DataDir, "media")
 		for what, into := range map[string]*dataplane.DatabaseConfig{"records": &to.Store.DatabaseConfig, "keys": {}} {
 			into.DSNFile = filepath.Join(secret, what)

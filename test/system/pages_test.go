@@ -11,7 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/domicile-io/domicile/dataplane"
 	"github.com/domicile-io/domicile/internal/pasted"
+	"github.com/domicile-io/domicile/internal/postgres"
 	"github.com/domicile-io/domicile/internal/testcluster"
 )
 
@@ -69,6 +71,11 @@ func (s service) do(ctx context.Context, verb string) error {
 	case verb == "stop":
 		return s.process.Stop()
 	case verb == "start":
+		if s.process.Running() { // a node that has moved ends by itself
+			if how, err := s.process.WaitEnd(ctx); err != nil || how != nil {
+				return fmt.Errorf("it runs, or has failed: %v, %w", how, err)
+			}
+		}
 		if s.secret != "" {
 			if err := os.Rename(s.secret+away, s.secret); err != nil {
 				return err
@@ -118,4 +125,26 @@ func TestThePageOfTheLostQuorum(t *testing.T) {
 	x.follow("lost-quorum.md", append(operator(c, "cp3"), "CONFIG="+c.Process("cp3").Config())...)
 	d.dir = x.dir
 	d.follows("ie1", "cp3", d.token(), 2)
+}
+
+// docs/operations/migrate-store.md, pasted, on a node that takes records in.
+func TestThePageOfTheMoveToADatabase(t *testing.T) {
+	var root string
+	m := openRemoval(t, func() string { return postgres.Database(t) }, func(c *dataplane.Config) {
+		root, c.Backup.Folder = c.Keys.RootFile, t.TempDir()
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	x := openTerminal(t, map[string]service{"domicile-dataplane": {process: m.c.Process("ie1")}})
+	config := filepath.Join(x.dir, "node.yaml")
+	check(t, os.Rename(m.c.Process("ie1").Config(), config))
+	check(t, os.Symlink(config, m.c.Process("ie1").Config()))
+	for _, what := range []string{"records", "keys"} {
+		x.link(filepath.Join(filepath.Dir(root), what), what+".dsn")
+	}
+	m.writers(ctx, 1)
+	m.more(2)
+	x.follow("migrate-store.md", append(operator(m.c, "cp1"), "CONFIG_DIR="+x.dir, "DATA="+m.data, "ROOT_FILE="+root)...)
+	m.more(2)
+	m.settled(ctx)
 }
