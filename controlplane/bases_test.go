@@ -2,6 +2,7 @@ package controlplane_test
 
 import (
 	"crypto/ed25519"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -153,5 +154,63 @@ func TestFeaturesAndEntitiesAreWritten(t *testing.T) {
 	after := c.want(c.do(0, "PATCH", "/v1/tenants/acme", map[string]any{"billing_country": "IE"}, headers{"If-Match": before.Header.Get("ETag")}), 200, "")
 	if before.str("contracting_entity") != "DOM-IE" || after.str("contracting_entity") != "DOM-EU" {
 		t.Errorf("re-contracted from %s to %s", before.str("contracting_entity"), after.str("contracting_entity"))
+	}
+}
+
+// A node whose stream has ended still has what it had. A revocation names it and
+// says until when it may export; asked again after that, it is everywhere.
+func TestARevocationNamesTheNodesThatWereNotHeard(t *testing.T) {
+	c := prepare(t, 1)
+	c.timing.FreshFor = 5 * time.Second
+	c.startAll()
+	c.exporter("acme", "SCC")
+	gone, here := c.holder("ie1"), c.holder("us1")
+	left := gone.come(0, nil)
+	left.whole()
+	if err := left.stream.CloseSend(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() error {
+		if a := c.do(0, "GET", "/v1/nodes/"+string(gone.id), nil, nil); a.Body["connected"] == true {
+			return errors.New("its stream is open")
+		}
+		return nil
+	}, "the node has left")
+	n := here.come(0, nil)
+	n.whole()
+	acked := make(chan struct{})
+	go func() {
+		defer close(acked)
+		for n.basis("SCC") == policy.BasisActive {
+			n.next()
+		}
+	}()
+	before := time.Now()
+	revoke := func() answer {
+		return c.want(c.do(0, "POST", "/v1/bases/SCC:revoke", map[string]any{"enforce": true}, nil), 200, "")
+	}
+	first := revoke()
+	<-acked
+	unheard, _ := first.Body["unheard"].([]any)
+	if first.Body["distributed"] != false || first.Body["unheard_nodes"] != 1.0 || len(unheard) != 1 {
+		t.Fatalf("with a node that was not heard: %s", first.Raw)
+	}
+	if u := unheard[0].(map[string]any); u["node"] != string(gone.id) || u["region"] != "ie1" || u["connected"] == true || u["last_contact"] == nil {
+		t.Errorf("the node: %v", u)
+	}
+	end, err := time.Parse(time.RFC3339, first.str("exports_end_time"))
+	if err != nil || end.Before(before.Add(c.timing.FreshFor)) || end.After(time.Now().Add(c.timing.FreshFor+time.Second)) {
+		t.Errorf("it may export until %s (%v)", first.str("exports_end_time"), err)
+	}
+	eventually(t, func() error {
+		if a := revoke(); a.Body["distributed"] == true && time.Now().Before(end) {
+			t.Fatalf("distributed before the node had to stop: %s", a.Raw)
+		} else if a.Body["distributed"] != true {
+			return errors.New(string(a.Raw))
+		}
+		return nil
+	}, "the node must have stopped")
+	if a := revoke(); a.str("exports_end_time") != first.str("exports_end_time") || a.Body["unheard_nodes"] != 1.0 {
+		t.Errorf("afterwards: %s", a.Raw)
 	}
 }

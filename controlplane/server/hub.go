@@ -40,6 +40,8 @@ type hub struct {
 	nodes      map[policy.NodeID]*node
 	freshUntil time.Time
 	ackedNow   chan struct{} // closed and replaced at every acknowledgement
+
+	revocations map[string]revocation // of transfer bases, by their ids
 }
 
 // audience is who shares one feed.
@@ -64,7 +66,7 @@ type node struct {
 
 func newHub(o Options) *hub {
 	return &hub{store: o.Store, replica: o.Replica, signer: o.Signer, log: o.Logger, renew: o.Renew, fresh: o.FreshFor, dir: o.Dir, slots: make(chan struct{}, maxDownloads),
-		recorder: newRecorder(o), feeds: map[audience]*feed{}, sessions: map[*session]struct{}{}, nodes: map[policy.NodeID]*node{}, ackedNow: make(chan struct{})}
+		recorder: newRecorder(o), feeds: map[audience]*feed{}, sessions: map[*session]struct{}{}, nodes: map[policy.NodeID]*node{}, ackedNow: make(chan struct{}), revocations: map[string]revocation{}}
 }
 
 // run pushes every change at once and renews on a timer, until ctx ends.
@@ -258,9 +260,7 @@ func (h *hub) waitAcked(ctx context.Context, region policy.RegionID, revision ui
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
-		h.mu.Lock()
-		again := h.ackedNow
-		h.mu.Unlock()
+		again := h.nextAck()
 		if h.acked(region, revision) {
 			return true
 		}
@@ -270,19 +270,6 @@ func (h *hub) waitAcked(ctx context.Context, region policy.RegionID, revision ui
 			return false
 		}
 	}
-}
-
-// connectedRegions are those of which some node is connected.
-func (h *hub) connectedRegions() map[policy.RegionID]bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	out := map[policy.RegionID]bool{}
-	for _, n := range h.nodes {
-		if n.connected > 0 {
-			out[n.region] = true
-		}
-	}
-	return out
 }
 
 // describe adds what is seen of a node's stream.

@@ -99,7 +99,8 @@ func (a *app) basesRevoke() *cobra.Command {
 		Long: `Without --enforce this is a drill: it stops nothing, lists every flow that relies on the basis, and notes
 when it was done. With --enforce every such flow stops at once, at the sender and at the receiver,
 transfers that were frozen before included: those become gaps and never leave, also after the basis
-is open again.
+is open again. A node that cannot be heard stops by itself within 61 s; until then it is named, with
+the time. The same command again says how far it has come.
 
 To open a basis again, the holder of the operator's root signs a grant offline (domicile bases grant)
 and an operator brings it (domicile bases put --state active --grant FILE).`,
@@ -122,18 +123,42 @@ and an operator brings it (domicile bases put --state active --grant FILE).`,
 			}
 			return a.result(r, func() {
 				a.showFlows(r.GetFlows())
-				switch {
-				case !r.GetEnforced():
+				if !r.GetEnforced() {
 					a.err.Line("a drill: nothing was stopped; %d flows of %d tenants rely on %s", len(r.GetFlows()), r.GetTenants(), args[0])
-				case r.GetDistributed():
-					a.err.Line("%s is revoked; every connected node of every region has it", args[0])
-				default:
-					a.err.Line("%s is revoked; not every node has it yet (see `domicile nodes`): one that is not heard exports nothing after 60 s", args[0])
+					return
 				}
+				a.showReach(r)
 			})
 		})}
 	c.Flags().BoolVar(&enforce, "enforce", false, "stop every flow that relies on the basis, now")
 	return c
+}
+
+// showReach says which nodes may still export under a basis that was revoked, and until when.
+func (a *app) showReach(r *controlv1.RevokeBasisResponse) {
+	basis, end := r.GetBasis().GetId(), stamp(r.GetExportsEndTime())
+	if r.GetUnheardNodes() == 0 {
+		a.err.Line("%s is revoked, and every node of every region has confirmed it", basis)
+		return
+	}
+	if r.GetDistributed() {
+		a.err.Line("%s is revoked, and nothing leaves under it: each node has confirmed it, but %d that had to stop by themselves at %s", basis, r.GetUnheardNodes(), end)
+	} else {
+		a.err.Line("%s is revoked, and not everywhere: %d nodes have not confirmed it and may export under it until %s", basis, r.GetUnheardNodes(), end)
+	}
+	for _, n := range r.GetUnheard() {
+		stream := "no stream"
+		if n.GetConnected() {
+			stream = "on its way"
+		}
+		a.err.Line("  %s of %s: %s, heard last: %s", n.GetNode(), n.GetRegion(), stream, stamp(n.GetLastContact()))
+	}
+	if more := int(r.GetUnheardNodes()) - len(r.GetUnheard()); more > 0 {
+		a.err.Line("  and %d more", more)
+	}
+	if !r.GetDistributed() {
+		a.err.Line("next: domicile bases revoke %s --enforce, after that time; domicile nodes list", basis)
+	}
 }
 
 func (a *app) basesPut() *cobra.Command {

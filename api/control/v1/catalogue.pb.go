@@ -197,16 +197,25 @@ type RevokeBasisResponse struct {
 	Basis *Basis                 `protobuf:"bytes,1,opt,name=basis,proto3" json:"basis,omitempty"`
 	// Whether the flows were stopped; a drill stops none.
 	Enforced bool `protobuf:"varint,2,opt,name=enforced,proto3" json:"enforced,omitempty"`
-	// Whether every node that is connected, of every region, has the revocation; the others learn of it when they are
-	// heard, and export nothing for longer than 60 s before that.
+	// Whether no node exports under the basis any more: each node of every region that is admitted has confirmed the
+	// revocation, or has gone unheard for so long since that it must have stopped by itself. false: see unheard and
+	// exports_end_time; the same call again, at the same leader, tells of then.
 	Distributed bool `protobuf:"varint,3,opt,name=distributed,proto3" json:"distributed,omitempty"`
 	// The first ones; the rest by GET /v1/bases/{basis}/flows.
 	Flows         []*BasisFlow `protobuf:"bytes,4,rep,name=flows,proto3" json:"flows,omitempty"`
 	NextPageToken string       `protobuf:"bytes,5,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	// How many tenants rely on the basis. Below 2^31.
-	Tenants       int32 `protobuf:"varint,6,opt,name=tenants,proto3" json:"tenants,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Tenants int32 `protobuf:"varint,6,opt,name=tenants,proto3" json:"tenants,omitempty"`
+	// The nodes that have not confirmed the revocation, by region and id, the first 100. One that was evicted less than
+	// two minutes before it is among them.
+	Unheard []*UnheardNode `protobuf:"bytes,7,rep,name=unheard,proto3" json:"unheard,omitempty"`
+	// How many nodes have not. Below 2^31.
+	UnheardNodes int32 `protobuf:"varint,8,opt,name=unheard_nodes,json=unheardNodes,proto3" json:"unheard_nodes,omitempty"`
+	// When the last of them stops by itself, though it hears nothing; clocks are taken to agree within a second. Left
+	// out when all have confirmed.
+	ExportsEndTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=exports_end_time,json=exportsEndTime,proto3" json:"exports_end_time,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *RevokeBasisResponse) Reset() {
@@ -281,6 +290,98 @@ func (x *RevokeBasisResponse) GetTenants() int32 {
 	return 0
 }
 
+func (x *RevokeBasisResponse) GetUnheard() []*UnheardNode {
+	if x != nil {
+		return x.Unheard
+	}
+	return nil
+}
+
+func (x *RevokeBasisResponse) GetUnheardNodes() int32 {
+	if x != nil {
+		return x.UnheardNodes
+	}
+	return 0
+}
+
+func (x *RevokeBasisResponse) GetExportsEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExportsEndTime
+	}
+	return nil
+}
+
+// UnheardNode is a node of which it is not known that it has stopped.
+type UnheardNode struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Node   string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Region string                 `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
+	// Whether its stream is open: the revocation is on its way.
+	Connected bool `protobuf:"varint,3,opt,name=connected,proto3" json:"connected,omitempty"`
+	// When the leader heard it last; left out when it has not since it leads.
+	LastContact   *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=last_contact,json=lastContact,proto3" json:"last_contact,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnheardNode) Reset() {
+	*x = UnheardNode{}
+	mi := &file_control_v1_catalogue_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnheardNode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnheardNode) ProtoMessage() {}
+
+func (x *UnheardNode) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_catalogue_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnheardNode.ProtoReflect.Descriptor instead.
+func (*UnheardNode) Descriptor() ([]byte, []int) {
+	return file_control_v1_catalogue_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *UnheardNode) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *UnheardNode) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *UnheardNode) GetConnected() bool {
+	if x != nil {
+		return x.Connected
+	}
+	return false
+}
+
+func (x *UnheardNode) GetLastContact() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastContact
+	}
+	return nil
+}
+
 type ListBasisFlowsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Basis string                 `protobuf:"bytes,1,opt,name=basis,proto3" json:"basis,omitempty"`
@@ -297,7 +398,7 @@ type ListBasisFlowsRequest struct {
 
 func (x *ListBasisFlowsRequest) Reset() {
 	*x = ListBasisFlowsRequest{}
-	mi := &file_control_v1_catalogue_proto_msgTypes[4]
+	mi := &file_control_v1_catalogue_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -309,7 +410,7 @@ func (x *ListBasisFlowsRequest) String() string {
 func (*ListBasisFlowsRequest) ProtoMessage() {}
 
 func (x *ListBasisFlowsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_catalogue_proto_msgTypes[4]
+	mi := &file_control_v1_catalogue_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -322,7 +423,7 @@ func (x *ListBasisFlowsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBasisFlowsRequest.ProtoReflect.Descriptor instead.
 func (*ListBasisFlowsRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_catalogue_proto_rawDescGZIP(), []int{4}
+	return file_control_v1_catalogue_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ListBasisFlowsRequest) GetBasis() string {
@@ -370,7 +471,7 @@ type ListBasisFlowsResponse struct {
 
 func (x *ListBasisFlowsResponse) Reset() {
 	*x = ListBasisFlowsResponse{}
-	mi := &file_control_v1_catalogue_proto_msgTypes[5]
+	mi := &file_control_v1_catalogue_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -382,7 +483,7 @@ func (x *ListBasisFlowsResponse) String() string {
 func (*ListBasisFlowsResponse) ProtoMessage() {}
 
 func (x *ListBasisFlowsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_catalogue_proto_msgTypes[5]
+	mi := &file_control_v1_catalogue_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -395,7 +496,7 @@ func (x *ListBasisFlowsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBasisFlowsResponse.ProtoReflect.Descriptor instead.
 func (*ListBasisFlowsResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_catalogue_proto_rawDescGZIP(), []int{5}
+	return file_control_v1_catalogue_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListBasisFlowsResponse) GetFlows() []*BasisFlow {
@@ -428,7 +529,7 @@ type BasisFlow struct {
 
 func (x *BasisFlow) Reset() {
 	*x = BasisFlow{}
-	mi := &file_control_v1_catalogue_proto_msgTypes[6]
+	mi := &file_control_v1_catalogue_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -440,7 +541,7 @@ func (x *BasisFlow) String() string {
 func (*BasisFlow) ProtoMessage() {}
 
 func (x *BasisFlow) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_catalogue_proto_msgTypes[6]
+	mi := &file_control_v1_catalogue_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -453,7 +554,7 @@ func (x *BasisFlow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BasisFlow.ProtoReflect.Descriptor instead.
 func (*BasisFlow) Descriptor() ([]byte, []int) {
-	return file_control_v1_catalogue_proto_rawDescGZIP(), []int{6}
+	return file_control_v1_catalogue_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *BasisFlow) GetTenant() string {
@@ -510,7 +611,7 @@ type GetFeatureRequest struct {
 
 func (x *GetFeatureRequest) Reset() {
 	*x = GetFeatureRequest{}
-	mi := &file_control_v1_catalogue_proto_msgTypes[7]
+	mi := &file_control_v1_catalogue_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -522,7 +623,7 @@ func (x *GetFeatureRequest) String() string {
 func (*GetFeatureRequest) ProtoMessage() {}
 
 func (x *GetFeatureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_catalogue_proto_msgTypes[7]
+	mi := &file_control_v1_catalogue_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -535,7 +636,7 @@ func (x *GetFeatureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFeatureRequest.ProtoReflect.Descriptor instead.
 func (*GetFeatureRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_catalogue_proto_rawDescGZIP(), []int{7}
+	return file_control_v1_catalogue_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetFeatureRequest) GetRegion() string {
@@ -570,7 +671,7 @@ type PutFeatureRequest struct {
 
 func (x *PutFeatureRequest) Reset() {
 	*x = PutFeatureRequest{}
-	mi := &file_control_v1_catalogue_proto_msgTypes[8]
+	mi := &file_control_v1_catalogue_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -582,7 +683,7 @@ func (x *PutFeatureRequest) String() string {
 func (*PutFeatureRequest) ProtoMessage() {}
 
 func (x *PutFeatureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_catalogue_proto_msgTypes[8]
+	mi := &file_control_v1_catalogue_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -595,7 +696,7 @@ func (x *PutFeatureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutFeatureRequest.ProtoReflect.Descriptor instead.
 func (*PutFeatureRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_catalogue_proto_rawDescGZIP(), []int{8}
+	return file_control_v1_catalogue_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PutFeatureRequest) GetRegion() string {
@@ -630,7 +731,7 @@ type FeatureSpec struct {
 
 func (x *FeatureSpec) Reset() {
 	*x = FeatureSpec{}
-	mi := &file_control_v1_catalogue_proto_msgTypes[9]
+	mi := &file_control_v1_catalogue_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -642,7 +743,7 @@ func (x *FeatureSpec) String() string {
 func (*FeatureSpec) ProtoMessage() {}
 
 func (x *FeatureSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_catalogue_proto_msgTypes[9]
+	mi := &file_control_v1_catalogue_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -655,7 +756,7 @@ func (x *FeatureSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeatureSpec.ProtoReflect.Descriptor instead.
 func (*FeatureSpec) Descriptor() ([]byte, []int) {
-	return file_control_v1_catalogue_proto_rawDescGZIP(), []int{9}
+	return file_control_v1_catalogue_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *FeatureSpec) GetStage() string {
@@ -690,7 +791,7 @@ type GetEntityRequest struct {
 
 func (x *GetEntityRequest) Reset() {
 	*x = GetEntityRequest{}
-	mi := &file_control_v1_catalogue_proto_msgTypes[10]
+	mi := &file_control_v1_catalogue_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -702,7 +803,7 @@ func (x *GetEntityRequest) String() string {
 func (*GetEntityRequest) ProtoMessage() {}
 
 func (x *GetEntityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_catalogue_proto_msgTypes[10]
+	mi := &file_control_v1_catalogue_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -715,7 +816,7 @@ func (x *GetEntityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEntityRequest.ProtoReflect.Descriptor instead.
 func (*GetEntityRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_catalogue_proto_rawDescGZIP(), []int{10}
+	return file_control_v1_catalogue_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetEntityRequest) GetCountry() string {
@@ -742,7 +843,7 @@ type PutEntityRequest struct {
 
 func (x *PutEntityRequest) Reset() {
 	*x = PutEntityRequest{}
-	mi := &file_control_v1_catalogue_proto_msgTypes[11]
+	mi := &file_control_v1_catalogue_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -754,7 +855,7 @@ func (x *PutEntityRequest) String() string {
 func (*PutEntityRequest) ProtoMessage() {}
 
 func (x *PutEntityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_catalogue_proto_msgTypes[11]
+	mi := &file_control_v1_catalogue_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -767,7 +868,7 @@ func (x *PutEntityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutEntityRequest.ProtoReflect.Descriptor instead.
 func (*PutEntityRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_catalogue_proto_rawDescGZIP(), []int{11}
+	return file_control_v1_catalogue_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PutEntityRequest) GetCountry() string {
@@ -794,7 +895,7 @@ type EntitySpec struct {
 
 func (x *EntitySpec) Reset() {
 	*x = EntitySpec{}
-	mi := &file_control_v1_catalogue_proto_msgTypes[12]
+	mi := &file_control_v1_catalogue_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -806,7 +907,7 @@ func (x *EntitySpec) String() string {
 func (*EntitySpec) ProtoMessage() {}
 
 func (x *EntitySpec) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_catalogue_proto_msgTypes[12]
+	mi := &file_control_v1_catalogue_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -819,7 +920,7 @@ func (x *EntitySpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntitySpec.ProtoReflect.Descriptor instead.
 func (*EntitySpec) Descriptor() ([]byte, []int) {
-	return file_control_v1_catalogue_proto_rawDescGZIP(), []int{12}
+	return file_control_v1_catalogue_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *EntitySpec) GetCode() string {
@@ -851,14 +952,22 @@ const file_control_v1_catalogue_proto_rawDesc = "" +
 	"\x05grant\x18\x03 \x01(\v2\x1f.domicile.control.v1.BasisGrantR\x05grant\"^\n" +
 	"\x12RevokeBasisRequest\x12.\n" +
 	"\x05basis\x18\x01 \x01(\tB\x18\xbaH\x15r\x132\x11^[A-Z0-9-]{1,32}$R\x05basis\x12\x18\n" +
-	"\aenforce\x18\x02 \x01(\bR\aenforce\"\xfd\x01\n" +
+	"\aenforce\x18\x02 \x01(\bR\aenforce\"\xa4\x03\n" +
 	"\x13RevokeBasisResponse\x120\n" +
 	"\x05basis\x18\x01 \x01(\v2\x1a.domicile.control.v1.BasisR\x05basis\x12\x1a\n" +
 	"\benforced\x18\x02 \x01(\bR\benforced\x12 \n" +
 	"\vdistributed\x18\x03 \x01(\bR\vdistributed\x124\n" +
 	"\x05flows\x18\x04 \x03(\v2\x1e.domicile.control.v1.BasisFlowR\x05flows\x12&\n" +
 	"\x0fnext_page_token\x18\x05 \x01(\tR\rnextPageToken\x12\x18\n" +
-	"\atenants\x18\x06 \x01(\x05R\atenants\"\xb6\x03\n" +
+	"\atenants\x18\x06 \x01(\x05R\atenants\x12:\n" +
+	"\aunheard\x18\a \x03(\v2 .domicile.control.v1.UnheardNodeR\aunheard\x12#\n" +
+	"\runheard_nodes\x18\b \x01(\x05R\funheardNodes\x12D\n" +
+	"\x10exports_end_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x0eexportsEndTime\"\x96\x01\n" +
+	"\vUnheardNode\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x16\n" +
+	"\x06region\x18\x02 \x01(\tR\x06region\x12\x1c\n" +
+	"\tconnected\x18\x03 \x01(\bR\tconnected\x12=\n" +
+	"\flast_contact\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\vlastContact\"\xb6\x03\n" +
 	"\x15ListBasisFlowsRequest\x12.\n" +
 	"\x05basis\x18\x01 \x01(\tB\x18\xbaH\x15r\x132\x11^[A-Z0-9-]{1,32}$R\x05basis\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
@@ -932,57 +1041,61 @@ func file_control_v1_catalogue_proto_rawDescGZIP() []byte {
 	return file_control_v1_catalogue_proto_rawDescData
 }
 
-var file_control_v1_catalogue_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_control_v1_catalogue_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_control_v1_catalogue_proto_goTypes = []any{
 	(*PutBasisRequest)(nil),        // 0: domicile.control.v1.PutBasisRequest
 	(*BasisSpec)(nil),              // 1: domicile.control.v1.BasisSpec
 	(*RevokeBasisRequest)(nil),     // 2: domicile.control.v1.RevokeBasisRequest
 	(*RevokeBasisResponse)(nil),    // 3: domicile.control.v1.RevokeBasisResponse
-	(*ListBasisFlowsRequest)(nil),  // 4: domicile.control.v1.ListBasisFlowsRequest
-	(*ListBasisFlowsResponse)(nil), // 5: domicile.control.v1.ListBasisFlowsResponse
-	(*BasisFlow)(nil),              // 6: domicile.control.v1.BasisFlow
-	(*GetFeatureRequest)(nil),      // 7: domicile.control.v1.GetFeatureRequest
-	(*PutFeatureRequest)(nil),      // 8: domicile.control.v1.PutFeatureRequest
-	(*FeatureSpec)(nil),            // 9: domicile.control.v1.FeatureSpec
-	(*GetEntityRequest)(nil),       // 10: domicile.control.v1.GetEntityRequest
-	(*PutEntityRequest)(nil),       // 11: domicile.control.v1.PutEntityRequest
-	(*EntitySpec)(nil),             // 12: domicile.control.v1.EntitySpec
-	(*timestamppb.Timestamp)(nil),  // 13: google.protobuf.Timestamp
-	(*BasisGrant)(nil),             // 14: domicile.control.v1.BasisGrant
-	(*Basis)(nil),                  // 15: domicile.control.v1.Basis
-	(*FeatureLimit)(nil),           // 16: domicile.control.v1.FeatureLimit
-	(*Feature)(nil),                // 17: domicile.control.v1.Feature
-	(*Entity)(nil),                 // 18: domicile.control.v1.Entity
+	(*UnheardNode)(nil),            // 4: domicile.control.v1.UnheardNode
+	(*ListBasisFlowsRequest)(nil),  // 5: domicile.control.v1.ListBasisFlowsRequest
+	(*ListBasisFlowsResponse)(nil), // 6: domicile.control.v1.ListBasisFlowsResponse
+	(*BasisFlow)(nil),              // 7: domicile.control.v1.BasisFlow
+	(*GetFeatureRequest)(nil),      // 8: domicile.control.v1.GetFeatureRequest
+	(*PutFeatureRequest)(nil),      // 9: domicile.control.v1.PutFeatureRequest
+	(*FeatureSpec)(nil),            // 10: domicile.control.v1.FeatureSpec
+	(*GetEntityRequest)(nil),       // 11: domicile.control.v1.GetEntityRequest
+	(*PutEntityRequest)(nil),       // 12: domicile.control.v1.PutEntityRequest
+	(*EntitySpec)(nil),             // 13: domicile.control.v1.EntitySpec
+	(*timestamppb.Timestamp)(nil),  // 14: google.protobuf.Timestamp
+	(*BasisGrant)(nil),             // 15: domicile.control.v1.BasisGrant
+	(*Basis)(nil),                  // 16: domicile.control.v1.Basis
+	(*FeatureLimit)(nil),           // 17: domicile.control.v1.FeatureLimit
+	(*Feature)(nil),                // 18: domicile.control.v1.Feature
+	(*Entity)(nil),                 // 19: domicile.control.v1.Entity
 }
 var file_control_v1_catalogue_proto_depIdxs = []int32{
 	1,  // 0: domicile.control.v1.PutBasisRequest.spec:type_name -> domicile.control.v1.BasisSpec
-	13, // 1: domicile.control.v1.BasisSpec.expires_at:type_name -> google.protobuf.Timestamp
-	14, // 2: domicile.control.v1.BasisSpec.grant:type_name -> domicile.control.v1.BasisGrant
-	15, // 3: domicile.control.v1.RevokeBasisResponse.basis:type_name -> domicile.control.v1.Basis
-	6,  // 4: domicile.control.v1.RevokeBasisResponse.flows:type_name -> domicile.control.v1.BasisFlow
-	6,  // 5: domicile.control.v1.ListBasisFlowsResponse.flows:type_name -> domicile.control.v1.BasisFlow
-	9,  // 6: domicile.control.v1.PutFeatureRequest.spec:type_name -> domicile.control.v1.FeatureSpec
-	16, // 7: domicile.control.v1.FeatureSpec.limits:type_name -> domicile.control.v1.FeatureLimit
-	12, // 8: domicile.control.v1.PutEntityRequest.spec:type_name -> domicile.control.v1.EntitySpec
-	0,  // 9: domicile.control.v1.BasisService.PutBasis:input_type -> domicile.control.v1.PutBasisRequest
-	2,  // 10: domicile.control.v1.BasisService.RevokeBasis:input_type -> domicile.control.v1.RevokeBasisRequest
-	4,  // 11: domicile.control.v1.BasisService.ListBasisFlows:input_type -> domicile.control.v1.ListBasisFlowsRequest
-	7,  // 12: domicile.control.v1.CatalogueService.GetFeature:input_type -> domicile.control.v1.GetFeatureRequest
-	8,  // 13: domicile.control.v1.CatalogueService.PutFeature:input_type -> domicile.control.v1.PutFeatureRequest
-	10, // 14: domicile.control.v1.CatalogueService.GetEntity:input_type -> domicile.control.v1.GetEntityRequest
-	11, // 15: domicile.control.v1.CatalogueService.PutEntity:input_type -> domicile.control.v1.PutEntityRequest
-	15, // 16: domicile.control.v1.BasisService.PutBasis:output_type -> domicile.control.v1.Basis
-	3,  // 17: domicile.control.v1.BasisService.RevokeBasis:output_type -> domicile.control.v1.RevokeBasisResponse
-	5,  // 18: domicile.control.v1.BasisService.ListBasisFlows:output_type -> domicile.control.v1.ListBasisFlowsResponse
-	17, // 19: domicile.control.v1.CatalogueService.GetFeature:output_type -> domicile.control.v1.Feature
-	17, // 20: domicile.control.v1.CatalogueService.PutFeature:output_type -> domicile.control.v1.Feature
-	18, // 21: domicile.control.v1.CatalogueService.GetEntity:output_type -> domicile.control.v1.Entity
-	18, // 22: domicile.control.v1.CatalogueService.PutEntity:output_type -> domicile.control.v1.Entity
-	16, // [16:23] is the sub-list for method output_type
-	9,  // [9:16] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	14, // 1: domicile.control.v1.BasisSpec.expires_at:type_name -> google.protobuf.Timestamp
+	15, // 2: domicile.control.v1.BasisSpec.grant:type_name -> domicile.control.v1.BasisGrant
+	16, // 3: domicile.control.v1.RevokeBasisResponse.basis:type_name -> domicile.control.v1.Basis
+	7,  // 4: domicile.control.v1.RevokeBasisResponse.flows:type_name -> domicile.control.v1.BasisFlow
+	4,  // 5: domicile.control.v1.RevokeBasisResponse.unheard:type_name -> domicile.control.v1.UnheardNode
+	14, // 6: domicile.control.v1.RevokeBasisResponse.exports_end_time:type_name -> google.protobuf.Timestamp
+	14, // 7: domicile.control.v1.UnheardNode.last_contact:type_name -> google.protobuf.Timestamp
+	7,  // 8: domicile.control.v1.ListBasisFlowsResponse.flows:type_name -> domicile.control.v1.BasisFlow
+	10, // 9: domicile.control.v1.PutFeatureRequest.spec:type_name -> domicile.control.v1.FeatureSpec
+	17, // 10: domicile.control.v1.FeatureSpec.limits:type_name -> domicile.control.v1.FeatureLimit
+	13, // 11: domicile.control.v1.PutEntityRequest.spec:type_name -> domicile.control.v1.EntitySpec
+	0,  // 12: domicile.control.v1.BasisService.PutBasis:input_type -> domicile.control.v1.PutBasisRequest
+	2,  // 13: domicile.control.v1.BasisService.RevokeBasis:input_type -> domicile.control.v1.RevokeBasisRequest
+	5,  // 14: domicile.control.v1.BasisService.ListBasisFlows:input_type -> domicile.control.v1.ListBasisFlowsRequest
+	8,  // 15: domicile.control.v1.CatalogueService.GetFeature:input_type -> domicile.control.v1.GetFeatureRequest
+	9,  // 16: domicile.control.v1.CatalogueService.PutFeature:input_type -> domicile.control.v1.PutFeatureRequest
+	11, // 17: domicile.control.v1.CatalogueService.GetEntity:input_type -> domicile.control.v1.GetEntityRequest
+	12, // 18: domicile.control.v1.CatalogueService.PutEntity:input_type -> domicile.control.v1.PutEntityRequest
+	16, // 19: domicile.control.v1.BasisService.PutBasis:output_type -> domicile.control.v1.Basis
+	3,  // 20: domicile.control.v1.BasisService.RevokeBasis:output_type -> domicile.control.v1.RevokeBasisResponse
+	6,  // 21: domicile.control.v1.BasisService.ListBasisFlows:output_type -> domicile.control.v1.ListBasisFlowsResponse
+	18, // 22: domicile.control.v1.CatalogueService.GetFeature:output_type -> domicile.control.v1.Feature
+	18, // 23: domicile.control.v1.CatalogueService.PutFeature:output_type -> domicile.control.v1.Feature
+	19, // 24: domicile.control.v1.CatalogueService.GetEntity:output_type -> domicile.control.v1.Entity
+	19, // 25: domicile.control.v1.CatalogueService.PutEntity:output_type -> domicile.control.v1.Entity
+	19, // [19:26] is the sub-list for method output_type
+	12, // [12:19] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_catalogue_proto_init() }
@@ -997,7 +1110,7 @@ func file_control_v1_catalogue_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_catalogue_proto_rawDesc), len(file_control_v1_catalogue_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
