@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,9 +15,10 @@ import (
 )
 
 var (
-	inSpan = regexp.MustCompile("`([^`\n]+)`")
-	ours   = regexp.MustCompile(`(?:^|[\s(|])((?:bin/|\./bin/)?domicile|go run \./cmd/domicile) ([a-z][^|)>#]*)`)
-	quoted = regexp.MustCompile(`"[^"]*"|'[^']*'|<[^>]*>`)
+	inSpan  = regexp.MustCompile("`([^`\n]+)`")
+	ours    = regexp.MustCompile(`(?:^|[\s(|])((?:bin/|\./bin/)?domicile|go run \./cmd/domicile) ([a-z][^|)>#]*)`)
+	daemons = regexp.MustCompile(`^\s*(?:sudo -u [a-z-]+ )?(domicile-(?:control|data)plane) ([a-z][a-z-]*(?: [a-z][a-z-]*)*)`)
+	quoted  = regexp.MustCompile(`"[^"]*"|'[^']*'|<[^>]*>`)
 )
 
 // What the pages say to type is a command that exists, with flags that it takes,
@@ -24,6 +26,11 @@ var (
 // instructions: docs/adr and CHANGELOG.md may name what there is no more.
 func TestPagesSayCommandsThatExist(t *testing.T) {
 	seen := 0
+	forms := map[string][]string{}
+	for _, daemon := range []string{"domicile-controlplane", "domicile-dataplane"} {
+		about, _ := usage(t, daemon)
+		forms[daemon] = formsIn(about, daemon)
+	}
 	check := func(name string, raw []byte) {
 		prose, blocks := split(string(raw))
 		var texts []string
@@ -50,6 +57,11 @@ func TestPagesSayCommandsThatExist(t *testing.T) {
 					t.Errorf("%s says to type %q: %s", name, strings.TrimSpace(m[0]), fault)
 				}
 			}
+			for _, m := range daemons.FindAllStringSubmatch(text, -1) {
+				if seen++; !begins(forms[m[1]], m[2]) {
+					t.Errorf("%s says to type %q, and %s has no such command", name, m[0], m[1])
+				}
+			}
 		}
 	}
 	for _, root := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "docs", "terraform"} {
@@ -70,6 +82,29 @@ func TestPagesSayCommandsThatExist(t *testing.T) {
 	if seen < 100 {
 		t.Errorf("only %d commands were found", seen)
 	}
+	if f := forms["domicile-dataplane"]; !begins(f, "keys status") || !begins(f, "region migrate-store") || begins(f, "keys burn") || begins(f, "key") {
+		t.Error("commands of daemons that do not exist are not found")
+	}
+}
+
+// formsIn are the commands that a daemon's package comment gives, with each of
+// their alternatives written out.
+func formsIn(about, daemon string) (forms []string) {
+	for _, m := range regexp.MustCompile(`(?m)^`+daemon+` ([a-z][a-z |-]*?)(?: --.*)?$`).FindAllStringSubmatch(about, -1) {
+		begun, alternatives := "", m[1]
+		if i := strings.LastIndex(m[1], " "); i >= 0 {
+			begun, alternatives = m[1][:i+1], m[1][i+1:]
+		}
+		for _, a := range strings.Split(alternatives, "|") {
+			forms = append(forms, begun+a)
+		}
+	}
+	return forms
+}
+
+// begins reports whether words are a command of a daemon, or its beginning.
+func begins(forms []string, words string) bool {
+	return slices.ContainsFunc(forms, func(form string) bool { return strings.HasPrefix(form+" ", words+" ") })
 }
 
 // unknown says what of a command line is not ours; "" when it is.
