@@ -11,7 +11,11 @@ import (
 // are no HTTP. A smuggled request carries no token, so that it could at most
 // show that it was read as one of its own.
 func TestINV12_RequestsAreNotSmuggledInsideOthers(t *testing.T) {
-	x := newTarget(t)
+	newTarget(t).requestsAreNotSmuggled(t)
+}
+
+func (x *target) requestsAreNotSmuggled(t *testing.T) {
+	t.Helper()
 	head := "POST /v1/tenants HTTP/1.1\r\nHost: control\r\nAuthorization: Bearer " + x.auditor + "\r\nContent-Type: application/json\r\n"
 	inner := "POST /v1/tenants HTTP/1.1\r\nHost: control\r\nAuthorization: Bearer " + operatorToken + "\r\nContent-Type: application/json\r\nContent-Length: " + fmt.Sprint(len(tenantBody)) + "\r\n\r\n" + tenantBody
 	chunk := fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(tenantBody), tenantBody)

@@ -2,12 +2,11 @@ package controlplane_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/domicile-io/domicile/policy"
 )
 
 // Attacks on the gateway with requests that net/http would send (04 sections 5
@@ -19,6 +18,9 @@ const tenantBody = `{"slug":"smuggled","home_region":"ie1","billing_country":"IE
 // refused checks an answer to an attack.
 func (x *target) refused(t *testing.T, attack string, a answer, statuses ...int) {
 	t.Helper()
+	if x.without(a) {
+		return
+	}
 	if !slices.Contains(statuses, a.Status) {
 		t.Errorf("%s: %d %s, want one of %v", attack, a.Status, a.Raw, statuses)
 	}
@@ -36,11 +38,13 @@ func (x *target) refused(t *testing.T, attack string, a answer, statuses ...int)
 	x.unharmed(t, attack)
 }
 
-func TestINV12_MetadataIsNotSmuggled(t *testing.T) {
-	x := newTarget(t)
+func TestINV12_MetadataIsNotSmuggled(t *testing.T) { newTarget(t).metadataIsNotSmuggled(t) }
+
+func (x *target) metadataIsNotSmuggled(t *testing.T) {
+	t.Helper()
 	auditor := "Bearer " + x.auditor
 	operator := "Bearer " + operatorToken
-	for _, h := range []headers{
+	together(x, []headers{
 		{"Grpc-Metadata-Authorization": operator},
 		{"Grpc-Metadata-authorization": operator, "Authorization": ""},
 		{"Grpcgateway-Authorization": operator, "Authorization": ""},
@@ -54,29 +58,33 @@ func TestINV12_MetadataIsNotSmuggled(t *testing.T) {
 		{"X-Http-Status": "200", "Grpc-Metadata-X-Http-Status": "200"},
 		{"Te": "trailers", "Trailer": "Authorization"},
 		{"Connection": "Authorization"},
-	} {
+	}, func(h headers) {
 		if _, own := h["Authorization"]; !own {
 			h["Authorization"] = auditor
 		}
 		x.refused(t, fmt.Sprint(h), x.do(0, "POST", "/v1/tenants", tenantBody, h), 401, 403)
-	}
+	})
 	// Times, names and addresses that the client claims mean nothing.
-	for _, h := range []headers{
+	together(x, []headers{
 		{"Grpc-Timeout": "1n"}, {"Grpc-Timeout": "99999999H"}, {"Grpc-Timeout": "x"},
 		{"X-Forwarded-For": private}, {"X-Forwarded-Host": "api.us1.example.com"}, {"X-Forwarded-Proto": "http"}, {"Forwarded": "for=" + private},
 		{"X-Original-Url": "/v1/nodes"}, {"X-Rewrite-Url": "/v1/nodes"}, {"Origin": "https://evil.example"}, {"Range": "bytes=0-1"},
 		{"Accept-Encoding": "gzip, br"}, {"Accept": "application/grpc"}, {"X-Request-Id": private}, {"Expect": ""},
-	} {
+	}, func(h headers) {
 		a := x.do(0, "GET", "/v1/regions", nil, h)
 		x.refused(t, fmt.Sprint(h), a, 200)
-		if len(a.Body["regions"].([]any)) < 3 {
+		if list, _ := a.Body["regions"].([]any); a.Status == 200 && len(list) < 3 {
 			t.Errorf("%v changed the answer: %s", h, a.Raw)
 		}
-	}
+	})
 }
 
 func TestINV12_AMethodIsWhatTheRequestLineSays(t *testing.T) {
-	x := newTarget(t)
+	newTarget(t).aMethodIsWhatTheLineSays(t)
+}
+
+func (x *target) aMethodIsWhatTheLineSays(t *testing.T) {
+	t.Helper()
 	path := "/v1/tenants/" + x.victim.slug
 	key := path + "/keys/" + x.victim.key
 	for _, name := range []string{"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X_HTTP_Method_Override"} {
@@ -101,10 +109,12 @@ func TestINV12_AMethodIsWhatTheRequestLineSays(t *testing.T) {
 	}
 }
 
-func TestINV12_PathsHaveOneReading(t *testing.T) {
-	x := newTarget(t)
+func TestINV12_PathsHaveOneReading(t *testing.T) { newTarget(t).pathsHaveOneReading(t) }
+
+func (x *target) pathsHaveOneReading(t *testing.T) {
+	t.Helper()
 	id, change := x.victim.id, x.victim.change
-	for _, path := range []string{
+	together(x, []string{
 		"//v1/regions", "/v1//regions", "/v1/./regions", "/v1/../v1/regions", "/v1/tenants/../regions", "/./v1/regions", "/v1/regions/", "/v1/regions/.",
 		"/V1/regions", "/v1/Regions", "/v1/regions;x=y", "/v1/regions/;/ie1", "/v1/regions%20", "/v1/regions%00", "/v1/regions%0a", "/v1%2fregions",
 		"/v1/tenants/%2e%2e/regions", "/v1/tenants/%2e%2e%2fregions", "/v1/tenants/..%5cregions", "/v1/%74enants", "/%76%31/regions", "/v1/regions%3f",
@@ -115,27 +125,27 @@ func TestINV12_PathsHaveOneReading(t *testing.T) {
 		"/domicile.control.v1.TenantService/ListTenants", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
 		"/debug/pprof/", "/debug/vars", "/metrics", "/debug/pprof/heap", "/.git/config", "/openapi.json/../v1/tenants", "/docs/", "/healthz/", "/readyz%2f",
 		"/v1/tenants/" + strings.Repeat("a", 4096), "/v1/tenants/" + strings.Repeat("a/", 2000),
-	} {
-		x.refused(t, "GET "+path, x.do(0, "GET", path, nil, nil), 404, 400, 405)
-	}
-	for _, path := range []string{
+	}, func(path string) { x.refused(t, "GET "+path, x.do(0, "GET", path, nil, nil), 404, 400, 405) })
+	together(x, []string{
 		"/v1/changes/" + change + "%3Areject", "/v1/changes/" + change + ":reject:approve", "/v1/changes/" + change + ":reject/", "/v1/changes/" + change + ":Reject",
 		"/v1/changes/" + change + ":rej%65ct", "/v1/changes/" + change + "::reject", "/v1/changes/" + change + "/:reject", "/v1/changes/" + change + ":reject%00",
 		"/v1/changes/" + change + "%EF%BC%9Areject", "/v1/changes/" + change + "%E2%80%8B:reject", "/v1/changes:reject", "/v1/changes/:reject", "/v1/changes/*:reject",
 		"/v1/tenants/victim:delete", "/v1/tenants:batchDelete", "/v1/changes/" + x.victim.settled + "," + change + ":reject",
 		"/v1/changes/" + strings.ToLower(change) + ":reject",
-	} {
+	}, func(path string) {
 		x.refused(t, "POST "+path, x.do(0, "POST", path, map[string]any{}, nil), 404, 400, 405)
-	}
+	})
 }
 
-func TestINV12_QueriesAndHeadersHaveOneReading(t *testing.T) {
-	x := newTarget(t)
-	for _, query := range []string{"page_size=1&page_size=2", "page_size=1&page%5Fsize=2", "pageSize=1", "page_size=1;page_size=2", "page_size=%zz", "page_size=-1", "page_size=1001",
+func TestINV12_QueriesAndHeadersHaveOneReading(t *testing.T) { newTarget(t).queriesHaveOneReading(t) }
+
+func (x *target) queriesHaveOneReading(t *testing.T) {
+	t.Helper()
+	together(x, []string{"page_size=1&page_size=2", "page_size=1&page%5Fsize=2", "pageSize=1", "page_size=1;page_size=2", "page_size=%zz", "page_size=-1", "page_size=1001",
 		"page_size=1e3", "page_size=0x10", "page_size=٣", "page_size=1%00", "page_token=" + private, "page_token=%ff", "access_token=" + operatorToken, "token=x", "_method=DELETE",
-		"callback=evil", "tenant=" + x.victim.id, "spec.id=ie1", "page_size", "&&&page_size=1&page_size", "home_region=IE1", "home_region=ie1%27--", strings.Repeat("a=b&", 2000)} {
+		"callback=evil", "tenant=" + x.victim.id, "spec.id=ie1", "page_size", "&&&page_size=1&page_size", "home_region=IE1", "home_region=ie1%27--", strings.Repeat("a=b&", 2000)}, func(query string) {
 		x.refused(t, "query "+query[:min(len(query), 40)], x.do(0, "GET", "/v1/tenants?"+query, nil, nil), 400)
-	}
+	})
 	// Two values of one header: which one would another reader take?
 	for _, name := range []string{"Authorization", "If-Match", "Idempotency-Key", "X-Policy-Token", "X-Consistency", "X-Request-Id"} {
 		req, err := http.NewRequest("POST", "https://"+x.configs[0].RESTAddress+"/v1/tenants", strings.NewReader(tenantBody))
@@ -162,11 +172,13 @@ func TestINV12_QueriesAndHeadersHaveOneReading(t *testing.T) {
 	x.refused(t, "long headers", x.do(0, "GET", "/v1/regions", nil, headers{"X-Policy-Token": strings.Repeat("a", 8<<10)}), 400)
 }
 
-func TestINV04_BodiesHaveOneReading(t *testing.T) {
-	x := newTarget(t)
+func TestINV04_BodiesHaveOneReading(t *testing.T) { newTarget(t).bodiesHaveOneReading(t) }
+
+func (x *target) bodiesHaveOneReading(t *testing.T) {
+	t.Helper()
 	start := `{"slug":"smuggled","home_region":"ie1","billing_country":"IE"`
 	rules := func(s string) string { return start + `,"policy":{` + s + `}}` }
-	for name, body := range map[string]string{
+	bodies := map[string]string{
 		"a key twice":                     start + `,"slug":"other"}`,
 		"a key twice, once escaped":       start + `,"\u0073lug":"other"}`,
 		"a key of a map twice":            rules(`"classes":{"call_record":{"mode":"sealed"},"call_record":{"mode":"restricted"}}`),
@@ -196,14 +208,14 @@ func TestINV04_BodiesHaveOneReading(t *testing.T) {
 		"an Any":                          start + `,"@type":"type.googleapis.com/google.protobuf.Any"}`,
 		"a prototype":                     start + `,"__proto__":{"role":"operator"}}`,
 		"a gzip body under a JSON header": "\x1f\x8b\x08\x00",
-	} {
-		a := x.do(0, "POST", "/v1/tenants", body, headers{"Content-Type": "application/json"})
-		x.refused(t, name, a, 400)
 	}
+	together(x, slices.Collect(maps.Keys(bodies)), func(name string) {
+		a := x.do(0, "POST", "/v1/tenants", bodies[name], headers{"Content-Type": "application/json"})
+		x.refused(t, name, a, 400)
+	})
 	for _, ct := range []string{"text/xml", "multipart/form-data; boundary=x", "application/grpc", "application/x-protobuf", "text/html", "application/json; charset", "image/png"} {
 		x.refused(t, ct, x.do(0, "POST", "/v1/tenants", tenantBody, headers{"Content-Type": ct}), 415)
 	}
 	x.refused(t, "a large body", x.do(0, "POST", "/v1/tenants", `{"slug":"`+strings.Repeat("a", 1<<20)+`"}`, nil), 413)
-	x.want(x.do(0, "POST", "/v1/tenants/"+x.victim.slug+"/keys", map[string]any{"tenant": x.victim.id, "region": "ie1", "role": "admin"}, nil), 400, policy.InvalidArgument)
-	x.unharmed(t, "a body that names the path's tenant")
+	x.refused(t, "a body that names the path's tenant", x.do(0, "POST", "/v1/tenants/"+x.victim.slug+"/keys", map[string]any{"tenant": x.victim.id, "region": "ie1", "role": "admin"}, nil), 400)
 }

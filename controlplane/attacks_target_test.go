@@ -23,6 +23,7 @@ type target struct {
 	auditor string // a token that may write nothing
 	logged  *logged
 	before  string
+	procs   *processes // the voters, when they are processes and the leader is lost or changes; else nil
 }
 
 // logged keeps everything that was logged, at every level.
@@ -59,9 +60,35 @@ func newTarget(t *testing.T) *target {
 
 func (x *target) state() string { return (&world{c: x.cluster}).state() }
 
-// unharmed fails when the attack left anything behind.
+// do asks as a good client does. While the leader is lost it asks once: to wait for
+// one is what the voter does, and what it says then is what is looked at.
+func (x *target) do(voter int, method, path string, body any, h headers) answer {
+	if x.procs == nil {
+		x.t.Helper()
+		return x.cluster.do(voter, method, path, body, h)
+	}
+	a, err := x.try(voter, method, path, body, keyed(method, h))
+	if err != nil {
+		x.t.Errorf("%s %s: %v", method, path, err)
+	}
+	shown, given := h["Authorization"]
+	a.known = !given || mayBeKnown(shown)
+	return a
+}
+
+// without reports whether an attack was answered that there is no leader, and
+// nothing was done. Only who shows what some state may know is answered so.
+func (x *target) without(a answer) bool {
+	return x.procs != nil && a.known && leaderless(a.Status, a.str("reason"), a.Header)
+}
+
+// unharmed fails when the attack left anything behind. Of processes it is looked at
+// when all attacks are over: processes.unharmed.
 func (x *target) unharmed(t *testing.T, attack string) {
 	t.Helper()
+	if x.procs != nil {
+		return
+	}
 	if now := x.state(); now != x.before {
 		t.Errorf("%s changed the state", attack)
 		x.before = now
@@ -101,13 +128,17 @@ func (x *target) raw(t *testing.T, request string) string {
 	}
 	var out bytes.Buffer
 	chunk := make([]byte, 4096)
+	silence := 300 * time.Millisecond
+	if x.procs != nil {
+		silence = 4 * time.Second // longer than a voter waits for a leader
+	}
 	for {
 		n, err := conn.Read(chunk)
 		out.Write(chunk[:n])
 		if err != nil {
 			return out.String()
 		}
-		if err := conn.SetReadDeadline(time.Now().Add(300 * time.Millisecond)); err != nil {
+		if err := conn.SetReadDeadline(time.Now().Add(silence)); err != nil {
 			t.Error(err)
 		}
 	}
@@ -120,6 +151,9 @@ func (x *target) rawAll(t *testing.T, requests map[string]string) map[string]str
 	var mu sync.Mutex
 	var all errgroup.Group
 	all.SetLimit(6)
+	if x.procs != nil {
+		all.SetLimit(len(requests))
+	}
 	for name, request := range requests {
 		all.Go(func() error {
 			got := x.raw(t, request)
@@ -131,6 +165,20 @@ func (x *target) rawAll(t *testing.T, requests map[string]string) map[string]str
 	}
 	_ = all.Wait() // nothing fails
 	return out
+}
+
+// together makes one kind of attack many times: one after the other, so that each
+// harm has its name, or at once, where each may wait for a leader.
+func together[T any](x *target, list []T, do func(T)) {
+	var all errgroup.Group
+	all.SetLimit(1)
+	if x.procs != nil {
+		all.SetLimit(48)
+	}
+	for _, one := range list {
+		all.Go(func() error { do(one); return nil })
+	}
+	_ = all.Wait() // nothing fails
 }
 
 // answers reads every HTTP answer of a raw exchange.

@@ -125,7 +125,11 @@ func (c *cluster) shown(cert *tls.Certificate) *tls.Config {
 }
 
 func TestINV06_ForgedCertificatesOpenNothing(t *testing.T) {
-	x := newTarget(t)
+	newTarget(t).forgedCertificatesOpenNothing(t)
+}
+
+func (x *target) forgedCertificatesOpenNothing(t *testing.T) {
+	t.Helper()
 	grpcPort, raftPort := x.configs[0].GRPCAddress, x.configs[0].RaftAddress
 	with := func(edit func(*certificate)) tls.Certificate {
 		f := x.good()
@@ -190,8 +194,10 @@ func stranger(t *testing.T) *tls.Certificate {
 	return &pair
 }
 
-func TestINV06_OldProtocolsAreRefused(t *testing.T) {
-	x := newTarget(t)
+func TestINV06_OldProtocolsAreRefused(t *testing.T) { newTarget(t).oldProtocolsAreRefused(t) }
+
+func (x *target) oldProtocolsAreRefused(t *testing.T) {
+	t.Helper()
 	good := x.forge(x.good())
 	for name, port := range map[string]string{"gRPC": x.configs[0].GRPCAddress, "Raft": x.configs[0].RaftAddress, "REST": x.configs[0].RESTAddress} {
 		for version, text := range map[uint16]string{tls.VersionTLS10: "1.0", tls.VersionTLS11: "1.1", tls.VersionTLS12: "1.2"} {
@@ -226,7 +232,11 @@ func TestINV06_OldProtocolsAreRefused(t *testing.T) {
 }
 
 func TestINV39_OnlyTheListedPortsAnswerAndOnlyWhatTheyShould(t *testing.T) {
-	x := newTarget(t)
+	newTarget(t).onlyWhatIsListedAnswers(t)
+}
+
+func (x *target) onlyWhatIsListedAnswers(t *testing.T) {
+	t.Helper()
 	// gRPC: no reflection, health, channelz or admin service; no such method.
 	conn := x.dial(0, mtls.ControlRegion, mtls.Gateway)
 	for _, method := range []string{"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",

@@ -213,6 +213,7 @@ type answer struct {
 	Header http.Header
 	Body   map[string]any
 	Raw    string
+	known  bool // by targets: the request carried what some state may know
 }
 
 func (a answer) str(key string) string { s, _ := a.Body[key].(string); return s }

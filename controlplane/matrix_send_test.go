@@ -170,6 +170,9 @@ func overREST(w *world, m apiMethod, call matrixCall, p principal, target fixtur
 	if p.header != "" {
 		req.Header.Set("Authorization", p.header)
 	}
+	if p.consistency != "" {
+		req.Header.Set("X-Consistency", p.consistency)
+	}
 	resp, err := p.client.Do(req)
 	if err != nil {
 		return outcome{rest: true, broken: true, text: err.Error()}

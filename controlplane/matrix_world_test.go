@@ -52,24 +52,26 @@ func (f fixture) names() []string {
 	return []string{f.id, f.slug, f.key, f.recipient, f.change, f.settled}
 }
 
-func newWorld(t *testing.T) *world {
-	t.Helper()
-	c := newCluster(t, 1)
+func newWorld(t *testing.T) *world { return newCluster(t, 1).world() }
+
+// world furnishes a running cluster.
+func (c *cluster) world() *world {
+	c.t.Helper()
 	w := &world{c: c, mine: c.furnished("mine-alone"), other: c.furnished("other-alone")}
 	none := strings.Repeat("0", 32)
 	w.nobody = fixture{ref: "TN" + none, id: "TN" + none, slug: "nobody-atall", key: "SK" + none, recipient: "RP" + none, change: "CH" + none, settled: "CH" + none}
 	w.basis = c.do(0, "GET", "/v1/bases", nil, nil).Body["bases"].([]any)[0].(map[string]any)["id"].(string)
 	w.somebodys = c.want(c.do(0, "POST", "/v1/tokens", map[string]any{"role": "auditor"}, nil), 201, "").str("principal")
-	w.person = mustID(t, policy.KindPrincipal)
+	w.person = mustID(c.t, policy.KindPrincipal)
 	c.want(c.do(0, "POST", "/v1/principals", map[string]any{"id": w.person, "role": "auditor"}, nil), 201, "")
 	node, evicted := c.holder("ie1"), c.holder("ie1")
 	for _, h := range []*holder{node, evicted} {
 		c.want(c.do(0, "POST", "/v1/nodes/"+string(h.id)+":admit", map[string]any{"region": "ie1"}, nil), 200, "")
 	}
 	c.want(c.do(0, "POST", "/v1/nodes/"+string(evicted.id)+":evict", map[string]any{"reason_code": "LOST"}, nil), 200, "")
-	_ = evicted.come(0, nil).ended() // which is a violation
+	_ = evicted.come(c.leader(), nil).ended() // which is a violation
 	w.node, w.evicted, w.violation = string(node.id), string(evicted.id), c.violation(0, "EVICTED_NODE", "open")["id"].(string)
-	c.subscribe(0, "ie1", 0, "").next()
+	c.subscribe(c.leader(), "ie1", 0, "").next()
 	ended := c.tenant("ended-alone", "ie1")
 	w.operation = c.want(c.do(0, "DELETE", "/v1/tenants/ended-alone?purge=true", nil, headers{"If-Match": ended.Header.Get("ETag")}), 200, "").str("id")
 	w.gateway = c.dial(0, mtls.ControlRegion, mtls.Gateway)
@@ -125,6 +127,7 @@ type principal struct {
 	foreignCA   bool      // of another cluster
 	conn        *grpc.ClientConn
 	client      *http.Client
+	consistency string // X-Consistency, over REST
 	address     string // from which it asks: refused credentials are limited by address
 }
 
@@ -196,7 +199,7 @@ func (w *world) token(text string, edit func(*store.Token)) string {
 	later := time.Now().Add(time.Hour).UTC()
 	t.ExpiresAt = &later
 	edit(&t)
-	res, err := w.c.planes[0].Propose(context.Background(), store.Command{Stamp: store.Stamp{Now: time.Now().Add(-time.Minute).UTC(), Actor: t.Principal}, Payload: store.CreateToken{Token: t}})
+	res, err := w.c.planes[w.c.leader()].Propose(context.Background(), store.Command{Stamp: store.Stamp{Now: time.Now().Add(-time.Minute).UTC(), Actor: t.Principal}, Payload: store.CreateToken{Token: t}})
 	if err != nil || res.Err != nil {
 		w.c.t.Fatal(err, res.Err)
 	}

@@ -85,6 +85,11 @@ func (d doubt) none() bool { return d.why == "" && d.cause == nil }
 // that any state could know.
 func (d doubt) final() bool { return d.why == noCredential || d.why == malformed }
 
+// settled reports whether we may refuse by ourselves when no leader can be asked:
+// what is known here and has ended, a login that its issuer did not sign for us, and
+// what could not be found out. What is unknown here a newer state may know.
+func (d doubt) settled() bool { return d.why == hasExpired || d.why == badLogin || d.cause != nil }
+
 // caller authenticates.
 func (a *authenticator) caller(ctx context.Context, now time.Time) (caller, error) {
 	c, d := a.look(ctx, now)

@@ -32,7 +32,8 @@ const (
 //
 // Whoever is not believed costs no wait and nothing in the Raft log. Our state may
 // be behind the leader's, so that a credential that we do not believe is shown to
-// the leader, at once or not at all; one that none could believe is refused here.
+// the leader, at once or not at all; one that none could believe is refused here,
+// and when there is no leader, so is one that has ended by our own state.
 func (s *Server) elsewhere(ctx context.Context, p permission, c *call, req any) (resp any, forwarded bool, err error) {
 	seen, d := s.identify(ctx, p, c)
 	if d.final() {
@@ -69,6 +70,9 @@ func (s *Server) elsewhere(ctx context.Context, p permission, c *call, req any) 
 			if err == nil || !definitelyNotDone(err) {
 				return resp, true, err
 			}
+		}
+		if mayForward && d.settled() {
+			return nil, false, s.auth.refuse(ctx, d)
 		}
 		if !mayForward || !d.none() {
 			return nil, true, s.noLeader(leader)

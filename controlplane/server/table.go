@@ -14,13 +14,14 @@ type Row struct {
 	Nodes  []mtls.Role // certificates that may call it by themselves
 	Write  bool
 	Open   bool // without any credential
+	Local  bool // answered by the voter that was asked, leader or not
 }
 
 // Rows are the permission table, ordered by method.
 func Rows() []Row {
 	out := make([]Row, 0, len(permissions))
 	for method, p := range permissions {
-		r := Row{Method: method, Nodes: slices.Clone(p.nodes), Write: p.write, Open: p.open}
+		r := Row{Method: method, Nodes: slices.Clone(p.nodes), Write: p.write, Open: p.open, Local: p.local}
 		for _, name := range p.roles {
 			r.Roles = append(r.Roles, string(name))
 		}

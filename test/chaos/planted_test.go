@@ -226,7 +226,9 @@ var bugs = []bug{
 		"./controlplane/replica", "TestForeignRaftLogIsRefused"},
 }
 
-func allBugs() []bug { return slices.Concat(bugs, apiBugs, lifecycleBugs, nodeBugs, keysBugs) }
+func allBugs() []bug {
+	return slices.Concat(bugs, apiBugs, lifecycleBugs, nodeBugs, keysBugs, leaderlessBugs)
+}
 
 func moduleRoot(t *testing.T) string {
 	t.Helper()

@@ -1,0 +1,14 @@
+package chaos
+
+// leaderlessBugs are bugs that show when the leader is lost, or a voter is behind.
+var leaderlessBugs = []bug{
+	{"a voter without a leader answers reads by itself", []plant{{"controlplane/server/forward.go",
+		"		case <-deadline.C:\n			retry.Stop()\n			return nil, true, s.noLeader(leader)", "		case <-deadline.C:\n			retry.Stop()\n			return nil, false, s.again(ctx, p, c, seen, d)"}},
+		"./controlplane", "TestINV12_AttacksDuringALeaderLoss"},
+	{"a voter says of what has ended that there is no leader", []plant{{"controlplane/server/forward.go",
+		"if mayForward && d.settled() {", "if false {"}},
+		"./controlplane", "TestINV12_AttacksDuringALeaderLoss"},
+	{"a voter gives a backup to whom it has not heard was revoked", []plant{{"controlplane/server/backup.go",
+		"	if err := s.catchUp(ctx); err != nil {\n		return err\n	}\n	who,", "	who,"}},
+		"./controlplane", "TestINV20_AVoterThatHasNotHeardOfARevocationOpensNothing"},
+}
