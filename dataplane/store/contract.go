@@ -202,6 +202,10 @@ type Store interface {
 	// destroys; seen is for LookedAt. It takes no permit: what it answers goes to
 	// nobody, and it must work when nothing is permitted any more.
 	Holds(ctx context.Context, tenant policy.TenantID) (holds []Item, seen int, err error)
+	// ReplaceHold replaces the version ifVersion of a legal hold, which must not be 0:
+	// it places none. Else it is PutItem. It takes no permit, because a hold of a
+	// tenant that ends is released when nothing of it is permitted any more.
+	ReplaceHold(ctx context.Context, tenant policy.TenantID, hold Item, ifVersion uint64) (Item, error)
 	// Purge destroys everything of a tenant: first the keys of its chunks and
 	// items, then the rows. It waits for what is being written; whatever is
 	// written after it began to destroy answers DESTROYED, in this process. With a

@@ -114,6 +114,26 @@ func (t *tenant) heldBy(kind store.ItemKind) (end func()) {
 	return t.holding.RUnlock
 }
 
+// ReplaceHold implements store.Store.
+func (s *Store) ReplaceHold(ctx context.Context, id policy.TenantID, hold store.Item, ifVersion uint64) (store.Item, error) {
+	if err := checkItem(&hold); err != nil {
+		return store.Item{}, err
+	}
+	if hold.Kind != store.HoldItem || ifVersion == 0 {
+		return store.Item{}, policy.Errorf(policy.InvalidArgument, "only a version of a hold that is there can be replaced without a permit")
+	}
+	raw, err := rawTenant(id)
+	if err != nil {
+		return store.Item{}, err
+	}
+	t, err := s.tenantAt(id, raw)
+	if err != nil {
+		return store.Item{}, err
+	}
+	defer s.working.Done()
+	return t.commitItem(ctx, hold.Kind, func(b Batch) (store.Item, []store.KeyID, error) { return t.putItem(b, hold, ifVersion) })
+}
+
 // Holds implements store.Store.
 func (s *Store) Holds(_ context.Context, id policy.TenantID) (holds []store.Item, seen int, err error) {
 	raw, err := rawTenant(id)

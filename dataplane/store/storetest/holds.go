@@ -87,6 +87,39 @@ func testHolds(t *testing.T, f *fixture) {
 	}
 }
 
+// testReplaceHold: who has no permit any more can replace a hold that is there, and
+// place none; a hold that is replaced counts as the same.
+func testReplaceHold(t *testing.T, f *fixture) {
+	ctx := context.Background()
+	_, err := f.store.ReplaceHold(ctx, TenantA, hold(1), 1)
+	wantReason(t, err, policy.NotFound)
+	f.mustPut(TenantA, hold(1), 0)
+	decided, _ := f.look(ctx)
+	released := hold(1)
+	released.Body = []byte(`{"everybody":true,"reason":"LITIGATION","by":"","released":"2026-03-14T00:00:00Z"}`)
+	_, err = f.store.ReplaceHold(ctx, TenantA, released, 2)
+	wantReason(t, err, policy.ETagMismatch)
+	for _, bad := range []store.Item{item(1, ""), {Kind: store.HoldItem, ID: "LH1"}} {
+		_, err = f.store.ReplaceHold(ctx, TenantA, bad, 1)
+		wantReason(t, err, policy.InvalidArgument)
+	}
+	_, err = f.store.ReplaceHold(ctx, TenantA, hold(2), 0)
+	wantReason(t, err, policy.InvalidArgument)
+	if now, err := f.store.ReplaceHold(ctx, TenantA, released, 1); err != nil || now.Version != 2 || now.Created.IsZero() {
+		t.Fatalf("%+v, %v", now, err)
+	}
+	f.reopen()
+	holds, seen, err := f.store.Holds(ctx, TenantA)
+	if err != nil || seen != 1 || len(holds) != 1 || string(holds[0].Body) != string(released.Body) {
+		t.Fatalf("%d holds: %+v, %v", seen, holds, err)
+	}
+	if _, err := f.store.Purge(decided, TenantA); err != nil {
+		t.Errorf("a purge that had looked at the hold before it was replaced: %v", err)
+	}
+	_, err = f.store.ReplaceHold(ctx, TenantA, released, 2)
+	wantReason(t, err, policy.Destroyed)
+}
+
 // testHoldsRace: a hold is placed while calls are dropped, one commit each. Whatever
 // the order: what is there when the hold's answer is there stays.
 func testHoldsRace(t *testing.T, f *fixture) {

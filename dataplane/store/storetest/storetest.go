@@ -61,6 +61,7 @@ func run(t *testing.T, names []string, open Open) {
 		{"Purge", testPurge},
 		{"TestINV24_Holds", testHolds},
 		{"TestINV24_HoldsRace", testHoldsRace},
+		{"TestINV24_ReplaceHold", testReplaceHold},
 		{"TestINV21_Drop", testDrop},
 		{"DropAll", testDropAll},
 		{"Aged", testAged},
