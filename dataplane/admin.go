@@ -47,6 +47,7 @@ func (n *Node) openAdmin(Options) error {
 	n.backupRoutes(mux)
 	n.logRoutes(mux)
 	n.moveRoutes(mux)
+	n.holdRoutes(mux)
 	srv := &http.Server{Handler: mux, ReadTimeout: adminTimeout, BaseContext: func(net.Listener) context.Context { return base }}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()

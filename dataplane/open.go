@@ -86,6 +86,7 @@ type Node struct {
 	regionLog *regionlog.Log
 	found     findings
 	waiting   waiting
+	heldEnds  heldEnds
 	traces    *telemetry.Tracer // nil: nothing is traced
 
 	tenants net.Listener // bound, below TLS and the count
@@ -216,7 +217,7 @@ func (n *Node) openFeed(Options) error {
 		}
 	}
 	f, err := feed.Open(feed.Options{Region: n.region(), Document: document, Instances: instances, SigningTenants: signing, Material: n.material, ControlPlane: n.cfg.ControlPlane,
-		RootPublicKey: ed25519.PublicKey(root), Dir: filepath.Join(n.cfg.DataDir, bundleDir), Keys: n.keys, Door: n.door, Findings: n.found.list, Waiting: n.waiting.tell,
+		RootPublicKey: ed25519.PublicKey(root), Dir: filepath.Join(n.cfg.DataDir, bundleDir), Keys: n.keys, Door: n.door, Findings: n.found.list, Waiting: n.waiting.tell, HeldPurges: n.heldEnds.list,
 		Logger: n.log, Metrics: n.registry})
 	if err != nil {
 		return fmt.Errorf("open policy feed: %w", err)

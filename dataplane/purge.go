@@ -28,7 +28,7 @@ import (
 
 const (
 	purgesDir   = "purges"         // this node's receipts, for good
-	purgeRetry  = 5 * time.Second  // after something could not be destroyed or reported
+	purgeRetry  = 5 * time.Second  // after something could not be destroyed or reported, or while a legal hold stands
 	reportAfter = 10 * time.Second // at most, for one report
 )
 
@@ -58,6 +58,7 @@ func (n *Node) startPurger(exporter *export.Exporter, inbox *peer.Inbox) error {
 	if p.senders, err = openSenders(p.dir, n.material.Identity.Cluster, root, n.cfg.SigningTenants); err != nil {
 		return err
 	}
+	n.meterHeldEnds()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() { defer close(ended); p.run(ctx) }()
@@ -79,7 +80,7 @@ func (p *purger) run(ctx context.Context) {
 			p.node.log.Warn("a tenant's end is not finished here; it is tried again", "cause", err)
 		}
 		wait, cancel := ctx, context.CancelFunc(func() {})
-		if err != nil {
+		if err != nil || p.node.heldEnds.any() {
 			wait, cancel = context.WithTimeout(ctx, purgeRetry)
 		}
 		_ = p.node.feed.Wait(wait, seen+1) // a new bundle, or the time to try again
@@ -136,7 +137,11 @@ func (p *purger) carryOut(ctx context.Context, tenant policy.TenantID, order *po
 		return err
 	}
 	if k == nil {
-		held, release, err := p.node.leases.Hold(ctx, lease.Purge(tenant)) // each node of a region destroys, one after the other
+		decided, waits, err := p.waitsFor(ctx, tenant, order)
+		if err != nil || waits {
+			return err
+		}
+		held, release, err := p.node.leases.Hold(decided, lease.Purge(tenant)) // each node of a region destroys, one after the other
 		if err != nil {
 			return err
 		}
@@ -156,6 +161,8 @@ func (p *purger) carryOut(ctx context.Context, tenant policy.TenantID, order *po
 	return p.save(k)
 }
 
+// destroy destroys everything of a tenant, unless a legal hold came that the context
+// does not know (waitsFor): the store's commit is the first that destroys anything.
 func (p *purger) destroy(ctx context.Context, tenant policy.TenantID, order *policy.PurgeOrder) (*kept, error) {
 	r := policy.PurgeReceipt{Order: order.ID, Tenant: tenant, Region: p.node.region(), Node: p.node.material.Identity.Node}
 	defer p.node.reserve.Use()()
@@ -167,6 +174,7 @@ func (p *purger) destroy(ctx context.Context, tenant policy.TenantID, order *pol
 	if err != nil {
 		return nil, fmt.Errorf("destroy records: %w", err)
 	}
+	ctx = store.WithoutHolds(ctx) // they are gone with everything else
 	r.Calls, r.Quarantined, r.Keys = gone.Calls, gone.Quarantined, gone.Keys
 	if _, err := p.node.media.Purge(ctx, tenant); err != nil {
 		return nil, fmt.Errorf("destroy media: %w", err)

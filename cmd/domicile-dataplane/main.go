@@ -8,6 +8,7 @@
 //	domicile-dataplane log export --config /etc/domicile/dataplane.yaml
 //	domicile-dataplane scrub --config /etc/domicile/dataplane.yaml
 //	domicile-dataplane region migrate-store check|start|status|watch|switch|stop|abort|finish --config /etc/domicile/dataplane.yaml
+//	domicile-dataplane region holds list|release --config /etc/domicile/dataplane.yaml
 //
 // scrub reads and checks everything that a stopped node has stored; a running
 // one does so by itself.

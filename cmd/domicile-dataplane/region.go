@@ -50,10 +50,13 @@ type regionFlags struct {
 	pause                    time.Duration
 }
 
-// region runs `domicile-dataplane region migrate-store VERB`.
+// region runs `domicile-dataplane region migrate-store VERB`, and `region holds VERB`.
 func region(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == "holds" {
+		return regionHolds(ctx, args[1:], stdout, stderr)
+	}
 	if len(args) < 2 || args[0] != "migrate-store" {
-		fmt.Fprint(stderr, regionUsage)
+		fmt.Fprint(stderr, regionUsage+"\n"+holdsUsage)
 		return exitUsage
 	}
 	var f regionFlags

@@ -90,7 +90,7 @@ func (s distributionService) listen(stream grpc.BidiStreamingServer[controlv1.No
 		switch {
 		case m.GetAck() != nil:
 			ss.answer(m.GetAck().GetNonce())
-			s.hub.ack(id, m.GetAck().GetRevision(), m.GetAck().GetWaiting())
+			s.hub.ack(id, m.GetAck())
 			kept.ack(m.GetAck())
 			if acks++; acks == 1 { // since the stream began, or since a refusal
 				s.hub.recorder.resolve("ENCRYPTION", string(id))

@@ -62,6 +62,7 @@ type node struct {
 	acked     uint64
 	contact   time.Time
 	waiting   *controlv1.Waiting // as it said last on this stream; nil: it did not
+	held      map[string]uint32  // orders (OP…) that wait there for so many legal holds, as it said last
 }
 
 func newHub(o Options) *hub {
@@ -198,7 +199,7 @@ func (h *hub) connect(s *session) (disconnect func()) {
 		n = &node{id: id, region: region}
 		h.nodes[id] = n
 	}
-	n.connected, n.session, n.waiting = n.connected+1, s, nil
+	n.connected, n.session, n.waiting, n.held = n.connected+1, s, nil, nil
 	n.contact = time.Now()
 	h.sessions[s] = struct{}{}
 	if h.closed {
@@ -227,11 +228,18 @@ func (h *hub) forgetOne() {
 }
 
 // ack notes that a node has made a revision durable, and what else it says.
-func (h *hub) ack(id policy.NodeID, revision uint64, waiting *controlv1.Waiting) {
+func (h *hub) ack(id policy.NodeID, a *controlv1.Ack) {
+	var held map[string]uint32
+	for _, p := range a.GetHeldPurges() {
+		if held == nil {
+			held = map[string]uint32{}
+		}
+		held[p.GetOrder()] = p.GetHolds()
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if n, ok := h.nodes[id]; ok {
-		n.acked, n.contact, n.waiting = revision, time.Now(), waiting
+		n.acked, n.contact, n.waiting, n.held = a.GetRevision(), time.Now(), a.GetWaiting(), held
 		close(h.ackedNow)
 		h.ackedNow = make(chan struct{})
 	}

@@ -81,6 +81,9 @@ func (s tenantService) DeleteTenant(ctx context.Context, req *controlv1.DeleteTe
 func (s lifecycleService) ExcuseNode(ctx context.Context, req *controlv1.ExcuseNodeRequest) (*controlv1.Operation, error) {
 	return s.ending(ctx, req, func() (store.Payload, error) {
 		t, err := s.tenant(ctx, req.GetTenant())
+		if err == nil {
+			err = s.hub.mayExcuse(endOf(t), req.GetNode())
+		}
 		return store.ExcuseNode{Tenant: t.ID, Node: policy.NodeID(req.GetNode())}, err
 	})
 }
@@ -94,7 +97,7 @@ func (c *core) ending(ctx context.Context, req proto.Message, plan func() (store
 	if err := res.Decode(&t); err != nil {
 		return nil, err
 	}
-	return endOf(t), tagged(ctx, t.ETag)
+	return c.hub.waits(endOf(t)), tagged(ctx, t.ETag)
 }
 
 // planPurge names whose receipts are waited for: every admitted node of the

@@ -77,7 +77,7 @@ func (w *work) find(ctx context.Context, id string) (store.AnyOperation, error) 
 // show gives an operation's form, with what the leader hears of members.
 func (w *work) show(v members.View, o store.AnyOperation) *controlv1.Operation {
 	if o.Tenant != nil {
-		return endOf(*o.Tenant)
+		return w.hub.waits(endOf(*o.Tenant))
 	}
 	out := operationOf(*o.Operation)
 	if o.Operation.Kind.OfMember() && !o.Operation.State.Ended() {

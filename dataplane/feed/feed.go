@@ -50,6 +50,9 @@ type Options struct {
 	// Waiting tells what waits in the region's outbox, for the control plane; false
 	// when that is not known. It must not block. Nil: it is never known.
 	Waiting func() (Waiting, bool)
+	// HeldPurges tells which ends of tenants wait here for legal holds, by the order's
+	// id, and for how many. It must not block. Nil: none does.
+	HeldPurges func() map[string]int
 
 	Clock   Clock
 	Logger  *slog.Logger          // nil: slog.Default()

@@ -254,7 +254,7 @@ func (f *Feed) answer(p *controlv1.Push, refused *refusal) *controlv1.NodeMessag
 		last = f.replica.good.view.Revision
 	}
 	if refused == nil {
-		return &controlv1.NodeMessage{Message: &controlv1.NodeMessage_Ack{Ack: &controlv1.Ack{Revision: last, Nonce: p.GetNonce(), Kept: f.keptForm(), Findings: f.findings(), Waiting: f.waiting()}}}
+		return &controlv1.NodeMessage{Message: &controlv1.NodeMessage_Ack{Ack: &controlv1.Ack{Revision: last, Nonce: p.GetNonce(), Kept: f.keptForm(), Findings: f.findings(), Waiting: f.waiting(), HeldPurges: f.heldPurges()}}}
 	}
 	f.o.Logger.Error("bundle refused; the last good one stays", "reason", refused.reason, "error", refused.err, "last_good", last)
 	f.note(func(s *Status) { s.LastNack = refused.reason })

@@ -3,6 +3,8 @@ package feed
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/domicile-io/domicile/api/bundle"
@@ -247,6 +249,23 @@ func (f *Feed) waiting() *controlv1.Waiting {
 		return nil
 	}
 	return &controlv1.Waiting{Transfers: w.Transfers, Seconds: uint64(w.For / time.Second)}
+}
+
+// maxHeldPurges is how many of the ends that wait a node tells the control plane.
+const maxHeldPurges = 100
+
+func (f *Feed) heldPurges() (out []*controlv1.HeldPurge) {
+	if f.o.HeldPurges == nil {
+		return nil
+	}
+	held := f.o.HeldPurges()
+	for _, order := range slices.Sorted(maps.Keys(held)) {
+		if len(out) == maxHeldPurges {
+			break
+		}
+		out = append(out, &controlv1.HeldPurge{Order: order, Holds: uint32(held[order])})
+	}
+	return out
 }
 
 // maxFindings is how much of what it finds a node tells the control plane.

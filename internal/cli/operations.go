@@ -257,7 +257,16 @@ func (a *app) showOperation(op *controlv1.Operation) {
 	if e := op.GetError(); e != nil {
 		a.err.Line("%s: %s", e.GetCause(), e.GetMessage())
 	}
+	a.showMissing(op)
+}
+
+// showMissing says what is to be done about each node that has not answered.
+func (a *app) showMissing(op *controlv1.Operation) {
 	for _, n := range op.GetMissing() {
+		if n.GetHolds() > 0 {
+			a.err.Line("waiting for a legal hold in %s (%s): node %s destroys nothing while %d of the tenant's holds stand; on that node: domicile-dataplane region holds list", n.GetRegion(), n.GetWaitsFor(), n.GetNode(), n.GetHolds())
+			continue
+		}
 		a.err.Line("not answered yet: node %s of %s; gone with its disk? domicile tenants excuse %s --node %s", n.GetNode(), n.GetRegion(), op.GetTenant(), n.GetNode())
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/domicile-io/domicile/api/client"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/policy"
 )
@@ -122,8 +123,26 @@ func (a *app) tenantsGet() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.result(t, func() { a.showTenant(t) })
+			return a.result(t, func() {
+				a.showTenant(t)
+				a.showEnd(ctx, cp, t)
+			})
 		})}
+}
+
+// showEnd says, of a tenant that ends, what its nodes wait for. Whoever may not see
+// the operation is told where it is.
+func (a *app) showEnd(ctx context.Context, cp *client.Control, t *controlv1.Tenant) {
+	if t.GetState() != string(policy.TenantPurging) {
+		return
+	}
+	op, err := cp.Operation(ctx, t.GetOperation())
+	if err != nil {
+		a.err.Line("next: domicile operations get %s", t.GetOperation())
+		return
+	}
+	a.out.Fields([2]string{"operation", op.GetId()}, [2]string{"progress", progressOf(op)})
+	a.showMissing(op)
 }
 
 func (a *app) tenantsUpdate() *cobra.Command {

@@ -203,7 +203,10 @@ type Ack struct {
 	// not here is over.
 	Findings []*Finding `protobuf:"bytes,4,rep,name=findings,proto3" json:"findings,omitempty"`
 	// What waits in the region's outbox; absent when the node cannot tell. It is kept in the leader's memory only.
-	Waiting       *Waiting `protobuf:"bytes,5,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	Waiting *Waiting `protobuf:"bytes,5,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// Ends of tenants that wait at this node, because a legal hold of the tenant stands. At most the first 100; kept in
+	// the leader's memory only.
+	HeldPurges    []*HeldPurge `protobuf:"bytes,6,rep,name=held_purges,json=heldPurges,proto3" json:"held_purges,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -273,6 +276,66 @@ func (x *Ack) GetWaiting() *Waiting {
 	return nil
 }
 
+func (x *Ack) GetHeldPurges() []*HeldPurge {
+	if x != nil {
+		return x.HeldPurges
+	}
+	return nil
+}
+
+type HeldPurge struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Order string                 `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	// Legal holds that stand.
+	Holds         uint32 `protobuf:"varint,2,opt,name=holds,proto3" json:"holds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HeldPurge) Reset() {
+	*x = HeldPurge{}
+	mi := &file_control_v1_distribution_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HeldPurge) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HeldPurge) ProtoMessage() {}
+
+func (x *HeldPurge) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_distribution_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HeldPurge.ProtoReflect.Descriptor instead.
+func (*HeldPurge) Descriptor() ([]byte, []int) {
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *HeldPurge) GetOrder() string {
+	if x != nil {
+		return x.Order
+	}
+	return ""
+}
+
+func (x *HeldPurge) GetHolds() uint32 {
+	if x != nil {
+		return x.Holds
+	}
+	return 0
+}
+
 type Waiting struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Transfers uint64                 `protobuf:"varint,1,opt,name=transfers,proto3" json:"transfers,omitempty"`
@@ -284,7 +347,7 @@ type Waiting struct {
 
 func (x *Waiting) Reset() {
 	*x = Waiting{}
-	mi := &file_control_v1_distribution_proto_msgTypes[3]
+	mi := &file_control_v1_distribution_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -296,7 +359,7 @@ func (x *Waiting) String() string {
 func (*Waiting) ProtoMessage() {}
 
 func (x *Waiting) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_distribution_proto_msgTypes[3]
+	mi := &file_control_v1_distribution_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -309,7 +372,7 @@ func (x *Waiting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Waiting.ProtoReflect.Descriptor instead.
 func (*Waiting) Descriptor() ([]byte, []int) {
-	return file_control_v1_distribution_proto_rawDescGZIP(), []int{3}
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Waiting) GetTransfers() uint64 {
@@ -336,7 +399,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_control_v1_distribution_proto_msgTypes[4]
+	mi := &file_control_v1_distribution_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -348,7 +411,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_distribution_proto_msgTypes[4]
+	mi := &file_control_v1_distribution_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -361,7 +424,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_control_v1_distribution_proto_rawDescGZIP(), []int{4}
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Finding) GetCause() string {
@@ -383,7 +446,7 @@ type Kept struct {
 
 func (x *Kept) Reset() {
 	*x = Kept{}
-	mi := &file_control_v1_distribution_proto_msgTypes[5]
+	mi := &file_control_v1_distribution_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -395,7 +458,7 @@ func (x *Kept) String() string {
 func (*Kept) ProtoMessage() {}
 
 func (x *Kept) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_distribution_proto_msgTypes[5]
+	mi := &file_control_v1_distribution_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -408,7 +471,7 @@ func (x *Kept) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Kept.ProtoReflect.Descriptor instead.
 func (*Kept) Descriptor() ([]byte, []int) {
-	return file_control_v1_distribution_proto_rawDescGZIP(), []int{5}
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Kept) GetWhat() string {
@@ -437,7 +500,7 @@ type Nack struct {
 
 func (x *Nack) Reset() {
 	*x = Nack{}
-	mi := &file_control_v1_distribution_proto_msgTypes[6]
+	mi := &file_control_v1_distribution_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -449,7 +512,7 @@ func (x *Nack) String() string {
 func (*Nack) ProtoMessage() {}
 
 func (x *Nack) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_distribution_proto_msgTypes[6]
+	mi := &file_control_v1_distribution_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -462,7 +525,7 @@ func (x *Nack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Nack.ProtoReflect.Descriptor instead.
 func (*Nack) Descriptor() ([]byte, []int) {
-	return file_control_v1_distribution_proto_rawDescGZIP(), []int{6}
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Nack) GetLastGood() uint64 {
@@ -509,7 +572,7 @@ type Push struct {
 
 func (x *Push) Reset() {
 	*x = Push{}
-	mi := &file_control_v1_distribution_proto_msgTypes[7]
+	mi := &file_control_v1_distribution_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -521,7 +584,7 @@ func (x *Push) String() string {
 func (*Push) ProtoMessage() {}
 
 func (x *Push) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_distribution_proto_msgTypes[7]
+	mi := &file_control_v1_distribution_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -534,7 +597,7 @@ func (x *Push) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Push.ProtoReflect.Descriptor instead.
 func (*Push) Descriptor() ([]byte, []int) {
-	return file_control_v1_distribution_proto_rawDescGZIP(), []int{7}
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Push) GetRevision() uint64 {
@@ -645,7 +708,7 @@ type SnapshotPart struct {
 
 func (x *SnapshotPart) Reset() {
 	*x = SnapshotPart{}
-	mi := &file_control_v1_distribution_proto_msgTypes[8]
+	mi := &file_control_v1_distribution_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -657,7 +720,7 @@ func (x *SnapshotPart) String() string {
 func (*SnapshotPart) ProtoMessage() {}
 
 func (x *SnapshotPart) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_distribution_proto_msgTypes[8]
+	mi := &file_control_v1_distribution_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -670,7 +733,7 @@ func (x *SnapshotPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotPart.ProtoReflect.Descriptor instead.
 func (*SnapshotPart) Descriptor() ([]byte, []int) {
-	return file_control_v1_distribution_proto_rawDescGZIP(), []int{8}
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SnapshotPart) GetNumber() uint32 {
@@ -710,7 +773,7 @@ type Wait struct {
 
 func (x *Wait) Reset() {
 	*x = Wait{}
-	mi := &file_control_v1_distribution_proto_msgTypes[9]
+	mi := &file_control_v1_distribution_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -722,7 +785,7 @@ func (x *Wait) String() string {
 func (*Wait) ProtoMessage() {}
 
 func (x *Wait) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_distribution_proto_msgTypes[9]
+	mi := &file_control_v1_distribution_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -735,7 +798,7 @@ func (x *Wait) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wait.ProtoReflect.Descriptor instead.
 func (*Wait) Descriptor() ([]byte, []int) {
-	return file_control_v1_distribution_proto_rawDescGZIP(), []int{9}
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{10}
 }
 
 type Delta struct {
@@ -749,7 +812,7 @@ type Delta struct {
 
 func (x *Delta) Reset() {
 	*x = Delta{}
-	mi := &file_control_v1_distribution_proto_msgTypes[10]
+	mi := &file_control_v1_distribution_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -761,7 +824,7 @@ func (x *Delta) String() string {
 func (*Delta) ProtoMessage() {}
 
 func (x *Delta) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_distribution_proto_msgTypes[10]
+	mi := &file_control_v1_distribution_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -774,7 +837,7 @@ func (x *Delta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delta.ProtoReflect.Descriptor instead.
 func (*Delta) Descriptor() ([]byte, []int) {
-	return file_control_v1_distribution_proto_rawDescGZIP(), []int{10}
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Delta) GetFromRevision() uint64 {
@@ -816,7 +879,7 @@ type Seal struct {
 
 func (x *Seal) Reset() {
 	*x = Seal{}
-	mi := &file_control_v1_distribution_proto_msgTypes[11]
+	mi := &file_control_v1_distribution_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -828,7 +891,7 @@ func (x *Seal) String() string {
 func (*Seal) ProtoMessage() {}
 
 func (x *Seal) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_distribution_proto_msgTypes[11]
+	mi := &file_control_v1_distribution_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -841,7 +904,7 @@ func (x *Seal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seal.ProtoReflect.Descriptor instead.
 func (*Seal) Descriptor() ([]byte, []int) {
-	return file_control_v1_distribution_proto_rawDescGZIP(), []int{11}
+	return file_control_v1_distribution_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Seal) GetFormat() uint32 {
@@ -908,13 +971,18 @@ const file_control_v1_distribution_proto_rawDesc = "" +
 	"\n" +
 	"state_hash\x18\x02 \x01(\tB\x18\xbaH\x15r\x132\x11^([0-9a-f]{64})?$R\tstateHash\x12R\n" +
 	"\vattestation\x18\x03 \x01(\tB0\xbaH-r+R\x00R\bdeclaredR\x0foperator_signedR\fcloud_signedR\vattestation\x126\n" +
-	"\x11instance_document\x18\x04 \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80\x01R\x10instanceDocument\"\xec\x01\n" +
+	"\x11instance_document\x18\x04 \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80\x01R\x10instanceDocument\"\xb7\x02\n" +
 	"\x03Ack\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x14\n" +
 	"\x05nonce\x18\x02 \x01(\x04R\x05nonce\x127\n" +
 	"\x04kept\x18\x03 \x03(\v2\x19.domicile.control.v1.KeptB\b\xbaH\x05\x92\x01\x02\x10dR\x04kept\x12B\n" +
 	"\bfindings\x18\x04 \x03(\v2\x1c.domicile.control.v1.FindingB\b\xbaH\x05\x92\x01\x02\x10\bR\bfindings\x126\n" +
-	"\awaiting\x18\x05 \x01(\v2\x1c.domicile.control.v1.WaitingR\awaiting\"A\n" +
+	"\awaiting\x18\x05 \x01(\v2\x1c.domicile.control.v1.WaitingR\awaiting\x12I\n" +
+	"\vheld_purges\x18\x06 \x03(\v2\x1e.domicile.control.v1.HeldPurgeB\b\xbaH\x05\x92\x01\x02\x10dR\n" +
+	"heldPurges\"P\n" +
+	"\tHeldPurge\x12-\n" +
+	"\x05order\x18\x01 \x01(\tB\x17\xbaH\x14r\x122\x10^OP[0-9a-f]{32}$R\x05order\x12\x14\n" +
+	"\x05holds\x18\x02 \x01(\rR\x05holds\"A\n" +
 	"\aWaiting\x12\x1c\n" +
 	"\ttransfers\x18\x01 \x01(\x04R\ttransfers\x12\x18\n" +
 	"\aseconds\x18\x02 \x01(\x04R\aseconds\";\n" +
@@ -972,39 +1040,41 @@ func file_control_v1_distribution_proto_rawDescGZIP() []byte {
 	return file_control_v1_distribution_proto_rawDescData
 }
 
-var file_control_v1_distribution_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_control_v1_distribution_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_control_v1_distribution_proto_goTypes = []any{
 	(*NodeMessage)(nil),  // 0: domicile.control.v1.NodeMessage
 	(*Hello)(nil),        // 1: domicile.control.v1.Hello
 	(*Ack)(nil),          // 2: domicile.control.v1.Ack
-	(*Waiting)(nil),      // 3: domicile.control.v1.Waiting
-	(*Finding)(nil),      // 4: domicile.control.v1.Finding
-	(*Kept)(nil),         // 5: domicile.control.v1.Kept
-	(*Nack)(nil),         // 6: domicile.control.v1.Nack
-	(*Push)(nil),         // 7: domicile.control.v1.Push
-	(*SnapshotPart)(nil), // 8: domicile.control.v1.SnapshotPart
-	(*Wait)(nil),         // 9: domicile.control.v1.Wait
-	(*Delta)(nil),        // 10: domicile.control.v1.Delta
-	(*Seal)(nil),         // 11: domicile.control.v1.Seal
+	(*HeldPurge)(nil),    // 3: domicile.control.v1.HeldPurge
+	(*Waiting)(nil),      // 4: domicile.control.v1.Waiting
+	(*Finding)(nil),      // 5: domicile.control.v1.Finding
+	(*Kept)(nil),         // 6: domicile.control.v1.Kept
+	(*Nack)(nil),         // 7: domicile.control.v1.Nack
+	(*Push)(nil),         // 8: domicile.control.v1.Push
+	(*SnapshotPart)(nil), // 9: domicile.control.v1.SnapshotPart
+	(*Wait)(nil),         // 10: domicile.control.v1.Wait
+	(*Delta)(nil),        // 11: domicile.control.v1.Delta
+	(*Seal)(nil),         // 12: domicile.control.v1.Seal
 }
 var file_control_v1_distribution_proto_depIdxs = []int32{
 	1,  // 0: domicile.control.v1.NodeMessage.hello:type_name -> domicile.control.v1.Hello
 	2,  // 1: domicile.control.v1.NodeMessage.ack:type_name -> domicile.control.v1.Ack
-	6,  // 2: domicile.control.v1.NodeMessage.nack:type_name -> domicile.control.v1.Nack
-	5,  // 3: domicile.control.v1.Ack.kept:type_name -> domicile.control.v1.Kept
-	4,  // 4: domicile.control.v1.Ack.findings:type_name -> domicile.control.v1.Finding
-	3,  // 5: domicile.control.v1.Ack.waiting:type_name -> domicile.control.v1.Waiting
-	8,  // 6: domicile.control.v1.Push.part:type_name -> domicile.control.v1.SnapshotPart
-	10, // 7: domicile.control.v1.Push.delta:type_name -> domicile.control.v1.Delta
-	9,  // 8: domicile.control.v1.Push.wait:type_name -> domicile.control.v1.Wait
-	11, // 9: domicile.control.v1.Push.seal:type_name -> domicile.control.v1.Seal
-	0,  // 10: domicile.control.v1.DistributionService.Subscribe:input_type -> domicile.control.v1.NodeMessage
-	7,  // 11: domicile.control.v1.DistributionService.Subscribe:output_type -> domicile.control.v1.Push
-	11, // [11:12] is the sub-list for method output_type
-	10, // [10:11] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	7,  // 2: domicile.control.v1.NodeMessage.nack:type_name -> domicile.control.v1.Nack
+	6,  // 3: domicile.control.v1.Ack.kept:type_name -> domicile.control.v1.Kept
+	5,  // 4: domicile.control.v1.Ack.findings:type_name -> domicile.control.v1.Finding
+	4,  // 5: domicile.control.v1.Ack.waiting:type_name -> domicile.control.v1.Waiting
+	3,  // 6: domicile.control.v1.Ack.held_purges:type_name -> domicile.control.v1.HeldPurge
+	9,  // 7: domicile.control.v1.Push.part:type_name -> domicile.control.v1.SnapshotPart
+	11, // 8: domicile.control.v1.Push.delta:type_name -> domicile.control.v1.Delta
+	10, // 9: domicile.control.v1.Push.wait:type_name -> domicile.control.v1.Wait
+	12, // 10: domicile.control.v1.Push.seal:type_name -> domicile.control.v1.Seal
+	0,  // 11: domicile.control.v1.DistributionService.Subscribe:input_type -> domicile.control.v1.NodeMessage
+	8,  // 12: domicile.control.v1.DistributionService.Subscribe:output_type -> domicile.control.v1.Push
+	12, // [12:13] is the sub-list for method output_type
+	11, // [11:12] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_distribution_proto_init() }
@@ -1017,7 +1087,7 @@ func file_control_v1_distribution_proto_init() {
 		(*NodeMessage_Ack)(nil),
 		(*NodeMessage_Nack)(nil),
 	}
-	file_control_v1_distribution_proto_msgTypes[7].OneofWrappers = []any{
+	file_control_v1_distribution_proto_msgTypes[8].OneofWrappers = []any{
 		(*Push_Part)(nil),
 		(*Push_Delta)(nil),
 		(*Push_Wait)(nil),
@@ -1028,7 +1098,7 @@ func file_control_v1_distribution_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_distribution_proto_rawDesc), len(file_control_v1_distribution_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

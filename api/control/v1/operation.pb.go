@@ -230,9 +230,14 @@ func (x *Operation) GetPrincipal() string {
 }
 
 type OperationNode struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Region        string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
-	Node          string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Region string                 `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	Node   string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	// LEGAL_HOLD: the node destroys nothing until the tenant's legal holds are released there; "" when the node has not
+	// said that it waits for anything. As the leader heard it last.
+	WaitsFor string `protobuf:"bytes,3,opt,name=waits_for,json=waitsFor,proto3" json:"waits_for,omitempty"`
+	// Legal holds that it waits for.
+	Holds         uint32 `protobuf:"varint,4,opt,name=holds,proto3" json:"holds,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -279,6 +284,20 @@ func (x *OperationNode) GetNode() string {
 		return x.Node
 	}
 	return ""
+}
+
+func (x *OperationNode) GetWaitsFor() string {
+	if x != nil {
+		return x.WaitsFor
+	}
+	return ""
+}
+
+func (x *OperationNode) GetHolds() uint32 {
+	if x != nil {
+		return x.Holds
+	}
+	return 0
 }
 
 // OperationProgress counts what is done, in the named unit. Below 2^53; numbers in JSON.
@@ -522,10 +541,12 @@ const file_control_v1_operation_proto_rawDesc = "" +
 	"\vcancellable\x18\x10 \x01(\bR\vcancellable\x12\x16\n" +
 	"\x06member\x18\x11 \x01(\tR\x06member\x12\x14\n" +
 	"\x05voter\x18\x12 \x01(\tR\x05voter\x12\x1c\n" +
-	"\tprincipal\x18\x13 \x01(\tR\tprincipal\";\n" +
+	"\tprincipal\x18\x13 \x01(\tR\tprincipal\"n\n" +
 	"\rOperationNode\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x12\n" +
-	"\x04node\x18\x02 \x01(\tR\x04node\"m\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\x12\x1b\n" +
+	"\twaits_for\x18\x03 \x01(\tR\bwaitsFor\x12\x14\n" +
+	"\x05holds\x18\x04 \x01(\rR\x05holds\"m\n" +
 	"\x11OperationProgress\x12%\n" +
 	"\tcompleted\x18\x01 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\tcompleted\x12\x1d\n" +
 	"\x05total\x18\x02 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\x05total\x12\x12\n" +
