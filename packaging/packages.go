@@ -124,7 +124,7 @@ func (r *Release) contents(p platform, scratch string) (all files.Contents, err 
 	for _, part := range []string{"controlplane", "dataplane"} {
 		add(0o644, "config|noreplace", r.files("etc", part+".env"), "/etc/domicile/"+part+".env")
 	}
-	for _, name := range []string{"controlplane.yaml", "dataplane.yaml", "addresses.conf", "low-ports.conf"} {
+	for _, name := range []string{"controlplane.yaml", "dataplane.yaml", "addresses.conf", "folders.conf", "low-ports.conf"} {
 		add(0o644, "", r.files("examples", name), "/usr/share/doc/domicile/examples/"+name)
 	}
 	for shell, to := range completions {

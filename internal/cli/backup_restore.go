@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -93,6 +94,9 @@ func (a *app) showRestored(r controlplane.Restored, cfg controlplane.Config, wit
 			rows = append(rows, []string{when(l.Time), l.Action, l.Resource, l.Actor})
 		}
 		a.out.Table([]string{"TIME", "ACTION", "RESOURCE", "ACTOR"}, rows)
+	}
+	if os.Geteuid() == 0 { // a service has a user of its own, and could not read them
+		a.err.Line("  root has written these files: chown -R them to the user of the voter's service (of a package: chown -R domicile-controlplane: %s)", cfg.DataDir)
 	}
 	a.err.Line("  next: start voter %s, then: export DOMICILE_TOKEN=$(cat %s); domicile status", cfg.Name, r.TokenFile)
 }

@@ -2,6 +2,7 @@ package system
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -28,7 +29,8 @@ type terminal struct {
 // service is what a page calls by the name of its unit.
 type service struct {
 	process *testcluster.Process
-	secret  string // a credential, which goes when the service is stopped; "" none
+	secret  string       // a credential, which goes when the service is stopped; "" none
+	stopped func() error // what else is lost with it; nil nothing
 }
 
 // openTerminal lets `systemctl start` and `stop` of a page work on real processes
@@ -63,12 +65,17 @@ func openTerminal(t *testing.T, services map[string]service) *terminal {
 func (s service) do(ctx context.Context, verb string) error {
 	const away = ".away"
 	switch {
-	case verb == "stop" && s.secret != "":
-		if err := os.Rename(s.secret, s.secret+away); err != nil {
-			return err
-		}
-		return s.process.Stop()
 	case verb == "stop":
+		if s.secret != "" {
+			if err := os.Rename(s.secret, s.secret+away); err != nil {
+				return err
+			}
+		}
+		if s.stopped != nil {
+			if err := s.stopped(); err != nil {
+				return err
+			}
+		}
 		return s.process.Stop()
 	case verb == "start":
 		if s.process.Running() { // a node that has moved ends by itself
@@ -147,4 +154,21 @@ func TestThePageOfTheMoveToADatabase(t *testing.T) {
 	x.follow("migrate-store.md", append(operator(m.c, "cp1"), "CONFIG_DIR="+x.dir, "DATA="+m.data, "ROOT_FILE="+root)...)
 	m.more(2)
 	m.settled(ctx)
+}
+
+// docs/operations/backup.md, pasted: all voters' data is lost in its middle.
+func TestThePageOfTheBackup(t *testing.T) {
+	c := start(t, testcluster.Options{Regions: []string{"ie1"}})
+	_, region := place(t, c, "clinic", "ie1", "IE", nil)
+	first := c.Env.VoterConfig("cp1")
+	x := openTerminal(t, map[string]service{"domicile-controlplane": {process: c.Process("cp1"), secret: first.BundleKey, stopped: func() error {
+		return errors.Join(c.Process("cp2").Kill(), c.Process("cp3").Kill(), os.RemoveAll(c.Env.VoterConfig("cp2").DataDir), os.RemoveAll(c.Env.VoterConfig("cp3").DataDir))
+	}}})
+	check(t, os.WriteFile(filepath.Join(x.dir, "root.pub"), []byte(first.RootPublicKey+"\n"), 0o600))
+	x.follow("backup.md", append(operator(c, "cp1"), "CONFIG="+c.Process("cp1").Config(), "DATA="+first.DataDir)...)
+	d := desk{t: t, c: c, dir: x.dir}
+	d.follows("ie1", "cp1", d.token(), 2)
+	if err := works(t.Context(), region); err != nil {
+		t.Errorf("the tenant's key: %v", err)
+	}
 }
