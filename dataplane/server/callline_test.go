@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
-	"net/http/httptest"
 	"reflect"
 	"strconv"
 	"strings"
@@ -13,9 +11,7 @@ import (
 	"time"
 
 	"github.com/domicile-io/domicile/api/data"
-	"github.com/domicile-io/domicile/dataplane/gate"
 	"github.com/domicile-io/domicile/dataplane/store"
-	"github.com/domicile-io/domicile/policy"
 )
 
 // A line of an export is what encoding/json writes of the call's form, and a row
@@ -168,42 +164,6 @@ func fillAny(v reflect.Value, rnd *rand.Rand, words []string, whole bool) {
 	}
 }
 
-// A page that was read ahead is not written when meanwhile nothing may be shown any
-// more, nor when another policy permits it, nor when it is old.
-func TestAPageReadAheadIsDecidedAgain(t *testing.T) {
-	r := start(t)
-	of := func(tenant policy.TenantID, q store.Query) *fileOut {
-		req := httptest.NewRequest(http.MethodGet, "/v1/calls:export", nil)
-		k, _ := secretOf("ie1", "a", policy.RoleReader)
-		x := &exchange{s: r.server, r: req, who: gate.Principal{Tenant: tenant, Role: k.Role, Key: k.ID}}
-		return &fileOut{x: x, form: func() callFile { return &lineFile{} }, q: q, room: newPageRoom()}
-	}
-	permit, err := of(tenantID("a"), store.Query{}).x.permit(policy.View, policy.CallRecord)
-	must(t, err)
-	now := permit.Revision()
-	ahead := func(age time.Duration, revision uint64) chan paged {
-		read := make(chan paged, 1)
-		read <- paged{bytes: []byte("read ahead"), at: time.Now().Add(-age), revision: revision}
-		return read
-	}
-	if page, err := of(tenantID("a"), store.Query{}).following(ahead(-time.Hour, now)); err != nil || len(page.bytes) == 0 {
-		t.Errorf("of a tenant that is at home: %q, %v", page.bytes, err)
-	}
-	if page, err := of(tenantID("a"), store.Query{PageSize: 3}).following(ahead(time.Minute, now)); err != nil || len(page.bytes) != 0 {
-		t.Errorf("a page that was read a minute ago, of calls that are not there: %q, %v", page.bytes, err)
-	}
-	if page, err := of(tenantID("a"), store.Query{PageSize: 3}).following(ahead(-time.Hour, now+1)); err != nil || len(page.bytes) != 0 || page.revision != now {
-		t.Errorf("a page that another policy permitted: %q, %v", page.bytes, err)
-	}
-	if _, err := of(tenantID("9"), store.Query{}).following(ahead(-time.Hour, now)); err == nil {
-		t.Error("of a tenant that is not, a page that was read is written")
-	}
-	r.withoutKeys()
-	if _, err := of(tenantID("a"), store.Query{}).following(ahead(-time.Hour, now)); err == nil {
-		t.Error("for a key that was taken away, a page that was read is written")
-	}
-}
-
 // Eight bytes at once are what one at a time are, for every byte at every place.
 func TestATextIsPlainWhenNoByteIsEscaped(t *testing.T) {
 	for size := range 26 {
@@ -230,27 +190,6 @@ func TestTimesAreWhatTimeWrites(t *testing.T) {
 		at := time.Date(2026, 11, 28, 23, 59, 58, nanos, time.UTC)
 		if got, want := string(d.append(nil, at)), at.Format(time.RFC3339Nano); got != want {
 			t.Errorf("%s, want %s", got, want)
-		}
-	}
-}
-
-// What one file had in memory does not reach the next: it is overwritten to the end,
-// also behind a shorter page in the same place.
-func TestPagesOfAFileAreOverwritten(t *testing.T) {
-	room := newPageRoom()
-	long := append(room.take(), "+353861234567 rings +353861234567"...)
-	room.put(long)
-	short := append(room.take(), "+1"...)
-	if &short[0] != &long[0] {
-		t.Fatal("a file's pages are not in the same memory")
-	}
-	other := append(room.take(), "another"...)
-	room.put(short)
-	room.put(other)
-	room.end()
-	for _, b := range [][]byte{long, short, other} {
-		if strings.Trim(string(b), "\x00") != "" {
-			t.Errorf("%q is left", b)
 		}
 	}
 }

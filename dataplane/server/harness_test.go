@@ -85,6 +85,13 @@ type switchable struct {
 	store.Store
 	before atomic.Pointer[func() error] // of Append
 	after  atomic.Pointer[func()]
+	scans  atomic.Int64 // that are under way
+}
+
+func (s *switchable) Scan(ctx context.Context, p policy.Permit, q store.Query, yield func(*store.Call) bool, turn func(store.Page) bool) (store.Page, error) {
+	s.scans.Add(1)
+	defer s.scans.Add(-1)
+	return s.Store.Scan(ctx, p, q, yield, turn)
 }
 
 func (s *switchable) Append(ctx context.Context, p policy.Permit, recs []record.Record) ([]store.Appended, error) {

@@ -101,7 +101,7 @@ type Server struct {
 	streamCheck time.Duration // how often each is looked after; tests do it more often
 	draining    chan struct{} // closed when streams are to end
 
-	stillEvery time.Duration // tests make it short
+	stillEvery, scanFor time.Duration // tests make them short
 
 	lingering chan struct{} // one place for each refused connection that is held
 	stopping  chan struct{}
@@ -129,7 +129,7 @@ func New(o Options) (*Server, error) {
 		numbers: intake.NewNumbers(numbersCached),
 		refused: lru.NewLRU[refusedFor, struct{}](feedCacheSize, nil, time.Minute),
 
-		stillEvery: stillEvery, streamCheck: streamCheck,
+		stillEvery: stillEvery, scanFor: scanFor, streamCheck: streamCheck,
 		lingering: make(chan struct{}, lingerMax), stopping: make(chan struct{}), draining: make(chan struct{})}
 	if o.Numbers != nil {
 		s.numbers = o.Numbers

@@ -130,8 +130,11 @@ type Store interface {
 	// Scan is List for whoever writes calls out one by one: it yields those of the
 	// page instead of answering them, and the page ends early when yield says so. A
 	// call, and what it points to, is valid only until yield returns; yield must not
-	// change it.
-	Scan(ctx context.Context, permit policy.Permit, q Query, yield func(*Call) (more bool)) (Page, error)
+	// change it. When a page has ended and is not the last, turn is told of it and
+	// says whether to go on with the next one; that one may be as old as the first, so
+	// that who goes on for long must not mind. nil: no further. What Scan answers is
+	// the page that it came to last, of which turn may have been told.
+	Scan(ctx context.Context, permit policy.Permit, q Query, yield func(*Call) (more bool), turn func(Page) (more bool)) (Page, error)
 	Call(ctx context.Context, permit policy.Permit, id string) (Call, error)
 	Rollups(ctx context.Context, permit policy.Permit, firstDay, lastDay string) ([]Rollup, error)
 

@@ -36,6 +36,7 @@ func TestINV34_DamagedCover(t *testing.T) {
 				if err != nil || len(page.Calls) != 21 || page.Corrupt != 19 || page.Calls[0].ID != ids[19] {
 					t.Fatalf("%d calls, %d corrupt, %v", len(page.Calls), page.Corrupt, err)
 				}
+				wantScanned(t, s, 21, 19)
 				_, err = s.Call(ctx, view, ids[3])
 				wantReason(t, err, policy.Internal)
 				until(t, "the cover is moved aside", func() bool { n, err := s.Aside(); return err == nil && n == 20 })
@@ -60,6 +61,23 @@ func TestINV34_DamagedCover(t *testing.T) {
 				t.Fatalf("after it was dropped: %d calls, %d corrupt, %v", len(page.Calls), page.Corrupt, err)
 			}
 		})
+	}
+}
+
+// wantScanned is that one scan in small pages has so many calls, and counts each that
+// it lacks on the page that lacks it.
+func wantScanned(t *testing.T, s *local.Store, calls, corrupt int) {
+	t.Helper()
+	got, lacking := 0, 0
+	last, err := s.Scan(context.Background(), storetest.Permit(t, storetest.TenantA, policy.View), store.Query{PageSize: 5}, func(*store.Call) bool {
+		got++
+		return true
+	}, func(p store.Page) bool {
+		lacking += p.Corrupt
+		return true
+	})
+	if lacking += last.Corrupt; err != nil || got != calls || lacking != corrupt {
+		t.Fatalf("scanned: %d calls, %d corrupt, %v", got, lacking, err)
 	}
 }
 

@@ -38,7 +38,7 @@ func (s *Store) List(ctx context.Context, permit policy.Permit, q store.Query) (
 		calls = append(calls, c)
 		bytes += len(c.Record.Native)
 		return len(calls) < q.PageSize && bytes <= maxPageBytes, nil
-	})
+	}, func(store.Page) bool { return false })
 	if err != nil {
 		return store.Page{}, err
 	}
@@ -46,11 +46,14 @@ func (s *Store) List(ctx context.Context, permit policy.Permit, q store.Query) (
 	return page, nil
 }
 
+// taker takes a row of a walk, and says whether its page goes on.
+type taker func(t *tenant, subjects map[string]bool, suffix, value []byte) (more bool, err error)
+
 // walk goes through the rows of a query, and tells take of each: the tail of its
 // key, and its value, which is nil when the row is a posting. The page that it
-// answers lacks its calls; it ends when take wants no more. Meanwhile rows holds
-// those that come next.
-func (s *Store) walk(ctx context.Context, permit policy.Permit, q *store.Query, rows *rowQueue, take func(t *tenant, subjects map[string]bool, suffix, value []byte) (more bool, err error)) (page store.Page, err error) {
+// answers lacks its calls; it ends when take wants no more, and another begins when
+// turn wants one. Meanwhile rows holds those that come next.
+func (s *Store) walk(ctx context.Context, permit policy.Permit, q *store.Query, rows *rowQueue, take taker, turn func(store.Page) (more bool)) (page store.Page, err error) {
 	ops := []policy.Operation{policy.View}
 	if q.Subject != "" {
 		ops = append(ops, policy.Process, policy.Erase)
@@ -85,7 +88,10 @@ func (s *Store) walk(ctx context.Context, permit policy.Permit, q *store.Query, 
 		}
 		if !more || scanned == maxScan || scanned%256 == 255 && ctx.Err() != nil {
 			page.NextPageToken, err = s.sealToken(t.raw, listScope(*q), last)
-			return page, err
+			if err != nil || ctx.Err() != nil || !turn(page) {
+				return page, err
+			}
+			page, scanned = store.Page{}, 0
 		}
 		last = append(last[:0], row.suffix[:]...)
 		more, err = take(t, subjects, last, row.value)

@@ -4,12 +4,12 @@ const (
 	// scanRows is how many rows a scan reads before their turn: those of a few frames.
 	scanRows = 512
 	// openAhead is how many frames are opened before their turn. With those at hand
-	// they bound what a page holds.
+	// they bound what a scan holds.
 	openAhead = 4
 )
 
 // opener opens frames for a scan, in the order in which they are asked for, while
-// the scan's calls are written. It belongs to one page and ends with it.
+// the scan's calls are written. It belongs to one scan and ends with it.
 type opener struct {
 	asks    chan ask
 	opened  chan found
@@ -42,7 +42,7 @@ func (sc *scanner) foresee(t tenantRaw) {
 		if sc.opener == nil {
 			sc.startOpener()
 		}
-		a := ask{t, at.chunk, at.frame, slot, sc.opened+len(sc.opener.waiting) >= scanOpened}
+		a := ask{t, at.chunk, at.frame, slot, sc.many(sc.opened + len(sc.opener.waiting))}
 		sc.frames[slot], sc.until[slot] = nil, r.given+r.seen
 		sc.opener.waiting = append(sc.opener.waiting, a)
 		sc.opener.asks <- a // has room for openAhead
@@ -87,7 +87,7 @@ func (sc *scanner) await(chunk int64, number uint16) *frame {
 }
 
 // startOpener begins to open frames beside the scan. The store does not close before
-// it has ended: the page that it is of is still working.
+// it has ended: the scan that it is of is still working.
 func (sc *scanner) startOpener() {
 	o := &opener{asks: make(chan ask, openAhead), opened: make(chan found, openAhead)}
 	sc.opener = o

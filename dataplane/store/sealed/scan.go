@@ -2,6 +2,7 @@ package sealed
 
 import (
 	"context"
+	"math"
 	"sync"
 	"time"
 	"unsafe"
@@ -14,10 +15,13 @@ import (
 // Scan implements store.Store. It is for whoever writes calls out, one after the
 // other, and may be many of them: a call costs neither memory of its own nor a place
 // among the opened frames that point reads find again.
-func (s *Store) Scan(ctx context.Context, permit policy.Permit, q store.Query, yield func(*store.Call) bool) (store.Page, error) {
+func (s *Store) Scan(ctx context.Context, permit policy.Permit, q store.Query, yield func(*store.Call) bool, turn func(store.Page) bool) (store.Page, error) {
 	sc, _ := scanners.Get().(*scanner)
 	defer sc.release()
 	sc.s, sc.rows.most = s, pageRows(q.PageSize)
+	if turn != nil {
+		sc.rows.most = math.MaxInt
+	}
 	n := 0
 	return s.walk(ctx, permit, &q, &sc.rows, func(t *tenant, subjects map[string]bool, suffix, value []byte) (bool, error) {
 		if !sc.read(t.raw, suffix, value) {
@@ -33,10 +37,13 @@ func (s *Store) Scan(ctx context.Context, permit policy.Permit, q store.Query, y
 		}
 		n++
 		return yield(&sc.call) && n < q.PageSize, nil
+	}, func(page store.Page) bool {
+		n = 0
+		return turn != nil && turn(page)
 	})
 }
 
-// scanner holds what one page needs: a call, the frames that it was read from last,
+// scanner holds what one scan needs: a call, the frames that it was read from last,
 // and those that the next calls stand in, which are opened meanwhile.
 type scanner struct {
 	s      *Store
@@ -58,10 +65,10 @@ const (
 	// scanFrames is how many frames a scan has at hand. Calls that come at the same
 	// time stand in one frame, or in those of a few groups.
 	scanFrames = 16
-	// scanOpened is how many frames a page may open for itself alone. Where there are
-	// more, frames are small or what stands in one came at other times than it is
-	// listed by, so that the next page wants the same ones.
-	scanOpened = 64
+	// scanOpened is how many frames a scan may open for itself alone, and one more for
+	// each scanOften rows. Where there are more, frames are small or what stands in one
+	// came at other times than it is listed by, so that the next page wants the same ones.
+	scanOpened, scanOften = 64, 32
 )
 
 var scanners = sync.Pool{New: func() any { return &scanner{rows: *newRowQueue(scanRows)} }}
@@ -104,7 +111,7 @@ func placeOf(suffix, value []byte) (call, at ref, ok bool) {
 }
 
 // read makes sc.call the call that a time row led to; false when it is not to be
-// read so, for whatever reason. What it reads is as old as the page at most.
+// read so, for whatever reason. What it reads is as old as the scan at most.
 func (sc *scanner) read(t tenantRaw, suffix, value []byte) bool {
 	call, at, ok := placeOf(suffix, value)
 	if !ok {
@@ -140,8 +147,11 @@ func (sc *scanner) frame(t tenantRaw, chunk int64, number uint16) *frame {
 	}
 	sc.last, _ = sc.room()
 	sc.until[sc.last] = sc.rows.given
-	return sc.settle(sc.open(sc.last, t, chunk, number, sc.opened >= scanOpened))
+	return sc.settle(sc.open(sc.last, t, chunk, number, sc.many(sc.opened)))
 }
+
+// many reports whether so many frames are more than a scan may open for itself alone.
+func (sc *scanner) many(opened int) bool { return opened >= scanOpened+sc.rows.given/scanOften }
 
 // hand makes a frame the last one, when it is at hand.
 func (sc *scanner) hand(chunk int64, number uint16) bool {
@@ -171,7 +181,7 @@ func (sc *scanner) room() (slot int, free bool) {
 type found struct {
 	slot  int    // of scanner.frames
 	frame *frame // nil: that failed
-	own   bool   // it was opened for this page alone
+	own   bool   // it was opened for this scan alone
 }
 
 // settle puts an opened frame at hand.

@@ -78,9 +78,12 @@ func (m *merging) List(ctx context.Context, permit policy.Permit, q store.Query)
 	return m.Store.List(ctx, permit, q)
 }
 
-func (m *merging) Scan(ctx context.Context, permit policy.Permit, q store.Query, yield func(*store.Call) bool) (store.Page, error) {
+func (m *merging) Scan(ctx context.Context, permit policy.Permit, q store.Query, yield func(*store.Call) bool, turn func(store.Page) bool) (store.Page, error) {
 	m.merge()
-	return m.Store.Scan(ctx, permit, q, yield)
+	return m.Store.Scan(ctx, permit, q, yield, func(p store.Page) bool {
+		m.merge()
+		return turn != nil && turn(p)
+	})
 }
 
 func (m *merging) Window(ctx context.Context, permit policy.Permit, from, to time.Time, yield func(store.Call) error) error {

@@ -128,7 +128,7 @@ func testPermits(t *testing.T, f *fixture) {
 		}, []policy.Operation{policy.Erase}},
 		{"List", policy.View, policy.CallRecord, func(p policy.Permit) error { _, err := s.List(ctx, p, store.Query{}); return err }, nil},
 		{"Scan", policy.View, policy.CallRecord, func(p policy.Permit) error {
-			_, err := s.Scan(ctx, p, store.Query{}, func(*store.Call) bool { return true })
+			_, err := s.Scan(ctx, p, store.Query{}, func(*store.Call) bool { return true }, nil)
 			return err
 		}, nil},
 		{"Call", policy.View, policy.CallRecord, func(p policy.Permit) error { _, err := s.Call(ctx, p, id); return err }, []policy.Operation{policy.Erase}},

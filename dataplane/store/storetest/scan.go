@@ -45,7 +45,7 @@ func testScan(t *testing.T, f *fixture) {
 	}
 	f.sameScanned(all[0].Record.From.Subject)
 	n := 0
-	page, err := f.store.Scan(context.Background(), Permit(t, TenantA, policy.View), store.Query{}, func(*store.Call) bool { n++; return n < 5 })
+	page, err := f.store.Scan(context.Background(), Permit(t, TenantA, policy.View), store.Query{}, func(*store.Call) bool { n++; return n < 5 }, nil)
 	if err != nil || n != 5 || page.NextPageToken == "" {
 		t.Errorf("a page that was ended early has %d calls, token %q, %v", n, page.NextPageToken, err)
 	}
@@ -55,6 +55,7 @@ func (f *fixture) sameScanned(subject string) {
 	f.t.Helper()
 	view := Permit(f.t, TenantA, policy.View)
 	for name, q := range map[string]store.Query{"all": {}, "newest": {Newest: true}, "busy": {Status: record.Busy}, "short": {PageSize: 7}, "subject": {Subject: subject, PageSize: 3}} {
+		f.samePages(name, q)
 		for listed := 0; ; {
 			want, err := f.store.List(context.Background(), view, q)
 			if err != nil {
@@ -64,7 +65,7 @@ func (f *fixture) sameScanned(subject string) {
 			page, err := f.store.Scan(context.Background(), view, q, func(c *store.Call) bool {
 				got = append(got, kept(c))
 				return true
-			})
+			}, nil)
 			if err != nil || !reflect.DeepEqual(got, want.Calls) || (page.NextPageToken == "") != (want.NextPageToken == "") || page.Corrupt != want.Corrupt {
 				f.t.Fatalf("%s: %d calls are scanned and %d listed, or not the same: %v", name, len(got), len(want.Calls), err)
 			}
@@ -78,6 +79,31 @@ func (f *fixture) sameScanned(subject string) {
 			break
 		}
 	}
+}
+
+// samePages holds one scan of several pages to as many lists.
+func (f *fixture) samePages(name string, q store.Query) {
+	f.t.Helper()
+	view := Permit(f.t, TenantA, policy.View)
+	var got []store.Call
+	listed := q
+	held := func(page store.Page) bool {
+		want, err := f.store.List(context.Background(), view, listed)
+		if err != nil || !reflect.DeepEqual(got, want.Calls) || (page.NextPageToken == "") != (want.NextPageToken == "") {
+			f.t.Errorf("%s: a page of a scan that goes on has %d calls, its list %d, or not the same: %v", name, len(got), len(want.Calls), err)
+			return false
+		}
+		got, listed.PageToken = nil, page.NextPageToken
+		return true
+	}
+	page, err := f.store.Scan(context.Background(), view, q, func(c *store.Call) bool {
+		got = append(got, kept(c))
+		return true
+	}, held)
+	if err != nil || page.NextPageToken != "" {
+		f.t.Errorf("%s: a scan that goes on ends with token %q, %v", name, page.NextPageToken, err)
+	}
+	held(page)
 }
 
 // kept copies all that a scanned call points to.
@@ -116,6 +142,7 @@ func testScanAhead(t *testing.T, f *fixture) {
 	for _, q := range []store.Query{{PageSize: 1000}, {PageSize: 1000, Newest: true}, {PageSize: 100}} {
 		f.reopen() // so that no frame is in a cache
 		var got []store.Call
+		goOn := func(store.Page) bool { return q.PageSize == 100 }
 		for scan := q; ; {
 			page, err := f.store.Scan(context.Background(), view, scan, func(c *store.Call) bool {
 				first := kept(c)
@@ -127,7 +154,7 @@ func testScanAhead(t *testing.T, f *fixture) {
 				}
 				got = append(got, first)
 				return true
-			})
+			}, goOn)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -145,7 +172,7 @@ func testScanAhead(t *testing.T, f *fixture) {
 		cancel()
 		n++
 		return true
-	})
+	}, func(store.Page) bool { return true })
 	if n > 256 {
 		t.Errorf("%d calls are read of a scan that was given up, %v", n, err)
 	}
