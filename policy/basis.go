@@ -191,7 +191,7 @@ func (c EgressClass) exports() bool { return c == PseudonymisedExport || c == Ag
 // FlowsOn lists what a policy lets leave under a basis, in order of egress
 // class, then as the policy lists its recipients.
 func (p *ResidencyPolicy) FlowsOn(basis string) (flows []Flow) {
-	for _, c := range sortedKeys(p.Egress) {
+	for c := range ascending(p.Egress) {
 		rule := p.Egress[c]
 		if rule.Basis != basis || rule.Effect == Deny || rule.Effect == 0 {
 			continue

@@ -107,7 +107,7 @@ func looser(yes bool) ChangeKind {
 
 // classes: a class without a rule is denied.
 func (c *changes) classes(from, to map[DataClass]ClassRule) {
-	for _, class := range keysOfBoth(from, to) {
+	for class := range ascending(from, to) {
 		a, had := from[class]
 		b, has := to[class]
 		if had == has && a == b {
@@ -120,11 +120,21 @@ func (c *changes) classes(from, to map[DataClass]ClassRule) {
 		case !had && has:
 			c.add(field, Loosen, "", b.Mode.String())
 		default:
-			c.mode(field+".mode", a.Mode, b.Mode)
-			c.rank(field+".retention", cmp.Compare(kept(a), kept(b)), number(a.Retention), number(b.Retention))
-			// Another profile may show more; a first one can only hide.
-			c.differ(field+".redact_profile", a.RedactProfile, b.RedactProfile, looser(a.RedactProfile != ""))
+			c.class(field, a, b)
 		}
+	}
+}
+
+// class names fields only where they differ: a change has one, mostly.
+func (c *changes) class(field string, a, b ClassRule) {
+	if a.Mode != b.Mode {
+		c.mode(field+".mode", a.Mode, b.Mode)
+	}
+	if a.Retention != b.Retention {
+		c.rank(field+".retention", cmp.Compare(kept(a), kept(b)), number(a.Retention), number(b.Retention))
+	}
+	if a.RedactProfile != b.RedactProfile { // another profile may show more; a first one can only hide
+		c.differ(field+".redact_profile", a.RedactProfile, b.RedactProfile, looser(a.RedactProfile != ""))
 	}
 }
 
@@ -149,7 +159,7 @@ func kept(r ClassRule) Seconds {
 
 // egress: a class without a rule is denied, so both ways of denying are equal.
 func (c *changes) egress(from, to map[EgressClass]EgressRule) {
-	for _, class := range keysOfBoth(from, to) {
+	for class := range ascending(from, to) {
 		a, b := denyIfAbsent(from, class), denyIfAbsent(to, class)
 		if a == b {
 			continue
@@ -233,7 +243,7 @@ func (c *changes) access(from, to AccessRule) {
 
 // consent: every required purpose is a restriction.
 func (c *changes) consent(from, to map[DataClass][]string) {
-	for _, class := range keysOfBoth(from, to) {
+	for class := range ascending(from, to) {
 		c.set("consent."+class.String(), from[class], to[class], Tighten)
 	}
 }
@@ -260,17 +270,6 @@ func byID(list []Recipient) map[RecipientID]Recipient {
 		m[r.ID] = r
 	}
 	return m
-}
-
-func keysOfBoth[K ~uint8, V any](a, b map[K]V) []K {
-	keys := sortedKeys(a)
-	for _, k := range sortedKeys(b) {
-		if _, both := a[k]; !both {
-			keys = append(keys, k)
-		}
-	}
-	slices.Sort(keys)
-	return keys
 }
 
 func number[T ~int | ~int64 | ~uint64](n T) string {

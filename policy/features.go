@@ -63,7 +63,7 @@ func FeatureOf(c DataClass) Feature {
 // Opens lists the features that a policy relies on beyond what a new tenant
 // has: classes that are more than sealed at home.
 func (p *ResidencyPolicy) Opens() (features []Feature) {
-	for _, c := range sortedKeys(p.Classes) {
+	for c := range ascending(p.Classes) {
 		if f := FeatureOf(c); f != "" && p.Classes[c].Mode > Sealed {
 			features = append(features, f)
 		}

@@ -54,7 +54,7 @@ const (
 
 var (
 	regionPattern   = regexp.MustCompile(`^[a-z]{2}[0-9]{1,2}$`)
-	boundaryPattern = regexp.MustCompile(`^[a-z]{2,8}$`)
+	boundaryPattern = newPattern(`^[a-z]{2,8}$`, lowers, lowers, 2, 8)
 	slugPattern     = regexp.MustCompile(`^[a-z][a-z0-9-]{1,31}$`)
 	digitRun        = regexp.MustCompile(`[0-9]{5,}`)
 )

@@ -17,7 +17,7 @@ func KeptFor(c DataClass, own, call Seconds) Seconds {
 func (p *ResidencyPolicy) Outlasting(before *ResidencyPolicy) []FieldError {
 	var l fieldErrors
 	call := p.Classes[CallRecord].Retention
-	for _, c := range sortedKeys(p.Classes) {
+	for c := range ascending(p.Classes) {
 		own := p.Classes[c].Retention
 		if KeptFor(c, own, call) == own {
 			continue

@@ -3,7 +3,6 @@ package policy
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strconv"
 )
 
@@ -35,11 +34,11 @@ const (
 )
 
 var (
-	purposePattern   = regexp.MustCompile(`^[a-z][a-z0-9_]{1,31}$`)
-	profilePattern   = regexp.MustCompile(`^[a-z0-9_]{0,32}$`)
-	basisPattern     = regexp.MustCompile(`^[A-Z0-9-]{1,32}$`)
-	entityPattern    = regexp.MustCompile(`^[A-Z][A-Z0-9-]{1,31}$`)
-	reasonPattern    = regexp.MustCompile(`^[A-Z_]{1,64}$`)
+	purposePattern   = newPattern(`^[a-z][a-z0-9_]{1,31}$`, lowers, lowers+decimals+"_", 2, 32)
+	profilePattern   = newPattern(`^[a-z0-9_]{0,32}$`, lowers+decimals+"_", lowers+decimals+"_", 0, 32)
+	basisPattern     = newPattern(`^[A-Z0-9-]{1,32}$`, capitals+decimals+"-", capitals+decimals+"-", 1, 32)
+	entityPattern    = newPattern(`^[A-Z][A-Z0-9-]{1,31}$`, capitals, capitals+decimals+"-", 2, 32)
+	reasonPattern    = newPattern(`^[A-Z_]{1,64}$`, capitals+"_", capitals+"_", 1, 64)
 	signaturePattern = regexp.MustCompile(`^[A-Za-z0-9+/]{86}==$`)
 )
 
@@ -124,7 +123,7 @@ func under[K fmt.Stringer](prefix string, k K) func(suffix string) string {
 }
 
 func (p *ResidencyPolicy) validateClasses(l *fieldErrors) {
-	for _, c := range sortedKeys(p.Classes) {
+	for c := range ascending(p.Classes) {
 		rule, field := p.Classes[c], under("classes.", c)
 		if !c.Valid() {
 			l.addf(field(""), "is not a data class")
@@ -142,7 +141,7 @@ func (p *ResidencyPolicy) validateClasses(l *fieldErrors) {
 }
 
 func (p *ResidencyPolicy) validateEgress(l *fieldErrors) {
-	for _, c := range sortedKeys(p.Egress) {
+	for c := range ascending(p.Egress) {
 		rule, field := p.Egress[c], under("egress.", c)
 		if !(c > 0 && c < numEgressClasses) {
 			l.addf(field(""), "is not an egress class")
@@ -202,7 +201,7 @@ func (a *AccessRule) validate(l *fieldErrors) {
 }
 
 func (p *ResidencyPolicy) validateConsent(l *fieldErrors) {
-	for _, c := range sortedKeys(p.Consent) {
+	for c := range ascending(p.Consent) {
 		field := "consent." + c.String()
 		l.require(c.Valid(), field, "is not a data class")
 		l.require(len(p.Consent[c]) <= MaxPurposes, field, "at most %d purposes", MaxPurposes)
@@ -216,7 +215,7 @@ func (p *ResidencyPolicy) validateConsent(l *fieldErrors) {
 // contract and not built: the replicated mode, and failover inside the boundary.
 func (p *ResidencyPolicy) NotYet() *Error {
 	var l fieldErrors
-	for _, c := range sortedKeys(p.Classes) {
+	for c := range ascending(p.Classes) {
 		l.require(p.Classes[c].Mode != Replicated, "classes."+c.String()+".mode", "replicated is not built yet; use sealed or restricted")
 	}
 	l.require(p.OnUnavailable != FailoverInBoundary, "on_region_unavailable", "failover_in_boundary is not built yet; use fail_closed")
@@ -229,13 +228,3 @@ func (p *ResidencyPolicy) NotYet() *Error {
 }
 
 func at(list string, i int, field string) string { return list + "[" + strconv.Itoa(i) + "]." + field }
-
-// sortedKeys orders a map, so that errors and changes come in a stable order.
-func sortedKeys[K ~uint8, V any](m map[K]V) []K {
-	keys := make([]K, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
-}

@@ -32,10 +32,12 @@ func (e *entry) writeSigned(t Tenant, old *Policy, p policy.ResidencyPolicy, sig
 	if err := e.validate(p); err != nil {
 		return nil, err
 	}
-	if err := e.checkBases(old, p); err != nil {
-		return nil, err
+	if old == nil || !maps.Equal(old.Egress, p.Egress) {
+		if err := e.checkBases(old, p); err != nil {
+			return nil, err
+		}
+		e.indexBases(old, p)
 	}
-	e.indexBases(old, p)
 	if old != nil {
 		for _, r := range old.Recipients.List {
 			e.drop(bucketPairs, pairKey(r.Region, t.ID, r.ID))
