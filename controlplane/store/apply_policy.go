@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"maps"
 
 	bolt "go.etcd.io/bbolt"
@@ -21,12 +20,12 @@ func place(t Tenant, p policy.ResidencyPolicy) policy.ResidencyPolicy {
 // writePolicy validates and stages a tenant's policy, its inbound pairs and the
 // rows that they touch, and gives what it stored: encoding a policy is the
 // dearest part of applying one. old is nil for a new tenant.
-func (e *entry) writePolicy(t Tenant, old *Policy, p policy.ResidencyPolicy) (json.RawMessage, error) {
+func (e *entry) writePolicy(t Tenant, old *Policy, p policy.ResidencyPolicy) (storedRow, error) {
 	return e.writeSigned(t, old, p, nil)
 }
 
 // writeSigned is writePolicy for a tenant that signs its policies.
-func (e *entry) writeSigned(t Tenant, old *Policy, p policy.ResidencyPolicy, signers *policy.Signers) (json.RawMessage, error) {
+func (e *entry) writeSigned(t Tenant, old *Policy, p policy.ResidencyPolicy, signers *policy.Signers) (storedRow, error) {
 	p = place(t, p)
 	p.Revision = e.revision()
 	if err := e.validate(p); err != nil {
@@ -116,11 +115,11 @@ func samePolicy(a, b policy.ResidencyPolicy) (bool, error) {
 	}
 	a.Revision, b.Revision = 0, 0
 	a.Signatures, b.Signatures = nil, nil
-	x, err := encode(a)
+	x, err := encode(Policy{ResidencyPolicy: a})
 	if err != nil {
 		return false, err
 	}
-	y, err := encode(b)
+	y, err := encode(Policy{ResidencyPolicy: b})
 	return bytes.Equal(x, y), err
 }
 

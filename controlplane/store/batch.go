@@ -1,7 +1,6 @@
 package store
 
 import (
-	"encoding/json"
 	"fmt"
 
 	bolt "go.etcd.io/bbolt"
@@ -122,17 +121,6 @@ func (b Batch) open(s Stamp) (commands []Command, refusal *policy.Error, err err
 // outcomeOf reads the result of an item. What it changed carries its revision as
 // etag; what it left as it was, or added as a pending change, says so itself.
 func outcomeOf(c Command, r Result, changed bool) (o BatchOutcome, err error) {
-	var body struct {
-		ID   string `json:"id"`
-		ETag string `json:"etag"`
-	}
-	if _, pending := c.Payload.(AddChange); changed && !pending {
-		body.ETag = etagOf(r.Revision)
-	} else if r.Body != nil {
-		if err := json.Unmarshal(r.Body, &body); err != nil {
-			return o, fmt.Errorf("read the result of an item: %w", err)
-		}
-	}
 	switch p := c.Payload.(type) {
 	case CreateTenant:
 		o.Tenant = string(p.ID)
@@ -140,21 +128,29 @@ func outcomeOf(c Command, r Result, changed bool) (o BatchOutcome, err error) {
 		o.Tenant = string(p.Tenant)
 	case AddChange:
 		o.Tenant = string(p.Tenant)
-		if r.Err == nil {
-			o.Change, o.Reason = body.ID, policy.ApprovalRequired
-			if (Change{Fields: p.Fields}).Loosens() {
-				o.Reason = policy.LooseningNeedsApproval
-			}
-			return o, nil
-		}
 	}
-	if r.Err != nil {
+	add, pending := c.Payload.(AddChange)
+	switch {
+	case r.Err != nil:
 		o.Reason = r.Err.Reason
 		if _, created := c.Payload.(CreateTenant); created {
 			o.Tenant = "" // there is none
 		}
-		return o, nil
+	case pending:
+		var change Change
+		if err = r.Decode(&change); err == nil {
+			o.Change, o.Reason = change.ID, policy.ApprovalRequired
+			if (Change{Fields: add.Fields}).Loosens() {
+				o.Reason = policy.LooseningNeedsApproval
+			}
+		}
+	case changed:
+		o.ETag = etagOf(r.Revision)
+	case r.Body != nil:
+		o.ETag, err = etagIn(r.Body)
 	}
-	o.ETag = body.ETag
+	if err != nil {
+		return o, fmt.Errorf("read the result of an item: %w", err)
+	}
 	return o, nil
 }

@@ -11,9 +11,11 @@ import (
 	"github.com/domicile-io/domicile/policy"
 )
 
-// The wire form of a command: one byte of format, two of kind (big-endian), JSON.
+// The wire form of a command: one byte of format, two of kind (big-endian), then JSON
+// or, for the kinds of packed_commands.go, what is packed there.
 const (
-	commandFormat = 1
+	commandJSON   = 1
+	commandPacked = 2
 	commandHeader = 3
 )
 
@@ -28,14 +30,16 @@ func Encode(c Command) ([]byte, error) {
 		return nil, errors.New("encode command: no payload")
 	}
 	c.Stamp.Now = c.Stamp.Now.UTC().Round(0)
-	body, err := encode(wireCommand[Payload](c))
-	if err != nil {
-		return nil, fmt.Errorf("encode command %d: %w", c.Kind(), err)
+	header := binary.BigEndian.AppendUint16(append(make([]byte, 0, commandHeader), commandPacked), uint16(c.Kind()))
+	out, ok := packCommand(header, &c)
+	if !ok {
+		body, err := json.Marshal(wireCommand[Payload](c))
+		if err != nil {
+			return nil, fmt.Errorf("encode command %d: %w", c.Kind(), err)
+		}
+		header[0] = commandJSON
+		out = append(header, body...)
 	}
-	out := make([]byte, 0, commandHeader+len(body))
-	out = append(out, commandFormat)
-	out = binary.BigEndian.AppendUint16(out, uint16(c.Kind()))
-	out = append(out, body...)
 	if len(out) > MaxCommand {
 		return nil, policy.Errorf(policy.PayloadTooLarge, "the change takes %d bytes and at most %d fit: split it", len(out), MaxCommand)
 	}
@@ -46,15 +50,24 @@ func Encode(c Command) ([]byte, error) {
 var errSkip = errors.New("unknown command that may be skipped")
 
 // Decode reads a command's wire form. Unknown fields are errors: a newer
-// proposer that adds a field must take a new kind, or nodes would diverge.
+// proposer that adds a field must take a new kind, or nodes would diverge. The
+// items of a batch are parts of data.
 func Decode(data []byte) (Command, error) {
 	if len(data) < commandHeader {
 		return Command{}, fmt.Errorf("command of %d bytes is shorter than its header", len(data))
 	}
-	if data[0] != commandFormat {
-		return Command{}, fmt.Errorf("command has format %d and this program reads format %d only", data[0], commandFormat)
-	}
 	kind := Kind(binary.BigEndian.Uint16(data[1:]))
+	switch data[0] {
+	case commandJSON:
+	case commandPacked:
+		c, ok := unpackCommand(kind, data[commandHeader:])
+		if !ok {
+			return Command{}, fmt.Errorf("packed command %d has not the form that one has: this node must be upgraded before it can go on", kind)
+		}
+		return c, nil
+	default:
+		return Command{}, fmt.Errorf("command has format %d and this program reads formats %d and %d only", data[0], commandJSON, commandPacked)
+	}
 	decode := decoderOf(kind)
 	if decode == nil {
 		if kind&Ignorable != 0 {

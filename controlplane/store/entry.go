@@ -1,7 +1,6 @@
 package store
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -35,6 +34,9 @@ type entry struct {
 func (c *cursor) entry(tx *bolt.Tx, s Stamp) entry {
 	return entry{tx: tx, index: c.index, answers: &c.answers, recent: c.recent, stamp: s, before: c.revision, regions: c.topology}
 }
+
+// storedRow is the content of a row that is also the command's answer.
+type storedRow []byte
 
 type write struct {
 	bucket, key []byte
@@ -126,7 +128,7 @@ func (e *entry) run(c Command) (Result, error) {
 	r := Result{Kind: c.Kind(), Revision: e.before}
 	switch body := body.(type) {
 	case nil:
-	case json.RawMessage: // what was stored is the result
+	case storedRow:
 		r.Body = body
 	default:
 		if r.Body, err = encode(body); err != nil {

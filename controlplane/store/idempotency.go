@@ -134,7 +134,7 @@ const (
 )
 
 // answerOf gives the answer of a record; nil when there is none, or none any more.
-func answerOf(tx *bolt.Tx, p *idempotent) (json.RawMessage, error) {
+func answerOf(tx *bolt.Tx, p *idempotent) ([]byte, error) {
 	if p.bucket == noAnswer {
 		return nil, nil
 	}
@@ -150,18 +150,27 @@ func answerOf(tx *bolt.Tx, p *idempotent) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	var row struct {
-		ETag string `json:"etag"`
-	}
-	if err := json.Unmarshal(body, &row); err != nil || row.ETag != etagOf(p.revision) {
+	if etag, err := etagIn(body); err != nil || etag != etagOf(p.revision) {
 		return nil, err
 	}
 	return answer(body), nil
 }
 
-func answer(body []byte) json.RawMessage {
+func answer(body []byte) []byte {
 	if len(body) == 0 {
 		return nil
 	}
 	return bytes.Clone(body)
+}
+
+// etagIn reads the etag of a row, whichever it is.
+func etagIn(row []byte) (string, error) {
+	if etag := storedETag(row); etag != "" {
+		return etag, nil
+	}
+	var of struct {
+		ETag string `json:"etag"`
+	}
+	err := json.Unmarshal(row, &of)
+	return of.ETag, err
 }

@@ -1,26 +1,23 @@
 package store
 
 import (
+	"bytes"
+	"encoding/json"
 	"time"
 
 	"github.com/domicile-io/domicile/internal/plainjson"
-	"github.com/domicile-io/domicile/policy"
 )
 
-// plain writes an object without reflection, for the kinds of rows and commands
-// that nearly every change has; ok is false for all others.
+// plain writes an object without reflection, for the kinds of rows that nearly
+// every change has; ok is false for all others. Policies are packed.
 func plain(v any) (content []byte, ok bool) {
 	switch v := v.(type) {
 	case Policy:
-		return plainPolicy(make([]byte, 0, 2048), &v)
-	case policy.ResidencyPolicy:
-		return appendPolicy(make([]byte, 0, 2048), &v)
+		return packStored(&v)
 	case Tenant:
 		return plainTenant(&v)
 	case logRecord:
 		return plainLog(&v)
-	case wireCommand[Payload]:
-		return plainCommand(&v)
 	}
 	return nil, false
 }
@@ -28,22 +25,15 @@ func plain(v any) (content []byte, ok bool) {
 // unplain reads an object that plain wrote. It is false for whatever encoding/json
 // must read, and has then left something in into, which must be made anew.
 func unplain(content []byte, into any) bool {
+	if v, ok := into.(*Policy); ok {
+		return unpackStored(content, v)
+	}
 	r := plainjson.Read(content)
 	switch v := into.(type) {
-	case *Policy:
-		readStoredPolicy(r, v)
 	case *Tenant:
 		readTenant(r, v)
 	case *Token: // read for each call, and seldom written
 		readToken(r, v)
-	case *wireCommand[*PutPolicy]:
-		v.Payload = new(PutPolicy)
-		readStamp(r, &v.Stamp)
-		readPutPolicy(r, v.Payload)
-	case *wireCommand[*Batch]:
-		v.Payload = new(Batch)
-		readStamp(r, &v.Stamp)
-		readBatch(r, v.Payload)
 	case *wireCommand[*CreateTenant]:
 		v.Payload = new(CreateTenant)
 		readStamp(r, &v.Stamp)
@@ -67,4 +57,19 @@ func readTime(r *plainjson.Reader) (t time.Time) {
 		r.Fail()
 	}
 	return t
+}
+
+// appendOther appends what is rare by encoding/json.
+func appendOther(b []byte, v any) ([]byte, bool) {
+	content, err := json.Marshal(v)
+	return append(b, content...), err == nil
+}
+
+// readOther reads what is rare by encoding/json, and refuses unknown fields.
+func readOther(r *plainjson.Reader, into any) {
+	d := json.NewDecoder(bytes.NewReader(r.Value()))
+	d.DisallowUnknownFields()
+	if r.Failed() || d.Decode(into) != nil {
+		r.Fail()
+	}
 }

@@ -5,29 +5,6 @@ import (
 	"github.com/domicile-io/domicile/policy"
 )
 
-func plainPolicy(b []byte, p *Policy) (out []byte, ok bool) {
-	if b, ok = appendPolicy(b, &p.ResidencyPolicy); !ok {
-		return nil, false
-	}
-	b = b[:len(b)-1] // the brace
-	if p.Signers != nil {
-		if b, ok = appendOther(append(b, `,"signers":`...), p.Signers); !ok {
-			return nil, false
-		}
-	}
-	return append(plainjson.AppendField(b, `,"etag":`, p.ETag), '}'), true
-}
-
-func readStoredPolicy(r *plainjson.Reader, p *Policy) {
-	readPolicy(r, &p.ResidencyPolicy)
-	if r.Next(`,"signers":`) {
-		readOther(r, &p.Signers)
-	}
-	r.Want(`,"etag":`)
-	p.ETag = r.String()
-	r.Want("}")
-}
-
 func plainTenant(t *Tenant) (b []byte, ok bool) {
 	b = plainjson.AppendField(make([]byte, 0, 512), `{"id":`, t.ID)
 	b = plainjson.AppendField(b, `,"slug":`, t.Slug)

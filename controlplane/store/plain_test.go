@@ -13,7 +13,7 @@ import (
 	"github.com/domicile-io/domicile/policy"
 )
 
-// some gives objects of every kind that is written and read without reflection,
+// some gives objects of every kind that is written or read without reflection,
 // ordinary ones and ones that must be left to encoding/json.
 func some(r *rand.Rand) []any {
 	text := func() string {
@@ -61,19 +61,19 @@ func some(r *rand.Rand) []any {
 	if few() {
 		create.Policy = &p
 	}
-	batch := Batch{Items: []BatchItem{{Command: []byte(text())}, {Command: []byte(text())}}[:r.IntN(3)]}
-	if few() {
-		batch.Items = append(batch.Items, BatchItem{Tenant: text(), Refused: policy.NotFound})
+	var items []BatchItem
+	if !few() {
+		items = append([]BatchItem{}, []BatchItem{{Command: []byte(text())}, {Tenant: text(), Refused: policy.NotFound}, {Command: []byte(text())}}[:r.IntN(4)]...)
 	}
 	token := Token{SHA256: text(), Principal: text(), Scope: Scope{Role: text(), ReadOnly: few()}, Disabled: few()}
 	if few() {
 		token.Tenant, token.Region, token.ExpiresAt, token.CreatedAt, token.ETag = "TN1", "ie1", &at, at, text()
 	}
-	return []any{token, p, stored,
+	return []any{token, stored,
 		Tenant{ID: p.Tenant, Slug: "a-b", Home: p.HomeRegion, HomeEpoch: number(), State: policy.TenantActive, CreatedAt: at, Signed: few(), ETag: text()},
 		logRecord{Touches: []touch{{"ie1", text()}, {"*", "b"}}[:r.IntN(3)], Resync: few()},
 		wireCommand[Payload]{Stamp: stamp, Payload: PutPolicy{Tenant: p.Tenant, IfMatch: text(), Policy: p}},
-		wireCommand[Payload]{Stamp: stamp, Payload: create}, wireCommand[Payload]{Stamp: stamp, Payload: batch}}
+		wireCommand[Payload]{Stamp: stamp, Payload: create}, wireCommand[Payload]{Stamp: stamp, Payload: Batch{Items: items}}}
 }
 
 // The short way gives what encoding/json gives, or leaves it to encoding/json.
@@ -83,6 +83,9 @@ func TestPlainFormsAreThoseOfTheStandardLibrary(t *testing.T) {
 	const rounds = 1000
 	for range rounds {
 		for _, v := range some(r) {
+			if _, is := v.(Policy); is {
+				continue // packed_test.go
+			}
 			want, err := json.Marshal(v)
 			got, ok := plain(v)
 			if ok {
@@ -101,7 +104,7 @@ func TestPlainFormsAreThoseOfTheStandardLibrary(t *testing.T) {
 			}
 		}
 	}
-	if written < 5*rounds || read < 3*rounds {
+	if written < 3*rounds/2 || read < 2*rounds {
 		t.Errorf("of %d rounds of objects only %d were written and %d read the short way", rounds, written, read)
 	}
 }
@@ -109,15 +112,10 @@ func TestPlainFormsAreThoseOfTheStandardLibrary(t *testing.T) {
 // Whoever adds a field must write it by hand too: each object with every field
 // set, at any depth, is written as encoding/json writes it, and read.
 func TestPlainFormsHaveEveryField(t *testing.T) {
-	for _, v := range []any{new(Policy), new(Tenant), new(Token), new(logRecord), &wireCommand[PutPolicy]{}, &wireCommand[CreateTenant]{}, &wireCommand[Batch]{}} {
+	for _, v := range []any{new(Tenant), new(Token), new(logRecord), &wireCommand[CreateTenant]{}} {
 		populate(reflect.ValueOf(v).Elem())
 		object := reflect.ValueOf(v).Elem().Interface()
-		switch w := v.(type) {
-		case *wireCommand[PutPolicy]:
-			object = wireCommand[Payload]{w.Stamp, w.Payload}
-		case *wireCommand[CreateTenant]:
-			object = wireCommand[Payload]{w.Stamp, w.Payload}
-		case *wireCommand[Batch]:
+		if w, ok := v.(*wireCommand[CreateTenant]); ok {
 			object = wireCommand[Payload]{w.Stamp, w.Payload}
 		}
 		want, err := json.Marshal(object)
@@ -127,7 +125,7 @@ func TestPlainFormsHaveEveryField(t *testing.T) {
 		}
 		sameRead(t, object, want)
 	}
-	if !sameRead(t, Token{}, got(json.Marshal(populated[Token]()))(t)) || !sameRead(t, Tenant{}, got(json.Marshal(populated[Tenant]()))(t)) || !sameRead(t, Policy{}, got(json.Marshal(populated[Policy]()))(t)) {
+	if !sameRead(t, Token{}, got(json.Marshal(populated[Token]()))(t)) || !sameRead(t, Tenant{}, got(json.Marshal(populated[Tenant]()))(t)) {
 		t.Error("a row with every field is not read the short way")
 	}
 }
@@ -198,21 +196,15 @@ func sameRead(t *testing.T, v any, content []byte) bool {
 	t.Helper()
 	var short, long any
 	switch v := v.(type) {
-	case Policy:
-		short, long = new(Policy), new(Policy)
 	case Tenant:
 		short, long = new(Tenant), new(Tenant)
 	case Token:
 		short, long = new(Token), new(Token)
 	case wireCommand[Payload]:
-		switch v.Payload.(type) {
-		case PutPolicy:
-			short, long = new(wireCommand[*PutPolicy]), new(wireCommand[*PutPolicy])
-		case Batch:
-			short, long = new(wireCommand[*Batch]), new(wireCommand[*Batch])
-		default:
-			short, long = new(wireCommand[*CreateTenant]), new(wireCommand[*CreateTenant])
+		if _, ok := v.Payload.(CreateTenant); !ok {
+			return false
 		}
+		short, long = new(wireCommand[*CreateTenant]), new(wireCommand[*CreateTenant])
 	default:
 		return false
 	}

@@ -10,7 +10,7 @@ import (
 
 // Format is the version of everything in this file. A store of another format
 // is refused: reading it is the work of a migration, not of a guess.
-const Format = 5
+const Format = 6
 
 // Limits. Each is checked in Apply, so that they hold whoever proposes.
 const (
@@ -30,14 +30,15 @@ const (
 	MaxAnswers    = 32 << 20  // bytes of answers kept with them; beyond it an answer is what the row still says
 )
 
-// The buckets. "→" is key → value; values are sealed JSON (see seal), but for
-// the indexes, whose values are sealed and empty. Since format 1, unless said.
+// The buckets. "→" is key → value; values are sealed JSON (see seal) unless
+// said, but for the indexes, whose values are sealed and empty. Since format 1, unless
+// said.
 var (
 	bucketMeta = []byte("meta") // see the meta keys below
 
 	bucketTenants  = []byte("tenants")  // TN… → Tenant
 	bucketSlugs    = []byte("slugs")    // slug → tenant id; a slug is never reused
-	bucketPolicies = []byte("policies") // TN… → Policy
+	bucketPolicies = []byte("policies") // TN… → Policy, packed (packed_policy.go). So since format 6
 	bucketKeys     = []byte("keys")     // SK… → Key
 	bucketRegions  = []byte("regions")  // region → Region
 	bucketFeatures = []byte("features") // region / name → Feature

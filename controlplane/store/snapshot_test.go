@@ -149,7 +149,7 @@ func FuzzDecode(f *testing.F) {
 	for _, e := range history(f) {
 		f.Add(e.Data)
 	}
-	f.Add([]byte{commandFormat, 0xff, 0xff})
+	f.Add([]byte{commandJSON, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := Decode(data)
 		if err != nil {

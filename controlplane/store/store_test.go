@@ -191,13 +191,13 @@ func TestUnreadableCommandStops(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, data := range map[string][]byte{
-		"unknown kind":   {commandFormat, 0x7f, 0xff, '{', '}'},
+		"unknown kind":   {commandJSON, 0x7f, 0xff, '{', '}'},
 		"unknown format": append([]byte{99}, good[1:]...),
-		"short":          {commandFormat, 0},
+		"short":          {commandJSON, 0},
 		"cut":            good[:len(good)-1],
 		"trailing":       append(append([]byte{}, good...), '{'),
 		"unknown field":  bytes.Replace(good, []byte(`"slug"`), []byte(`"snail"`), 1),
-		"no json":        {commandFormat, 0, 2, 0xff},
+		"no json":        {commandJSON, 0, 2, 0xff},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := seeded(t)
@@ -215,7 +215,7 @@ func TestUnreadableCommandStops(t *testing.T) {
 		})
 	}
 	f := seeded(t)
-	if _, err := f.Apply([]Entry{{Index: 2, Term: 1, Data: []byte{commandFormat, 0xff, 0xff}}}); err != nil {
+	if _, err := f.Apply([]Entry{{Index: 2, Term: 1, Data: []byte{commandJSON, 0xff, 0xff}}}); err != nil {
 		t.Errorf("an ignorable kind stopped the node: %v", err)
 	}
 }

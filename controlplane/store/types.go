@@ -204,11 +204,11 @@ type Epoch struct {
 // Result is what one command did. A domain refusal is a value here, equal on
 // every node; it left no effect.
 type Result struct {
-	Kind     Kind            `json:"kind"`           // of the command that had the effect: with a replay, the first one's
-	Revision uint64          `json:"revision"`       // the store's revision after the command
-	Err      *policy.Error   `json:"err,omitempty"`  // refusal, else nil
-	Body     json.RawMessage `json:"body,omitempty"` // JSON of the object written: Tenant, Policy, Key, Region, Change, Token, Principal, Cluster
-	Replayed bool            `json:"replayed"`       // the idempotency key was seen before: nothing was done again
+	Kind     Kind          `json:"kind"`           // of the command that had the effect: with a replay, the first one's
+	Revision uint64        `json:"revision"`       // the store's revision after the command
+	Err      *policy.Error `json:"err,omitempty"`  // refusal, else nil
+	Body     []byte        `json:"body,omitempty"` // the object written, as encode gives it: Tenant, Policy, Key, Region, Change, Token, Principal, Cluster
+	Replayed bool          `json:"replayed"`       // the idempotency key was seen before: nothing was done again
 }
 
 // Decode reads the object that the command wrote.

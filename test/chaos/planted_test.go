@@ -158,7 +158,7 @@ var bugs = []bug{
 		"	if r.Body == nil && past.bucket != noAnswer {\n", "	if r.Body == nil && past.bucket != noAnswer {\n		return Result{}, false, nil\n"}},
 		"./controlplane/store", "TestINV31_WhatIsNotKeptHasNoSecondEffect"},
 	{"an answer is taken from a row that has changed", []plant{{"controlplane/store/idempotency.go",
-		"err != nil || row.ETag != etagOf(p.revision) {", "err != nil {"}},
+		"err != nil || etag != etagOf(p.revision) {", `err != nil || etag == "" {`}},
 		"./controlplane/store", "TestINV31_WhatIsNotKeptHasNoSecondEffect"},
 	{"answers are not counted when their record expires", []plant{{"controlplane/store/answers.go",
 		"		a.records--\n		a.bytes -= uint64(len(p.answer))\n		a.bare", "		a.records--\n		a.bytes -= min(1, uint64(len(p.answer)))\n		a.bare"}},
