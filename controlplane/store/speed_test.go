@@ -123,6 +123,42 @@ func BenchmarkApplyAmongMany(b *testing.B) {
 	}
 }
 
+// BenchmarkApplyBatches applies batches as bench/ sends them: 64 clients with a
+// hundred tenants each, whose policies say something of call records and of nothing
+// else. It reports the processor time of this process, too.
+func BenchmarkApplyBatches(b *testing.B) {
+	const clients, each = 64, 100
+	f := seeded(b)
+	have := make([]Policy, clients*each)
+	for i := range have {
+		p := got(f.Policy(f.tenant(i, "ie1").ID))(b)
+		p.Egress, p.Classes = map[policy.EgressClass]policy.EgressRule{}, map[policy.DataClass]policy.ClassRule{policy.CallRecord: {Mode: policy.Sealed, Retention: 1_000_000_001}}
+		have[i] = body[Policy](b, f.must(PutPolicy{Tenant: p.Tenant, IfMatch: p.ETag, Policy: p.ResidencyPolicy}))
+	}
+	seconds, used := policy.Seconds(1_000_000_000), time.Duration(0)
+	b.ResetTimer()
+	for n, at := 0, 0; n < b.N; n, at = n+each, (at+each)%len(have) {
+		b.StopTimer()
+		mine := have[at : at+each]
+		entries := round(b, f, mine, seconds, true)
+		seconds--
+		before := processorTime()
+		b.StartTimer()
+		results, err := f.Apply(entries)
+		b.StopTimer()
+		used += processorTime() - before
+		check(b, err)
+		for i, o := range body[[]BatchOutcome](b, results[0]) {
+			if o.Reason != "" {
+				b.Fatal(o.Reason)
+			}
+			mine[i].ETag = o.ETag
+		}
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(used.Nanoseconds())/1000/float64(b.N), "µs-processor/op")
+}
+
 func processorTime() time.Duration {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
