@@ -11,4 +11,10 @@ var leaderlessBugs = []bug{
 	{"a voter gives a backup to whom it has not heard was revoked", []plant{{"controlplane/server/backup.go",
 		"	if err := s.catchUp(ctx); err != nil {\n		return err\n	}\n	who,", "	who,"}},
 		"./controlplane", "TestINV20_AVoterThatHasNotHeardOfARevocationOpensNothing"},
+	{"a forwarded write loses its idempotency key", []plant{{"controlplane/server/forward.go",
+		"[]string{mdAuthorization, mdIfMatch, mdIdempotency} {", "[]string{mdAuthorization, mdIfMatch} {"}},
+		"./controlplane", "TestINV31_CallersThatGoAwayHaveOneEffectOrNone"},
+	{"whoever goes away leaves somebody waiting", []plant{{"controlplane/replica/leader.go",
+		"done := make(chan error, 1)", "done := make(chan error)"}},
+		"./controlplane", "TestINV31_CallersThatGoAwayHaveOneEffectOrNone"},
 }
