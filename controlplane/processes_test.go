@@ -104,16 +104,6 @@ func (p *processes) kill(i int) {
 	p.run[i] = nil
 }
 
-// stop ends a voter as an operator would.
-func (p *processes) stop(i int) {
-	p.c.t.Helper()
-	p.signal(i, syscall.SIGTERM)
-	if err := <-p.run[i].ended; err != nil {
-		p.c.t.Errorf("voter %d ended badly: %v", i+1, err)
-	}
-	p.run[i] = nil
-}
-
 func (p *processes) signal(i int, s syscall.Signal) {
 	p.c.t.Helper()
 	if err := p.run[i].cmd.Process.Signal(s); err != nil {
@@ -251,12 +241,19 @@ func (p *processes) text() string {
 	return all.String()
 }
 
-// states stops every voter and gives revision and hash of what each holds.
+// states ends every voter as an operator would, and gives revision and hash of what
+// each holds.
 func (p *processes) states() []string {
 	p.c.t.Helper()
 	var out []string
-	for i := range p.run {
-		p.stop(i)
+	for i := range p.run { // at once: who stops waits for somebody to lead
+		p.signal(i, syscall.SIGTERM)
+	}
+	for i, x := range p.run {
+		if err := <-x.ended; err != nil {
+			p.c.t.Errorf("voter %d ended badly: %v", i+1, err)
+		}
+		p.run[i] = nil
 		s, err := store.Open(store.Options{Path: filepath.Join(p.c.configs[i].DataDir, "state.db")})
 		if err != nil {
 			p.c.t.Fatal(err)

@@ -17,4 +17,7 @@ var leaderlessBugs = []bug{
 	{"whoever goes away leaves somebody waiting", []plant{{"controlplane/replica/leader.go",
 		"done := make(chan error, 1)", "done := make(chan error)"}},
 		"./controlplane", "TestINV31_CallersThatGoAwayHaveOneEffectOrNone"},
+	{"a voter that is alone reads nothing", []plant{{"controlplane/server/forward.go",
+		"	case \"minimize_latency\":\n		return !p.write, nil", "	case \"minimize_latency\":\n		return false, nil"}},
+		"./controlplane", "TestINV42_FiveProcessesLoseOneBoundaryAndThenTwo"},
 }
