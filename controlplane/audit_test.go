@@ -38,13 +38,10 @@ func (c *cluster) checkpoint(voter int) verify.Checkpoint {
 // leaves reads the log by pages.
 func (c *cluster) leaves(voter int) (out []string) {
 	c.t.Helper()
-	for {
-		a := c.want(c.do(voter, "GET", sprintf("/v1/audit/leaves?start=%d&count=3", len(out)), nil, nil), 200, "")
-		page, _ := a.Body["leaves"].([]any)
-		for _, l := range page {
-			out = append(out, l.(string))
-		}
-		if size, _ := a.Body["size"].(float64); len(out) >= int(size) || len(page) == 0 {
+	for next := ""; ; {
+		a := c.want(c.do(voter, "GET", "/v1/audit/leaves?page_size=3&page_token="+next, nil, nil), 200, "")
+		out = append(out, ids(a, "leaves", "record")...)
+		if next = a.str("next_page_token"); next == "" {
 			return out
 		}
 	}
@@ -113,7 +110,7 @@ func (c *cluster) proofs(leaves []string, before, at verify.Checkpoint) {
 		c.t.Error(err)
 	}
 	for _, bad := range []string{"proof?index=1000", "proof?index=0&size=1000", "proof?index=-1", "proof?index=x", "consistency?size=1", "consistency?old_size=1000",
-		"leaves?start=-1", "leaves?count=1001", "leaves?page_size=1", "checkpoint?size=1"} {
+		"leaves?start=-1", "leaves?page_size=1001", "leaves?count=1", "leaves?page_token=MQ", "checkpoint?size=1"} {
 		c.want(c.do(0, "GET", "/v1/audit/"+bad, nil, nil), 400, policy.InvalidArgument)
 	}
 }

@@ -129,7 +129,7 @@ func (c *cluster) ends(i int, why string) {
 // audited checks that each action has left a leaf.
 func (c *cluster) audited(actions ...string) {
 	c.t.Helper()
-	a := c.want(c.do(c.leader(), "GET", "/v1/audit/leaves?count=1000", nil, nil), 200, "")
+	a := c.want(c.do(c.leader(), "GET", "/v1/audit/leaves?page_size=1000", nil, nil), 200, "")
 	for _, x := range actions {
 		if !strings.Contains(a.Raw, x) {
 			c.t.Errorf("no leaf says %s", x)

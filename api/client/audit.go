@@ -8,11 +8,17 @@ import (
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 )
 
-// AuditLeaves reads one page of the audit log: at most count records (at most
-// 1000; 0: 100) from number start, and the log's size.
-func (c *Control) AuditLeaves(ctx context.Context, start uint64, count int) (*controlv1.ListLeavesResponse, error) {
-	out := &controlv1.ListLeavesResponse{}
-	return out, c.get(ctx, "/v1/audit/leaves", url.Values{"start": {decimal(start)}, "count": {strconv.Itoa(count)}}, out)
+// AuditLeaves reads one page of the audit log: at most size records (at most
+// 1000; 0: 100) from number start on, and the log's size. The next page has the
+// same start and filters, and this one's NextPageToken.
+func (c *Control) AuditLeaves(ctx context.Context, start uint64, size int, token string, filters ...string) (*controlv1.ListLeavesResponse, error) {
+	out, query := &controlv1.ListLeavesResponse{}, narrowed(nil, filters)
+	query.Set("start", decimal(start))
+	query.Set("page_size", strconv.Itoa(size))
+	if token != "" {
+		query.Set("page_token", token)
+	}
+	return out, c.get(ctx, "/v1/audit/leaves", query, out)
 }
 
 // AuditCheckpoint reads the signed size and root of the audit log. It needs no

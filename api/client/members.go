@@ -9,9 +9,19 @@ import (
 )
 
 // Members lists the members of the control plane, with what its leader has heard of each.
-func (c *Control) Members(ctx context.Context) (*controlv1.ListMembersResponse, error) {
-	out := &controlv1.ListMembersResponse{}
-	return out, c.get(ctx, "/v1/members", nil, out)
+func (c *Control) Members(ctx context.Context, filters ...string) (*controlv1.ListMembersResponse, error) {
+	var all *controlv1.ListMembersResponse
+	err := pages(narrowed(nil, filters), func(q url.Values) (string, error) {
+		out := &controlv1.ListMembersResponse{}
+		if err := c.get(ctx, "/v1/members", q, out); err != nil {
+			return "", err
+		}
+		next := out.GetNextPageToken()
+		out.Members, out.NextPageToken = append(all.GetMembers(), out.GetMembers()...), ""
+		all = out
+		return next, nil
+	})
+	return all, err
 }
 
 // InviteMember issues a join token; it is returned once.

@@ -63,9 +63,19 @@ func (c *Control) CreateSigningKey(ctx context.Context, in *controlv1.CreateSign
 
 // SigningKeys lists a tenant's enrolled keys, with the sequence of the policy
 // in force and the cluster's id.
-func (c *Control) SigningKeys(ctx context.Context, tenant string) (*controlv1.ListSigningKeysResponse, error) {
-	out := &controlv1.ListSigningKeysResponse{}
-	return out, c.get(ctx, tenantPath(tenant, "/signing_keys"), nil, out)
+func (c *Control) SigningKeys(ctx context.Context, tenant string, filters ...string) (*controlv1.ListSigningKeysResponse, error) {
+	var all *controlv1.ListSigningKeysResponse
+	err := pages(narrowed(nil, filters), func(q url.Values) (string, error) {
+		out := &controlv1.ListSigningKeysResponse{}
+		if err := c.get(ctx, tenantPath(tenant, "/signing_keys"), q, out); err != nil {
+			return "", err
+		}
+		next := out.GetNextPageToken()
+		out.Keys, out.NextPageToken = append(all.GetKeys(), out.GetKeys()...), ""
+		all = out
+		return next, nil
+	})
+	return all, err
 }
 
 // WithdrawSigningKey ends an approver's key without a successor, for good.

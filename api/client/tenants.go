@@ -75,9 +75,9 @@ func (c *Control) ExcuseNode(ctx context.Context, tenant, node string) (*control
 }
 
 // Receipts lists what nodes have signed about a tenant's purge.
-func (c *Control) Receipts(ctx context.Context, tenant string) ([]*controlv1.PurgeReceipt, error) {
+func (c *Control) Receipts(ctx context.Context, tenant string, filters ...string) ([]*controlv1.PurgeReceipt, error) {
 	var all []*controlv1.PurgeReceipt
-	err := pages(nil, func(q url.Values) (string, error) {
+	err := pages(narrowed(nil, filters), func(q url.Values) (string, error) {
 		out := &controlv1.ListReceiptsResponse{}
 		err := c.get(ctx, tenantPath(tenant, "/receipts"), q, out)
 		all = append(all, out.GetReceipts()...)

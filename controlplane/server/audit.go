@@ -2,13 +2,16 @@ package server
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"strconv"
 	"sync/atomic"
 
 	"github.com/domicile-io/domicile/api/bundle"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/audit"
+	"github.com/domicile-io/domicile/audit/verify"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -35,17 +38,33 @@ func newAuditService(c *core, s *bundle.Signer) (auditService, error) {
 
 // ListLeaves implements controlv1.AuditServiceServer.
 func (s auditService) ListLeaves(_ context.Context, req *controlv1.ListLeavesRequest) (*controlv1.ListLeavesResponse, error) {
-	limit := int(req.GetCount())
-	if limit == 0 {
+	start, limit := req.GetStart(), int(req.GetPageSize())
+	if limit <= 0 {
 		limit = defaultPage
 	}
-	leaves, size, err := s.store.AuditLeaves(req.GetStart(), limit)
+	if token := req.GetPageToken(); token != "" {
+		raw, err := base64.RawURLEncoding.DecodeString(token)
+		if err == nil {
+			start, err = strconv.ParseUint(string(raw), 10, 53)
+		}
+		if err != nil {
+			return nil, fieldError("page_token", "must be the next_page_token of the page before")
+		}
+	}
+	records, size, err := s.store.AuditLeaves(start, limit)
 	if err != nil {
 		return nil, err
 	}
 	out := &controlv1.ListLeavesResponse{Size: size}
-	for _, l := range leaves {
-		out.Leaves = append(out.Leaves, string(l))
+	for _, r := range records {
+		l, err := verify.ParseLeaf(r)
+		if err != nil {
+			return nil, err
+		}
+		out.Leaves = append(out.Leaves, &controlv1.Leaf{Record: string(r), Index: l.Index, Action: l.Action, Resource: l.Resource, Actor: l.Actor, Revision: l.Revision})
+	}
+	if next := start + uint64(len(records)); len(records) > 0 && next < size {
+		out.NextPageToken = pageToken(strconv.FormatUint(next, 10))
 	}
 	return out, nil
 }

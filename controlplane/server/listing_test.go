@@ -1,6 +1,7 @@
 package server
 
 import (
+	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -35,4 +36,51 @@ func TestEveryAnswerWithAPageIsBoundToItsQuery(t *testing.T) {
 	if seen < 10 {
 		t.Errorf("only %d methods answer with a page", seen)
 	}
+}
+
+// unlisted are lists that lack a field which every list has, and why.
+var unlisted = map[string]string{}
+
+// Every list pages, filters and masks: the helpers around the handlers give it
+// that, as long as its messages declare the fields.
+func TestEveryListHasTheShapeOfLists(t *testing.T) {
+	lists := 0
+	protoregistry.GlobalFiles.RangeFiles(func(f protoreflect.FileDescriptor) bool {
+		for i := range f.Services().Len() {
+			methods := f.Services().Get(i).Methods()
+			for j := range methods.Len() {
+				m := methods.Get(j)
+				if f.Package() != "domicile.control.v1" || !strings.HasPrefix(string(m.Name()), "List") {
+					continue
+				}
+				lists++
+				lacks := lacking(m)
+				if why := unlisted[string(m.Name())]; (lacks == "") != (why == "") {
+					t.Errorf("%s lacks %q; listed among the exceptions: %q", m.FullName(), lacks, why)
+				}
+			}
+		}
+		return true
+	})
+	if lists < 16 {
+		t.Errorf("only %d lists were found", lists)
+	}
+}
+
+// lacking names what a list's messages do not have.
+func lacking(m protoreflect.MethodDescriptor) (names string) {
+	for _, x := range []struct {
+		of   protoreflect.MessageDescriptor
+		name protoreflect.Name
+		kind protoreflect.Kind
+	}{{m.Input(), "page_size", protoreflect.Int32Kind}, {m.Input(), "page_token", protoreflect.StringKind}, {m.Input(), "filter", protoreflect.StringKind},
+		{m.Input(), "read_mask", protoreflect.StringKind}, {m.Output(), "next_page_token", protoreflect.StringKind}} {
+		if f := x.of.Fields().ByName(x.name); f == nil || f.Kind() != x.kind || f.IsList() {
+			names += string(x.name) + " "
+		}
+	}
+	if listOf(m.Output()) == nil {
+		names += "elements that are messages"
+	}
+	return names
 }

@@ -141,7 +141,8 @@ func (s signingKeyService) ListSigningKeys(ctx context.Context, req *controlv1.L
 			out.Keys = append(out.Keys, signingKeyOf(t.ID, p.Signers, k))
 		}
 	}
-	return out, nil
+	out.Keys, out.NextPageToken, err = cut(out.Keys, (*controlv1.SigningKey).GetId, req)
+	return out, err
 }
 
 func signingKeyFrom(req *controlv1.CreateSigningKeyRequest) (policy.SigningKey, error) {

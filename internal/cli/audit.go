@@ -22,22 +22,24 @@ func (a *app) auditCommand() *cobra.Command {
 // auditPage is how many records are asked for at once.
 const auditPage = 1000
 
-// eachLeaf reads records from number start up to, and without, end.
-func eachLeaf(ctx context.Context, cp *client.Control, start, end uint64, take func(record string) error) error {
-	for start < end {
-		page, err := cp.AuditLeaves(ctx, start, int(min(end-start, auditPage)))
+// eachLeaf reads records from number start up to, and without, end, of those that meet a filter.
+func eachLeaf(ctx context.Context, cp *client.Control, start, end uint64, filter string, take func(*controlv1.Leaf) error) error {
+	for token := ""; start < end; {
+		page, err := cp.AuditLeaves(ctx, start, auditPage, token, filter)
 		if err != nil {
 			return err
 		}
-		if len(page.GetLeaves()) == 0 { // fewer than were signed: whoever checks will say so
-			return nil
-		}
 		for _, l := range page.GetLeaves() {
+			if l.GetIndex() >= end {
+				return nil
+			}
 			if err := take(l); err != nil {
 				return err
 			}
 		}
-		start += uint64(len(page.GetLeaves()))
+		if token = page.GetNextPageToken(); token == "" { // fewer than were signed: whoever checks will say so
+			return nil
+		}
 	}
 	return nil
 }
@@ -49,7 +51,7 @@ const checkpointWait = 5 * time.Second
 // moment. A checkpoint shows what the asked voter has applied, which may be a
 // little behind the leader that the log is read from.
 func newestCheckpoint(ctx context.Context, cp *client.Control) (*controlv1.Checkpoint, error) {
-	now, err := cp.AuditLeaves(ctx, 0, 1)
+	now, err := cp.AuditLeaves(ctx, 0, 1, "")
 	if err != nil {
 		return nil, err
 	}
@@ -76,12 +78,17 @@ func newestCheckpoint(ctx context.Context, cp *client.Control) (*controlv1.Check
 
 func (a *app) auditList() *cobra.Command {
 	var start, count uint64
+	var filter string
 	var log regionLog
-	c := &cobra.Command{Use: "list", Short: "List the log's records: who changed what, when", Args: cobra.NoArgs,
+	c := filtered(&filter, &cobra.Command{Use: "list", Short: "List the log's records: who changed what, when", Args: cobra.NoArgs,
 		Long: `Lists what the newest checkpoint covers; with --region, what a region's log says of the key's tenant. With -o json the checkpoint and the exact records are
-printed, in a file that "domicile audit verify --leaves" checks without any server.`,
-		Example: "  domicile audit list -o json > audit.json",
+printed, in a file that "domicile audit verify --leaves" checks without any server; not so with --filter, which is for looking things up
+in the control plane's log.`,
+		Example: "  domicile audit list -o json > audit.json\n  domicile audit list --filter 'action = \"key.delete\"'",
 		RunE: a.run(func(ctx context.Context, _ []string) error {
+			if log.name != "" && filter != "" {
+				return usagef("--filter is for the control plane's log: a region's has none")
+			}
 			if log.name != "" {
 				return a.regionList(ctx, log, start, count)
 			}
@@ -102,11 +109,11 @@ printed, in a file that "domicile audit verify --leaves" checks without any serv
 			if count > 0 && count < end-min(start, end) {
 				end = start + count
 			}
-			if err := eachLeaf(ctx, cp, start, end, func(l string) error { out.Leaves = append(out.Leaves, l); return nil }); err != nil {
+			if err := eachLeaf(ctx, cp, start, end, filter, func(l *controlv1.Leaf) error { out.Leaves = append(out.Leaves, l.GetRecord()); return nil }); err != nil {
 				return err
 			}
 			return a.plain(out, func() { a.showLeaves(out.Leaves) })
-		})}
+		})})
 	c.Flags().Uint64Var(&start, "start", 0, "first record's `number`, from 0")
 	c.Flags().Uint64Var(&count, "count", 0, "at most this `number` of records; 0: all")
 	logFlags(c, &log)
@@ -114,7 +121,7 @@ printed, in a file that "domicile audit verify --leaves" checks without any serv
 }
 
 func (a *app) showLeaves(records []string) {
-	if a.none(len(records), "records", "the log ends before --start") {
+	if a.none(len(records), "records", "the log ends before --start, or nothing meets --filter") {
 		return
 	}
 	rows := make([][]string, 0, len(records))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/audit/verify"
 	"github.com/domicile-io/domicile/internal/screen"
 )
@@ -158,7 +159,9 @@ func (a *app) auditSource(ctx context.Context, o auditCheck) (s source, err erro
 			}
 			s.newest = signedOf(c)
 		}
-		s.each = func(end uint64, take func(string) error) error { return eachLeaf(ctx, cp, 0, end, take) }
+		s.each = func(end uint64, take func(string) error) error {
+			return eachLeaf(ctx, cp, 0, end, "", func(l *controlv1.Leaf) error { return take(l.GetRecord()) })
+		}
 	}
 	if o.checkpoint != "" {
 		s.newest, err = readSigned(o.checkpoint)

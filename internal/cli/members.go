@@ -30,18 +30,19 @@ func verb(v string) func(context.Context, *client.Control, string) (*controlv1.M
 }
 
 func (a *app) membersList() *cobra.Command {
-	return &cobra.Command{Use: "list", Short: "List the members, and how the leader hears of each", Args: cobra.NoArgs,
+	var filter string
+	return filtered(&filter, &cobra.Command{Use: "list", Short: "List the members, and how the leader hears of each", Args: cobra.NoArgs,
 		RunE: a.run(func(ctx context.Context, _ []string) error {
 			cp, err := a.control()
 			if err != nil {
 				return err
 			}
-			ms, err := cp.Members(ctx)
+			ms, err := cp.Members(ctx, filter)
 			if err != nil {
 				return err
 			}
 			return list(a, "members", ms.GetMembers(), func() { a.showMembers(ms.GetMembers()) })
-		})}
+		})})
 }
 
 func (a *app) showMembers(ms []*controlv1.Member) {

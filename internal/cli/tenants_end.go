@@ -122,13 +122,14 @@ func (a *app) tenantsExcuse() *cobra.Command {
 }
 
 func (a *app) tenantsReceipts() *cobra.Command {
-	return &cobra.Command{Use: "receipts TENANT", Short: "List what nodes have signed about a tenant's purge", Args: cobra.ExactArgs(1),
+	var filter string
+	return filtered(&filter, &cobra.Command{Use: "receipts TENANT", Short: "List what nodes have signed about a tenant's purge", Args: cobra.ExactArgs(1),
 		RunE: a.run(func(ctx context.Context, args []string) error {
 			cp, err := a.control()
 			if err != nil {
 				return err
 			}
-			rs, err := cp.Receipts(ctx, args[0])
+			rs, err := cp.Receipts(ctx, args[0], filter)
 			if err != nil {
 				return err
 			}
@@ -143,7 +144,7 @@ func (a *app) tenantsReceipts() *cobra.Command {
 				}
 				a.out.Table([]string{"REGION", "NODE", "CALLS", "QUARANTINED", "TRANSFERS", "RECEIVED", "KEYS", "AT", "SHA-256"}, rows)
 			})
-		})}
+		})})
 }
 
 func (a *app) tenantsSignPurge() *cobra.Command {

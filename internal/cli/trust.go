@@ -190,13 +190,14 @@ no policy of the tenant without a signature of its present key, and this cannot 
 }
 
 func (a *app) trustKeys() *cobra.Command {
-	return &cobra.Command{Use: "keys TENANT", Short: "List a tenant's signing keys and approvers", Args: cobra.ExactArgs(1),
+	var filter string
+	return filtered(&filter, &cobra.Command{Use: "keys TENANT", Short: "List a tenant's signing keys and approvers", Args: cobra.ExactArgs(1),
 		RunE: a.run(func(ctx context.Context, args []string) error {
 			cp, err := a.control()
 			if err != nil {
 				return err
 			}
-			l, err := cp.SigningKeys(ctx, args[0])
+			l, err := cp.SigningKeys(ctx, args[0], filter)
 			if err != nil {
 				return err
 			}
@@ -217,5 +218,5 @@ func (a *app) trustKeys() *cobra.Command {
 				}
 				a.out.Table([]string{"KEY", "PURPOSE", "PRINCIPAL", "OF", "STATE"}, rows)
 			})
-		})}
+		})})
 }

@@ -28,8 +28,13 @@ type ListLeavesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Number of the first record, from 0.
 	Start uint64 `protobuf:"varint,1,opt,name=start,proto3" json:"start,omitempty"`
-	// How many records; 0 is 100.
-	Count         int32 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	// How many records a page has; 0 is 100.
+	PageSize  int32  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Conditions on fields of the elements, joined by AND: state = "active" AND home_region != "us1". A page may then hold fewer than asked, or none, and still have a next one.
+	Filter string `protobuf:"bytes,15,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Fields of the answer to give, separated by commas; of a list, of each element. Left out: all.
+	ReadMask      string `protobuf:"bytes,16,opt,name=read_mask,json=readMask,proto3" json:"read_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -71,19 +76,41 @@ func (x *ListLeavesRequest) GetStart() uint64 {
 	return 0
 }
 
-func (x *ListLeavesRequest) GetCount() int32 {
+func (x *ListLeavesRequest) GetPageSize() int32 {
 	if x != nil {
-		return x.Count
+		return x.PageSize
 	}
 	return 0
 }
 
+func (x *ListLeavesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListLeavesRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListLeavesRequest) GetReadMask() string {
+	if x != nil {
+		return x.ReadMask
+	}
+	return ""
+}
+
 type ListLeavesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Each is one record: JSON in its canonical form, byte for byte what its hash covers.
-	Leaves []string `protobuf:"bytes,1,rep,name=leaves,proto3" json:"leaves,omitempty"`
+	// In the order of the log.
+	Leaves []*Leaf `protobuf:"bytes,1,rep,name=leaves,proto3" json:"leaves,omitempty"`
 	// How many records the log has.
 	Size          uint64 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	NextPageToken string `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -118,7 +145,7 @@ func (*ListLeavesResponse) Descriptor() ([]byte, []int) {
 	return file_control_v1_audit_proto_rawDescGZIP(), []int{1}
 }
 
-func (x *ListLeavesResponse) GetLeaves() []string {
+func (x *ListLeavesResponse) GetLeaves() []*Leaf {
 	if x != nil {
 		return x.Leaves
 	}
@@ -132,6 +159,102 @@ func (x *ListLeavesResponse) GetSize() uint64 {
 	return 0
 }
 
+func (x *ListLeavesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// Leaf is one record of the log. What stands beside the record is taken from it, and nothing but the record is hashed.
+type Leaf struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// JSON in its canonical form, byte for byte what the leaf's hash covers.
+	Record string `protobuf:"bytes,1,opt,name=record,proto3" json:"record,omitempty"`
+	Index  uint64 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	// What was done, such as tenant.create.
+	Action string `protobuf:"bytes,3,opt,name=action,proto3" json:"action,omitempty"`
+	// The id of what was changed.
+	Resource string `protobuf:"bytes,4,opt,name=resource,proto3" json:"resource,omitempty"`
+	// Who did it: PR… or ND…, or bootstrap.
+	Actor         string `protobuf:"bytes,5,opt,name=actor,proto3" json:"actor,omitempty"`
+	Revision      uint64 `protobuf:"varint,6,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Leaf) Reset() {
+	*x = Leaf{}
+	mi := &file_control_v1_audit_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Leaf) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Leaf) ProtoMessage() {}
+
+func (x *Leaf) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_audit_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Leaf.ProtoReflect.Descriptor instead.
+func (*Leaf) Descriptor() ([]byte, []int) {
+	return file_control_v1_audit_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Leaf) GetRecord() string {
+	if x != nil {
+		return x.Record
+	}
+	return ""
+}
+
+func (x *Leaf) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Leaf) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *Leaf) GetResource() string {
+	if x != nil {
+		return x.Resource
+	}
+	return ""
+}
+
+func (x *Leaf) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *Leaf) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
 type GetCheckpointRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -140,7 +263,7 @@ type GetCheckpointRequest struct {
 
 func (x *GetCheckpointRequest) Reset() {
 	*x = GetCheckpointRequest{}
-	mi := &file_control_v1_audit_proto_msgTypes[2]
+	mi := &file_control_v1_audit_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -152,7 +275,7 @@ func (x *GetCheckpointRequest) String() string {
 func (*GetCheckpointRequest) ProtoMessage() {}
 
 func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_audit_proto_msgTypes[2]
+	mi := &file_control_v1_audit_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -165,7 +288,7 @@ func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckpointRequest.ProtoReflect.Descriptor instead.
 func (*GetCheckpointRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_audit_proto_rawDescGZIP(), []int{2}
+	return file_control_v1_audit_proto_rawDescGZIP(), []int{3}
 }
 
 type Checkpoint struct {
@@ -182,7 +305,7 @@ type Checkpoint struct {
 
 func (x *Checkpoint) Reset() {
 	*x = Checkpoint{}
-	mi := &file_control_v1_audit_proto_msgTypes[3]
+	mi := &file_control_v1_audit_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -194,7 +317,7 @@ func (x *Checkpoint) String() string {
 func (*Checkpoint) ProtoMessage() {}
 
 func (x *Checkpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_audit_proto_msgTypes[3]
+	mi := &file_control_v1_audit_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -207,7 +330,7 @@ func (x *Checkpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
 func (*Checkpoint) Descriptor() ([]byte, []int) {
-	return file_control_v1_audit_proto_rawDescGZIP(), []int{3}
+	return file_control_v1_audit_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Checkpoint) GetNote() string {
@@ -242,7 +365,7 @@ type ProveLeafRequest struct {
 
 func (x *ProveLeafRequest) Reset() {
 	*x = ProveLeafRequest{}
-	mi := &file_control_v1_audit_proto_msgTypes[4]
+	mi := &file_control_v1_audit_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -254,7 +377,7 @@ func (x *ProveLeafRequest) String() string {
 func (*ProveLeafRequest) ProtoMessage() {}
 
 func (x *ProveLeafRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_audit_proto_msgTypes[4]
+	mi := &file_control_v1_audit_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -267,7 +390,7 @@ func (x *ProveLeafRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProveLeafRequest.ProtoReflect.Descriptor instead.
 func (*ProveLeafRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_audit_proto_rawDescGZIP(), []int{4}
+	return file_control_v1_audit_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ProveLeafRequest) GetIndex() uint64 {
@@ -297,7 +420,7 @@ type LeafProof struct {
 
 func (x *LeafProof) Reset() {
 	*x = LeafProof{}
-	mi := &file_control_v1_audit_proto_msgTypes[5]
+	mi := &file_control_v1_audit_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -309,7 +432,7 @@ func (x *LeafProof) String() string {
 func (*LeafProof) ProtoMessage() {}
 
 func (x *LeafProof) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_audit_proto_msgTypes[5]
+	mi := &file_control_v1_audit_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -322,7 +445,7 @@ func (x *LeafProof) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeafProof.ProtoReflect.Descriptor instead.
 func (*LeafProof) Descriptor() ([]byte, []int) {
-	return file_control_v1_audit_proto_rawDescGZIP(), []int{5}
+	return file_control_v1_audit_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *LeafProof) GetIndex() uint64 {
@@ -364,7 +487,7 @@ type ProveConsistencyRequest struct {
 
 func (x *ProveConsistencyRequest) Reset() {
 	*x = ProveConsistencyRequest{}
-	mi := &file_control_v1_audit_proto_msgTypes[6]
+	mi := &file_control_v1_audit_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -376,7 +499,7 @@ func (x *ProveConsistencyRequest) String() string {
 func (*ProveConsistencyRequest) ProtoMessage() {}
 
 func (x *ProveConsistencyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_audit_proto_msgTypes[6]
+	mi := &file_control_v1_audit_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -389,7 +512,7 @@ func (x *ProveConsistencyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProveConsistencyRequest.ProtoReflect.Descriptor instead.
 func (*ProveConsistencyRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_audit_proto_rawDescGZIP(), []int{6}
+	return file_control_v1_audit_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ProveConsistencyRequest) GetOldSize() uint64 {
@@ -418,7 +541,7 @@ type ConsistencyProof struct {
 
 func (x *ConsistencyProof) Reset() {
 	*x = ConsistencyProof{}
-	mi := &file_control_v1_audit_proto_msgTypes[7]
+	mi := &file_control_v1_audit_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -430,7 +553,7 @@ func (x *ConsistencyProof) String() string {
 func (*ConsistencyProof) ProtoMessage() {}
 
 func (x *ConsistencyProof) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_audit_proto_msgTypes[7]
+	mi := &file_control_v1_audit_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -443,7 +566,7 @@ func (x *ConsistencyProof) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsistencyProof.ProtoReflect.Descriptor instead.
 func (*ConsistencyProof) Descriptor() ([]byte, []int) {
-	return file_control_v1_audit_proto_rawDescGZIP(), []int{7}
+	return file_control_v1_audit_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ConsistencyProof) GetOldSize() uint64 {
@@ -471,14 +594,26 @@ var File_control_v1_audit_proto protoreflect.FileDescriptor
 
 const file_control_v1_audit_proto_rawDesc = "" +
 	"\n" +
-	"\x16control/v1/audit.proto\x12\x13domicile.control.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a.protoc-gen-openapiv2/options/annotations.proto\"b\n" +
+	"\x16control/v1/audit.proto\x12\x13domicile.control.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a.protoc-gen-openapiv2/options/annotations.proto\"\xaf\x03\n" +
 	"\x11ListLeavesRequest\x12+\n" +
-	"\x05start\x18\x01 \x01(\x04B\x15\x92A\x04\x9a\x02\x01\x03\xbaH\v2\t\x18\xff\xff\xff\xff\xff\xff\xff\x0fR\x05start\x12 \n" +
-	"\x05count\x18\x02 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\x05count\"I\n" +
-	"\x12ListLeavesResponse\x12\x16\n" +
-	"\x06leaves\x18\x01 \x03(\tR\x06leaves\x12\x1b\n" +
-	"\x04size\x18\x02 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\x04size\"\x16\n" +
+	"\x05start\x18\x01 \x01(\x04B\x15\x92A\x04\x9a\x02\x01\x03\xbaH\v2\t\x18\xff\xff\xff\xff\xff\xff\xff\x0fR\x05start\x12'\n" +
+	"\tpage_size\x18\x02 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12=\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tB\x1e\xbaH\x1br\x192\x17^[A-Za-z0-9_=-]{0,256}$R\tpageToken\x12\xb8\x01\n" +
+	"\x06filter\x18\x0f \x01(\tB\x9f\x01\xbaH\x9b\x01r\x98\x012\x95\x01^([a-z_]{1,40} ?!?= ?(\"[A-Za-z0-9_.:-]{0,64}\"|[A-Za-z0-9_.:-]{1,64})( AND [a-z_]{1,40} ?!?= ?(\"[A-Za-z0-9_.:-]{0,64}\"|[A-Za-z0-9_.:-]{1,64})){0,7})?$R\x06filter\x12J\n" +
+	"\tread_mask\x18\x10 \x01(\tB-\xbaH*r(2&^([a-z_]{1,40}(,[a-z_]{1,40}){0,15})?$R\breadMask\"\x8c\x01\n" +
+	"\x12ListLeavesResponse\x121\n" +
+	"\x06leaves\x18\x01 \x03(\v2\x19.domicile.control.v1.LeafR\x06leaves\x12\x1b\n" +
+	"\x04size\x18\x02 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\x04size\x12&\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xac\x01\n" +
+	"\x04Leaf\x12\x16\n" +
+	"\x06record\x18\x01 \x01(\tR\x06record\x12\x1d\n" +
+	"\x05index\x18\x02 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\x05index\x12\x16\n" +
+	"\x06action\x18\x03 \x01(\tR\x06action\x12\x1a\n" +
+	"\bresource\x18\x04 \x01(\tR\bresource\x12\x14\n" +
+	"\x05actor\x18\x05 \x01(\tR\x05actor\x12#\n" +
+	"\brevision\x18\x06 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\brevision\"\x16\n" +
 	"\x14GetCheckpointRequest\"T\n" +
 	"\n" +
 	"Checkpoint\x12\x12\n" +
@@ -519,31 +654,33 @@ func file_control_v1_audit_proto_rawDescGZIP() []byte {
 	return file_control_v1_audit_proto_rawDescData
 }
 
-var file_control_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_control_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_control_v1_audit_proto_goTypes = []any{
 	(*ListLeavesRequest)(nil),       // 0: domicile.control.v1.ListLeavesRequest
 	(*ListLeavesResponse)(nil),      // 1: domicile.control.v1.ListLeavesResponse
-	(*GetCheckpointRequest)(nil),    // 2: domicile.control.v1.GetCheckpointRequest
-	(*Checkpoint)(nil),              // 3: domicile.control.v1.Checkpoint
-	(*ProveLeafRequest)(nil),        // 4: domicile.control.v1.ProveLeafRequest
-	(*LeafProof)(nil),               // 5: domicile.control.v1.LeafProof
-	(*ProveConsistencyRequest)(nil), // 6: domicile.control.v1.ProveConsistencyRequest
-	(*ConsistencyProof)(nil),        // 7: domicile.control.v1.ConsistencyProof
+	(*Leaf)(nil),                    // 2: domicile.control.v1.Leaf
+	(*GetCheckpointRequest)(nil),    // 3: domicile.control.v1.GetCheckpointRequest
+	(*Checkpoint)(nil),              // 4: domicile.control.v1.Checkpoint
+	(*ProveLeafRequest)(nil),        // 5: domicile.control.v1.ProveLeafRequest
+	(*LeafProof)(nil),               // 6: domicile.control.v1.LeafProof
+	(*ProveConsistencyRequest)(nil), // 7: domicile.control.v1.ProveConsistencyRequest
+	(*ConsistencyProof)(nil),        // 8: domicile.control.v1.ConsistencyProof
 }
 var file_control_v1_audit_proto_depIdxs = []int32{
-	0, // 0: domicile.control.v1.AuditService.ListLeaves:input_type -> domicile.control.v1.ListLeavesRequest
-	2, // 1: domicile.control.v1.AuditService.GetCheckpoint:input_type -> domicile.control.v1.GetCheckpointRequest
-	4, // 2: domicile.control.v1.AuditService.ProveLeaf:input_type -> domicile.control.v1.ProveLeafRequest
-	6, // 3: domicile.control.v1.AuditService.ProveConsistency:input_type -> domicile.control.v1.ProveConsistencyRequest
-	1, // 4: domicile.control.v1.AuditService.ListLeaves:output_type -> domicile.control.v1.ListLeavesResponse
-	3, // 5: domicile.control.v1.AuditService.GetCheckpoint:output_type -> domicile.control.v1.Checkpoint
-	5, // 6: domicile.control.v1.AuditService.ProveLeaf:output_type -> domicile.control.v1.LeafProof
-	7, // 7: domicile.control.v1.AuditService.ProveConsistency:output_type -> domicile.control.v1.ConsistencyProof
-	4, // [4:8] is the sub-list for method output_type
-	0, // [0:4] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	2, // 0: domicile.control.v1.ListLeavesResponse.leaves:type_name -> domicile.control.v1.Leaf
+	0, // 1: domicile.control.v1.AuditService.ListLeaves:input_type -> domicile.control.v1.ListLeavesRequest
+	3, // 2: domicile.control.v1.AuditService.GetCheckpoint:input_type -> domicile.control.v1.GetCheckpointRequest
+	5, // 3: domicile.control.v1.AuditService.ProveLeaf:input_type -> domicile.control.v1.ProveLeafRequest
+	7, // 4: domicile.control.v1.AuditService.ProveConsistency:input_type -> domicile.control.v1.ProveConsistencyRequest
+	1, // 5: domicile.control.v1.AuditService.ListLeaves:output_type -> domicile.control.v1.ListLeavesResponse
+	4, // 6: domicile.control.v1.AuditService.GetCheckpoint:output_type -> domicile.control.v1.Checkpoint
+	6, // 7: domicile.control.v1.AuditService.ProveLeaf:output_type -> domicile.control.v1.LeafProof
+	8, // 8: domicile.control.v1.AuditService.ProveConsistency:output_type -> domicile.control.v1.ConsistencyProof
+	5, // [5:9] is the sub-list for method output_type
+	1, // [1:5] is the sub-list for method input_type
+	1, // [1:1] is the sub-list for extension type_name
+	1, // [1:1] is the sub-list for extension extendee
+	0, // [0:1] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_audit_proto_init() }
@@ -557,7 +694,7 @@ func file_control_v1_audit_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_audit_proto_rawDesc), len(file_control_v1_audit_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -33,7 +33,7 @@ const (
 type AuditServiceClient interface {
 	// ListLeaves lists the log's records, exactly as they were hashed.
 	//
-	// Reads a range by number, at most 1000 records. The hash of each record is the leaf of the Merkle tree.
+	// Begins at a number, from 0 on. The hash of each record is the leaf of the Merkle tree.
 	ListLeaves(ctx context.Context, in *ListLeavesRequest, opts ...grpc.CallOption) (*ListLeavesResponse, error)
 	// GetCheckpoint gives the signed size and root of the log.
 	//
@@ -105,7 +105,7 @@ func (c *auditServiceClient) ProveConsistency(ctx context.Context, in *ProveCons
 type AuditServiceServer interface {
 	// ListLeaves lists the log's records, exactly as they were hashed.
 	//
-	// Reads a range by number, at most 1000 records. The hash of each record is the leaf of the Merkle tree.
+	// Begins at a number, from 0 on. The hash of each record is the leaf of the Merkle tree.
 	ListLeaves(context.Context, *ListLeavesRequest) (*ListLeavesResponse, error)
 	// GetCheckpoint gives the signed size and root of the log.
 	//

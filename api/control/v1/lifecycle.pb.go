@@ -228,10 +228,14 @@ func (x *ExcuseNodeRequest) GetNode() string {
 }
 
 type ListReceiptsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	PageSize      int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	PageToken     string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Tenant    string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	PageSize  int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Conditions on fields of the elements, joined by AND: state = "active" AND home_region != "us1". A page may then hold fewer than asked, or none, and still have a next one.
+	Filter string `protobuf:"bytes,15,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Fields of the answer to give, separated by commas; of a list, of each element. Left out: all.
+	ReadMask      string `protobuf:"bytes,16,opt,name=read_mask,json=readMask,proto3" json:"read_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -283,6 +287,20 @@ func (x *ListReceiptsRequest) GetPageSize() int32 {
 func (x *ListReceiptsRequest) GetPageToken() string {
 	if x != nil {
 		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListReceiptsRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListReceiptsRequest) GetReadMask() string {
+	if x != nil {
+		return x.ReadMask
 	}
 	return ""
 }
@@ -571,13 +589,15 @@ const file_control_v1_lifecycle_proto_rawDesc = "" +
 	"signatures\"\x88\x01\n" +
 	"\x11ExcuseNodeRequest\x12F\n" +
 	"\x06tenant\x18\x01 \x01(\tB.\xbaH+r)2'^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})$R\x06tenant\x12+\n" +
-	"\x04node\x18\x02 \x01(\tB\x17\xbaH\x14r\x122\x10^ND[0-9a-f]{32}$R\x04node\"\xc5\x01\n" +
+	"\x04node\x18\x02 \x01(\tB\x17\xbaH\x14r\x122\x10^ND[0-9a-f]{32}$R\x04node\"\xcc\x03\n" +
 	"\x13ListReceiptsRequest\x12F\n" +
 	"\x06tenant\x18\x01 \x01(\tB.\xbaH+r)2'^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})$R\x06tenant\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12=\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tB\x1e\xbaH\x1br\x192\x17^[A-Za-z0-9_=-]{0,256}$R\tpageToken\"}\n" +
+	"page_token\x18\x03 \x01(\tB\x1e\xbaH\x1br\x192\x17^[A-Za-z0-9_=-]{0,256}$R\tpageToken\x12\xb8\x01\n" +
+	"\x06filter\x18\x0f \x01(\tB\x9f\x01\xbaH\x9b\x01r\x98\x012\x95\x01^([a-z_]{1,40} ?!?= ?(\"[A-Za-z0-9_.:-]{0,64}\"|[A-Za-z0-9_.:-]{1,64})( AND [a-z_]{1,40} ?!?= ?(\"[A-Za-z0-9_.:-]{0,64}\"|[A-Za-z0-9_.:-]{1,64})){0,7})?$R\x06filter\x12J\n" +
+	"\tread_mask\x18\x10 \x01(\tB-\xbaH*r(2&^([a-z_]{1,40}(,[a-z_]{1,40}){0,15})?$R\breadMask\"}\n" +
 	"\x14ListReceiptsResponse\x12=\n" +
 	"\breceipts\x18\x01 \x03(\v2!.domicile.control.v1.PurgeReceiptR\breceipts\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x99\x05\n" +

@@ -83,9 +83,13 @@ func (AnnounceResponse_State) EnumDescriptor() ([]byte, []int) {
 }
 
 type ListMembersRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	PageSize  int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Conditions on fields of the elements, joined by AND: state = "active" AND home_region != "us1". A page may then hold fewer than asked, or none, and still have a next one.
+	Filter string `protobuf:"bytes,15,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Fields of the answer to give, separated by commas; of a list, of each element. Left out: all.
+	ReadMask      string `protobuf:"bytes,16,opt,name=read_mask,json=readMask,proto3" json:"read_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -130,6 +134,20 @@ func (x *ListMembersRequest) GetPageSize() int32 {
 func (x *ListMembersRequest) GetPageToken() string {
 	if x != nil {
 		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListMembersRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListMembersRequest) GetReadMask() string {
+	if x != nil {
+		return x.ReadMask
 	}
 	return ""
 }
@@ -1150,12 +1168,14 @@ var File_control_v1_members_proto protoreflect.FileDescriptor
 
 const file_control_v1_members_proto_rawDesc = "" +
 	"\n" +
-	"\x18control/v1/members.proto\x12\x13domicile.control.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a.protoc-gen-openapiv2/options/annotations.proto\"f\n" +
+	"\x18control/v1/members.proto\x12\x13domicile.control.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a.protoc-gen-openapiv2/options/annotations.proto\"\x83\x03\n" +
 	"\x12ListMembersRequest\x12'\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12=\n" +
 	"\n" +
-	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\tpageToken\"\xa4\x01\n" +
+	"page_token\x18\x02 \x01(\tB\x1e\xbaH\x1br\x192\x17^[A-Za-z0-9_=-]{0,256}$R\tpageToken\x12\xb8\x01\n" +
+	"\x06filter\x18\x0f \x01(\tB\x9f\x01\xbaH\x9b\x01r\x98\x012\x95\x01^([a-z_]{1,40} ?!?= ?(\"[A-Za-z0-9_.:-]{0,64}\"|[A-Za-z0-9_.:-]{1,64})( AND [a-z_]{1,40} ?!?= ?(\"[A-Za-z0-9_.:-]{0,64}\"|[A-Za-z0-9_.:-]{1,64})){0,7})?$R\x06filter\x12J\n" +
+	"\tread_mask\x18\x10 \x01(\tB-\xbaH*r(2&^([a-z_]{1,40}(,[a-z_]{1,40}){0,15})?$R\breadMask\"\xa4\x01\n" +
 	"\x13ListMembersResponse\x125\n" +
 	"\amembers\x18\x01 \x03(\v2\x1b.domicile.control.v1.MemberR\amembers\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x18\n" +

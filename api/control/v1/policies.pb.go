@@ -1476,8 +1476,12 @@ func (x *WithdrawSigningKeyRequest) GetSignature() *Signature {
 }
 
 type ListSigningKeysRequest struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	Tenant string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Tenant    string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	PageSize  int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Conditions on fields of the elements, joined by AND: state = "active" AND home_region != "us1". A page may then hold fewer than asked, or none, and still have a next one.
+	Filter string `protobuf:"bytes,15,opt,name=filter,proto3" json:"filter,omitempty"`
 	// Fields of the answer to give, separated by commas; of a list, of each element. Left out: all.
 	ReadMask      string `protobuf:"bytes,16,opt,name=read_mask,json=readMask,proto3" json:"read_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1521,6 +1525,27 @@ func (x *ListSigningKeysRequest) GetTenant() string {
 	return ""
 }
 
+func (x *ListSigningKeysRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListSigningKeysRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListSigningKeysRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
 func (x *ListSigningKeysRequest) GetReadMask() string {
 	if x != nil {
 		return x.ReadMask
@@ -1536,6 +1561,7 @@ type ListSigningKeysResponse struct {
 	Sequence uint64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// The cluster's id, which signatures name.
 	Cluster       string `protobuf:"bytes,3,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	NextPageToken string `protobuf:"bytes,4,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1587,6 +1613,13 @@ func (x *ListSigningKeysResponse) GetSequence() uint64 {
 func (x *ListSigningKeysResponse) GetCluster() string {
 	if x != nil {
 		return x.Cluster
+	}
+	return ""
+}
+
+func (x *ListSigningKeysResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
 	}
 	return ""
 }
@@ -2488,14 +2521,20 @@ const file_control_v1_policies_proto_rawDesc = "" +
 	"\x06tenant\x18\x01 \x01(\tB.\xbaH+r)2'^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})$R\x06tenant\x126\n" +
 	"\vsigning_key\x18\x02 \x01(\tB\x15\xbaH\x12r\x102\x0e^[0-9a-f]{32}$R\n" +
 	"signingKey\x12D\n" +
-	"\tsignature\x18\x03 \x01(\v2\x1e.domicile.control.v1.SignatureB\x06\xbaH\x03\xc8\x01\x01R\tsignature\"\xac\x01\n" +
+	"\tsignature\x18\x03 \x01(\v2\x1e.domicile.control.v1.SignatureB\x06\xbaH\x03\xc8\x01\x01R\tsignature\"\xcf\x03\n" +
 	"\x16ListSigningKeysRequest\x12F\n" +
-	"\x06tenant\x18\x01 \x01(\tB.\xbaH+r)2'^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})$R\x06tenant\x12J\n" +
-	"\tread_mask\x18\x10 \x01(\tB-\xbaH*r(2&^([a-z_]{1,40}(,[a-z_]{1,40}){0,15})?$R\breadMask\"\x8d\x01\n" +
+	"\x06tenant\x18\x01 \x01(\tB.\xbaH+r)2'^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})$R\x06tenant\x12'\n" +
+	"\tpage_size\x18\x02 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12=\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tB\x1e\xbaH\x1br\x192\x17^[A-Za-z0-9_=-]{0,256}$R\tpageToken\x12\xb8\x01\n" +
+	"\x06filter\x18\x0f \x01(\tB\x9f\x01\xbaH\x9b\x01r\x98\x012\x95\x01^([a-z_]{1,40} ?!?= ?(\"[A-Za-z0-9_.:-]{0,64}\"|[A-Za-z0-9_.:-]{1,64})( AND [a-z_]{1,40} ?!?= ?(\"[A-Za-z0-9_.:-]{0,64}\"|[A-Za-z0-9_.:-]{1,64})){0,7})?$R\x06filter\x12J\n" +
+	"\tread_mask\x18\x10 \x01(\tB-\xbaH*r(2&^([a-z_]{1,40}(,[a-z_]{1,40}){0,15})?$R\breadMask\"\xb5\x01\n" +
 	"\x17ListSigningKeysResponse\x123\n" +
 	"\x04keys\x18\x01 \x03(\v2\x1f.domicile.control.v1.SigningKeyR\x04keys\x12#\n" +
 	"\bsequence\x18\x02 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\bsequence\x12\x18\n" +
-	"\acluster\x18\x03 \x01(\tR\acluster\"_\n" +
+	"\acluster\x18\x03 \x01(\tR\acluster\x12&\n" +
+	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\"_\n" +
 	"\vFieldChange\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12\x16\n" +
 	"\x06effect\x18\x02 \x01(\tR\x06effect\x12\x12\n" +
