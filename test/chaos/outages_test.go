@@ -200,7 +200,7 @@ func TestEveryFaultHasARunbook(t *testing.T) {
 			t.Errorf("docs/operations/faults.md has no section %q", kind)
 			continue
 		}
-		for _, part := range []string{"**You see**", "**Do**"} {
+		for _, part := range []string{"**You see**", "**Do**", "**Over when**", "**Do not**"} {
 			if !strings.Contains(section, part) {
 				t.Errorf("docs/operations/faults.md: %q does not say %s", kind, part)
 			}

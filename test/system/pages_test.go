@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/domicile-io/domicile/api/data"
 	"github.com/domicile-io/domicile/dataplane"
 	"github.com/domicile-io/domicile/internal/pasted"
 	"github.com/domicile-io/domicile/internal/postgres"
@@ -170,5 +171,21 @@ func TestThePageOfTheBackup(t *testing.T) {
 	d.follows("ie1", "cp1", d.token(), 2)
 	if err := works(t.Context(), region); err != nil {
 		t.Errorf("the tenant's key: %v", err)
+	}
+}
+
+// docs/operations/region-backup.md, pasted: a node's data folder is lost in its
+// middle, with everything but the root key and the key table's copy.
+func TestThePageOfTheRegionsBackup(t *testing.T) {
+	v := openVault(t)
+	_, err := v.region.CreateCall(t.Context(), data.NewCall{NativeID: "kept", From: "+353865550104", To: "+35315551234", Direction: "inbound", Status: "completed"})
+	check(t, err)
+	x := openTerminal(t, map[string]service{"domicile-dataplane": {process: v.c.Process("ie1"), stopped: func() error {
+		return errors.Join(os.RemoveAll(filepath.Join(v.data, "keys")), os.RemoveAll(filepath.Join(v.data, "erasures")))
+	}}})
+	x.follow("region-backup.md", append(operator(v.c, "cp1"), "CONFIG="+v.c.Process("ie1").Config(), "DATA="+v.data,
+		"DOMICILE_KEY="+v.region.Key, "DOMICILE_IE1_URL="+v.region.BaseURL)...)
+	if stored := everything(t.Context(), t, v.region); stored["kept"] != 1 {
+		t.Errorf("after the restore: %v", stored)
 	}
 }
