@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 
@@ -12,7 +13,8 @@ import (
 // Backup copies an encrypted backup of the control plane's state to w, for the
 // given recipients beside those of the voter's configuration. An answer that
 // broke off may look like a whole one: check the file (package
-// controlplane/backup).
+// controlplane/backup). An error of w is answered as it is: it is nothing of the
+// connection's.
 func (c *Control) Backup(ctx context.Context, recipients []string, w io.Writer) error {
 	body, err := marshal.Marshal(&controlv1.CreateBackupRequest{Recipients: recipients})
 	if err != nil {
@@ -24,8 +26,28 @@ func (c *Control) Backup(ctx context.Context, recipients []string, w io.Writer) 
 		return err
 	}
 	defer resp.Body.Close()
-	if _, err := io.Copy(w, resp.Body); err != nil {
+	out := &noting{w: w}
+	_, err = io.Copy(out, resp.Body)
+	switch {
+	case out.err != nil:
+		return fmt.Errorf("write the backup that comes: %w; nothing is wrong with the voter: make room, or choose another place, and fetch it again", out.err)
+	case err != nil:
 		return transportError(resp.Request, err)
 	}
 	return nil
+}
+
+// noting is a writer that knows whether it was the one that failed.
+type noting struct {
+	w   io.Writer
+	err error
+}
+
+func (n *noting) Write(b []byte) (int, error) {
+	done, err := n.w.Write(b)
+	if err == nil && done < len(b) {
+		err = io.ErrShortWrite
+	}
+	n.err = err
+	return done, err
 }
