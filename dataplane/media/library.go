@@ -127,6 +127,21 @@ func (l *Library) checkCall(ctx context.Context, ask Ask, call string) error {
 	return err
 }
 
+// stillThere looks for a call again, after something of it was stored: whoever deletes
+// a call looks at what it has once more when its record is gone, so that either that
+// look sees what was stored, or this one sees that the call is gone. Then what was
+// stored is taken back, and the call is not found.
+func (l *Library) stillThere(ctx context.Context, ask Ask, call string, back func() error) error {
+	err := l.checkCall(ctx, ask, call)
+	if !isReason(err, policy.NotFound) {
+		return nil // it is there, or nobody can tell now: it was a moment ago
+	}
+	if undone := back(); undone != nil && !isReason(undone, policy.NotFound) {
+		return errors.Join(err, undone)
+	}
+	return err
+}
+
 var errNoCall = policy.Errorf(policy.NotFound, "there is no such call; send its record first, and give the id (CA…) that it was answered with")
 
 // dropBlobs deletes the blobs of a recording or transcript whose key is gone, but

@@ -120,6 +120,9 @@ func (l *Library) PutTranscript(ctx context.Context, ask Ask, t Transcript, segm
 	if duplicate && isReason(err, policy.AlreadyExists) {
 		err = nil
 	}
+	if err == nil {
+		err = l.stillThere(ctx, ask, t.Call, func() error { return l.DeleteTranscript(ctx, ask, stored.ID) })
+	}
 	return shownTranscript(&stored, &state), duplicate, err
 }
 

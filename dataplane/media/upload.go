@@ -89,6 +89,9 @@ func (l *Library) Begin(ctx context.Context, ask Ask, call string, length int64)
 	if err := l.save(ctx, permit, u); err != nil {
 		return Upload{}, errors.Join(err, l.o.Keys.Destroy([]store.KeyID{key}))
 	}
+	if err := l.stillThere(ctx, ask, call, func() error { return l.Abort(ctx, ask, id) }); err != nil {
+		return Upload{}, err
+	}
 	return u.shown(), nil
 }
 

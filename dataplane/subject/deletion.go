@@ -146,7 +146,10 @@ func (s *Service) finishDeletion(ctx context.Context, t policy.TenantID, begun s
 		return err
 	}
 	_, err = s.o.Store.Call(ctx, permit, begun.Call)
-	if errors.Is(err, &policy.Error{Reason: policy.NotFound}) { // the record goes last
+	if errors.Is(err, &policy.Error{Reason: policy.NotFound}) { // only the last look is left
+		if err := s.lastMedia(ctx, t, begun.Call); err != nil {
+			return err
+		}
 		return s.endDeletion(ctx, t, begun)
 	}
 	if err := s.nameCall(t, begun.Call); err != nil {
@@ -172,7 +175,7 @@ func (s *Service) destroyCall(ctx context.Context, t policy.TenantID, c *store.C
 			return fmt.Errorf("destroy media: %w", err)
 		}
 	}
-	return s.unsent(ctx, t, c, func(ctx context.Context) error {
+	err := s.unsent(ctx, t, c, func(ctx context.Context) error {
 		if err := s.between("deletion media"); err != nil {
 			return err
 		}
@@ -185,6 +188,25 @@ func (s *Service) destroyCall(ctx context.Context, t policy.TenantID, c *store.C
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return s.lastMedia(ctx, t, c.ID)
+}
+
+// lastMedia destroys what came for a call while it was being destroyed, and was
+// still there to whoever brought it. Whoever begins to bring something once the
+// record is gone is refused, or takes it back: see media.Library.
+func (s *Service) lastMedia(ctx context.Context, t policy.TenantID, calls ...string) error {
+	if err := s.between("last media"); err != nil || s.o.Media == nil {
+		return err
+	}
+	for _, id := range calls {
+		if _, _, err := s.o.Media.Forget(ctx, t, id); err != nil {
+			return fmt.Errorf("destroy media that came meanwhile: %w", err)
+		}
+	}
+	return nil
 }
 
 // unsent takes a call's rows out of exports, and destroys its record.
@@ -287,7 +309,12 @@ func (s *Service) deleteOneAgain(ctx context.Context, permit policy.Permit, id s
 	}
 	c, err := s.o.Store.Call(ctx, permit, id)
 	if err != nil { // gone by now, or so damaged that nobody knows when it came
-		return destroy(ctx)
+		err = destroy(ctx)
+	} else {
+		err = s.unsent(ctx, t, &c, destroy)
 	}
-	return s.unsent(ctx, t, &c, destroy)
+	if err != nil {
+		return err
+	}
+	return s.lastMedia(ctx, t, id)
 }

@@ -81,31 +81,31 @@ func TestINV21_NothingOutlivesItsCall(t *testing.T) {
 }
 
 // hang gives a call one recording, one transcript and one upload that nobody ends.
-func (a *arena) hang(call string) {
-	a.t.Helper()
-	ctx, ask, sound := context.Background(), regionMedia{a.region}.ask(tenant), wav("of "+call)
+func (r *region) hang(call string) {
+	r.t.Helper()
+	ctx, ask, sound := context.Background(), regionMedia{r}.ask(tenant), wav("of "+call)
 	for _, finish := range []bool{true, false} {
-		u, err := a.media.Begin(ctx, ask, call, int64(len(sound)))
-		must(a.t, err)
-		_, err = a.media.Append(ctx, ask, u.ID, 0, bytes.NewReader(sound))
-		must(a.t, err)
+		u, err := r.media.Begin(ctx, ask, call, int64(len(sound)))
+		must(r.t, err)
+		_, err = r.media.Append(ctx, ask, u.ID, 0, bytes.NewReader(sound))
+		must(r.t, err)
 		if finish {
-			_, _, err = a.media.Finish(ctx, ask, u.ID)
-			must(a.t, err)
+			_, _, err = r.media.Finish(ctx, ask, u.ID)
+			must(r.t, err)
 		}
 	}
-	_, _, err := a.media.PutTranscript(ctx, ask, media.Transcript{Call: call}, []media.Segment{{EndMS: 900, Text: "words of " + call}})
-	must(a.t, err)
+	_, _, err := r.media.PutTranscript(ctx, ask, media.Transcript{Call: call}, []media.Segment{{EndMS: 900, Text: "words of " + call}})
+	must(r.t, err)
 }
 
 // hanging counts what hangs on a call.
-func (a *arena) hanging(call string) (n int) {
-	a.t.Helper()
+func (r *region) hanging(call string) (n int) {
+	r.t.Helper()
 	for _, kind := range []store.ItemKind{store.RecordingItem, store.TranscriptItem, store.UploadItem} {
-		permit, err := regionMedia{a.region}.ask(tenant)(policy.Process, kind.Class())
-		must(a.t, err)
-		page, err := a.store.Items(context.Background(), permit, store.ItemQuery{Kind: kind, Call: call, PageSize: 100})
-		must(a.t, err)
+		permit, err := regionMedia{r}.ask(tenant)(policy.Process, kind.Class())
+		must(r.t, err)
+		page, err := r.store.Items(context.Background(), permit, store.ItemQuery{Kind: kind, Call: call, PageSize: 100})
+		must(r.t, err)
 		n += len(page.Items)
 	}
 	return n

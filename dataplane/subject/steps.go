@@ -178,6 +178,9 @@ func (s *Service) erasePage(ctx context.Context, j *job) error {
 	if err != nil {
 		return err
 	}
+	if err := s.between("page media"); err != nil {
+		return err
+	}
 	x := s.redaction(j)
 	ids := make([]string, len(j.Page))
 	for i, c := range j.Page {
@@ -186,6 +189,9 @@ func (s *Service) erasePage(ctx context.Context, j *job) error {
 	r, err := s.o.Store.Rewrite(tell(ctx, j.Tenant, "call.erase", j.Certificate.ID, nil), permit, store.Rewrite{Calls: ids, Fate: x.Fate, Redact: x.Apply})
 	if err != nil {
 		return fmt.Errorf("rewrite calls: %w", err)
+	}
+	if err := s.lastMedia(ctx, j.Tenant, ids...); err != nil { // of calls that stay, too: who brought it did not know of the erasure
+		return err
 	}
 	count.Dropped += j.Dropped
 	count.Redacted += uint64(len(j.Page)) - j.Dropped

@@ -43,6 +43,19 @@ var holdBugs = []bug{
 		"./dataplane/subject", "TestINV24_AHoldComesTooLate"},
 }
 
+// lateBugs are bugs of what comes for a call in the moment of its destruction.
+var lateBugs = []bug{
+	{"a deletion looks once at what its call has", []plant{{"dataplane/subject/deletion.go",
+		"err != nil || s.o.Media == nil {\n\t\treturn err\n\t}\n\tfor _, id", "err != nil || s.o.Media != nil {\n\t\treturn err\n\t}\n\tfor _, id"}},
+		"./dataplane/subject", "TestINV21_WhatComesWhileACallIsDestroyed"},
+	{"what came after the last look at a deleted call stays", []plant{{"dataplane/media/library.go",
+		"if !isReason(err, policy.NotFound) {\n\t\treturn nil //", "if true || !isReason(err, policy.NotFound) {\n\t\treturn nil //"}},
+		"./dataplane/subject", "TestINV21_WhatComesAfterTheLastLookIsTakenBack"},
+	{"a full disk passes for a connection that broke", []plant{{"api/client/backup.go",
+		"case out.err != nil:", "case out.err != nil && false:"}},
+		"./api/client", "TestABackupThatCannotBeWrittenIsNoFaultOfTheConnection"},
+}
+
 // repeatBugs are bugs of transactions that a database has run again.
 var repeatBugs = []bug{
 	{"a repeated reading of streams counts twice", []plant{{"dataplane/export/list.go",
@@ -53,4 +66,4 @@ var repeatBugs = []bug{
 		"./dataplane/export", "TestReadersOfARepeatedTransactionAnswerOnce"},
 }
 
-func init() { bugs = append(append(bugs, holdBugs...), repeatBugs...) }
+func init() { bugs = append(append(append(bugs, holdBugs...), repeatBugs...), lateBugs...) }
