@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/domicile-io/domicile/dataplane/aws"
 	"github.com/domicile-io/domicile/dataplane/database"
 	"github.com/domicile-io/domicile/dataplane/egress"
 	"github.com/domicile-io/domicile/dataplane/lease"
@@ -79,6 +80,7 @@ func (c Config) checkStore() error {
 		need(c.Store.Kind == "" || c.Store.Kind == LocalStore, "store.kind: give %s or %s", LocalStore, SQLStore)
 		need(!c.Store.given(), "store: dsn_file and dsn_env are for kind %s", SQLStore)
 		need(c.Keys.Database == nil, "keys.database: is for store.kind %s: a region of one node keeps its key table in data_dir", SQLStore)
+		need(c.Keys.CopyS3 == nil, "keys.copy_s3: is for store.kind %s: a region of one node copies its key table to another disk, keys.copy", SQLStore)
 		need(c.Media.Folder == "", "media.folder: is for store.kind %s: a region of one node keeps recordings in data_dir", SQLStore)
 		return errors.Join(bad...)
 	}
@@ -86,7 +88,13 @@ func (c Config) checkStore() error {
 	if need(c.Keys.Database != nil, "keys.database: give the key table's own database: it must be in no backup of the records"); c.Keys.Database != nil {
 		bad = append(bad, c.Keys.Database.check("keys.database"))
 	}
-	need(c.Keys.Copy == "", "keys.copy: with store.kind %s the key table is in a database, which has its own replicas", SQLStore)
+	need(c.Keys.Copy == "", "keys.copy: with store.kind %s the key table is in a database, which has its own replicas, and a copy in a bucket: keys.copy_s3", SQLStore)
+	if c.Keys.CopyS3 != nil {
+		bad = append(bad, c.Keys.CopyS3.Check("keys.copy_s3"))
+		for _, other := range []*aws.S3Config{c.Media.S3, c.Backup.S3} {
+			need(other == nil || other.Bucket != c.Keys.CopyS3.Bucket, "keys.copy_s3.bucket: is that of recordings or backups; give the key table's copy a bucket of its own")
+		}
+	}
 	need(c.Keys.AWSKMS != nil || c.Keys.PKCS11 != nil || c.Keys.RootFile != "", "keys: with store.kind %s give aws_kms, pkcs11, or a root_file that every node of the region has", SQLStore)
 	need((c.Media.S3 != nil) != (c.Media.Folder != ""), "media: with store.kind %s give s3, or the folder that every node of the region shares", SQLStore)
 	return errors.Join(bad...)
@@ -216,11 +224,6 @@ func (d *databases) healthy() error {
 // recordShelf opens a shelf beside the records.
 func (n *Node) recordShelf(name string) (shelf.Shelf, error) {
 	return n.shared.records.Shelf(context.Background(), name)
-}
-
-// keyShelf opens a shelf beside the keys: in no backup of the records.
-func (n *Node) keyShelf(name string) (shelf.Shelf, error) {
-	return n.shared.keys.Shelf(context.Background(), name)
 }
 
 // openSharedStore opens the records of a region of several nodes.

@@ -27,6 +27,7 @@ type KeysConfig struct {
 	ReindexEvery  time.Duration   `yaml:"reindex_every"`  // at least between two rebuilds of a tenant's indexes, which a final erasure waits for; default 24h, which is the most
 	Copy          string          `yaml:"copy"`           // folder on another disk of the region: the key table's copy; "" none
 	Database      *DatabaseConfig `yaml:"database"`       // with store.kind sql: the key table's own database, for all nodes of the region
+	CopyS3        *aws.S3Config   `yaml:"copy_s3"`        // with store.kind sql: a bucket of the region, without versions: the copy of the key table and of the erasure ledger
 
 	RootFile string `yaml:"root_file"` // without a key service: the root key; default root.key in the folder keys of data_dir
 

@@ -53,7 +53,8 @@ func (n *Node) openTable(rows shelf.Shelf, existing bool) (*keytable.Table, erro
 	if err != nil {
 		return nil, err
 	}
+	table := n.copies.of[keysShelf] // whose shelf rows is
 	k := n.cfg.Keys.withDefaults()
-	return keytable.Open(context.Background(), keytable.Options{Shelf: rows, Region: n.region(), Custodian: custodian, Leases: n.keyLeases(),
+	return keytable.Open(context.Background(), keytable.Options{Shelf: rows, Region: n.region(), Custodian: custodian, Leases: n.keyLeases(), Copy: table,
 		Existing: existing, RotateEvery: k.RotateEvery, RotateSpacing: k.RotateSpacing, Logger: n.log})
 }

@@ -67,6 +67,7 @@ type Node struct {
 	keys      store.Keys
 	keyring   operatedKeys // keys, as its operator sees it
 	shared    *databases   // nil: a region of one node
+	copies    *keyCopies   // nil: a region of one node, or not open yet
 	moved     *MoveMark    // nil: the records were in the database from the first
 	moving    *moving
 	leases    lease.Leases

@@ -227,7 +227,7 @@ func (t *restored) end(r *restoring) error {
 // sharedLedger finds the erasure ledger, and puts it into the database of the keys
 // where that has less of it.
 func (r *restoring) sharedLedger(n *Node, beside *backup.LedgerCopy) ([]subject.Intent, error) {
-	kept, err := n.keyShelf(erasuresShelf)
+	kept, err := n.ledgerShelf()
 	if err != nil {
 		return nil, err
 	}

@@ -66,10 +66,11 @@ func (n *Node) openLedger(numbers *intake.Numbers) (subject.Ledger, error) {
 		n.backups.source.ledger, n.moving.ledger = ledger, ledger
 		return ledger, nil
 	}
-	kept, err := n.keyShelf(erasuresShelf)
+	kept, err := n.ledgerShelf()
 	if err != nil {
 		return nil, err
 	}
+	n.tendCopies()
 	ledger, err := subject.OpenShelfLedger(kept, n.shared.keys.Healthy, n.keys, n.region())
 	if err != nil {
 		return nil, err

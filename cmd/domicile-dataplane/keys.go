@@ -22,11 +22,17 @@ const keysUsage = `domicile-dataplane keys: the key table of a region's node
   keys escrow   write the root key, encrypted to its keepers, for the safe
   keys recover  put the root key back from there; the node must be stopped
 
+  keys restore  put the key table and the erasure ledger back from their copy
+                (keys.copy_s3) into an empty database of the keys; every node of
+                the region must be stopped (docs/operations/several-nodes.md)
+  keys end-copy remove the copy from its bucket; then take keys.copy_s3 out of the
+                configuration of every node; all must be stopped
+
 status and rotate ask the running node over its socket in data_dir, as the node's
 own user. escrow and recover are for the custodian that is a file.
 
   --config FILE      the node's configuration (required)
-  -o json            status, rotate: for machines
+  -o json            status, rotate, restore: for machines
   --recipient AGE1…  escrow: a keeper's public key; may be repeated, each alone can recover
   --out FILE         escrow: where to write; must not exist
   --escrow FILE      recover: the file of escrow
@@ -63,6 +69,9 @@ func keys(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		fmt.Fprintln(stderr, "domicile-dataplane:", err)
 		return exitUsage
+	}
+	if args[0] == "restore" || args[0] == "end-copy" {
+		return keyCopies(ctx, args[0], cfg, *format == "json", stdout, stderr)
 	}
 	var answer keysAnswer
 	switch args[0] {

@@ -2,7 +2,7 @@
 //
 //	domicile-dataplane --config /etc/domicile/dataplane.yaml
 //	domicile-dataplane --version
-//	domicile-dataplane keys status|rotate|escrow|recover --config /etc/domicile/dataplane.yaml
+//	domicile-dataplane keys status|rotate|escrow|recover|restore|end-copy --config /etc/domicile/dataplane.yaml
 //	domicile-dataplane backup create|list|verify|prune --config /etc/domicile/dataplane.yaml
 //	domicile-dataplane restore --config /etc/domicile/dataplane.yaml
 //	domicile-dataplane log export --config /etc/domicile/dataplane.yaml

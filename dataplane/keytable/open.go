@@ -14,6 +14,7 @@ import (
 	"github.com/domicile-io/domicile/dataplane/lease"
 	"github.com/domicile-io/domicile/dataplane/local"
 	"github.com/domicile-io/domicile/dataplane/shelf"
+	"github.com/domicile-io/domicile/dataplane/shelf/copied"
 	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/internal/kernel"
 	"github.com/domicile-io/domicile/policy"
@@ -25,6 +26,7 @@ type Options struct {
 	Region    policy.RegionID // bound into every wrapped key
 	Custodian local.Custodian // keeps the generations' keys; closed with the table, and when that does not open
 	Leases    lease.Leases    // who rotates
+	Copy      *copied.Copy    // of Shelf, which is its Shelf then; nil: there is none
 
 	Existing bool // refuse to make a new table: records exist that need the old one
 
@@ -98,16 +100,26 @@ func Open(ctx context.Context, o Options) (*Table, error) {
 		return nil, errors.New("open the key table: shelf, region, custodian and leases must be given")
 	}
 	o.defaults()
-	t := &Table{o: o, log: o.Logger, cache: local.NewKeyCache[store.KeyID](cachedKeys), named: local.NewKeyCache[string](cachedNames), wake: make(chan struct{}, 1)}
-	t.views = viewsOf(t)
+	t := newTable(o)
 	if err := t.load(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the key table of %s: %w", o.Region, err), o.Custodian.Close())
+	}
+	if o.Copy != nil {
+		if err := o.Copy.Begin(ctx, t.CopyKey()); err != nil {
+			return nil, errors.Join(fmt.Errorf("open the key table of %s: %w", o.Region, err), o.Custodian.Close())
+		}
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	t.stop = cancel
 	t.ended.Go(func() { t.watch(ctx) })
 	t.ended.Go(func() { o.Leases.Run(ctx, lease.Keys, t.work) })
 	return t, nil
+}
+
+func newTable(o Options) *Table {
+	t := &Table{o: o, log: o.Logger, cache: local.NewKeyCache[store.KeyID](cachedKeys), named: local.NewKeyCache[string](cachedNames), wake: make(chan struct{}, 1)}
+	t.views = viewsOf(t)
+	return t
 }
 
 func (o *Options) defaults() {
@@ -145,6 +157,11 @@ func (t *Table) load(ctx context.Context) error {
 	}
 	if t.o.Existing {
 		return errors.New("there are records but the key database holds no key table: put it back (docs/operations/several-nodes.md, \"The key database is lost\"); a new one would open nothing")
+	}
+	if t.o.Copy != nil {
+		if err := t.o.Copy.Vacant(ctx); err != nil {
+			return err
+		}
 	}
 	if err := t.found(ctx); err != nil {
 		return err

@@ -416,7 +416,10 @@ func (t *Table) retireOld(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return t.sweep(ctx, &rotation{shelf: under})
+	if err := t.sweep(ctx, &rotation{shelf: under}); err != nil {
+		return err
+	}
+	return t.settle(ctx, under)
 }
 
 func (t *Table) destroyGeneration(ctx context.Context, under shelf.Shelf, gen uint64, token []byte) error {
@@ -431,7 +434,9 @@ func (t *Table) destroyGeneration(ctx context.Context, under shelf.Shelf, gen ui
 		if _, err := readJSON(tx, bucketFates, number(gen), &f); err != nil {
 			return err
 		}
-		f.Destroyed, f.Final = t.o.Now().UTC(), final.UTC()
+		if f.Destroyed, f.Final = t.o.Now().UTC(), final.UTC(); t.copying() {
+			f.Copied = inCopy
+		}
 		return errors.Join(putJSON(tx, bucketFates, number(gen), f), tx.Delete(bucketSheets, number(gen)))
 	})
 	if err == nil {

@@ -147,6 +147,7 @@ type fate struct {
 	Retired   time.Time `json:"retired,omitzero"`
 	Destroyed time.Time `json:"destroyed,omitzero"`
 	Final     time.Time `json:"final,omitzero"`
+	Copied    remains   `json:"copied,omitempty"` // what the table's copy may still hold of it
 }
 
 // Fate implements store.Keys.
@@ -205,7 +206,7 @@ func fateOf(all []fate, gen uint64) store.KeyFate {
 	f := all[gen-1]
 	out.Created, out.Retired, out.Destroyed = f.Created, f.Retired, f.Destroyed
 	for _, f := range all[:gen] {
-		if f.Destroyed.IsZero() {
+		if f.Destroyed.IsZero() || f.Copied != "" {
 			out.Final = time.Time{}
 			break
 		}
@@ -286,6 +287,9 @@ func (t *Table) Status() local.Status {
 		Rotating: t.turns.rotating, Done: t.turns.done, Total: t.turns.total, Rotations: t.turns.succeeded, LastRotation: t.turns.last, LastTook: t.turns.took}
 	if t.turns.err != nil {
 		s.LastError = t.turns.err.Error()
+	}
+	if t.copying() {
+		s.Copy, s.Verified = t.o.Copy.Status()
 	}
 	t.expire()
 	switch {
