@@ -20,4 +20,7 @@ var leaderlessBugs = []bug{
 	{"a voter that is alone reads nothing", []plant{{"controlplane/server/forward.go",
 		"	case \"minimize_latency\":\n		return !p.write, nil", "	case \"minimize_latency\":\n		return false, nil"}},
 		"./controlplane", "TestINV42_FiveProcessesLoseOneBoundaryAndThenTwo"},
+	{"a node takes from a voter what a tenant that signs did not sign", []plant{{"dataplane/feed/trust.go",
+		"if err := policy.VerifyRow(r.expect.Cluster, r.expect.Root, r.had(row.RowKey()), row.Tenant); err != nil {", "if err := error(nil); err != nil {"}},
+		"./test/system", "TestINV35_ANodeRefusesWhatAVoterThatWasTakenOverForges"},
 }

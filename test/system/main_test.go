@@ -4,6 +4,7 @@ package system
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -20,6 +21,10 @@ import (
 var bin string
 
 func TestMain(m *testing.M) {
+	if config := os.Getenv(impostorOf); config != "" {
+		fmt.Fprintln(os.Stderr, runImpostor(config))
+		os.Exit(1) // it serves until it is killed
+	}
 	os.Exit(testcluster.BuildAndRun(&bin, func() int { return postgres.Main(m) }))
 }
 
