@@ -223,15 +223,12 @@ func (d *decoder) record(r *Record) bool {
 	} else if len(d.native) > 0 {
 		r.Native = d.native[:len(d.native):len(d.native)]
 	}
-	for _, s := range [...]*string{(*string)(&r.Key.Source), &r.Key.Instance, &r.Key.NativeID, &r.Key.Leg, &r.Key.Event, &r.CallKey} {
-		*s = d.string()
-	}
+	r.Key = Key{SourceKind(d.string()), d.string(), d.string(), d.string(), d.string()}
+	r.CallKey = d.string()
 	d.party(&r.From, 0)
 	d.party(&r.To, 1)
-	for _, s := range [...]*string{&r.CallerName, (*string)(&r.Direction), (*string)(&r.Status),
-		&r.STIR.Attest, &r.STIR.OrigID, &r.STIR.Verstat, &r.STIR.SPC} {
-		*s = d.string()
-	}
+	r.CallerName, r.Direction, r.Status = d.string(), Direction(d.string()), Status(d.string())
+	r.STIR = STIR{d.string(), d.string(), d.string(), d.string()}
 	d.refs(r)
 	r.ConsentRef, r.NativeType = d.string(), d.string()
 	var before int64
@@ -244,7 +241,7 @@ func (d *decoder) record(r *Record) bool {
 	r.SIPCode, r.Q850 = int(d.varint()), int(d.varint())
 	d.hash(r, flags)
 	d.callKey(r, flags)
-	return !d.bad && len(d.b) == 0 && len(d.noise) == 0 && flags < 1<<numFlags
+	return !d.bad && d.at == len(d.b) && len(d.noise) == 0 && flags < 1<<numFlags
 }
 
 // hash reads the hash of the payload, or makes it. Who reads for a moment only has no
@@ -266,7 +263,7 @@ func (d *decoder) callKey(r *Record, flags byte) {
 		return
 	}
 	if r.CallKey != "" || of == flagKeyIsID|flagKeyIsLeg {
-		d.bad = true
+		d.fail()
 		return
 	}
 	if of == flagKeyIsID {
@@ -283,8 +280,8 @@ func (d *decoder) callKey(r *Record, flags byte) {
 
 func (d *decoder) refs(r *Record) {
 	n := d.uvarint()
-	if n > uint64(len(d.b)) {
-		d.bad = true
+	if n > uint64(len(d.b)-d.at) {
+		d.fail()
 	}
 	if n == 0 || d.bad {
 		return
@@ -324,9 +321,11 @@ func (w *Space) Read(r *Record, f Form) error {
 	return nil
 }
 
-// decoder reads from the front of b; after the first fault it reads zeros.
+// decoder reads b from at on; after the first fault it reads zeros. Moving on in it
+// writes no pointer, which the garbage collector would have to be told of.
 type decoder struct {
 	b      []byte
+	at     int // behind what was read; after a fault, the end
 	noise  []byte
 	bad    bool
 	own    *Space // nil: what is kept is copied
@@ -334,14 +333,15 @@ type decoder struct {
 	end    int64 // of the last text that is a part of native
 }
 
+func (d *decoder) fail() { d.bad, d.at = true, len(d.b) }
+
 func (d *decoder) take(n uint64) []byte {
-	if d.bad || n > uint64(len(d.b)) {
-		d.bad = true
+	if n > uint64(len(d.b)-d.at) {
+		d.fail()
 		return nil
 	}
-	out := d.b[:n]
-	d.b = d.b[n:]
-	return out
+	d.at += int(n)
+	return d.b[d.at-int(n) : d.at]
 }
 
 func (d *decoder) byte() byte {
@@ -352,21 +352,20 @@ func (d *decoder) byte() byte {
 }
 
 func (d *decoder) uvarint() uint64 {
-	if len(d.b) > 0 && d.b[0] < 0x80 && !d.bad { // as most are
-		n := uint64(d.b[0])
-		d.b = d.b[1:]
-		return n
+	if at := d.at; at < len(d.b) && d.b[at] < 0x80 { // as most are
+		d.at++
+		return uint64(d.b[at])
 	}
 	return d.longUvarint()
 }
 
 func (d *decoder) longUvarint() uint64 {
-	n, size := binary.Uvarint(d.b)
+	n, size := binary.Uvarint(d.b[d.at:])
 	if size <= 0 {
-		d.bad = true
+		d.fail()
 		return 0
 	}
-	d.take(uint64(size))
+	d.at += size
 	return n
 }
 
@@ -393,7 +392,7 @@ func (d *decoder) string() string {
 func (d *decoder) part(n uint64) []byte {
 	at, size := d.end+d.varint(), int64(len(d.native))
 	if d.bad || at < 0 || at > size || n > uint64(size-at) {
-		d.bad = true
+		d.fail()
 		return nil
 	}
 	d.end = at + int64(n)
@@ -418,14 +417,14 @@ func (d *decoder) party(p *Party, end int) {
 	case 1:
 		p.Subject = d.subject(end)
 	default:
-		d.bad = true
+		d.fail()
 	}
 }
 
 func (d *decoder) subject(end int) string {
 	var text [subjectSize]byte
 	if d.bad || len(d.noise) < 16 {
-		d.bad = true
+		d.fail()
 		return ""
 	}
 	copy(text[:], "SU")

@@ -28,16 +28,16 @@ func (l *lineFile) call(b []byte, c *store.Call, revision uint64) (_ []byte, err
 
 func (l *lineFile) appendCall(b []byte, c *store.Call, revision uint64) ([]byte, error) {
 	r := &c.Record
-	b = appendText(append(b, `{"id":`...), c.ID)
-	b = appendText(append(b, `,"source":`...), string(r.Key.Source))
-	b = appendText(append(b, `,"instance":`...), r.Key.Instance)
-	b = appendText(append(b, `,"native_id":`...), r.Key.NativeID)
-	b = appendSome(b, `,"leg":`, r.Key.Leg)
+	b = appendText(b, `{"id":"`, c.ID)
+	b = appendText(b, `,"source":"`, string(r.Key.Source))
+	b = appendText(b, `,"instance":"`, r.Key.Instance)
+	b = appendText(b, `,"native_id":"`, r.Key.NativeID)
+	b = appendSome(b, `,"leg":"`, r.Key.Leg)
 	b = appendParty(append(b, `,"from":`...), &r.From)
 	b = appendParty(append(b, `,"to":`...), &r.To)
-	b = appendSome(b, `,"caller_name":`, r.CallerName)
-	b = appendSome(b, `,"direction":`, string(r.Direction))
-	b = appendSome(b, `,"status":`, string(r.Status))
+	b = appendSome(b, `,"caller_name":"`, r.CallerName)
+	b = appendSome(b, `,"direction":"`, string(r.Direction))
+	b = appendSome(b, `,"status":"`, string(r.Status))
 	for _, t := range [...]moment{{`,"start_time":"`, r.Start}, {`,"ring_time":"`, r.Ring}, {`,"answer_time":"`, r.Answer}, {`,"end_time":"`, r.End}} {
 		if !t.at.IsZero() {
 			b = l.append(b, t)
@@ -48,14 +48,14 @@ func (l *lineFile) appendCall(b []byte, c *store.Call, revision uint64) ([]byte,
 	b = appendCode(b, `,"sip_code":`, int64(r.SIPCode))
 	b = appendCode(b, `,"q850_cause":`, int64(r.Q850))
 	b = appendSTIR(b, &r.STIR)
-	b = appendTexts(b, `,"recording_refs":[`, r.RecordingRefs)
-	b = appendSome(b, `,"consent_ref":`, r.ConsentRef)
+	b = appendTexts(b, `,"recording_refs":["`, r.RecordingRefs)
+	b = appendSome(b, `,"consent_ref":"`, r.ConsentRef)
 	b = appendAssumed(b, r)
 	b = strconv.AppendInt(append(b, `,"versions":`...), int64(c.Versions), 10)
 	for _, t := range [...]moment{{`,"ingest_time":"`, c.IngestedAt}, {`,"update_time":"`, c.UpdatedAt}, {`,"list_time":"`, c.ListedAt}} {
 		b = l.append(b, t)
 	}
-	b = appendText(append(b, `,"region":`...), l.region)
+	b = appendText(b, `,"region":"`, l.region)
 	if revision != 0 {
 		b = strconv.AppendUint(append(b, `,"policy_revision":`...), revision, 10)
 	}
@@ -80,10 +80,10 @@ func appendSTIR(b []byte, s *record.STIR) []byte {
 	}
 	b = append(b, `,"stir":{`...)
 	from := len(b)
-	b = appendSome(b, `,"attest":`, s.Attest)
-	b = appendSome(b, `,"orig_id":`, s.OrigID)
-	b = appendSome(b, `,"verstat":`, s.Verstat)
-	return append(dropComma(appendSome(b, `,"spc":`, s.SPC), from), '}')
+	b = appendSome(b, `,"attest":"`, s.Attest)
+	b = appendSome(b, `,"orig_id":"`, s.OrigID)
+	b = appendSome(b, `,"verstat":"`, s.Verstat)
+	return append(dropComma(appendSome(b, `,"spc":"`, s.SPC), from), '}')
 }
 
 func appendAssumed(b []byte, r *record.Record) []byte {
@@ -104,10 +104,10 @@ func appendAssumed(b []byte, r *record.Record) []byte {
 func appendParty(b []byte, p *record.Party) []byte {
 	b = append(b, '{')
 	from := len(b)
-	b = appendSome(b, `,"raw":`, p.Raw)
-	b = appendSome(b, `,"e164":`, p.E164)
-	b = appendSome(b, `,"country":`, p.Country)
-	return append(dropComma(appendSome(b, `,"subject_id":`, p.Subject), from), '}')
+	b = appendSome(b, `,"raw":"`, p.Raw)
+	b = appendSome(b, `,"e164":"`, p.E164)
+	b = appendSome(b, `,"country":"`, p.Country)
+	return append(dropComma(appendSome(b, `,"subject_id":"`, p.Subject), from), '}')
 }
 
 // dropComma takes out the comma before an object's first member.
@@ -118,25 +118,22 @@ func dropComma(b []byte, from int) []byte {
 	return append(b[:from], b[from+1:]...)
 }
 
-// appendSome writes a member that is left out when it is empty; name has the comma
-// and the colon.
+// appendSome writes a member that is left out when it is empty; name has the comma,
+// the colon and the quote behind it.
 func appendSome(b []byte, name, s string) []byte {
 	if s == "" {
 		return b
 	}
-	return appendText(append(b, name...), s)
+	return appendText(b, name, s)
 }
 
 func appendTexts(b []byte, name string, all []string) []byte {
 	if len(all) == 0 {
 		return b
 	}
-	b = append(b, name...)
-	for i, s := range all {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = appendText(b, s)
+	for _, s := range all {
+		b = appendText(b, name, s)
+		name = `,"`
 	}
 	return append(b, ']')
 }
@@ -144,18 +141,20 @@ func appendTexts(b []byte, name string, all []string) []byte {
 // escaped marks the bytes that a JSON string cannot hold, or that encoding/json escapes.
 var escaped = func() (out [256]bool) {
 	for c := range out {
-		out[c] = c < ' ' || c >= 0x7f || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&'
+		out[c] = c < ' ' || c > 0x7f || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&'
 	}
 	return out
 }()
 
-// appendText writes a string; one that needs escapes is left to encoding/json.
-func appendText(b []byte, s string) []byte {
+// appendText writes a name that ends with a quote, and a string behind that quote; one
+// that needs escapes is left to encoding/json.
+func appendText(b []byte, name, s string) []byte {
+	b = append(b, name...)
 	if !plainText(s) {
 		quoted, _ := json.Marshal(s) // a string does not fail
-		return append(b, quoted...)
+		return append(b, quoted[1:]...)
 	}
-	return append(append(append(b, '"'), s...), '"')
+	return append(append(b, s...), '"')
 }
 
 // Eight bytes at once: highs are their highest bits.
@@ -190,6 +189,6 @@ func plainText(s string) bool {
 // are < and >.
 func plainEight(w uint64) uint64 {
 	h := w | highs
-	return (h - ' '*ones) & ((h ^ 0x7f*ones) - ones) & ((h ^ '\\'*ones) - ones) &
+	return (h - ' '*ones) & ((h ^ '\\'*ones) - ones) &
 		(((h | 4*ones) ^ '&'*ones) - ones) & (((h | 2*ones) ^ '>'*ones) - ones) &^ w
 }

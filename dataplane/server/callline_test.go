@@ -17,7 +17,7 @@ import (
 // A line of an export is what encoding/json writes of the call's form, and a row
 // holds the same cells, of every field, empty and not.
 func TestExportedLinesAreWhatJSONSays(t *testing.T) {
-	words := []string{"", "plain", "+353861234567", `quoted "x" \ <&> é`, "\x00\u2028\xff", "Ünï", "=1"}
+	words := []string{"", "plain", "+353861234567", `quoted "x" \ <&> é`, "\x00\u2028\xff", "a \x7f that is not escaped", "Ünï", "=1"}
 	lines, rows := lineFile{region: `r"1`}, csvFile{region: `r"1`}
 	for seed := range uint64(2000) {
 		var c store.Call

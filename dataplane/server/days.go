@@ -36,28 +36,25 @@ func (d *days) append(b []byte, t time.Time) []byte {
 		slot.day = day
 		copy(slot.text[:], text)
 	}
-	b = append(b, slot.text[:]...)
+	b = append(append(b, slot.text[:]...), "00:00:00.000000000Z"...)
+	clock := b[len(b)-19:]
 	rest := int(seconds % daySeconds)
-	b = append(append(appendTwo(b, rest/3600), ':'), 0, 0, ':')
-	at := len(b) - 3
-	two(b[at:], rest/60%60)
-	b = appendTwo(b, rest%60)
+	two(clock, rest/3600)
+	two(clock[3:], rest/60%60)
+	two(clock[6:], rest%60)
+	end := 8
 	if nanos > 0 {
-		b = append(b, '.', 0, 0, 0, 0, 0, 0, 0, 0, 0)
-		end := len(b)
-		digits := b[end-9:]
 		micros := nanos / 1000
-		two(digits, micros/10_000)
-		two(digits[2:], micros/100%100)
-		two(digits[4:], micros%100)
-		two(digits[6:], nanos%1000/10)
-		digits[8] = '0' + byte(nanos%10)
-		for b[end-1] == '0' {
-			end--
+		two(clock[9:], micros/10_000)
+		two(clock[11:], micros/100%100)
+		two(clock[13:], micros%100)
+		two(clock[15:], nanos%1000/10)
+		clock[17] = '0' + byte(nanos%10)
+		for end = 18; clock[end-1] == '0'; end-- {
 		}
-		b = b[:end]
 	}
-	return append(b, 'Z')
+	clock[end] = 'Z'
+	return b[:len(b)-18+end]
 }
 
 // slowly writes what is too rare to be quick, and keeps an error.
@@ -67,12 +64,6 @@ func (d *days) slowly(b []byte, t time.Time) []byte {
 		d.bad = err
 	}
 	return out
-}
-
-func appendTwo(b []byte, n int) []byte {
-	b = append(b, 0, 0)
-	two(b[len(b)-2:], n)
-	return b
 }
 
 func two(b []byte, n int) { b[0], b[1] = '0'+byte(n/10), '0'+byte(n%10) }
