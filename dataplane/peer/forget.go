@@ -1,9 +1,7 @@
 package peer
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -120,104 +118,6 @@ func (in *Inbox) source(stream []byte) (from policy.RegionID, held bool, err err
 		return err
 	})
 	return from, held, err
-}
-
-// forget deletes the rows of a stream that have these pseudonyms, and says how many
-// were deleted for them, now or when it was asked before: an answer that was lost is
-// repeated, not turned into 0. It opens each row, because a pseudonym does not stand
-// in clear. First it notes that they must not come: a transfer that holds them may be
-// on its way still, on a connection whose sender has given it up.
-func (in *Inbox) forget(stream []byte, rows map[string]bool) (deleted uint64, err error) {
-	if len(rows) == 0 {
-		return 0, nil
-	}
-	err = in.shelf.Update(func(tx shelf.Tx) error {
-		for row := range rows {
-			if _, err := dig(tx, graveKey(stream, row), 0); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return 0, err
-	}
-	keys, err := in.keysOf(stream, rows)
-	if err != nil {
-		return 0, err
-	}
-	err = in.shelf.Update(func(tx shelf.Tx) error {
-		deleted = 0
-		for row := range rows {
-			n := uint64(0)
-			for _, k := range keys[row] {
-				had, err := tx.Get(bucketRows, k)
-				if err != nil {
-					return err
-				}
-				if had == nil {
-					continue // another request was faster, and has counted it
-				}
-				if err := tx.Delete(bucketRows, k); err != nil {
-					return err
-				}
-				n++
-			}
-			all, err := dig(tx, graveKey(stream, row), n)
-			if err != nil {
-				return err
-			}
-			deleted += all
-		}
-		return nil
-	})
-	return deleted, err
-}
-
-// keysOf finds where rows of these pseudonyms stand.
-func (in *Inbox) keysOf(stream []byte, rows map[string]bool) (keys map[string][][]byte, err error) {
-	prefix := append(append([]byte{}, stream...), '/')
-	err = in.shelf.View(func(tx shelf.Tx) error {
-		keys = map[string][][]byte{}
-		return tx.Ascend(bucketRows, prefix, nil, func(k, v []byte) error {
-			plain, err := in.sealer.Open(v, k)
-			if err != nil {
-				return fmt.Errorf("a received row is corrupt, so that it is not known whether it must go: %w", err)
-			}
-			var row data.PseudonymRow
-			if err := json.Unmarshal(plain, &row); err != nil {
-				return fmt.Errorf("a received row does not parse: %w", err)
-			}
-			if rows[row.Row] {
-				keys[row.Row] = append(keys[row.Row], bytes.Clone(k))
-			}
-			return nil
-		})
-	})
-	return keys, err
-}
-
-// dig notes a row that must not come, and that so many were deleted for it; it
-// answers how many that makes.
-func dig(tx shelf.Tx, key []byte, more uint64) (all uint64, err error) {
-	had, err := tx.Get(bucketGraves, key)
-	if err != nil {
-		return 0, err
-	}
-	if len(had) > 1 {
-		n, size := binary.Uvarint(had[1:])
-		if size <= 0 {
-			return 0, fmt.Errorf("a note of what must not come does not parse")
-		}
-		all = n
-	}
-	if all += more; had != nil && more == 0 {
-		return all, nil
-	}
-	if err := tx.Put(bucketGraves, key, binary.AppendUvarint([]byte{1}, all)); err != nil {
-		return 0, fmt.Errorf("note a row that must not come: %w", err)
-	}
-	return all, nil
 }
 
 // burials says which of a transfer's rows must not come any more.

@@ -5,16 +5,27 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
 
 	"github.com/domicile-io/domicile/api/data"
+	"github.com/domicile-io/domicile/dataplane/local"
 	"github.com/domicile-io/domicile/dataplane/shelf"
+	"github.com/domicile-io/domicile/dataplane/shelf/bolt"
+	"github.com/domicile-io/domicile/dataplane/shelf/shelftest"
+	"github.com/domicile-io/domicile/dataplane/shelf/sql"
+	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/internal/mtls"
+	"github.com/domicile-io/domicile/internal/postgres"
 	"github.com/domicile-io/domicile/policy"
 )
+
+func TestMain(m *testing.M) { os.Exit(postgres.Main(m)) }
 
 func erasePermit(t *testing.T) policy.Permit {
 	t.Helper()
@@ -121,5 +132,133 @@ func TestINV21_RowsThatWereDeletedDoNotComeLate(t *testing.T) {
 	check(t, r.receiver.Inbox().shelf.View(func(tx shelf.Tx) (err error) { graves, err = tx.Count(bucketGraves); return err }))
 	if graves != 2 {
 		t.Errorf("%d rows are kept from coming, want 2", graves)
+	}
+}
+
+// pieces is a shelf that notes the largest transaction, and that may fail.
+type pieces struct {
+	shelf.Shelf
+	most int // keys read, put and deleted in one
+	fail func(updates int) error
+	n    int
+}
+
+type countedTx struct {
+	shelf.Tx
+	keys int
+}
+
+func (c *countedTx) Get(b shelf.Bucket, k []byte) ([]byte, error) { c.keys++; return c.Tx.Get(b, k) }
+
+func (c *countedTx) Put(b shelf.Bucket, k, v []byte) error { c.keys++; return c.Tx.Put(b, k, v) }
+
+func (c *countedTx) Delete(b shelf.Bucket, k []byte) error { c.keys++; return c.Tx.Delete(b, k) }
+
+func (c *countedTx) Ascend(b shelf.Bucket, prefix, start []byte, visit func(k, v []byte) error) error {
+	return c.Tx.Ascend(b, prefix, start, func(k, v []byte) error { c.keys++; return visit(k, v) })
+}
+
+func (p *pieces) counted(f func(shelf.Tx) error) func(shelf.Tx) error {
+	return func(tx shelf.Tx) error {
+		c := &countedTx{Tx: tx}
+		defer func() { p.most = max(p.most, c.keys) }()
+		return f(c)
+	}
+}
+
+func (p *pieces) View(f func(shelf.Tx) error) error { return p.Shelf.View(p.counted(f)) }
+
+func (p *pieces) Update(f func(shelf.Tx) error) error {
+	p.n++
+	if p.fail != nil {
+		if err := p.fail(p.n); err != nil {
+			return err
+		}
+	}
+	return p.Shelf.Update(p.counted(f))
+}
+
+// Thousands of rows are forgotten in pieces, each a transaction of its own, on a file
+// and in a database; one that is cut short anywhere goes on where it was when it is
+// asked again, counts nothing twice, and only the end is answered with a number. Then
+// nothing is opened any more to answer again.
+func TestINV21_ManyRowsAreForgottenInPieces(t *testing.T) {
+	for name, open := range map[string]func() shelf.Shelf{
+		"file": func() shelf.Shelf {
+			s, err := bolt.Open(filepath.Join(t.TempDir(), "received.db"), Buckets())
+			check(t, err)
+			return s
+		},
+		"database": func() shelf.Shelf {
+			dialer := net.Dialer{}
+			db, err := sql.Open(t.Context(), sql.Options{DSN: postgres.Database(t), Dial: dialer.DialContext, Region: "us1", Cluster: "test"})
+			check(t, err)
+			t.Cleanup(db.Close)
+			s, err := db.Shelf(t.Context(), "received")
+			check(t, err)
+			return shelftest.Repeating(s, postgres.Collision())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			keys, err := local.OpenKeyring(local.Options{Dir: filepath.Join(t.TempDir(), "keys"), Region: "us1"})
+			check(t, err)
+			defer keys.Close()
+			sealer, err := store.NewSealer(keys, "us1", sealedAs)
+			check(t, err)
+			p := &pieces{Shelf: open()}
+			in, err := openInbox(p, sealer)
+			check(t, err)
+			defer in.Close()
+			const rows = 5000
+			stream := streamKey(tenant, recipient)
+			gone := map[string]bool{}
+			for first := 0; first < rows; first += 500 {
+				check(t, p.Shelf.Update(func(tx shelf.Tx) error {
+					for n := first; n < first+500; n++ {
+						key := rowKey(stream, uint64(n/100+1), uint32(n%100))
+						row := fmt.Sprintf("%032x", n)
+						if err := tx.Put(bucketRows, key, in.sealer.Seal(fmt.Appendf(nil, `{"row":%q}`, row), key)); err != nil {
+							return err
+						}
+						if n%3 > 0 {
+							gone[row] = true
+						}
+					}
+					return nil
+				}))
+			}
+			cut := errors.New("the node ends here")
+			for at := 1; ; at += 3 {
+				p.n, p.fail = 0, func(n int) error {
+					if n == at {
+						return cut
+					}
+					return nil
+				}
+				n, err := in.forget(stream, gone)
+				if err == nil {
+					if n != uint64(len(gone)) {
+						t.Errorf("%d deleted, want %d", n, len(gone))
+					}
+					break
+				}
+				if !errors.Is(err, cut) || n != 0 {
+					t.Fatalf("cut at %d: %d, %v", at, n, err)
+				}
+			}
+			p.fail = nil
+			if most := 3 * scanPiece; p.most > most {
+				t.Errorf("one transaction has %d keys, want at most %d", p.most, most)
+			}
+			left := 0
+			check(t, p.Shelf.View(func(tx shelf.Tx) (err error) { left, err = tx.Count(bucketRows); return err }))
+			if left != rows-len(gone) {
+				t.Errorf("%d rows are left, want %d", left, rows-len(gone))
+			}
+			in.sealer = nil // whoever opened a row now would panic
+			if n, err := in.forget(stream, gone); err != nil || n != uint64(len(gone)) {
+				t.Errorf("asked again: %d, %v", n, err)
+			}
+		})
 	}
 }

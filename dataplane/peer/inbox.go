@@ -34,6 +34,8 @@ type Inbox struct {
 	shelf  shelf.Shelf
 	sealer *store.Sealer
 	ended  sync.Map // policy.TenantID → nothing: purged in this process, takes nothing more
+
+	busy sync.Map // stream → true: rows of it are being deleted
 }
 
 // openInbox opens the inbox on a shelf that has Buckets. Rows are sealed at rest.

@@ -45,7 +45,7 @@ func PutBackInbox(s shelf.Shelf, keys store.Keys, region policy.RegionID, deleti
 		for _, row := range list {
 			gone[row] = true
 		}
-		n, err := in.forget(d.Stream, gone)
+		n, err := in.forgetAnew(d.Stream, gone)
 		if err != nil {
 			return rows, err
 		}

@@ -16,7 +16,7 @@ const (
 	bucketRows    shelf.Bucket = "rows"    // TN…/RP…/sequence/row → sealed JSON row
 	bucketTaken   shelf.Bucket = "taken"   // TN…/RP…/EX… → uint64 sequence under which it was taken
 	bucketSources shelf.Bucket = "sources" // TN…/RP… → region that the rows came from; absent for rows of before it was noted
-	bucketGraves  shelf.Bucket = "graves"  // TN…/RP…/pseudonym → a row that must not come, or come back: byte 1, then how many rows were deleted for it (varint; absent: of before it was noted)
+	bucketGraves  shelf.Bucket = "graves"  // TN…/RP…/pseudonym → a row that must not come, or come back: byte 1, or 2 when it was looked for to the end, then how many rows were deleted for it (varint; absent: of before it was noted)
 )
 
 // Buckets are those that the shelf of an inbox has.
