@@ -1,6 +1,7 @@
 // Command domicile-controlplane runs one voter of the policy store.
 //
 //	domicile-controlplane --config FILE
+//	domicile-controlplane --config FILE --check
 //	domicile-controlplane --version
 //	domicile-controlplane recover --config FILE --statement FILE
 //	domicile-controlplane recover --config FILE --statement FILE --signature FILE --signature FILE --token-file FILE
@@ -62,6 +63,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 	flags := flag.NewFlagSet("domicile-controlplane", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	path := flags.String("config", "", "configuration `file` (YAML; an unknown key stops the start)")
+	check := flags.Bool("check", false, "check the configuration and exit")
 	version := flags.Bool("version", false, "print the version and exit")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -81,6 +83,10 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 	if err != nil {
 		_, _ = fmt.Fprintln(stderr, "domicile-controlplane:", err)
 		return exitUsage
+	}
+	if *check {
+		_, _ = fmt.Fprintf(stderr, "%s is in order: voter %s at %s; the files that it names are read at the start\n", *path, cfg.Name, cfg.RESTAddress)
+		return 0
 	}
 	log := slog.New(plainlog.New(slog.NewJSONHandler(stderr, nil)))
 	plane, err := controlplane.Open(ctx, cfg, controlplane.Options{Logger: log})

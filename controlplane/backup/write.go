@@ -168,7 +168,7 @@ func CheckRecipients(keys []string) error {
 
 func parseRecipients(keys []string) ([]age.Recipient, error) {
 	if len(keys) == 0 || len(keys) > MaxRecipients {
-		return nil, fmt.Errorf("a backup is encrypted to 1 to %d recipients, and %d were given: there is no plain backup", MaxRecipients, len(keys))
+		return nil, fmt.Errorf("a backup is encrypted to 1 to %d recipients, and %d were given: there is no plain backup. Make a key with `domicile backup key`, and give its public half as --recipient, or as backup.recipients in the voter's configuration", MaxRecipients, len(keys))
 	}
 	out := make([]age.Recipient, 0, len(keys))
 	for i, k := range keys {

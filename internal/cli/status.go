@@ -162,19 +162,31 @@ func (h *health) nodes(ctx context.Context, cp *client.Control) error {
 		return err
 	}
 	h.Nodes = len(ns)
-	heard, toldOf := map[string]bool{}, map[string]bool{}
+	heard, seen, toldOf := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, n := range ns {
 		recent := n.GetConnected() || (n.GetLastContact() != nil && time.Since(n.GetLastContact().AsTime()) < quiet)
+		seen[n.GetRegion()] = true
 		heard[n.GetRegion()] = heard[n.GetRegion()] || recent
 		h.queues(n, toldOf)
 	}
 	for _, r := range rs {
 		if r.GetLifecycle() == policy.Active.String() && !heard[r.GetId()] {
-			h.add(true, "no node of "+r.GetId()+" is connected", "a node that has had a bundle serves its tenants from it, and its exports stop after 60 s; one that has had none serves nobody",
-				"look at the log of the region's node; check that it reaches the voters' gRPC addresses")
+			h.silent(r.GetId(), seen[r.GetId()])
 		}
 	}
 	return nil
+}
+
+// silent says that nobody serves an active region. One of which no node was ever
+// seen may be no region of this operator's: the catalogue of a new cluster has three.
+func (h *health) silent(region string, seen bool) {
+	if !seen {
+		h.add(true, "no node of "+region+" was ever seen", "the region is active, so that tenants may be placed there, and nobody serves them",
+			"start its node; if you do not serve "+region+": domicile regions put "+region+" --stage draining")
+		return
+	}
+	h.add(true, "no node of "+region+" is connected", "a node that has had a bundle serves its tenants from it, and its exports stop after 60 s; one that has had none serves nobody",
+		"look at the log of the region's node; check that it reaches the voters' gRPC addresses")
 }
 
 // How long something may wait before status speaks of it.
