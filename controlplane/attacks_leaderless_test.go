@@ -50,6 +50,7 @@ func (x *target) suites(t *testing.T, e *logintest.Issuer) {
 }
 
 func TestINV12_AttacksDuringALeaderLoss(t *testing.T) {
+	t.Parallel() // it waits for the most part
 	c := prepare(t, 3)
 	e := logintest.New(t)
 	c.loginsAt(t, e)

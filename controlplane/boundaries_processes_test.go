@@ -65,6 +65,7 @@ func (w *writing) more(t *testing.T, n int64, what string) {
 // that has the leader is lost whole, at once, and writes go on; then another, and
 // nothing is written or read but what a voter knows by itself; then both come back.
 func TestINV42_FiveProcessesLoseOneBoundaryAndThenTwo(t *testing.T) {
+	t.Parallel() // it waits for the most part
 	c := prepare(t, 5)
 	boundaries := []policy.RegionID{"ie1", "ie1", "us1", "us1", "au1"}
 	for i, region := range boundaries {

@@ -122,6 +122,7 @@ func (r revoked) at(t *testing.T, voter int, token string) (sent func(), judge f
 }
 
 func TestINV20_AVoterThatHasNotHeardOfARevocationOpensNothing(t *testing.T) {
+	t.Parallel() // it waits for the most part
 	c := newCluster(t, 3)
 	p := c.becomeProcesses()
 

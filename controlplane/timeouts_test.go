@@ -256,6 +256,7 @@ func (p *processes) goroutines(t *testing.T, i int) int {
 }
 
 func TestINV31_CallersThatGoAwayHaveOneEffectOrNone(t *testing.T) {
+	t.Parallel() // it waits for the most part
 	c := newCluster(t, 3)
 	p := c.becomeProcesses()
 	g := &games{t: t, p: p, keys: map[string]string{}}
