@@ -13,8 +13,7 @@ import (
 const MaxBatch = 250
 
 // Batch is many changes in one entry. They apply in order, each like a command
-// of its own, with a revision, a place in the change log and an audit leaf of its
-// own; one that is refused leaves nothing, and the others stand. The idempotency
+// of its own, with a revision and an audit leaf of its own; one that is refused leaves nothing, and the others stand. The idempotency
 // key is the batch's. Result body: []BatchOutcome, one for each item.
 type Batch struct {
 	Items []BatchItem `json:"items"`
@@ -71,6 +70,7 @@ func runBatch(tx *bolt.Tx, c Command, b Batch, next *cursor) (Result, error) {
 		}
 		if e.changed && got.Err == nil {
 			next.revision = e.revision()
+			whole.log.Touches = append(whole.log.Touches, e.log.Touches...)
 		}
 		if outcomes[i], err = outcomeOf(commands[i], got, e.changed); err != nil {
 			return Result{}, err
@@ -79,6 +79,12 @@ func runBatch(tx *bolt.Tx, c Command, b Batch, next *cursor) (Result, error) {
 	body, err := encode(outcomes)
 	if err != nil {
 		return Result{}, err
+	}
+	if next.revision != whole.before { // one place in the change log for all: nobody sees a batch half applied
+		whole.log.First = whole.before + 1
+		if err := whole.logUpTo(next.revision); err != nil {
+			return Result{}, err
+		}
 	}
 	r.Revision, r.Body = next.revision, body
 	if err := whole.remember(r); err != nil {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -137,7 +138,9 @@ func (e *entry) run(c Command) (Result, error) {
 	}
 	if e.changed {
 		r.Revision = e.revision()
-		if err := e.logRevision(); err != nil {
+	}
+	if e.changed && !e.part {
+		if err := e.logUpTo(r.Revision); err != nil {
 			return Result{}, err
 		}
 	}
@@ -149,12 +152,15 @@ func (e *entry) run(c Command) (Result, error) {
 	return r, e.commit()
 }
 
-// logRevision stages a revision's place in the change log, and the removal of the
-// one that falls off the log's end.
-func (e *entry) logRevision() error {
-	rev := e.revision()
-	if rev > LogRevisions {
-		e.drop(bucketLog, revisionKey(rev-LogRevisions))
+// logUpTo stages a place in the change log up to a revision, and the removal of those
+// that fall off the log's end: as many as there are revisions in it, at most.
+func (e *entry) logUpTo(rev uint64) error {
+	if rev > LogRevisions && e.epoch == 0 { // a new epoch has removed them all
+		end := revisionKey(rev - LogRevisions)
+		c := e.tx.Bucket(bucketLog).Cursor()
+		for k, _ := c.First(); k != nil && bytes.Compare(k, end) <= 0; k, _ = c.Next() {
+			e.drop(bucketLog, bytes.Clone(k))
+		}
 	}
 	return e.put(bucketLog, revisionKey(rev), e.log)
 }

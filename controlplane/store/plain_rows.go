@@ -88,7 +88,13 @@ func readToken(r *plainjson.Reader, t *Token) {
 }
 
 func plainLog(l *logRecord) ([]byte, bool) {
-	b := append(make([]byte, 0, 128), '{')
+	b := append(make([]byte, 0, 32+96*len(l.Touches)), '{')
+	if l.First != 0 {
+		b = plainjson.AppendUint(b, `"first":`, l.First)
+		if len(l.Touches) > 0 || l.Resync {
+			b = append(b, ',')
+		}
+	}
 	for i, t := range l.Touches {
 		if i == 0 {
 			b = append(b, `"touches":[`...)

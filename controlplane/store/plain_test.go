@@ -71,7 +71,7 @@ func some(r *rand.Rand) []any {
 	}
 	return []any{token, stored,
 		Tenant{ID: p.Tenant, Slug: "a-b", Home: p.HomeRegion, HomeEpoch: number(), State: policy.TenantActive, CreatedAt: at, Signed: few(), ETag: text()},
-		logRecord{Touches: []touch{{"ie1", text()}, {"*", "b"}}[:r.IntN(3)], Resync: few()},
+		logRecord{First: number(), Touches: []touch{{"ie1", text()}, {"*", "b"}}[:r.IntN(3)], Resync: few()},
 		wireCommand[Payload]{Stamp: stamp, Payload: PutPolicy{Tenant: p.Tenant, IfMatch: text(), Policy: p}},
 		wireCommand[Payload]{Stamp: stamp, Payload: create}, wireCommand[Payload]{Stamp: stamp, Payload: Batch{Items: items}}}
 }

@@ -1,7 +1,8 @@
 package store
 
 import (
-	"bytes"
+	"cmp"
+	"encoding/binary"
 	"slices"
 
 	bolt "go.etcd.io/bbolt"
@@ -101,10 +102,11 @@ func touched(tx *bolt.Tx, region policy.RegionID, from, to uint64) ([]string, er
 		if err != nil {
 			return nil, err
 		}
-		if !bytes.Equal(k, revisionKey(want)) || rec.Resync {
+		last := binary.BigEndian.Uint64(k)
+		if cmp.Or(rec.First, last) > want || rec.Resync {
 			return nil, gone
 		}
-		want++
+		want = last + 1 // what a batch touched before that is listed, too: it is as it is now
 		for _, t := range rec.Touches {
 			if t.Region == region || t.Region == everyRegion {
 				keys = append(keys, t.Row)

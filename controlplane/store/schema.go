@@ -51,7 +51,7 @@ var (
 	bucketPending    = []byte("pending")     // TN… / hash → change id; pending changes only
 	bucketHomes      = []byte("homes")       // region / TN… → (index): tenants homed there, and those that moved away
 	bucketPairs      = []byte("pairs")       // recipient's region / TN… / RP… → (index)
-	bucketLog        = []byte("log")         // revision (8 bytes, big-endian) → logRecord: bundle rows that it touched
+	bucketLog        = []byte("log")         // revision (8 bytes, big-endian), a batch's last one → logRecord: bundle rows that it touched. So since format 6
 	bucketExpiry     = []byte("idem_expiry") // stamped Unix ns (8 bytes) + hash of actor and key (16 bytes) → idempotent and its answer, in bytes of its own. So since format 5
 
 	// Values are sealed bytes, not JSON of ours. So since format 4.
@@ -107,8 +107,10 @@ type position struct {
 	Term  uint64 `json:"term"`
 }
 
-// logRecord says which bundle rows one revision touched.
+// logRecord says which bundle rows a revision touched, or those of a batch: from First
+// on to the one under which it stands.
 type logRecord struct {
+	First   uint64  `json:"first,omitempty"` // 0: it is of one revision
 	Touches []touch `json:"touches,omitempty"`
 	Resync  bool    `json:"resync,omitempty"` // too much to list: deltas do not reach across
 }
