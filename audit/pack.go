@@ -42,6 +42,19 @@ func (l Leaf) Pack() ([]byte, error) {
 	if err := l.check(); err != nil {
 		return nil, err
 	}
+	return l.pack()
+}
+
+// EncodeAndPack is Encode and Pack.
+func (l Leaf) EncodeAndPack() (record, packed []byte, err error) {
+	if record, err = l.Encode(); err == nil {
+		packed, err = l.pack()
+	}
+	return record, packed, err
+}
+
+// pack is Pack for a leaf that was checked.
+func (l Leaf) pack() ([]byte, error) {
 	at := l.Time.UTC()
 	b := make([]byte, 0, 128)
 	b = binary.AppendUvarint(b, uint64(at.Unix()))

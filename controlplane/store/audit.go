@@ -25,19 +25,17 @@ func (e *entry) record(c Command) error {
 	index := policy.CountOf(e.before)
 	leaf := audit.Leaf{Index: index, Time: e.stamp.Now, Actor: e.stamp.Actor, Action: action, Resource: resource,
 		Revision: e.revision(), Command: hex.EncodeToString(sum[:])}
-	packed, err := leaf.Pack()
+	record, packed, err := leaf.EncodeAndPack()
 	if err != nil { // what cannot be recorded is not done
 		return &policy.Error{Reason: policy.InvalidArgument, Message: "the change cannot be recorded in the audit log, so it was not made: check the ids that it names", Cause: err}
 	}
 	e.writes = append(e.writes, write{bucketLeaves, numberKey(index), packed})
+	read := e.edge.reader(e.tx)
+	e.edge.add(index, audit.RecordHash(record))
 	if !audit.EndsBlock(index) {
 		return nil
 	}
-	record, err := leaf.Encode()
-	if err != nil {
-		return err
-	}
-	first, hashes, err := audit.AppendSparse(index, record, hashReader(e.tx))
+	first, hashes, err := audit.AppendSparse(index, record, read)
 	if err != nil {
 		return err
 	}
@@ -49,9 +47,34 @@ func (e *entry) record(c Command) error {
 
 func numberKey(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
+// edge remembers the hashes of the newest leaves, from the last whole block on, so
+// that the hash of a block need not read its leaves again. What it does not have,
+// since the process was started, is read. Apply alone uses it.
+type edge struct {
+	first  uint64 // leaf
+	leaves []audit.Hash
+}
+
+func (e *edge) add(index uint64, h audit.Hash) {
+	if index != e.first+uint64(len(e.leaves)) || index%audit.Block == 0 {
+		e.first, e.leaves = index, e.leaves[:0]
+	}
+	e.leaves = append(e.leaves, h)
+}
+
+func (e *edge) at(index uint64) (h audit.Hash, ok bool) {
+	if e == nil || index < e.first || index-e.first >= uint64(len(e.leaves)) {
+		return h, false
+	}
+	return e.leaves[index-e.first], true
+}
+
 // hashReader gives the tree's hashes in a transaction: those of blocks and above
 // are stored, the others are made of leaves.
-func hashReader(tx *bolt.Tx) audit.Read {
+func hashReader(tx *bolt.Tx) audit.Read { return (*edge)(nil).reader(tx) }
+
+// reader is hashReader with what the edge remembers.
+func (e *edge) reader(tx *bolt.Tx) audit.Read {
 	return audit.Sparse(func(n uint64) (h audit.Hash, err error) {
 		content, err := content(tx, bucketHashes, n)
 		if err == nil && copy(h[:], content) != len(h) {
@@ -59,6 +82,9 @@ func hashReader(tx *bolt.Tx) audit.Read {
 		}
 		return h, err
 	}, func(index uint64) (audit.Hash, error) {
+		if h, ok := e.at(index); ok {
+			return h, nil
+		}
 		leaf, err := leafAt(tx, index)
 		return audit.RecordHash(leaf), err
 	})

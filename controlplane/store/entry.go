@@ -20,9 +20,10 @@ type entry struct {
 	command []byte // as it stands in the Raft log
 	before  uint64 // revision before this command
 	epoch   uint64 // that this command begins; 0: the present one goes on
-	index   *index // of the store, as are the next two
+	index   *index // of the store, as are the next three
 	answers *answers
 	recent  *recent
+	edge    *edge
 	regions *policy.Topology // as of the command before this one
 	changed bool             // takes the next revision
 	part    bool             // of a batch, which has the idempotency key and tidies up after all its items
@@ -33,7 +34,7 @@ type entry struct {
 
 // entry of a command with a stamp, at the state so far.
 func (c *cursor) entry(tx *bolt.Tx, s Stamp) entry {
-	return entry{tx: tx, index: c.index, answers: &c.answers, recent: c.recent, stamp: s, before: c.revision, regions: c.topology}
+	return entry{tx: tx, index: c.index, answers: &c.answers, recent: c.recent, edge: c.edge, stamp: s, before: c.revision, regions: c.topology}
 }
 
 // storedRow is the content of a row that is also the command's answer.

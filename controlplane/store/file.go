@@ -104,6 +104,6 @@ func (s *Store) readCursor(tx *bolt.Tx) error {
 	if err != nil {
 		return err
 	}
-	s.current.Store(&cursor{index: idempotency, answers: kept, recent: newRecent(), applied: applied, revision: revision, topology: top, members: members, nodes: revision})
+	s.current.Store(&cursor{index: idempotency, answers: kept, recent: newRecent(), edge: &edge{}, applied: applied, revision: revision, topology: top, members: members, nodes: revision})
 	return nil
 }

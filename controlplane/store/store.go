@@ -77,6 +77,7 @@ type cursor struct {
 	index    *index // of idempotency: Apply changes it, and
 	answers  answers
 	recent   *recent
+	edge     *edge
 }
 
 // mapSize is the address space reserved for the file, so that growing it seldom
