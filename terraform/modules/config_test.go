@@ -38,6 +38,18 @@ func TestTheNodeTakesWhatTheModuleTells(t *testing.T) {
 		c.Backup.S3.KMSKey != mediaKey || c.Backup.S3.Bucket != strings.TrimPrefix(backups, "arn:aws:s3:::") || c.Keys.AWSKMS.DeletionDays != 7 {
 		t.Errorf("it was read as %+v", c)
 	}
+	var copied string
+	if err := json.Unmarshal(regionAWS(t)["keys_copy_config"], &copied); err != nil {
+		t.Fatal(err)
+	}
+	shared := strings.Replace(part, "\"keys\":\n", "\"keys\":\n  database: {dsn_env: KEYS}\n  "+strings.ReplaceAll(strings.TrimSpace(copied), "\n", "\n  ")+"\n", 1)
+	write(t, file, shared+restOfNode+"store: {kind: sql, dsn_env: RECORDS}\n")
+	if c, err = dataplane.LoadConfig(file); err != nil {
+		t.Fatalf("%v\n%s", err, shared)
+	}
+	if to := c.Keys.CopyS3; to == nil || to.Bucket != strings.TrimPrefix(copies, "arn:aws:s3:::") || to.KMSKey != mediaKey || !to.InstanceRole {
+		t.Errorf("the key table's copy was read as %+v", to)
+	}
 	// And refuses it when the key is of another region.
 	write(t, file, strings.ReplaceAll(part, "arn:aws:kms:eu-west-1", "arn:aws:kms:us-east-1")+restOfNode)
 	if _, err := dataplane.LoadConfig(file); err == nil {

@@ -26,6 +26,7 @@ const (
 	object   = "arn:aws:s3:::domicile-ie1-media-111122223333/re/0a"
 	bucket   = "arn:aws:s3:::domicile-ie1-media-111122223333"
 	backups  = "arn:aws:s3:::domicile-ie1-backup-111122223333"
+	copies   = "arn:aws:s3:::domicile-ie1-keys-111122223333"
 	mediaKey = "arn:aws:kms:eu-west-1:111122223333:key/0a1b2c3d-0000-4000-8000-000000000001"
 	otherKey = "arn:aws:kms:eu-west-1:111122223333:key/ffffffff-0000-4000-8000-000000000009"
 	s3Way    = "vpce-0123456789abcdef0"
@@ -177,15 +178,27 @@ var requests = withBackups([]row{
 	{name: "an administrator's credentials in the VPC, looking for uploads", who: admin, action: "s3:ListBucketMultipartUploads", resource: backups, want: "not allowed by the VPC endpoint's policy"},
 	{name: "an administrator looks for uploads, through an endpoint that lets everybody pass", who: admin, action: "s3:ListBucketMultipartUploads", resource: backups, context: "way=open", want: "denied by OtherPrincipals"},
 	{name: "a stranger's credentials in the VPC, looking for uploads", who: stranger, action: "s3:ListBucketMultipartUploads", resource: backups, want: "not allowed by the VPC endpoint's policy"},
+	{name: "the node asks whether the key table's copy has versions", who: node, action: "s3:GetBucketVersioning", resource: copies},
+	{name: "the node asks whether the key table's copy is locked", who: node, action: "s3:GetBucketObjectLockConfiguration", resource: copies},
+	{name: "an administrator's credentials in the VPC, asking for versions", who: admin, action: "s3:GetBucketVersioning", resource: copies, want: "not allowed by the VPC endpoint's policy"},
+	{name: "the node asks for versions of recordings", who: node, action: "s3:GetBucketVersioning", resource: bucket, want: "not allowed by the VPC endpoint's policy"},
+	{name: "an administrator turns versions of the key table's copy on", who: admin, action: "s3:PutBucketVersioning", resource: copies, context: "aws:SourceVpce=", want: "denied by CopiesAndLocks"},
+	{name: "an administrator sets versions of backups", who: admin, action: "s3:PutBucketVersioning", resource: backups, context: "aws:SourceVpce="},
+	{name: "S3 encrypts the key table's copy for the node", who: node, action: "kms:GenerateDataKey", resource: mediaKey, context: "aws:SourceVpce= kms:EncryptionContext:aws:s3:arn=" + copies},
 	{name: "S3 encrypts a backup for the node", who: node, action: "kms:GenerateDataKey", resource: mediaKey, context: "aws:SourceVpce= kms:EncryptionContext:aws:s3:arn=" + backups},
 })
 
-// withBackups adds what must come of the same requests to the bucket of backups.
+// withBackups adds what must come of the same requests to the buckets of backups and of
+// the key table's copy.
 func withBackups(rows []row) []row {
 	for _, r := range slices.Clone(rows) {
-		if strings.HasPrefix(r.resource, bucket) && r.action != "s3:ListBucketMultipartUploads" {
-			r.name, r.resource = r.name+", of backups", backups+strings.TrimPrefix(r.resource, bucket)
-			rows = append(rows, r)
+		if !strings.HasPrefix(r.resource, bucket) || r.action == "s3:ListBucketMultipartUploads" || r.action == "s3:GetBucketVersioning" {
+			continue
+		}
+		for name, other := range map[string]string{", of backups": backups, ", of key copies": copies} {
+			more := r
+			more.name, more.resource = r.name+name, other+strings.TrimPrefix(r.resource, bucket)
+			rows = append(rows, more)
 		}
 	}
 	return rows
@@ -219,7 +232,7 @@ func documentsOf(t *testing.T) documents {
 	for name, text := range texts {
 		d[name] = parse(t, text)
 	}
-	if len(d) != 7 {
+	if len(d) != 8 {
 		t.Fatalf("the module told %d policies", len(d))
 	}
 	if n := len(texts["service_control"]); n > 5120 {
@@ -254,6 +267,8 @@ func (d documents) decide(t *testing.T, r row) iampolicy.Verdict {
 		all.Resource = pointer(d["bucket"])
 	case strings.HasPrefix(r.resource, backups):
 		all.Resource = pointer(d["backup"])
+	case strings.HasPrefix(r.resource, copies):
+		all.Resource = pointer(d["keys"])
 	case r.resource == mediaKey:
 		all.Resource = pointer(d["key"])
 	case isKMS && r.resource != "*":

@@ -1,5 +1,5 @@
-# Two buckets under the same rules: of recordings (media.s3) and of backups (backup.s3),
-# which hold nothing else.
+# Three buckets under the same rules, which hold nothing else: of recordings (media.s3), of
+# backups (backup.s3), and of the copy that a key table in a database has (keys.copy_s3).
 resource "aws_s3_bucket" "region" {
   for_each      = local.buckets
   region        = var.aws_region
@@ -46,10 +46,11 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "region" {
 # its key, so that its old version opens for nobody from that moment on; and it ends
 # after deleted_days, before KMS's window for the key is over. What is pruned of backups
 # stays as long, sealed: no backup holds a key, so that an old version opens what it was
-# erased of as little as the newest. No object lock: what cannot be deleted cannot be
+# erased of as little as the newest. The key table's copy has no versions: a node refuses a
+# bucket in which destroyed keys could live on. No object lock: what cannot be deleted cannot be
 # erased, or pruned.
 resource "aws_s3_bucket_versioning" "region" {
-  for_each = local.buckets
+  for_each = local.versioned
   region   = var.aws_region
   bucket   = aws_s3_bucket.region[each.key].id
   versioning_configuration {

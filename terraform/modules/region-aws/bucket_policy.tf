@@ -23,7 +23,7 @@ locals {
       # What was deleted is read by nobody; what copies the bucket, or keeps what an
       # erasure deletes, is set by nobody.
       { Sid = "OldVersions", Effect = "Deny", Principal = "*", Action = ["s3:GetObjectVersion", "s3:GetObjectVersionForReplication", "s3:GetObjectVersionTorrent"], Resource = "${arn}/*" },
-      { Sid = "CopiesAndLocks", Effect = "Deny", Principal = "*", Action = ["s3:PutReplicationConfiguration", "s3:InitiateReplication", "s3:PutBucketObjectLockConfiguration", "s3:PutAccelerateConfiguration"], Resource = arn },
+      { Sid = "CopiesAndLocks", Effect = "Deny", Principal = "*", Action = concat(["s3:PutReplicationConfiguration", "s3:InitiateReplication", "s3:PutBucketObjectLockConfiguration", "s3:PutAccelerateConfiguration"], name == "keys" ? ["s3:PutBucketVersioning"] : []), Resource = arn },
     ]
   } }
 }

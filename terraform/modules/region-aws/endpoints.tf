@@ -48,6 +48,8 @@ locals {
     Statement = concat(
       [{ Sid = "Nodes", Effect = "Allow", Principal = "*", Action = concat(local.role_policy.Statement[0].Action, local.role_policy.Statement[1].Action), Resource = local.bucket_all,
         Condition = { ArnEquals = { "aws:PrincipalArn" = aws_iam_role.node.arn } } },
+        { Sid = "NodesForget", Effect = "Allow", Principal = "*", Action = ["s3:GetBucketVersioning", "s3:GetBucketObjectLockConfiguration"], Resource = local.bucket_arns.keys,
+        Condition = { ArnEquals = { "aws:PrincipalArn" = aws_iam_role.node.arn } } },
         { Sid = "NodesUploads", Effect = "Allow", Principal = "*", Action = "s3:ListBucketMultipartUploads", Resource = local.bucket_arns.backup,
       Condition = { ArnEquals = { "aws:PrincipalArn" = aws_iam_role.node.arn } } }],
       [for b in length(var.readable_buckets) > 0 ? [var.readable_buckets] : [] : { Sid = "Readable", Effect = "Allow", Principal = "*", Action = ["s3:GetObject"],

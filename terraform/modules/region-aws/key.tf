@@ -2,7 +2,7 @@
 # the node makes for itself (docs/operations/keys.md); role.tf says how.
 resource "aws_kms_key" "media" {
   region                  = var.aws_region
-  description             = "Recordings and backups of Domicile's region ${var.region}"
+  description             = "Recordings, backups and key copies of Domicile's region ${var.region}"
   multi_region            = false # its material does not leave the region
   enable_key_rotation     = true
   deletion_window_in_days = 30

@@ -1,5 +1,5 @@
-# One region of Domicile on AWS: a bucket for recordings and one for backups, their
-# key, the nodes' role, the ways to S3 and KMS that do not leave the VPC, and the policy that keeps the
+# One region of Domicile on AWS: a bucket for recordings, one for backups and one for the
+# copy of the key table, their key, the nodes' role, the ways to S3 and KMS that do not leave the VPC, and the policy that keeps the
 # account in the region. Machines and the network are the caller's.
 
 data "aws_region" "provider" {}
@@ -8,7 +8,8 @@ data "aws_partition" "current" {}
 
 locals {
   stem        = "${var.name}-${var.region}"
-  buckets     = { for name in ["media", "backup"] : name => "${local.stem}-${name}-${var.account_id}" }
+  buckets     = { for name in ["media", "backup", "keys"] : name => "${local.stem}-${name}-${var.account_id}" }
+  versioned   = { for name, bucket in local.buckets : name => bucket if name != "keys" }
   bucket_arns = { for name, bucket in local.buckets : name => "arn:${data.aws_partition.current.partition}:s3:::${bucket}" }
   all_keys    = "arn:${data.aws_partition.current.partition}:kms:${var.aws_region}:${var.account_id}:key/*"
   tags        = merge(var.tags, { "domicile:region" = var.region })

@@ -20,6 +20,13 @@ output "node_config" {
   })
 }
 
+output "keys_copy_config" {
+  description = "What goes under `keys` of a node whose records are in a database (`store.kind: sql`), as YAML: `copy_s3`. A region of one node has no use for it."
+  value = yamlencode({
+    copy_s3 = { region = var.aws_region, bucket = aws_s3_bucket.region["keys"].bucket, kms_key = aws_kms_key.media.arn, instance_role = true }
+  })
+}
+
 output "bucket" {
   description = "Name of the bucket for recordings."
   value       = aws_s3_bucket.region["media"].bucket
@@ -28,6 +35,11 @@ output "bucket" {
 output "backup_bucket" {
   description = "Name of the bucket for backups."
   value       = aws_s3_bucket.region["backup"].bucket
+}
+
+output "keys_bucket" {
+  description = "Name of the bucket for the copy of the key table."
+  value       = aws_s3_bucket.region["keys"].bucket
 }
 
 output "kms_key_arn" {
@@ -51,10 +63,11 @@ output "service_control_policy" {
 }
 
 output "policies" {
-  description = "All policies that were made (JSON), to review or to simulate: `bucket`, `backup`, `key`, `role`, `s3_endpoint`, `kms_endpoint`, `service_control`."
+  description = "All policies that were made (JSON), to review or to simulate: `bucket`, `backup`, `keys`, `key`, `role`, `s3_endpoint`, `kms_endpoint`, `service_control`."
   value = {
     bucket          = aws_s3_bucket_policy.region["media"].policy
     backup          = aws_s3_bucket_policy.region["backup"].policy
+    keys            = aws_s3_bucket_policy.region["keys"].policy
     key             = aws_kms_key.media.policy
     role            = aws_iam_role_policy.node.policy
     s3_endpoint     = aws_vpc_endpoint.s3.policy

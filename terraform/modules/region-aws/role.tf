@@ -32,6 +32,8 @@ locals {
       { Sid = "Buckets", Effect = "Allow", Action = ["s3:ListBucket", "s3:GetBucketLocation", "s3:GetReplicationConfiguration", "s3:GetEncryptionConfiguration"], Resource = values(local.bucket_arns) },
       # Prune clears away the parts of uploads that a crash has left.
       { Sid = "Uploads", Effect = "Allow", Action = "s3:ListBucketMultipartUploads", Resource = local.bucket_arns.backup },
+      # That the key table's copy keeps nothing that is destroyed, the node asks.
+      { Sid = "Forgets", Effect = "Allow", Action = ["s3:GetBucketVersioning", "s3:GetBucketObjectLockConfiguration"], Resource = local.bucket_arns.keys },
       # Generations of the key table: single-region, of this region, tagged as such.
       { Sid = "NewGeneration", Effect = "Allow", Action = "kms:CreateKey", Resource = "*",
         Condition = {

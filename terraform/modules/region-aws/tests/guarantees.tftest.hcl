@@ -57,8 +57,12 @@ run "what_is_made" {
   }
   assert {
     condition = alltrue([for r in [aws_s3_bucket.region, aws_s3_bucket_public_access_block.region, aws_s3_bucket_ownership_controls.region, aws_s3_bucket_server_side_encryption_configuration.region,
-    aws_s3_bucket_versioning.region, aws_s3_bucket_lifecycle_configuration.region, aws_s3_bucket_policy.region] : join(" ", sort(keys(r))) == "backup media"])
+    aws_s3_bucket_lifecycle_configuration.region, aws_s3_bucket_policy.region] : join(" ", sort(keys(r))) == "backup keys media"]) && join(" ", sort(keys(merge(aws_s3_bucket_versioning.region, { keys = null })))) == "backup keys media"
     error_message = "a bucket lacks what the other has"
+  }
+  assert {
+    condition     = !contains(keys(aws_s3_bucket_versioning.region), "keys")
+    error_message = "the key table's copy keeps what is destroyed"
   }
   assert {
     condition     = alltrue([for b in aws_s3_bucket_public_access_block.region : b.block_public_acls && b.block_public_policy && b.ignore_public_acls && b.restrict_public_buckets])
