@@ -95,6 +95,9 @@ func (e *engine) Write(b sealed.Batch) error {
 // Settle implements sealed.Engine. What was read from the log at the start is
 // durable when it stands in tables; what was written since, when the log is synced.
 func (e *engine) Settle(started bool) error {
+	if started && e.store.Load() == nil {
+		return e.beginning()
+	}
 	if started {
 		return e.db.Flush()
 	}

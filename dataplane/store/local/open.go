@@ -3,7 +3,6 @@ package local
 import (
 	"cmp"
 	"fmt"
-	"os"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -19,7 +18,7 @@ import (
 // are noise, which Snappy passes over, but times, places and what pebble notes of each
 // row are not. What was only flushed is about to be merged and is not (ADR 0068).
 func (e *engine) pebbleOptions(fs vfs.FS) *pebble.Options {
-	e.fs = diskFS{failFS(cmp.Or(fs, vfs.Default)), &e.rest.fresh}
+	e.fs = diskFS{failFS(cmp.Or(fs, vfs.Default)), &e.rest.fresh, e.logFailed, e.folderFailed}
 	o := &pebble.Options{
 		FormatMajorVersion:          pebble.FormatValueSeparation,
 		MemTableSize:                6 << 20,
@@ -32,7 +31,7 @@ func (e *engine) pebbleOptions(fs vfs.FS) *pebble.Options {
 		MaxOpenFiles:                1024,
 		Logger:                      pebbleLogger{e},
 		// One bad table does not stop the region: what is in it answers INTERNAL.
-		EventListener: &pebble.EventListener{DataCorruption: func(pebble.DataCorruptionInfo) { e.damaged() }},
+		EventListener: &pebble.EventListener{DataCorruption: func(pebble.DataCorruptionInfo) { e.damaged() }, BackgroundError: e.workFailed},
 		FS:            e.fs,
 	}
 	for i := range o.Levels {
@@ -57,12 +56,5 @@ func (l pebbleLogger) Errorf(format string, _ ...any) {
 	l.e.log.Error("pebble reports an error", "message", format)
 }
 
-// Fatalf is pebble's last word: it cannot go on and must not be let go on. The
-// store stops acknowledging, and the process dies as pebble asks.
-func (l pebbleLogger) Fatalf(format string, args ...any) {
-	l.e.stop(fmt.Errorf(format, args...))
-	os.Exit(exitStorage)
-}
-
-// exitStorage is the exit code of a process whose storage engine gave up.
-const exitStorage = 74 // EX_IOERR of sysexits.h
+// Fatalf is pebble's last word: it cannot go on and must not be let go on.
+func (l pebbleLogger) Fatalf(format string, args ...any) { l.e.lastWord(fmt.Errorf(format, args...)) }

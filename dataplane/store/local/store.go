@@ -8,7 +8,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/domicile-io/domicile/dataplane/disk"
@@ -109,7 +108,7 @@ func (e *engine) open(o *Options) (err error) {
 		return err
 	}
 	failpoint.At("recovery/begin")
-	e.db, err = pebble.Open(o.Dir, e.pebbleOptions(withRoom(o.FS, o.NoRoom)))
+	e.db, err = openPebble(o.Dir, e.pebbleOptions(withRoom(o.FS, o.NoRoom)))
 	failpoint.At("recovery/replayed")
 	return err
 }
