@@ -90,8 +90,11 @@ func (s *Store) Cluster() (Cluster, error) {
 	return find[Cluster](s, bucketMeta, metaCluster, "cluster yet")
 }
 
-// Tenant finds a tenant by id.
+// Tenant finds a tenant by id. Nothing may be changed in what it points to.
 func (s *Store) Tenant(id policy.TenantID) (Tenant, error) {
+	if k, ok := s.recently(id); ok {
+		return k.tenant, nil
+	}
 	return find[Tenant](s, bucketTenants, []byte(id), "tenant")
 }
 
@@ -121,8 +124,11 @@ func (s *Store) Tenants(after policy.TenantID, limit int, f TenantFilter) (out [
 	return out, err
 }
 
-// Policy finds a tenant's policy.
+// Policy finds a tenant's policy. Nothing may be changed in its maps and lists.
 func (s *Store) Policy(id policy.TenantID) (Policy, error) {
+	if k, ok := s.recently(id); ok {
+		return k.policy, nil
+	}
 	return find[Policy](s, bucketPolicies, []byte(id), "policy")
 }
 

@@ -7,12 +7,12 @@ import (
 )
 
 // recent remembers tenants and policies that changes have read or made, so that the
-// next change of the same policy need not find and decode them. It holds what the
+// next change of the same policy, and whoever plans it, need not find and decode them. It holds what the
 // transaction under way holds, or nothing: whatever is written to a tenant or a
 // policy leaves it, in commit, which is the only way to either. What it holds never
 // decides anything that the rows would decide otherwise, since a policy is made of
-// JSON and stored as what it encodes to. Apply alone uses it, and changes nothing
-// in what it gets from it.
+// JSON and stored as what it encodes to. Apply alone changes it; nobody changes
+// anything in what he gets from it.
 type recent struct{ of map[policy.TenantID]known }
 
 type known struct {
@@ -50,4 +50,17 @@ func (e *entry) known(id policy.TenantID) (k known, err error) {
 	}
 	k.policy, err = need[Policy](e.tx, bucketPolicies, []byte(id), "policy")
 	return k, err
+}
+
+// recently finds what is remembered of a tenant, in the state that was applied last.
+func (s *Store) recently(id policy.TenantID) (k known, ok bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	s.gathered.mu.Lock()
+	defer s.gathered.mu.Unlock()
+	if s.usable() != nil { // what was given up half applied may be remembered
+		return k, false
+	}
+	k, ok = s.current.Load().recent.of[id]
+	return k, ok
 }

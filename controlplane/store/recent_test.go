@@ -1,8 +1,10 @@
 package store
 
 import (
+	"reflect"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/domicile-io/domicile/policy"
@@ -19,6 +21,15 @@ func TestWhatIsRememberedDecidesNothingElse(t *testing.T) {
 			b := forgets.apply(p)
 			if (a.Err == nil) != (b.Err == nil) || a.Err != nil && a.Err.Reason != b.Err.Reason || a.Revision != b.Revision || string(a.Body) != string(b.Body) {
 				rt.Fatalf("%T: %+v and %+v", p, a, b)
+			}
+		}
+		// What is remembered is shown as the rows would be.
+		look := func(id policy.TenantID) {
+			forgets.current.Load().recent = newRecent()
+			a, b := got(remembers.Tenant(id))(t), got(forgets.Tenant(id))(t)
+			p, q := got(remembers.Policy(id))(t), got(forgets.Policy(id))(t)
+			if !reflect.DeepEqual(a, b) || !reflect.DeepEqual(p, q) {
+				rt.Fatal(cmp.Diff(a, b), cmp.Diff(p, q))
 			}
 		}
 		for n := range 3 {
@@ -48,6 +59,7 @@ func TestWhatIsRememberedDecidesNothingElse(t *testing.T) {
 			default:
 				apply(put)
 			}
+			look(id)
 		}
 		if contents(t, remembers.Store) != contents(t, forgets.Store) {
 			rt.Fatal("the states differ")
