@@ -18,6 +18,15 @@ import (
 type ExportedLog struct {
 	Checkpoint backup.Checkpoint `json:"checkpoint"`
 	Leaves     []string          `json:"leaves"`
+	Beside
+}
+
+// Beside is what the records do not say, and a restore needs to repeat them. It
+// is not signed: a withdrawal has its own signature, and a slug that is reserved
+// too much costs a name.
+type Beside struct {
+	Slugs       map[policy.TenantID]policy.Slug         `json:"slugs,omitempty"`       // of all tenants that were ever made
+	Withdrawals map[policy.TenantID][]policy.Withdrawal `json:"withdrawals,omitempty"` // of approvers, all of each tenant
 }
 
 // Replayed says which revocations of after the backup a restore repeated.
@@ -95,6 +104,12 @@ func (l *ExportedLog) read(at ...verify.Checkpoint) ([]verify.Leaf, error) {
 // revoke repeats what the records took back. What is gone already is no error.
 func (a *applier) revoke(later []verify.Leaf) (Replayed, error) {
 	out := Replayed{Records: len(later), Revoked: []string{}, Lost: []verify.Leaf{}}
+	a.ended = map[policy.TenantID]bool{}
+	for _, leaf := range later {
+		if endsTenant(leaf.Action) {
+			a.ended[policy.TenantID(leaf.Resource)] = true
+		}
+	}
 	for _, leaf := range later {
 		p, known, err := a.revocation(leaf)
 		if err != nil {
@@ -103,7 +118,7 @@ func (a *applier) revoke(later []verify.Leaf) (Replayed, error) {
 		if !known && passing(leaf.Action) {
 			continue
 		}
-		if !known || p != nil && endsTenant(leaf.Action) { // what is repeated of an end is that nothing goes on
+		if _, suspends := p.(store.SetTenantState); !known || suspends && endsTenant(leaf.Action) { // what is repeated of an end is that nothing goes on
 			out.Lost = append(out.Lost, leaf)
 		}
 		if p == nil {
@@ -150,8 +165,16 @@ func (a *applier) revocation(leaf verify.Leaf) (p store.Payload, known bool, err
 		}
 		return store.PutBasis{ID: b.ID, State: policy.BasisRevoked, ExpiresAt: b.ExpiresAt, IfMatch: b.ETag}, true, err
 	}
-	if leaf.Action == "tenant.suspend" || endsTenant(leaf.Action) {
-		p, err := a.suspension(policy.TenantID(leaf.Resource))
+	switch id := policy.TenantID(leaf.Resource); {
+	case leaf.Action == "signing_key.withdraw":
+		return a.withdrawal(id)
+	case endsTenant(leaf.Action):
+		if _, err := a.store.Tenant(id); absent(err) {
+			return a.reservation(id)
+		}
+		fallthrough
+	case leaf.Action == "tenant.suspend":
+		p, err := a.suspension(id)
 		return p, true, err
 	}
 	return nil, false, nil

@@ -54,10 +54,11 @@ func TestINV22_ARestoreBringsNoEndedTenantBack(t *testing.T) {
 	}
 	apply(store.SetTenantState{ID: ids["suspended-before"], State: policy.TenantSuspended})
 	leaf := func(action, name string) verify.Leaf { return verify.Leaf{Action: action, Resource: string(ids[name])} }
+	a.beside.Slugs = map[policy.TenantID]policy.Slug{"TN000000000000000000000000000000ff": "came-and-went"}
 	got, err := a.revoke([]verify.Leaf{leaf("tenant.suspend", "suspended"), leaf("tenant.purge", "purged"), leaf("tenant.receipt", "purged"),
 		leaf("tenant.delete", "deleted"), leaf("tenant.suspend", "suspended-before"),
 		{Action: "tenant.purge", Resource: "TN000000000000000000000000000000ff"}}) // made after the backup
-	if err != nil || len(got.Revoked) != 3 {
+	if err != nil || len(got.Revoked) != 4 {
 		t.Fatalf("%+v %v", got, err)
 	}
 	for name, id := range ids {

@@ -24,6 +24,7 @@ type RestoreOptions struct {
 	Now        time.Time // stamped
 	MinEpoch   uint64    // begin this epoch or a later one: when nodes have seen a later one than backup and log tell
 	Audit      *ExportedLog
+	Incomplete bool         // take a log that lacks what it should hold beside its records: that is lost then
 	Logger     *slog.Logger // nil discards
 }
 
@@ -121,7 +122,10 @@ func build(cfg Config, o RestoreOptions, work string, root ed25519.PublicKey) (r
 		}
 	}()
 	index, term := s.Applied()
-	a := &applier{store: s, index: index, term: term + replica.TermJump, now: o.Now}
+	a := &applier{store: s, index: index, term: term + replica.TermJump, now: o.Now, root: root, cluster: m.Cluster, incomplete: o.Incomplete}
+	if o.Audit != nil {
+		a.beside = o.Audit.Beside
+	}
 	if err := a.must(store.RaiseEpoch{ClusterID: m.Cluster, Epoch: epoch, Cause: store.CauseRestore, Source: o.Backup.ManifestSHA256(), Voter: cfg.Name, Tokens: tokens}); err != nil {
 		return r, err
 	}
@@ -142,6 +146,14 @@ type applier struct {
 	store       *store.Store
 	index, term uint64
 	now         time.Time
+
+	// Of revoke.
+	root       ed25519.PublicKey
+	cluster    string
+	beside     Beside
+	incomplete bool                     // what beside lacks is lost, and no error
+	ended      map[policy.TenantID]bool // after the backup
+	told       map[string]bool          // keys whose withdrawal stands for a record already
 }
 
 func (a *applier) apply(p store.Payload) (store.Result, error) {

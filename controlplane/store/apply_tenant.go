@@ -63,6 +63,26 @@ func (e *entry) unused(p CreateTenant) error {
 	return nil
 }
 
+func (e *entry) reserveSlug(p ReserveSlug) (any, error) {
+	if _, err := policy.ParseSlug(string(p.Slug)); err != nil {
+		return nil, invalid("slug", "%v", err)
+	}
+	if !policy.ValidID(policy.KindTenant, string(p.Tenant)) {
+		return nil, invalid("tenant", "must be TN and 32 hex digits")
+	}
+	whose, ok, err := load[policy.TenantID](e.tx, bucketSlugs, []byte(p.Slug))
+	switch {
+	case err != nil:
+		return nil, err
+	case ok && whose == p.Tenant:
+		return nil, nil
+	case ok:
+		return nil, policy.Errorf(policy.AlreadyExists, "the slug is another tenant's: nothing is left to reserve")
+	}
+	e.changed = true
+	return nil, e.put(bucketSlugs, []byte(p.Slug), p.Tenant)
+}
+
 func (e *entry) entityFor(country string) (Entity, error) {
 	x, ok, err := load[Entity](e.tx, bucketEntities, []byte(country))
 	if err == nil && !ok {

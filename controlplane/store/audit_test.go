@@ -126,6 +126,7 @@ func TestEveryKindHasItsActionAndResource(t *testing.T) {
 		"operation.cancel " + op:             CancelOperation{ID: op},
 		"change.recontract " + ch:            Recontract{ID: ch, Tenant: tn},
 		"signing_key.withdraw " + string(tn): WithdrawApprover{Tenant: tn},
+		"tenant.reserve " + string(tn):       ReserveSlug{Tenant: tn},
 		"feature.put ie1":                    PutFeature{Feature: Feature{Region: "ie1", Name: "voice"}},
 		"entity.put IE":                      PutEntity{Entity: Entity{Country: "IE"}},
 		"node.register " + nd:                RegisterNode{ID: policy.NodeID(nd), Region: "ie1"},

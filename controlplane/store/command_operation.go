@@ -7,7 +7,7 @@ import (
 	"github.com/domicile-io/domicile/policy"
 )
 
-// The kinds of long-running operations, of re-contracting, since format 3, and of withdrawing.
+// The kinds of long-running operations, of re-contracting, since format 3, of withdrawing, and of a restore.
 const (
 	KindBeginOperation  Kind = 56
 	KindReportOperation Kind = 57
@@ -15,6 +15,7 @@ const (
 	KindRecontract      Kind = 59
 
 	KindWithdrawApprover Kind = 60
+	KindReserveSlug      Kind = 61
 )
 
 // BeginOperation notes work of a voter. While one of the kind is unfinished at
@@ -81,18 +82,29 @@ type WithdrawApprover struct {
 	Withdrawal policy.Withdrawal `json:"withdrawal"`
 }
 
+// ReserveSlug takes a slug for ever for a tenant that came and ended after the
+// backup that is being restored. No tenant is made. Result body: none.
+//
+// Refusals: INVALID_ARGUMENT, ALREADY_EXISTS (another tenant's).
+type ReserveSlug struct {
+	Tenant policy.TenantID `json:"tenant"`
+	Slug   policy.Slug     `json:"slug"`
+}
+
 func (BeginOperation) kind() Kind  { return KindBeginOperation }
 func (ReportOperation) kind() Kind { return KindReportOperation }
 func (CancelOperation) kind() Kind { return KindCancelOperation }
 func (Recontract) kind() Kind      { return KindRecontract }
 
 func (WithdrawApprover) kind() Kind { return KindWithdrawApprover }
+func (ReserveSlug) kind() Kind      { return KindReserveSlug }
 
 func (p BeginOperation) subject() (audit.Action, string)  { return "operation.begin", p.ID }
 func (p ReportOperation) subject() (audit.Action, string) { return "operation.report", p.ID }
 func (p CancelOperation) subject() (audit.Action, string) { return "operation.cancel", p.ID }
 func (p Recontract) subject() (audit.Action, string)      { return "change.recontract", p.ID }
 
+func (p ReserveSlug) subject() (audit.Action, string) { return "tenant.reserve", string(p.Tenant) }
 func (p WithdrawApprover) subject() (audit.Action, string) {
 	return "signing_key.withdraw", string(p.Tenant)
 }
@@ -110,6 +122,8 @@ func operationDecoder(k Kind) func([]byte) (Command, error) {
 		return command[Recontract]
 	case KindWithdrawApprover:
 		return command[WithdrawApprover]
+	case KindReserveSlug:
+		return command[ReserveSlug]
 	}
 	return nil
 }
@@ -127,6 +141,8 @@ func (e *entry) handleOperation(p Payload) (any, error) {
 		return e.recontract(p)
 	case WithdrawApprover:
 		return e.withdrawApprover(p)
+	case ReserveSlug:
+		return e.reserveSlug(p)
 	}
 	return nil, fmt.Errorf("no handler for %T", p)
 }

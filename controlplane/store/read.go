@@ -111,6 +111,16 @@ func (s *Store) TenantBySlug(slug policy.Slug) (t Tenant, err error) {
 	return t, err
 }
 
+// SlugOf says for which tenant a slug is taken, be it one that is no more; ""
+// when it is free.
+func (s *Store) SlugOf(slug policy.Slug) (id policy.TenantID, err error) {
+	err = s.peek(func(tx *bolt.Tx) error {
+		id, _, err = load[policy.TenantID](tx, bucketSlugs, []byte(slug))
+		return err
+	})
+	return id, err
+}
+
 // Tenants lists tenants after the given id ("" from the start), ordered by id,
 // at most limit and MaxList.
 func (s *Store) Tenants(after policy.TenantID, limit int, f TenantFilter) (out []Tenant, err error) {

@@ -12,6 +12,7 @@ import (
 	"github.com/domicile-io/domicile/api/client"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/audit/verify"
+	"github.com/domicile-io/domicile/policy"
 )
 
 func (a *app) auditCommand() *cobra.Command {
@@ -100,7 +101,7 @@ in the control plane's log.`,
 			if err != nil {
 				return err
 			}
-			out := auditFile{Checkpoint: signedOf(newest), Leaves: []string{}}
+			out := auditFile{Checkpoint: signedOf(newest), Leaves: []string{}, Slugs: map[string]string{}, Withdrawals: map[string][]policy.Withdrawal{}}
 			at, err := out.Checkpoint.open(nil)
 			if err != nil {
 				return a.finding(err)
@@ -109,7 +110,7 @@ in the control plane's log.`,
 			if count > 0 && count < end-min(start, end) {
 				end = start + count
 			}
-			if err := eachLeaf(ctx, cp, start, end, filter, func(l *controlv1.Leaf) error { out.Leaves = append(out.Leaves, l.GetRecord()); return nil }); err != nil {
+			if err := eachLeaf(ctx, cp, start, end, filter, out.add); err != nil {
 				return err
 			}
 			return a.plain(out, func() { a.showLeaves(out.Leaves) })

@@ -15,6 +15,7 @@ import (
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/audit/verify"
 	"github.com/domicile-io/domicile/internal/screen"
+	"github.com/domicile-io/domicile/policy"
 )
 
 // signed is a checkpoint as it is printed, kept and read again.
@@ -28,6 +29,26 @@ type signed struct {
 type auditFile struct {
 	Checkpoint signed   `json:"checkpoint"`
 	Leaves     []string `json:"leaves"`
+	// What a restore needs beside the records, which do not say it.
+	Slugs       map[string]string              `json:"slugs,omitempty"`
+	Withdrawals map[string][]policy.Withdrawal `json:"withdrawals,omitempty"`
+}
+
+// add takes a record, and what stands beside it.
+func (f *auditFile) add(l *controlv1.Leaf) error {
+	f.Leaves = append(f.Leaves, l.GetRecord())
+	if l.GetSlug() != "" {
+		f.Slugs[l.GetResource()] = l.GetSlug()
+	}
+	if len(l.GetWithdrawals()) == 0 {
+		return nil
+	}
+	var all []policy.Withdrawal
+	for _, w := range l.GetWithdrawals() {
+		all = append(all, policy.Withdrawal{Key: w.GetSigningKey(), Signature: policy.Signature{KeyID: w.GetSignature().GetKeyId(), Value: w.GetSignature().GetValue()}})
+	}
+	f.Withdrawals[l.GetResource()] = all
+	return nil
 }
 
 func signedOf(c *controlv1.Checkpoint) signed {

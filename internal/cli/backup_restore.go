@@ -16,7 +16,7 @@ import (
 type restoreFlags struct {
 	config, identity, log, tokenFile string
 	epoch                            uint64
-	withoutLog                       bool
+	withoutLog, incomplete           bool
 }
 
 func (a *app) backupRestore() *cobra.Command {
@@ -38,6 +38,7 @@ revoked, and policies that are looser than those they have.`,
 	f.StringVar(&o.identity, "identity", "", "`file` of the backup key (age identity)")
 	f.StringVar(&o.log, "audit", "", "`file` of domicile audit list -o json, later than the backup")
 	f.BoolVar(&o.withoutLog, "without-audit", false, "no exported audit log is at hand")
+	f.BoolVar(&o.incomplete, "audit-incomplete", false, "take an audit log that lacks slugs or withdrawals; they are listed as lost")
 	f.StringVar(&o.tokenFile, "token-file", "", "`file` to write the new operator's token into")
 	f.Uint64Var(&o.epoch, "epoch", 0, "begin this cluster `epoch` at least; nodes that say BELOW_FLOOR have seen a later one")
 	return c
@@ -70,7 +71,7 @@ func (a *app) restore(path string, o restoreFlags) error {
 		return err
 	}
 	defer in.Close()
-	r, err := controlplane.Restore(cfg, controlplane.RestoreOptions{Backup: f, Identities: ids, TokenFile: o.tokenFile, Now: time.Now(), MinEpoch: o.epoch, Audit: log})
+	r, err := controlplane.Restore(cfg, controlplane.RestoreOptions{Backup: f, Identities: ids, TokenFile: o.tokenFile, Now: time.Now(), MinEpoch: o.epoch, Audit: log, Incomplete: o.incomplete})
 	if err = errors.Join(in.done(), err); err != nil {
 		return a.finding(err)
 	}

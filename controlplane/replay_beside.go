@@ -1,0 +1,66 @@
+package controlplane
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/domicile-io/domicile/controlplane/store"
+	"github.com/domicile-io/domicile/policy"
+)
+
+// What a restore repeats by what was exported beside the records (docs/adr/0093).
+
+// withdrawal repeats one withdrawal of an approver of a tenant: the next that the
+// export has and the state has not. One whose key the backup does not know is
+// lost with the key. known is false for what is lost.
+func (a *applier) withdrawal(id policy.TenantID) (p store.Payload, known bool, err error) {
+	pol, err := a.store.Policy(id)
+	switch {
+	case absent(err):
+		return nil, true, nil
+	case err != nil:
+		return nil, true, err
+	}
+	for _, w := range a.beside.Withdrawals[id] {
+		if a.told[string(id)+w.Key] || pol.Signers.Withdrew(w.Key) {
+			continue
+		}
+		if _, counts := pol.Signers.Approver(w.Key); counts {
+			next := *pol.Signers
+			next.Withdrawn = append(slices.Clone(next.Withdrawn), w)
+			if next.Verify(a.cluster, id, a.root) != nil {
+				continue // nobody who may has signed it
+			}
+			p = store.WithdrawApprover{Tenant: id, Withdrawal: w}
+		}
+		if a.told == nil {
+			a.told = map[string]bool{}
+		}
+		a.told[string(id)+w.Key] = true
+		return p, p != nil, nil
+	}
+	if a.ended[id] || a.incomplete { // of one that has ended nothing was kept, and it is suspended
+		return nil, false, nil
+	}
+	return nil, true, lacks("a withdrawal of an approver of tenant %s: the key would approve again", id)
+}
+
+// reservation keeps the slug of a tenant that came and ended after the backup from
+// being given again. known is false when the slug is lost.
+func (a *applier) reservation(id policy.TenantID) (p store.Payload, known bool, err error) {
+	slug, ok := a.beside.Slugs[id]
+	switch {
+	case ok:
+		if t, err := a.store.SlugOf(slug); err != nil || t == id {
+			return nil, true, err // by an earlier record of the same end
+		}
+		return store.ReserveSlug{Tenant: id, Slug: slug}, true, nil
+	case a.incomplete:
+		return nil, false, nil
+	}
+	return nil, true, lacks("the slug of tenant %s, which has ended: another could take it", id)
+}
+
+func lacks(what string, id policy.TenantID) error {
+	return fmt.Errorf("the exported audit log lacks "+what+". Export it with a present `domicile audit list -o json`, from number 0 and without --filter, or say --audit-incomplete: then it is listed among what is lost", id)
+}
