@@ -260,5 +260,13 @@ func (v View) Health(name string) Health {
 	return Unknown
 }
 
+// JudgedIn is how long Health may go on being Unknown; 0 when it is not.
+func (v View) JudgedIn(name string) time.Duration {
+	if v.Health(name) != Unknown {
+		return 0
+	}
+	return v.Patience - v.Now.Sub(v.Since)
+}
+
 // Successor is the voter that should lead when we may not go on; "" when none is fit.
 func (v View) Successor() string { return v.handOver("").Name }

@@ -97,6 +97,14 @@ func TestVoteIsGrantedAfterAWhile(t *testing.T) {
 	v := View{Now: now, Self: "cp1", Since: now.Add(-time.Hour), Patience: 3 * time.Second, Members: s.Members(), Silent: map[string]bool{},
 		Heard: map[string]Heard{"cp2": {At: now, Steady: now}}, Rules: Rules{Floor: 3, StableFor: 10 * time.Second},
 		Config: replica.Configuration{Servers: []replica.Server{{Name: "cp1", Address: "cp1:1", Votes: true}, {Name: "cp2", Address: "cp2:1", Votes: true}, {Name: "cp3", Address: "cp3:1"}}}}
+	young := v
+	young.Since = now.Add(-time.Second)
+	if h, in := young.Health("cp3"), young.JudgedIn("cp3"); h != Unknown || in != 2*time.Second {
+		t.Errorf("one that this leader has not heard yet is %s for %v more", h, in)
+	}
+	if h, in := v.Health("cp3"), v.JudgedIn("cp3"); h != Silent || in != 0 {
+		t.Errorf("one that this leader never heard is %s for %v more", h, in)
+	}
 	for steady, want := range map[time.Duration]Deed{0: Nothing, 9 * time.Second: Nothing, 10 * time.Second: Grant} {
 		v.Heard["cp3"] = Heard{At: now, Steady: now.Add(-steady)}
 		if a := Step(v); a.Do != want {

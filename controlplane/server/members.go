@@ -52,6 +52,7 @@ func (s memberService) memberOf(v members.View, m store.Member) *controlv1.Membe
 	name := string(m.Name)
 	out := &controlv1.Member{Name: name, Node: string(m.Node), RaftAddress: m.RaftAddress, GrpcAddress: m.GRPCAddress, Region: string(m.Region),
 		Boundary: s.boundaryOf(m.Region), Suffrage: "joining", Wants: string(m.Wants), Leader: name == v.Self, Version: uint32(m.Version), Health: string(v.Health(name)), Operation: m.Operation}
+	out.JudgedInSeconds = uint32((v.JudgedIn(name) + time.Second - 1) / time.Second)
 	if m.JoinedAt.Unix() > 0 {
 		out.JoinedAt = timestamppb.New(m.JoinedAt)
 	}

@@ -60,10 +60,18 @@ func (a *app) showMembers(ms []*controlv1.Member) {
 		if m.GetCertificateExpiresAt() != nil {
 			certificate = fmt.Sprintf("%d d", int(time.Until(m.GetCertificateExpiresAt().AsTime()).Hours()/24))
 		}
-		rows = append(rows, []string{m.GetName(), suffrage, m.GetHealth(), number(m.GetBehind()), stamp(m.GetLastContact()),
+		rows = append(rows, []string{m.GetName(), suffrage, healthOf(m), number(m.GetBehind()), stamp(m.GetLastContact()),
 			dash(m.GetBoundary()), number(m.GetVersion()), disk, certificate, m.GetGrpcAddress()})
 	}
 	a.out.Table([]string{"MEMBER", "SUFFRAGE", "HEALTH", "BEHIND", "LAST CONTACT", "BOUNDARY", "VERSION", "DISK FREE", "CERTIFICATE", "GRPC ADDRESS"}, rows)
+}
+
+// healthOf is a member's health in words.
+func healthOf(m *controlv1.Member) string {
+	if m.GetHealth() == "unknown" {
+		return "not heard yet"
+	}
+	return m.GetHealth()
 }
 
 func (a *app) membersInvite() *cobra.Command {
@@ -186,6 +194,9 @@ func (h *health) member(m *controlv1.Member) {
 		}
 		h.add(true, "member "+name+" is silent since "+since, "one more loss may cost the majority",
 			"start it ("+dash(m.GetGrpcAddress())+"; its log says why it ended); if it is gone for good: domicile members invite NAME for a new one, then domicile members remove "+name)
+	case m.GetHealth() == "unknown":
+		h.Unheard = max(h.Unheard, int(m.GetJudgedInSeconds()), 1)
+		h.add(false, "member "+name+" was not heard yet", fmt.Sprintf("the leader has not led for long; within %d s it hears it or calls it silent", m.GetJudgedInSeconds()), "")
 	case m.GetHealth() == "behind":
 		h.add(false, "member "+name+" is "+number(m.GetBehind())+" entries behind", "it cannot take over until it has caught up", "look at its disk and its network; its log says more")
 	}

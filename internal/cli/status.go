@@ -26,6 +26,7 @@ type health struct {
 	Voters   int    `json:"voters"`
 	Nodes    int    `json:"nodes"`
 	Pending  int    `json:"pending_changes"`
+	Unheard  int    `json:"unheard_seconds,omitempty"` // for so long at most some member's health is not known
 
 	Members []*controlv1.Member `json:"members,omitempty"`
 }
@@ -40,14 +41,14 @@ type finding struct {
 
 func (a *app) statusCommand() *cobra.Command {
 	return &cobra.Command{Use: "status", Short: "Say what is wrong, why it matters, and what to type", Args: cobra.NoArgs,
-		Long: "Says what is wrong, why it matters, and what to type. Exits 0 when nothing is wrong, 1 when something is.",
+		Long: "Says what is wrong, why it matters, and what to type. Exits 0 when nothing is wrong, 1 when something is.\nWhile a leader is new it has not heard every member; status looks again until it has, and says so.",
 		RunE: a.run(func(ctx context.Context, _ []string) error {
 			cp, err := a.control()
 			if err != nil {
 				return err
 			}
 			cp.Patience = 0
-			h, err := examine(ctx, cp)
+			h, err := a.known(ctx, cp)
 			if errors.Is(err, &policy.Error{Reason: policy.NotReady}) {
 				h, err = unavailable(ctx, cp, err), nil
 			}
@@ -62,6 +63,26 @@ func (a *app) statusCommand() *cobra.Command {
 			}
 			return nil
 		})}
+}
+
+// longestLook bounds how long status looks again while a leader is new.
+const longestLook = 20 * time.Second
+
+// known examines until the health of every member is known: a leader that is new
+// has heard nobody, and for seconds nothing can be said of the others.
+func (a *app) known(ctx context.Context, cp *client.Control) (*health, error) {
+	for end := time.Now().Add(longestLook); ; {
+		h, err := examine(ctx, cp)
+		if err != nil || h.Unheard == 0 || time.Now().After(end) {
+			return h, err
+		}
+		a.err.Line("not every member was heard yet: looks again, for %d s at most", h.Unheard)
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return h, nil // what is known so far
+		}
+	}
 }
 
 // unavailable is what status says when the control plane cannot be asked.
@@ -140,7 +161,7 @@ func examine(ctx context.Context, cp *client.Control) (*health, error) {
 	for _, c := range cs {
 		h.add(false, "change "+c.GetId()+" waits for approval", "it would loosen the policy of "+c.GetTenant(), "domicile changes get "+c.GetId())
 	}
-	h.Healthy = true
+	h.Healthy = h.Unheard == 0
 	for _, f := range h.Findings {
 		h.Healthy = h.Healthy && !f.Bad
 	}

@@ -256,9 +256,11 @@ type Member struct {
 	// What it cannot do: certificate, or empty.
 	Trouble string `protobuf:"bytes,20,opt,name=trouble,proto3" json:"trouble,omitempty"`
 	// Of its latest join, removal, promotion or demotion: GET /v1/operations/{operation} says how far it is.
-	Operation     string `protobuf:"bytes,21,opt,name=operation,proto3" json:"operation,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Operation string `protobuf:"bytes,21,opt,name=operation,proto3" json:"operation,omitempty"`
+	// With health unknown: in how many seconds at the latest the leader has heard it, or calls it silent.
+	JudgedInSeconds uint32 `protobuf:"varint,22,opt,name=judged_in_seconds,json=judgedInSeconds,proto3" json:"judged_in_seconds,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Member) Reset() {
@@ -436,6 +438,13 @@ func (x *Member) GetOperation() string {
 		return x.Operation
 	}
 	return ""
+}
+
+func (x *Member) GetJudgedInSeconds() uint32 {
+	if x != nil {
+		return x.JudgedInSeconds
+	}
+	return 0
 }
 
 type InviteMemberRequest struct {
@@ -1180,7 +1189,7 @@ const file_control_v1_members_proto_rawDesc = "" +
 	"\amembers\x18\x01 \x03(\v2\x1b.domicile.control.v1.MemberR\amembers\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\rR\aversion\x12\x14\n" +
-	"\x05floor\x18\x04 \x01(\rR\x05floor\"\xd4\x05\n" +
+	"\x05floor\x18\x04 \x01(\rR\x05floor\"\x80\x06\n" +
 	"\x06Member\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12!\n" +
@@ -1203,7 +1212,8 @@ const file_control_v1_members_proto_rawDesc = "" +
 	"\tdisk_size\x18\x12 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\bdiskSize\x12P\n" +
 	"\x16certificate_expires_at\x18\x13 \x01(\v2\x1a.google.protobuf.TimestampR\x14certificateExpiresAt\x12\x18\n" +
 	"\atrouble\x18\x14 \x01(\tR\atrouble\x12\x1c\n" +
-	"\toperation\x18\x15 \x01(\tR\toperation\"\xdd\x01\n" +
+	"\toperation\x18\x15 \x01(\tR\toperation\x12*\n" +
+	"\x11judged_in_seconds\x18\x16 \x01(\rR\x0fjudgedInSeconds\"\xdd\x01\n" +
 	"\x13InviteMemberRequest\x121\n" +
 	"\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9-]{0,31}$R\x04name\x124\n" +
 	"\bsuffrage\x18\x02 \x01(\tB\x18\xbaH\x15r\x13R\x00R\x05voterR\bnonvoterR\bsuffrage\x126\n" +
