@@ -78,19 +78,19 @@ func appendSTIR(b []byte, s *record.STIR) []byte {
 	if *s == (record.STIR{}) {
 		return b
 	}
-	b = append(b, `,"stir":{`...)
+	b = append(b, `,"stir":`...)
 	from := len(b)
 	b = appendSome(b, `,"attest":"`, s.Attest)
 	b = appendSome(b, `,"orig_id":"`, s.OrigID)
 	b = appendSome(b, `,"verstat":"`, s.Verstat)
-	return append(dropComma(appendSome(b, `,"spc":"`, s.SPC), from), '}')
+	return append(begun(appendSome(b, `,"spc":"`, s.SPC), from, '{'), '}')
 }
 
 func appendAssumed(b []byte, r *record.Record) []byte {
 	if !r.AssumedZone && !r.AssumedCountry {
 		return b
 	}
-	b = append(b, `,"assumed":[`...)
+	b = append(b, `,"assumed":`...)
 	from := len(b)
 	if r.AssumedZone {
 		b = append(b, `,"time_zone"`...)
@@ -98,24 +98,25 @@ func appendAssumed(b []byte, r *record.Record) []byte {
 	if r.AssumedCountry {
 		b = append(b, `,"country"`...)
 	}
-	return append(dropComma(b, from), ']')
+	return append(begun(b, from, '['), ']')
 }
 
 func appendParty(b []byte, p *record.Party) []byte {
-	b = append(b, '{')
 	from := len(b)
 	b = appendSome(b, `,"raw":"`, p.Raw)
 	b = appendSome(b, `,"e164":"`, p.E164)
 	b = appendSome(b, `,"country":"`, p.Country)
-	return append(dropComma(appendSome(b, `,"subject_id":"`, p.Subject), from), '}')
+	return append(begun(appendSome(b, `,"subject_id":"`, p.Subject), from, '{'), '}')
 }
 
-// dropComma takes out the comma before an object's first member.
-func dropComma(b []byte, from int) []byte {
+// begun puts the brace that begins an object in the place of the comma before its
+// first member, which stands at from if there is one.
+func begun(b []byte, from int, brace byte) []byte {
 	if len(b) == from {
-		return b
+		return append(b, brace)
 	}
-	return append(b[:from], b[from+1:]...)
+	b[from] = brace
+	return b
 }
 
 // appendSome writes a member that is left out when it is empty; name has the comma,

@@ -147,12 +147,13 @@ func readHead(b record.Form, self ref, ingest int64) (e entry, rest record.Form,
 	return e, rest, err
 }
 
-// readHead is the same into an entry that is used again; brief: without what only
-// counters need.
+// readHead is the same into an entry that is used again, whose record stays as it is;
+// brief: without what only counters need.
 func (e *entry) readHead(b record.Form, self ref, ingest int64, brief bool) (rest record.Form, err error) {
 	c := cursorOf(b.Text)
 	k := entryKind(c.byte())
-	*e = entry{ingest: ingest, kind: kindOf(b.Text), redacted: k&redactedEntry != 0}
+	e.ingest, e.kind, e.redacted = ingest, kindOf(b.Text), k&redactedEntry != 0
+	e.salt, e.call, e.listed, e.first, e.count, e.parts, e.adds = [16]byte{}, ref{}, 0, 0, 0, 0, record.Contribution{}
 	if e.kind >= numEntryKinds || len(b.Noise) != noiseOf(b.Text) || e.kind.gone() && (e.redacted || len(c.b) > 0 || len(b.Noise) > 0) {
 		return rest, errFrame
 	}

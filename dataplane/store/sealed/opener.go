@@ -52,6 +52,10 @@ func (sc *scanner) foresee(t tenantRaw) {
 // wanted notes that a row wants a frame; false when it is neither at hand nor asked
 // for.
 func (sc *scanner) wanted(chunk int64, number uint16, row int) bool {
+	if sc.opener.asksLast(chunk, number) { // as most rows do that are looked at before their turn
+		sc.until[sc.opener.waiting[len(sc.opener.waiting)-1].slot] = row
+		return true
+	}
 	for i := range sc.frames {
 		i = (sc.near + i) % scanFrames
 		if f := sc.frames[i]; f != nil && f.chunk == chunk && f.number == number {
@@ -123,6 +127,15 @@ func (o *opener) asked(chunk int64, number uint16) bool {
 		}
 	}
 	return false
+}
+
+// asksLast reports whether a frame is the one that was asked for last, and has not been taken.
+func (o *opener) asksLast(chunk int64, number uint16) bool {
+	if o == nil || len(o.waiting) == 0 {
+		return false
+	}
+	a := &o.waiting[len(o.waiting)-1]
+	return a.chunk == chunk && a.number == number
 }
 
 // opens reports whether a slot's room may be written to now.
