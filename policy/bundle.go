@@ -32,7 +32,9 @@ type APIKey struct {
 	HomeEpoch    uint64      `json:"home_epoch"`
 	Recipient    RecipientID `json:"recipient,omitempty"`
 	ExpiresAt    *time.Time  `json:"expires_at,omitempty"`
-	Epoch        uint64      `json:"epoch,omitempty"` // cluster epoch in which it was issued; 0 is the first
+	Epoch        uint64      `json:"epoch,omitempty"`     // cluster epoch in which it was issued; 0 is the first
+	Number       uint64      `json:"number,omitempty"`    // given by its tenant as it signed it; later ones are higher
+	Signature    string      `json:"signature,omitempty"` // base64, of the tenant's signing key over KeyStatement; "" unsigned
 }
 
 // TenantState is a tenant's stage of life.

@@ -46,6 +46,7 @@ type Signers struct {
 	Tenant    []SigningKey `json:"tenant"`              // a chain: only the last one signs
 	Approvers []SigningKey `json:"approvers,omitempty"` // the last one of each principal counts, unless it was withdrawn
 	Withdrawn []Withdrawal `json:"withdrawn,omitempty"` // of approvers; one per key at most
+	Keys      *KeyMark     `json:"api_keys,omitempty"`  // set, and then for good: API keys above ingest count only when they are signed
 }
 
 // KeyIDOf names a public key: hex of the first 16 bytes of its SHA-256.
@@ -155,8 +156,8 @@ func (s *Signers) Approver(id string) (SigningKey, bool) {
 }
 
 // Verify checks every key: its form, that none stands twice, and that its
-// certificate is the root's or, in the tenant's chain, the predecessor's; and
-// every withdrawal.
+// certificate is the root's or, in the tenant's chain, the predecessor's; every
+// withdrawal; and what the tenant says of its API keys.
 func (s *Signers) Verify(cluster string, tenant TenantID, root ed25519.PublicKey) error {
 	if len(s.Tenant) == 0 || len(s.Tenant) > MaxSigningKeys || len(s.Approvers) > MaxSigningKeys {
 		return fmt.Errorf("there are %d tenant keys and %d approvers, want 1 to %d and at most as many", len(s.Tenant), len(s.Approvers), MaxSigningKeys)
@@ -180,6 +181,11 @@ func (s *Signers) Verify(cluster string, tenant TenantID, root ed25519.PublicKey
 			}
 		}
 	}
+	if s.SignsKeys() {
+		if err := s.VerifyMark(cluster, tenant, *s.Keys); err != nil {
+			return err
+		}
+	}
 	return s.verifyWithdrawals(cluster, tenant, root)
 }
 
@@ -195,7 +201,7 @@ func (k SigningKey) certified(cluster string, tenant TenantID, root, before ed25
 }
 
 // Extends reports whether s is what old may become: keys and withdrawals are only
-// added at the end, and the sequence does not go down.
+// added at the end, and neither the sequence nor the number of API keys goes down.
 func (s *Signers) Extends(old *Signers) error {
 	if s.Sequence < old.Sequence {
 		return fmt.Errorf("policy sequence %d is below %d", s.Sequence, old.Sequence)
@@ -205,6 +211,9 @@ func (s *Signers) Extends(old *Signers) error {
 	}
 	if !begins(s.Withdrawn, old.Withdrawn) {
 		return errors.New("the withdrawal of an approver is missing or changed")
+	}
+	if old.SignsKeys() && (!s.SignsKeys() || s.Keys.Number < old.Keys.Number) {
+		return errors.New("that the tenant signs its API keys is missing, or of before")
 	}
 	return nil
 }
@@ -239,7 +248,8 @@ func (s *Signers) VerifyPolicy(cluster string, p *ResidencyPolicy) error {
 // VerifyRow holds a tenant's row in a bundle against the one that a node has
 // (nil: none) and the pinned root. A tenant without a signing key trusts the
 // control plane. One that has ever had one does not: its row may not go, lose
-// its keys, move, or carry a policy that its own key did not sign.
+// its keys, move, or carry a policy, or an API key above ingest, that its own key
+// did not sign.
 func VerifyRow(cluster string, root ed25519.PublicKey, old, row *TenantRow) error {
 	pinned := old != nil && old.Signers != nil
 	switch {
@@ -261,12 +271,18 @@ func VerifyRow(cluster string, root ed25519.PublicKey, old, row *TenantRow) erro
 		return err
 	}
 	if !pinned {
+		if err := row.Signers.VerifyKeys(cluster, row.Keys, nil, nil); err != nil {
+			return err
+		}
 		return row.verifyPolicy(cluster)
 	}
 	if old.Purge != nil && row.Purge == nil {
 		return errors.New("a tenant whose end was ordered came back")
 	}
 	if err := row.Signers.Extends(old.Signers); err != nil {
+		return err
+	}
+	if err := row.Signers.VerifyKeys(cluster, row.Keys, old.Signers, old.Keys); err != nil {
 		return err
 	}
 	if row.Home != old.Home || row.HomeEpoch != old.HomeEpoch {
