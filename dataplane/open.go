@@ -78,6 +78,7 @@ type Node struct {
 	corrupt   *prometheus.CounterVec
 	door      *egress.Door
 	feed      *feed.Feed
+	senders   *senders // that sign, of what this region receives
 	gate      *gate.Gate
 	disk      *disk.Gauge
 	reserve   *disk.Reserve                   // nil: none
@@ -225,7 +226,10 @@ func (n *Node) openFeed(Options) error {
 	}
 	n.feed = f
 	n.onClose("policy feed", func(context.Context) error { return f.Close() })
-	n.gate = gate.New(gate.Options{Region: n.region(), Feed: f, Attestation: f.Attestation, BaseURLs: n.cfg.BaseURLs,
+	if n.senders, err = openSenders(filepath.Join(n.cfg.DataDir, purgesDir), n.material.Identity.Cluster, ed25519.PublicKey(root), n.cfg.SigningTenants); err != nil {
+		return err
+	}
+	n.gate = gate.New(gate.Options{Region: n.region(), Feed: f, Attestation: f.Attestation, BaseURLs: n.cfg.BaseURLs, Recipients: n.senders.admits,
 		Keys: n.keys.Healthy, Ledger: n.door.Healthy, Disk: func() error { return n.disk.Check(time.Now()) }, Serves: n.serves, Metrics: n.registry})
 	return nil
 }

@@ -3,7 +3,6 @@ package dataplane
 import (
 	"context"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,14 +49,7 @@ type kept struct {
 }
 
 func (n *Node) startPurger(exporter *export.Exporter, inbox *peer.Inbox) error {
-	p := &purger{node: n, exporter: exporter, inbox: inbox, dir: filepath.Join(n.cfg.DataDir, purgesDir)}
-	root, err := hex.DecodeString(n.cfg.RootPublicKey)
-	if err != nil {
-		return fmt.Errorf("read root_public_key: %w", err)
-	}
-	if p.senders, err = openSenders(p.dir, n.material.Identity.Cluster, root, n.cfg.SigningTenants); err != nil {
-		return err
-	}
+	p := &purger{node: n, exporter: exporter, inbox: inbox, dir: filepath.Join(n.cfg.DataDir, purgesDir), senders: n.senders}
 	n.meterHeldEnds()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})

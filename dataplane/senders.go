@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 
 	"github.com/domicile-io/domicile/policy"
 )
@@ -22,23 +23,27 @@ const sendersFile = "senders.json"
 // that sign. Whoever stole the control plane could order their end here: what was
 // received would be destroyed on its word. So a sender that has ever shown its
 // keys, which the pinned root has certified, ends only by an order that these
-// keys signed. It outlives the pair that brought it, and restarts.
+// keys signed. And whoever stole it could list a recipient's key of its own making:
+// of a sender that has ever shown that it signs API keys, only signed ones count.
+// It outlives the pair that brought it, and restarts.
 type senders struct {
 	path     string
 	cluster  string
 	root     ed25519.PublicKey
 	demanded []string // ids of tenants that the configuration knows to sign
-	known    map[policy.TenantID]*policy.Signers
+	known    atomic.Pointer[map[policy.TenantID]*policy.Signers]
 }
 
 func openSenders(dir, cluster string, root ed25519.PublicKey, demanded []string) (*senders, error) {
-	s := &senders{path: filepath.Join(dir, sendersFile), cluster: cluster, root: root, demanded: demanded, known: map[policy.TenantID]*policy.Signers{}}
+	s := &senders{path: filepath.Join(dir, sendersFile), cluster: cluster, root: root, demanded: demanded}
+	known := map[policy.TenantID]*policy.Signers{}
+	s.known.Store(&known)
 	raw, err := os.ReadFile(s.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, nil
 	}
 	if err == nil {
-		err = json.Unmarshal(raw, &s.known)
+		err = json.Unmarshal(raw, &known)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read which senders sign: %w", err)
@@ -49,13 +54,14 @@ func openSenders(dir, cluster string, root ed25519.PublicKey, demanded []string)
 // learn notes the keys of senders in a bundle, durably before they count. What is
 // not certified, or would take back what is known, is passed over.
 func (s *senders) learn(pairs iter.Seq[*policy.InboundPair]) error {
-	next := maps.Clone(s.known)
+	known := *s.known.Load()
+	next := maps.Clone(known)
 	for p := range pairs {
 		if p.Signers != nil && s.holds(p.Tenant, p.Signers) == nil && !same(next[p.Tenant], p.Signers) {
 			next[p.Tenant] = p.Signers
 		}
 	}
-	if maps.EqualFunc(next, s.known, same) {
+	if maps.EqualFunc(next, known, same) {
 		return nil
 	}
 	raw, err := json.Marshal(next)
@@ -65,16 +71,19 @@ func (s *senders) learn(pairs iter.Seq[*policy.InboundPair]) error {
 	if err := replaceDurably(s.path, raw); err != nil {
 		return fmt.Errorf("keep which senders sign: %w", err)
 	}
-	s.known = next
+	s.known.Store(&next)
 	return nil
 }
+
+// of is what is known of a sender; nil: nothing.
+func (s *senders) of(tenant policy.TenantID) *policy.Signers { return (*s.known.Load())[tenant] }
 
 // holds checks keys against the root and against those that are known.
 func (s *senders) holds(tenant policy.TenantID, keys *policy.Signers) error {
 	if err := keys.Verify(s.cluster, tenant, s.root); err != nil {
 		return err
 	}
-	if had := s.known[tenant]; had != nil {
+	if had := s.of(tenant); had != nil {
 		return keys.Extends(had)
 	}
 	return nil
@@ -83,7 +92,7 @@ func (s *senders) holds(tenant policy.TenantID, keys *policy.Signers) error {
 // believe is nil when an order about a sender is to be carried out.
 func (s *senders) believe(tenant policy.TenantID, order *policy.PurgeOrder, keys *policy.Signers) error {
 	if keys == nil {
-		if s.known[tenant] != nil || slices.Contains(s.demanded, string(tenant)) {
+		if s.of(tenant) != nil || slices.Contains(s.demanded, string(tenant)) {
 			return errors.New("the order to end a tenant that signs came without its keys: it is not believed")
 		}
 		return nil // it trusts the control plane
@@ -97,9 +106,34 @@ func (s *senders) believe(tenant policy.TenantID, order *policy.PurgeOrder, keys
 	return nil
 }
 
+// admits is nil when a recipient's key that a pair lists counts. The pair's own word
+// for the sender's keys counts where the root, and what is known, bear it out.
+func (s *senders) admits(p *policy.InboundPair, id policy.KeyID) error {
+	keys := s.of(p.Tenant)
+	if p.Signers != nil && !same(keys, p.Signers) {
+		if err := s.holds(p.Tenant, p.Signers); err == nil {
+			keys = p.Signers
+		} else if keys == nil {
+			return fmt.Errorf("the sender's keys are not believed: %w", err)
+		}
+	}
+	if !keys.SignsKeys() {
+		return nil
+	}
+	for _, k := range p.Keys {
+		if k.ID == id {
+			return keys.VerifyKey(s.cluster, k)
+		}
+	}
+	return errors.New("the pair lists no such key")
+}
+
 func same(a, b *policy.Signers) bool {
 	if a == nil || b == nil {
 		return a == b
+	}
+	if a.SignsKeys() != b.SignsKeys() || a.SignsKeys() && *a.Keys != *b.Keys {
+		return false
 	}
 	return a.Sequence == b.Sequence && slices.Equal(a.Tenant, b.Tenant) && slices.Equal(a.Approvers, b.Approvers) && slices.Equal(a.Withdrawn, b.Withdrawn)
 }

@@ -149,3 +149,79 @@ func signingKey(t *testing.T, purpose policy.KeyPurpose, by ed25519.PrivateKey) 
 	k.Certificate = policy.Sign(by, k.Statement(sendersCluster, sender))
 	return testKey{k, key}
 }
+
+// A recipient's key of a sender that signs its keys counts with the signature of
+// the sender's present key, and not on the word of the control plane: not when the
+// pair forgets the sender's keys, nor after a restart.
+func TestRecipientsKeysOfASenderThatSignsAreVerified(t *testing.T) {
+	root, rootKey := pair(t)
+	tenant := signingKey(t, policy.TenantKey, rootKey)
+	_, strangersKey := pair(t)
+	forged := signingKey(t, policy.TenantKey, strangersKey)
+	sign := func(by testKey, number uint64, digest string) string {
+		return policy.Sign(by.key, policy.KeyStatement(sendersCluster, sender, number, digest)).Value
+	}
+	keys := func(k testKey, number uint64) *policy.Signers {
+		return &policy.Signers{Sequence: 3, Tenant: []policy.SigningKey{k.SigningKey}, Keys: &policy.KeyMark{Number: number, Digest: policy.NoKey, Signature: sign(k, number, policy.NoKey)}}
+	}
+	bare := policy.APIKey{ID: "SK000000000000000000000000000000a1", Tenant: sender, Region: "ie1", Role: policy.RoleRecipient, Recipient: "RP000000000000000000000000000000a1", SecretSHA256: "ab", HomeEpoch: 1}
+	signed := func(by testKey) policy.APIKey {
+		k := bare
+		k.Number, k.Signature = 1, sign(by, 1, k.Digest())
+		return k
+	}
+	offer := func(s *policy.Signers, k policy.APIKey) *policy.InboundPair {
+		return &policy.InboundPair{Tenant: sender, Signers: s, Keys: []policy.APIKey{k}}
+	}
+	dir := t.TempDir()
+	open := func() *senders {
+		s, err := openSenders(dir, sendersCluster, root, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	s := open()
+	plain := &policy.Signers{Sequence: 3, Tenant: []policy.SigningKey{tenant.SigningKey}}
+	for name, c := range map[string]struct {
+		pair *policy.InboundPair
+		want bool
+	}{
+		"of a sender that does not sign":        {offer(nil, bare), true},
+		"of one that does not sign keys":        {offer(plain, bare), true},
+		"signed, not learnt yet":                {offer(keys(tenant, 1), signed(tenant)), true},
+		"not signed, not learnt yet":            {offer(keys(tenant, 1), bare), false},
+		"of a sender that a stranger certified": {offer(keys(forged, 1), signed(forged)), false},
+	} {
+		if err := s.admits(c.pair, bare.ID); (err == nil) != c.want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := s.learn(slices.Values([]*policy.InboundPair{offer(plain, bare), offer(keys(tenant, 2), bare)})); err != nil {
+		t.Fatal(err)
+	}
+	wider := signed(tenant)
+	wider.SecretSHA256 = "cd"
+	for restarted, s := range map[bool]*senders{false: s, true: open()} {
+		for name, c := range map[string]struct {
+			pair *policy.InboundPair
+			want bool
+		}{
+			"signed":                       {offer(keys(tenant, 2), signed(tenant)), true},
+			"signed, the pair forgets":     {offer(nil, signed(tenant)), true},
+			"signed, and newer word":       {offer(keys(tenant, 3), signed(tenant)), true},
+			"not signed":                   {offer(keys(tenant, 2), bare), false},
+			"not signed, the pair forgets": {offer(nil, bare), false},
+			"not signed, nor are others":   {offer(plain, bare), false},
+			"signed by a stranger":         {offer(keys(forged, 2), signed(forged)), false},
+			"another secret":               {offer(keys(tenant, 2), wider), false},
+		} {
+			if err := s.admits(c.pair, bare.ID); (err == nil) != c.want {
+				t.Errorf("%s (restarted: %v): %v", name, restarted, err)
+			}
+		}
+		if s.admits(offer(keys(tenant, 2), signed(tenant)), "SK000000000000000000000000000000a2") == nil {
+			t.Errorf("restarted %v: a key that the pair does not list counts", restarted)
+		}
+	}
+}

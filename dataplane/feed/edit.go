@@ -58,6 +58,7 @@ func (e *edit) remove(key string) {
 	case old.Region != nil, old.Basis != nil:
 		e.topology = true
 	case old.Pair != nil:
+		e.next.unsigned -= unsigned(old.Pair.Signers, old.Pair.Keys)
 		for _, k := range old.Pair.Keys {
 			if b, ok := policy.KindKey.Bits(string(k.ID)); ok {
 				e.keys.Delete(b)
@@ -79,17 +80,21 @@ func (e *edit) removeTenant(id policy.TenantID) {
 	old.keyIDs(e.keys.Delete)
 	e.tenants.Delete(b)
 	e.set.Remove(id)
-	if e.isSigned(b) {
+	if row := e.signedRow(b); row != nil {
+		e.next.unsigned -= unsigned((*row).Signers, (*row).Keys)
 		e.signing().Delete(b)
 	}
 }
 
-func (e *edit) isSigned(b policy.Bits) bool {
+func (e *edit) signedRow(b policy.Bits) **policy.TenantRow {
 	if e.signed != nil {
-		return e.signed.Get(b) != nil
+		return e.signed.Get(b)
 	}
-	return e.next.signed.Get(b) != nil
+	return e.next.signed.Get(b)
 }
+
+// unsigned is how many keys do not count for want of a signature.
+func unsigned(s *policy.Signers, keys []policy.APIKey) int { return len(keys) - len(s.Counting(keys)) }
 
 func (e *edit) signing() *policy.TableEdit[*policy.TenantRow] {
 	if e.signed == nil {
@@ -118,7 +123,8 @@ func (e *edit) put(r policy.Row) error {
 		e.topology = true
 	case r.Pair != nil:
 		e.order(key, r.Pair.Purge)
-		return e.addKeys(r.Pair.Keys)
+		e.next.unsigned += unsigned(r.Pair.Signers, r.Pair.Keys)
+		return e.addKeys(r.Pair.Signers.Counting(r.Pair.Keys))
 	}
 	return nil
 }
@@ -162,7 +168,8 @@ func (e *edit) putKind(t *policy.TenantRow, k *kind, revision uint64) error {
 	if !ok {
 		return errors.New("a tenant's id is malformed")
 	}
-	text, slug, err := textOf(t.Slug, t.Keys)
+	keys := t.Signers.Counting(t.Keys)
+	text, slug, err := textOf(t.Slug, keys)
 	if err != nil {
 		return fmt.Errorf("tenant %s: %w", t.ID, err)
 	}
@@ -171,11 +178,12 @@ func (e *edit) putKind(t *policy.TenantRow, k *kind, revision uint64) error {
 		e.set.Put(policy.Rules{Tenant: t.ID, Revision: revision, Terms: k.terms})
 	}
 	if t.Signers != nil {
+		e.next.unsigned += unsigned(t.Signers, t.Keys)
 		e.signing().Put(b, t)
 	}
 	e.order("t/"+string(t.ID), t.Purge)
 	e.used = append(e.used, k)
-	return e.addKeys(t.Keys)
+	return e.addKeys(keys)
 }
 
 // putBody is put for a row as it was shipped, and gives its key.

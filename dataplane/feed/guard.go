@@ -121,7 +121,7 @@ func (j *judge) tenant(t policy.TenantRow) policy.TenantRow {
 		return t
 	}
 	j.next.Tenants[t.ID] = base
-	return inForce(base, t)
+	return inForce(j.r.expect.Cluster, base, t)
 }
 
 // base is what an offered tenant is held against: what is kept already or, when
@@ -169,12 +169,12 @@ func standing(s policy.TenantState) int {
 }
 
 // inForce is the base with the keys that are offered; one that ends has none.
-func inForce(base, offered policy.TenantRow) policy.TenantRow {
+func inForce(cluster string, base, offered policy.TenantRow) policy.TenantRow {
 	if base.State.Ends() {
 		return base
 	}
 	out := base
-	out.Keys, out.HomeURL = offered.Keys, offered.HomeURL
+	out.Keys, out.HomeURL = base.Signers.Keep(cluster, base.Keys, offered.Keys), offered.HomeURL
 	if base.Signers == nil && base.State != policy.TenantSuspended {
 		out.State = offered.State
 	}
@@ -192,7 +192,7 @@ func (j *judge) keys(tenant policy.TenantID, offered []policy.APIKey) (out []pol
 	}
 	for _, k := range offered {
 		if _, refused := j.next.Keys[k.ID]; !refused && j.raised && max(1, k.Epoch) <= policy.EpochOf(j.old.Revision) {
-			if _, had := j.old.Key(k.ID); !had {
+			if !j.old.lists(k) {
 				j.next.Keys[k.ID] = tenant
 			}
 		}
@@ -273,7 +273,24 @@ func (e *edit) holds(id policy.TenantID) bool {
 	return ok && e.tenants.Get(b) != nil
 }
 
-// tenantRow is a tenant as it came, without its keys.
+// lists reports whether a key was in the bundle, counting or not.
+func (v *View) lists(k policy.APIKey) bool {
+	if _, ok := v.Key(k.ID); ok {
+		return true
+	}
+	var keys []policy.APIKey
+	if p, ok := v.Pair(k.Tenant, k.Recipient); ok {
+		keys = p.Keys
+	}
+	if b, ok := policy.KindTenant.Bits(string(k.Tenant)); ok {
+		if row := v.signed.Get(b); row != nil {
+			keys = append(keys[:len(keys):len(keys)], (*row).Keys...)
+		}
+	}
+	return slices.ContainsFunc(keys, func(have policy.APIKey) bool { return have.ID == k.ID })
+}
+
+// tenantRow is a tenant as it came, without its keys unless it signs.
 func (v *View) tenantRow(id policy.TenantID) (policy.TenantRow, bool) {
 	b, ok := policy.KindTenant.Bits(string(id))
 	if !ok {

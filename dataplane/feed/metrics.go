@@ -12,13 +12,14 @@ var (
 	connectedDesc = prometheus.NewDesc("domicile_bundle_connected", "1 while the control stream is open.", nil, nil)
 	suspectDesc   = prometheus.NewDesc("domicile_clock_suspect", "1 after the wall clock jumped, until it is confirmed again.", nil, nil)
 	levelDesc     = prometheus.NewDesc("domicile_node_attestation", "1 for the level that this node has verified of itself, 0 for the others.", []string{"level"}, nil)
+	unsignedDesc  = prometheus.NewDesc("domicile_bundle_unsigned_api_keys", "API keys that this node refuses because their tenant signs its keys and has not signed these.", nil, nil)
 	nacksDesc     = prometheus.NewDesc("domicile_bundle_nacks_total", "Pushes that this node refused, by reason.", []string{"reason"}, nil)
 )
 
 type collector struct{ f *Feed }
 
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{revisionDesc, ageDesc, connectedDesc, suspectDesc, levelDesc, nacksDesc} {
+	for _, d := range []*prometheus.Desc{revisionDesc, ageDesc, connectedDesc, suspectDesc, levelDesc, unsignedDesc, nacksDesc} {
 		ch <- d
 	}
 }
@@ -33,6 +34,9 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(ageDesc, max(-1, s.Age.Seconds()))
 	gauge(connectedDesc, flag[s.Connected])
 	gauge(suspectDesc, flag[s.ClockSuspect])
+	if v := c.f.Current(); v != nil {
+		gauge(unsignedDesc, float64(v.unsigned))
+	}
 	for _, l := range []policy.Attestation{policy.Declared, policy.OperatorSigned, policy.CloudSigned} {
 		ch <- prometheus.MustNewConstMetric(levelDesc, prometheus.GaugeValue, flag[c.f.Attestation() == l], l.String())
 	}

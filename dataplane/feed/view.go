@@ -26,6 +26,8 @@ type View struct {
 	keys    policy.Table[apiKey]            // by the bits of their ids
 	signed  policy.Table[*policy.TenantRow] // whole rows of tenants that sign
 
+	unsigned int // keys that do not count because their tenant has not signed them
+
 	orders map[string]*policy.PurgeOrder // by the key of the row that gives it; few, and never changed in place
 }
 

@@ -14,7 +14,7 @@ import (
 //  1. prefix of another known region: WRONG_REGION, also before the first bundle
 //  2. no credential, not the form of a key, or of an unknown region: UNAUTHENTICATED
 //  3. no bundle yet: UNAVAILABLE
-//  4. key unknown, expired, or the secret wrong: UNAUTHENTICATED
+//  4. key unknown, expired, not signed by a tenant that signs its keys, or the secret wrong: UNAUTHENTICATED
 //  5. key of a moved tenant: WRONG_REGION at the old home, CREDENTIAL_SUPERSEDED at the new
 //  6. HTTP Basic whose user is not the key's tenant: UNAUTHENTICATED
 //  7. the tenant is suspended, or ends: PERMISSION_DENIED
@@ -77,6 +77,11 @@ func (g *Gate) Stands(p Principal) error {
 	if !ok || key.Tenant != p.Tenant || key.Role != p.Role || key.Recipient != p.Recipient || g.expired(key) {
 		return unauthenticated()
 	}
+	if key.Role == policy.RoleRecipient {
+		if pair, ok := v.Pair(p.Tenant, p.Recipient); !ok || g.o.Recipients(pair, p.Key) != nil {
+			return unauthenticated()
+		}
+	}
 	return nil
 }
 
@@ -88,7 +93,7 @@ func (g *Gate) expired(key policy.APIKey) bool {
 // home; they need the inbound pair that brought them.
 func (g *Gate) recipient(v *feed.View, p Principal, user string) (Principal, error) {
 	pair, ok := v.Pair(p.Tenant, p.Recipient)
-	if !ok {
+	if !ok || g.o.Recipients(pair, p.Key) != nil {
 		return Principal{}, unauthenticated()
 	}
 	if user != "" && user != string(p.Recipient) && user != string(p.Key) {

@@ -35,6 +35,10 @@ type Options struct {
 
 	Disk func() error // why the node's disk can take no more (less than 5 % free), else nil; asked for each ingest, so cheap; nil: always fine
 
+	// Recipients is why a recipient's key counts for nothing although the bundle has it
+	// in a pair: the sender signs API keys, and not this one. nil: always fine.
+	Recipients func(*policy.InboundPair, policy.KeyID) error
+
 	Clock   func() time.Time      // nil: time.Now
 	Elapsed func() time.Duration  // since any fixed moment, never jumping; nil: CLOCK_BOOTTIME
 	Metrics prometheus.Registerer // nil: none
@@ -70,6 +74,9 @@ func New(o Options) *Gate {
 	}
 	if o.Elapsed == nil {
 		o.Elapsed = feed.BootTime
+	}
+	if o.Recipients == nil {
+		o.Recipients = func(*policy.InboundPair, policy.KeyID) error { return nil }
 	}
 	fine := func() error { return nil }
 	if o.Keys == nil {
