@@ -46,8 +46,11 @@ var calls = map[string]matrixCall{
 	"KeyService/CreateKey": func(_ *world, f fixture) proto.Message {
 		return &controlv1.CreateKeyRequest{Tenant: f.ref, Region: "ie1", Role: "ingest", SecretSha256: policy.HashSecret("matrix"), KeyId: "SK" + strings.Repeat("7", 32)}
 	},
-	"KeyService/GetKey":    func(_ *world, f fixture) proto.Message { return &controlv1.GetKeyRequest{Tenant: f.ref, Key: f.key} },
-	"KeyService/ListKeys":  func(_ *world, f fixture) proto.Message { return &controlv1.ListKeysRequest{Tenant: f.ref} },
+	"KeyService/GetKey":   func(_ *world, f fixture) proto.Message { return &controlv1.GetKeyRequest{Tenant: f.ref, Key: f.key} },
+	"KeyService/ListKeys": func(_ *world, f fixture) proto.Message { return &controlv1.ListKeysRequest{Tenant: f.ref} },
+	"KeyService/SignKey": func(_ *world, f fixture) proto.Message {
+		return &controlv1.SignKeyRequest{Tenant: f.ref, Key: f.key, Number: 1, Signature: &controlv1.Signature{KeyId: strings.Repeat("a", 32), Value: strings.Repeat("A", 86) + "=="}}
+	},
 	"KeyService/DeleteKey": func(_ *world, f fixture) proto.Message { return &controlv1.DeleteKeyRequest{Tenant: f.ref, Key: f.key} },
 
 	"PolicyService/GetPolicy": func(_ *world, f fixture) proto.Message { return &controlv1.GetPolicyRequest{Tenant: f.ref} },

@@ -33,6 +33,22 @@ func (c *cluster) signatory(tenant policy.TenantID, by ed25519.PrivateKey, purpo
 	return signatory{key, body}
 }
 
+// signsKeys gives a tenant's key as it is enrolled what it says of the tenant's API keys:
+// that there is none above ingest, or its signatures over them.
+func (c *cluster) signsKeys(s signatory, tenant policy.TenantID, number uint64, keys ...policy.APIKey) {
+	sign := func(digest string) policy.Signature {
+		return policy.Sign(s.key, policy.KeyStatement(c.id, tenant, number, digest))
+	}
+	list := []map[string]any{}
+	for _, k := range keys {
+		list = append(list, map[string]any{"key": k.ID, "number": number, "signature": sign(k.Digest())})
+	}
+	if len(keys) == 0 {
+		list = append(list, map[string]any{"number": number, "signature": sign(policy.NoKey)})
+	}
+	s.body["api_keys"] = list
+}
+
 // signs a hash, hex, under a sequence.
 func (c *cluster) signs(s signatory, tenant policy.TenantID, sequence uint64, hash string) policy.Signature {
 	c.t.Helper()
@@ -55,6 +71,7 @@ func TestTwoPeopleApproveOverREST(t *testing.T) {
 	}
 	tenant, person := c.signatory(id, c.rootKey, policy.TenantKey), c.signatory(id, c.rootKey, policy.ApproverKey)
 	tenant.body["policy_signature"] = c.signs(tenant, id, 1, hex.EncodeToString(inForce[:]))
+	c.signsKeys(tenant, id, 1)
 
 	// Who may enrol what.
 	_, stranger, _ := ed25519.GenerateKey(nil)
@@ -148,10 +165,12 @@ func TestAnApproverIsWithdrawnOverREST(t *testing.T) {
 	c.must(err)
 	tenant, person := c.signatory(id, c.rootKey, policy.TenantKey), c.signatory(id, c.rootKey, policy.ApproverKey)
 	tenant.body["policy_signature"] = c.signs(tenant, id, 1, hex.EncodeToString(inForce[:]))
+	c.signsKeys(tenant, id, 1)
 	c.want(c.do(0, "POST", keys, tenant.body, nil), 201, "")
 	second := c.want(c.do(0, "POST", keys, person.body, officer), 201, "").str("id")
 	next := c.signatory(id, tenant.key, policy.TenantKey)
 	next.body["policy_signature"] = c.signs(next, id, 2, hex.EncodeToString(inForce[:]))
+	c.signsKeys(next, id, 2)
 	c.want(c.do(0, "POST", keys, next.body, nil), 201, "")
 
 	body := func(by ed25519.PrivateKey, of policy.TenantID, key string) map[string]any {

@@ -117,6 +117,12 @@ func (c *Control) Keys(ctx context.Context, tenant string, filters ...string) ([
 	return all, err
 }
 
+// SignKey puts the signature of its tenant's signing key onto an API key.
+func (c *Control) SignKey(ctx context.Context, in *controlv1.SignKeyRequest) (*controlv1.Key, error) {
+	out := &controlv1.Key{}
+	return out, c.post(ctx, tenantPath(in.GetTenant(), "/keys/"+url.PathEscape(in.GetKey())+":sign"), in, out)
+}
+
 // DeleteKey revokes a key.
 func (c *Control) DeleteKey(ctx context.Context, tenant, key, etag string) error {
 	return c.conditional(ctx, http.MethodDelete, tenantPath(tenant, "/keys/"+url.PathEscape(key)), etag, nil, nil)

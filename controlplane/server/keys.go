@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/controlplane/store"
@@ -35,7 +34,10 @@ func (s keyService) CreateKey(ctx context.Context, req *controlv1.CreateKeyReque
 	if err != nil {
 		return nil, err
 	}
-	out := s.keyOf(k)
+	out, err := s.shownKey(k)
+	if err != nil {
+		return nil, err
+	}
 	out.Secret, out.Distributed = whole, s.hub.waitAcked(ctx, k.Region, k.Revision, distributionPatience)
 	return out, tagged(ctx, k.ETag)
 }
@@ -87,7 +89,11 @@ func (s keyService) GetKey(ctx context.Context, req *controlv1.GetKeyRequest) (*
 	if err != nil {
 		return nil, err
 	}
-	return s.keyOf(k), tagged(ctx, k.ETag)
+	out, err := s.shownKey(k)
+	if err != nil {
+		return nil, err
+	}
+	return out, tagged(ctx, k.ETag)
 }
 
 func (s keyService) key(ctx context.Context, tenant, id string) (store.Key, error) {
@@ -121,8 +127,12 @@ func (s keyService) ListKeys(ctx context.Context, req *controlv1.ListKeysRequest
 		list = list[:limit]
 		out.NextPageToken = pageToken(string(list[limit-1].ID))
 	}
+	p, err := s.store.Policy(t.ID)
+	if err != nil && !isReason(err, policy.NotFound) { // of a tenant that ends there is none, and no key
+		return nil, err
+	}
 	for _, k := range list {
-		out.Keys = append(out.Keys, s.keyOf(k))
+		out.Keys = append(out.Keys, s.keyOf(k, p.Signers))
 	}
 	return out, nil
 }
@@ -144,9 +154,4 @@ func (s keyService) DeleteKey(ctx context.Context, req *controlv1.DeleteKeyReque
 		return nil, err
 	}
 	return &controlv1.DeleteKeyResponse{}, nil
-}
-
-func (c *core) keyOf(k store.Key) *controlv1.Key {
-	return &controlv1.Key{Id: string(k.ID), Tenant: string(k.Tenant), Region: string(k.Region), Role: string(k.Role),
-		Recipient: string(k.Recipient), CreateTime: timestamppb.New(k.CreatedAt), Distributed: c.hub.acked(k.Region, k.Revision), Etag: k.ETag}
 }

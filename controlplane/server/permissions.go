@@ -50,6 +50,7 @@ var permissions = map[string]permission{
 	controlv1.KeyService_CreateKey_FullMethodName: {roles: owners, write: true},
 	controlv1.KeyService_GetKey_FullMethodName:    {roles: everybody},
 	controlv1.KeyService_ListKeys_FullMethodName:  {roles: everybody},
+	controlv1.KeyService_SignKey_FullMethodName:   {roles: owners, write: true},
 	controlv1.KeyService_DeleteKey_FullMethodName: {roles: revokers, write: true},
 
 	controlv1.PolicyService_GetPolicy_FullMethodName:       {roles: everybody},

@@ -41,7 +41,17 @@ func (s signingKeyService) CreateSigningKey(ctx context.Context, req *controlv1.
 			sig := signatureFrom(req.GetPolicySignature())
 			p.Signature = &sig
 		}
-		return p, nil
+		if key.Purpose != policy.TenantKey {
+			if len(req.GetApiKeys()) > 0 {
+				return nil, fieldError("api_keys", "go with a tenant's key only")
+			}
+			return p, nil
+		}
+		own := store.EnrolTenantKey{EnrolKey: p}
+		for _, k := range req.GetApiKeys() {
+			own.APIKeys = append(own.APIKeys, store.KeySignature{ID: policy.KeyID(k.GetKey()), Number: k.GetNumber(), Signature: k.GetSignature().GetValue()})
+		}
+		return own, nil
 	})
 	if err != nil {
 		return nil, err
@@ -113,6 +123,7 @@ func (c *core) certified(tenant policy.TenantID, now *policy.Signers, key policy
 	switch {
 	case key.Purpose == policy.TenantKey:
 		next.Tenant = append(next.Tenant[:len(next.Tenant):len(next.Tenant)], key)
+		next.Keys = nil // the new key's own word comes with it, and Apply verifies that
 	case now == nil:
 		return policy.Errorf(policy.ApprovalRequired, "the tenant has no signing key; enrol that first: an approver is the second person beside it")
 	default:
@@ -136,7 +147,10 @@ func (s signingKeyService) ListSigningKeys(ctx context.Context, req *controlv1.L
 	}
 	out := &controlv1.ListSigningKeysResponse{Cluster: s.cluster}
 	if p.Signers != nil {
-		out.Sequence = p.Signers.Sequence
+		if out.NewestApiKey, err = s.newestKey(t.ID, p.Signers); err != nil {
+			return nil, err
+		}
+		out.Sequence, out.SignsApiKeys = p.Signers.Sequence, p.Signers.SignsKeys()
 		for _, k := range append(p.Signers.Tenant[:len(p.Signers.Tenant):len(p.Signers.Tenant)], p.Signers.Approvers...) {
 			out.Keys = append(out.Keys, signingKeyOf(t.ID, p.Signers, k))
 		}

@@ -11,6 +11,8 @@ func (e *entry) createKey(p CreateKey) (any, error) {
 		return nil, invalid("key_id", "must be SK and 32 hex digits")
 	case !hashPattern.MatchString(k.SecretSHA256):
 		return nil, invalid("secret_sha256", "must be 64 hex digits")
+	case k.Number != 0 || k.Signature != "":
+		return nil, invalid("signature", "comes after the key: issue it, then sign it")
 	case !k.Role.Valid():
 		return nil, invalid("role", "must be one of ingest, reader, admin, recipient")
 	}

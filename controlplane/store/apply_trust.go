@@ -31,7 +31,7 @@ func (e *entry) rebase(c Change, old Policy, fields []policy.FieldChange) (any, 
 	return c, e.put(bucketChanges, []byte(c.ID), c)
 }
 
-func (e *entry) enrolKey(p EnrolKey) (any, error) {
+func (e *entry) enrolKey(p EnrolKey, keys func(t Tenant, before, next *policy.Signers) error) (any, error) {
 	t, err := e.living(p.Tenant)
 	if err != nil {
 		return nil, err
@@ -63,6 +63,9 @@ func (e *entry) enrolKey(p EnrolKey) (any, error) {
 	if err := next.VerifyPolicy(cluster.ID, &doc); err != nil {
 		return nil, invalid("policy_signature", "is not of this key over the policy in force under sequence %d: read the policy again and sign it", next.Sequence)
 	}
+	if err := keys(t, old.Signers, next); err != nil {
+		return nil, err
+	}
 	old.ResidencyPolicy = doc
 	t.Signed = true
 	if err := e.put(bucketTenants, []byte(t.ID), t); err != nil {
@@ -79,6 +82,7 @@ func enrolled(old Policy, k policy.SigningKey) (*policy.Signers, error) {
 	next := &policy.Signers{}
 	if s := old.Signers; s != nil {
 		next.Sequence, next.Tenant, next.Approvers, next.Withdrawn = s.Sequence, slices.Clone(s.Tenant), slices.Clone(s.Approvers), s.Withdrawn
+		next.Keys = s.Keys
 	}
 	for _, have := range append(slices.Clone(next.Tenant), next.Approvers...) {
 		if have.ID == k.ID {

@@ -194,10 +194,11 @@ type CreateToken struct {
 // EnrolKey adds a signing key to a tenant. The proposer has verified its
 // certificate up to the operator's root, which Apply does not know. A tenant's
 // key comes with its signature over the policy in force, under the next
-// sequence: from then on that policy is signed. Result body: Policy.
+// sequence: from then on that policy is signed. That is what logs of before hold;
+// now a tenant's key comes with EnrolTenantKey. Result body: Policy.
 //
 // Refusals: NOT_FOUND, INVALID_ARGUMENT (malformed; the signature is not of the
-// key over the policy and sequence of now), ALREADY_EXISTS (the key is
+// key over the policy and sequence of now; the tenant signs its API keys), ALREADY_EXISTS (the key is
 // enrolled), OVERLOADED (too many keys), APPROVAL_REQUIRED (an approver before
 // the first tenant key).
 type EnrolKey struct {

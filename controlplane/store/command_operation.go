@@ -7,7 +7,7 @@ import (
 	"github.com/domicile-io/domicile/policy"
 )
 
-// The kinds of long-running operations, of re-contracting, since format 3, of withdrawing, and of a restore.
+// The kinds of long-running operations, of re-contracting, since format 3, of withdrawing, of a restore, and of signed API keys.
 const (
 	KindBeginOperation  Kind = 56
 	KindReportOperation Kind = 57
@@ -16,6 +16,8 @@ const (
 
 	KindWithdrawApprover Kind = 60
 	KindReserveSlug      Kind = 61
+	KindSignKey          Kind = 62
+	KindEnrolTenantKey   Kind = 63
 )
 
 // BeginOperation notes work of a voter. While one of the kind is unfinished at
@@ -124,6 +126,10 @@ func operationDecoder(k Kind) func([]byte) (Command, error) {
 		return command[WithdrawApprover]
 	case KindReserveSlug:
 		return command[ReserveSlug]
+	case KindSignKey:
+		return command[SignKey]
+	case KindEnrolTenantKey:
+		return command[EnrolTenantKey]
 	}
 	return nil
 }
@@ -143,6 +149,10 @@ func (e *entry) handleOperation(p Payload) (any, error) {
 		return e.withdrawApprover(p)
 	case ReserveSlug:
 		return e.reserveSlug(p)
+	case SignKey:
+		return e.signKey(p)
+	case EnrolTenantKey:
+		return e.enrolTenantKey(p)
 	}
 	return nil, fmt.Errorf("no handler for %T", p)
 }

@@ -193,7 +193,7 @@ func (e *entry) handle(p Payload) (body any, err error) {
 	case Nop:
 		return nil, nil
 	case EnrolKey:
-		return e.enrolKey(p)
+		return e.enrolAlone(p)
 	case Approve:
 		return e.approve(p)
 	case RaiseEpoch:

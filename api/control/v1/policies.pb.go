@@ -1323,8 +1323,11 @@ type CreateSigningKeyRequest struct {
 	Certificate *Signature             `protobuf:"bytes,7,opt,name=certificate,proto3" json:"certificate,omitempty"`
 	// With purpose tenant: the key's own signature over the policy in force, under the next sequence.
 	PolicySignature *Signature `protobuf:"bytes,8,opt,name=policy_signature,json=policySignature,proto3" json:"policy_signature,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// With purpose tenant: the key's own signatures over the tenant's API keys above ingest, each that is to go on working,
+	// or one without a key where there is none. From then on nodes refuse such keys without a signature.
+	ApiKeys       []*ApiKeySignature `protobuf:"bytes,9,rep,name=api_keys,json=apiKeys,proto3" json:"api_keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateSigningKeyRequest) Reset() {
@@ -1413,6 +1416,75 @@ func (x *CreateSigningKeyRequest) GetPolicySignature() *Signature {
 	return nil
 }
 
+func (x *CreateSigningKeyRequest) GetApiKeys() []*ApiKeySignature {
+	if x != nil {
+		return x.ApiKeys
+	}
+	return nil
+}
+
+type ApiKeySignature struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// SK and 32 hex digits; "": that there is no API key above ingest.
+	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// Above every number that the tenant has signed with; those of one call may be equal. Below 2^53; a number in JSON.
+	Number        uint64     `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	Signature     *Signature `protobuf:"bytes,3,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApiKeySignature) Reset() {
+	*x = ApiKeySignature{}
+	mi := &file_control_v1_policies_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApiKeySignature) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApiKeySignature) ProtoMessage() {}
+
+func (x *ApiKeySignature) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_policies_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApiKeySignature.ProtoReflect.Descriptor instead.
+func (*ApiKeySignature) Descriptor() ([]byte, []int) {
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ApiKeySignature) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *ApiKeySignature) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *ApiKeySignature) GetSignature() *Signature {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
 type WithdrawSigningKeyRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Tenant string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
@@ -1426,7 +1498,7 @@ type WithdrawSigningKeyRequest struct {
 
 func (x *WithdrawSigningKeyRequest) Reset() {
 	*x = WithdrawSigningKeyRequest{}
-	mi := &file_control_v1_policies_proto_msgTypes[17]
+	mi := &file_control_v1_policies_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1438,7 +1510,7 @@ func (x *WithdrawSigningKeyRequest) String() string {
 func (*WithdrawSigningKeyRequest) ProtoMessage() {}
 
 func (x *WithdrawSigningKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[17]
+	mi := &file_control_v1_policies_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1451,7 +1523,7 @@ func (x *WithdrawSigningKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WithdrawSigningKeyRequest.ProtoReflect.Descriptor instead.
 func (*WithdrawSigningKeyRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{17}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *WithdrawSigningKeyRequest) GetTenant() string {
@@ -1490,7 +1562,7 @@ type ListSigningKeysRequest struct {
 
 func (x *ListSigningKeysRequest) Reset() {
 	*x = ListSigningKeysRequest{}
-	mi := &file_control_v1_policies_proto_msgTypes[18]
+	mi := &file_control_v1_policies_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1502,7 +1574,7 @@ func (x *ListSigningKeysRequest) String() string {
 func (*ListSigningKeysRequest) ProtoMessage() {}
 
 func (x *ListSigningKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[18]
+	mi := &file_control_v1_policies_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1515,7 +1587,7 @@ func (x *ListSigningKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSigningKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListSigningKeysRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{18}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListSigningKeysRequest) GetTenant() string {
@@ -1562,13 +1634,17 @@ type ListSigningKeysResponse struct {
 	// The cluster's id, which signatures name.
 	Cluster       string `protobuf:"bytes,3,opt,name=cluster,proto3" json:"cluster,omitempty"`
 	NextPageToken string `protobuf:"bytes,4,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// Whether API keys above ingest count only when they are signed.
+	SignsApiKeys bool `protobuf:"varint,5,opt,name=signs_api_keys,json=signsApiKeys,proto3" json:"signs_api_keys,omitempty"`
+	// The highest number that an API key was signed with, revoked ones included; 0: none. Below 2^53; a number in JSON.
+	NewestApiKey  uint64 `protobuf:"varint,6,opt,name=newest_api_key,json=newestApiKey,proto3" json:"newest_api_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListSigningKeysResponse) Reset() {
 	*x = ListSigningKeysResponse{}
-	mi := &file_control_v1_policies_proto_msgTypes[19]
+	mi := &file_control_v1_policies_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1580,7 +1656,7 @@ func (x *ListSigningKeysResponse) String() string {
 func (*ListSigningKeysResponse) ProtoMessage() {}
 
 func (x *ListSigningKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[19]
+	mi := &file_control_v1_policies_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1593,7 +1669,7 @@ func (x *ListSigningKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSigningKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListSigningKeysResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{19}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListSigningKeysResponse) GetKeys() []*SigningKey {
@@ -1624,6 +1700,20 @@ func (x *ListSigningKeysResponse) GetNextPageToken() string {
 	return ""
 }
 
+func (x *ListSigningKeysResponse) GetSignsApiKeys() bool {
+	if x != nil {
+		return x.SignsApiKeys
+	}
+	return false
+}
+
+func (x *ListSigningKeysResponse) GetNewestApiKey() uint64 {
+	if x != nil {
+		return x.NewestApiKey
+	}
+	return 0
+}
+
 type FieldChange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Field string                 `protobuf:"bytes,1,opt,name=field,proto3" json:"field,omitempty"`
@@ -1637,7 +1727,7 @@ type FieldChange struct {
 
 func (x *FieldChange) Reset() {
 	*x = FieldChange{}
-	mi := &file_control_v1_policies_proto_msgTypes[20]
+	mi := &file_control_v1_policies_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1649,7 +1739,7 @@ func (x *FieldChange) String() string {
 func (*FieldChange) ProtoMessage() {}
 
 func (x *FieldChange) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[20]
+	mi := &file_control_v1_policies_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1662,7 +1752,7 @@ func (x *FieldChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldChange.ProtoReflect.Descriptor instead.
 func (*FieldChange) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{20}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *FieldChange) GetField() string {
@@ -1708,7 +1798,7 @@ type ListChangesRequest struct {
 
 func (x *ListChangesRequest) Reset() {
 	*x = ListChangesRequest{}
-	mi := &file_control_v1_policies_proto_msgTypes[21]
+	mi := &file_control_v1_policies_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1720,7 +1810,7 @@ func (x *ListChangesRequest) String() string {
 func (*ListChangesRequest) ProtoMessage() {}
 
 func (x *ListChangesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[21]
+	mi := &file_control_v1_policies_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1733,7 +1823,7 @@ func (x *ListChangesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChangesRequest.ProtoReflect.Descriptor instead.
 func (*ListChangesRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{21}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListChangesRequest) GetPageSize() int32 {
@@ -1781,7 +1871,7 @@ type ListChangesResponse struct {
 
 func (x *ListChangesResponse) Reset() {
 	*x = ListChangesResponse{}
-	mi := &file_control_v1_policies_proto_msgTypes[22]
+	mi := &file_control_v1_policies_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1793,7 +1883,7 @@ func (x *ListChangesResponse) String() string {
 func (*ListChangesResponse) ProtoMessage() {}
 
 func (x *ListChangesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[22]
+	mi := &file_control_v1_policies_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1806,7 +1896,7 @@ func (x *ListChangesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChangesResponse.ProtoReflect.Descriptor instead.
 func (*ListChangesResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{22}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListChangesResponse) GetChanges() []*Change {
@@ -1834,7 +1924,7 @@ type GetChangeRequest struct {
 
 func (x *GetChangeRequest) Reset() {
 	*x = GetChangeRequest{}
-	mi := &file_control_v1_policies_proto_msgTypes[23]
+	mi := &file_control_v1_policies_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1846,7 +1936,7 @@ func (x *GetChangeRequest) String() string {
 func (*GetChangeRequest) ProtoMessage() {}
 
 func (x *GetChangeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[23]
+	mi := &file_control_v1_policies_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1859,7 +1949,7 @@ func (x *GetChangeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetChangeRequest.ProtoReflect.Descriptor instead.
 func (*GetChangeRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{23}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *GetChangeRequest) GetChange() string {
@@ -1886,7 +1976,7 @@ type ApproveChangeRequest struct {
 
 func (x *ApproveChangeRequest) Reset() {
 	*x = ApproveChangeRequest{}
-	mi := &file_control_v1_policies_proto_msgTypes[24]
+	mi := &file_control_v1_policies_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1898,7 +1988,7 @@ func (x *ApproveChangeRequest) String() string {
 func (*ApproveChangeRequest) ProtoMessage() {}
 
 func (x *ApproveChangeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[24]
+	mi := &file_control_v1_policies_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1911,7 +2001,7 @@ func (x *ApproveChangeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveChangeRequest.ProtoReflect.Descriptor instead.
 func (*ApproveChangeRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{24}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ApproveChangeRequest) GetChange() string {
@@ -1937,7 +2027,7 @@ type RejectChangeRequest struct {
 
 func (x *RejectChangeRequest) Reset() {
 	*x = RejectChangeRequest{}
-	mi := &file_control_v1_policies_proto_msgTypes[25]
+	mi := &file_control_v1_policies_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1949,7 +2039,7 @@ func (x *RejectChangeRequest) String() string {
 func (*RejectChangeRequest) ProtoMessage() {}
 
 func (x *RejectChangeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[25]
+	mi := &file_control_v1_policies_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1962,7 +2052,7 @@ func (x *RejectChangeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectChangeRequest.ProtoReflect.Descriptor instead.
 func (*RejectChangeRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{25}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RejectChangeRequest) GetChange() string {
@@ -1987,7 +2077,7 @@ type ListRecipientsRequest struct {
 
 func (x *ListRecipientsRequest) Reset() {
 	*x = ListRecipientsRequest{}
-	mi := &file_control_v1_policies_proto_msgTypes[26]
+	mi := &file_control_v1_policies_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1999,7 +2089,7 @@ func (x *ListRecipientsRequest) String() string {
 func (*ListRecipientsRequest) ProtoMessage() {}
 
 func (x *ListRecipientsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[26]
+	mi := &file_control_v1_policies_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2012,7 +2102,7 @@ func (x *ListRecipientsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRecipientsRequest.ProtoReflect.Descriptor instead.
 func (*ListRecipientsRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{26}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListRecipientsRequest) GetTenant() string {
@@ -2060,7 +2150,7 @@ type ListRecipientsResponse struct {
 
 func (x *ListRecipientsResponse) Reset() {
 	*x = ListRecipientsResponse{}
-	mi := &file_control_v1_policies_proto_msgTypes[27]
+	mi := &file_control_v1_policies_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2072,7 +2162,7 @@ func (x *ListRecipientsResponse) String() string {
 func (*ListRecipientsResponse) ProtoMessage() {}
 
 func (x *ListRecipientsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[27]
+	mi := &file_control_v1_policies_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2085,7 +2175,7 @@ func (x *ListRecipientsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRecipientsResponse.ProtoReflect.Descriptor instead.
 func (*ListRecipientsResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{27}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListRecipientsResponse) GetRecipients() []*Recipient {
@@ -2114,7 +2204,7 @@ type GetRecipientRequest struct {
 
 func (x *GetRecipientRequest) Reset() {
 	*x = GetRecipientRequest{}
-	mi := &file_control_v1_policies_proto_msgTypes[28]
+	mi := &file_control_v1_policies_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2126,7 +2216,7 @@ func (x *GetRecipientRequest) String() string {
 func (*GetRecipientRequest) ProtoMessage() {}
 
 func (x *GetRecipientRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[28]
+	mi := &file_control_v1_policies_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2139,7 +2229,7 @@ func (x *GetRecipientRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRecipientRequest.ProtoReflect.Descriptor instead.
 func (*GetRecipientRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{28}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GetRecipientRequest) GetTenant() string {
@@ -2174,7 +2264,7 @@ type PutRecipientRequest struct {
 
 func (x *PutRecipientRequest) Reset() {
 	*x = PutRecipientRequest{}
-	mi := &file_control_v1_policies_proto_msgTypes[29]
+	mi := &file_control_v1_policies_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2186,7 +2276,7 @@ func (x *PutRecipientRequest) String() string {
 func (*PutRecipientRequest) ProtoMessage() {}
 
 func (x *PutRecipientRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[29]
+	mi := &file_control_v1_policies_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2199,7 +2289,7 @@ func (x *PutRecipientRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRecipientRequest.ProtoReflect.Descriptor instead.
 func (*PutRecipientRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{29}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PutRecipientRequest) GetTenant() string {
@@ -2235,7 +2325,7 @@ type CreateRecipientKeyRequest struct {
 
 func (x *CreateRecipientKeyRequest) Reset() {
 	*x = CreateRecipientKeyRequest{}
-	mi := &file_control_v1_policies_proto_msgTypes[30]
+	mi := &file_control_v1_policies_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2247,7 +2337,7 @@ func (x *CreateRecipientKeyRequest) String() string {
 func (*CreateRecipientKeyRequest) ProtoMessage() {}
 
 func (x *CreateRecipientKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[30]
+	mi := &file_control_v1_policies_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2260,7 +2350,7 @@ func (x *CreateRecipientKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRecipientKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateRecipientKeyRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{30}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *CreateRecipientKeyRequest) GetTenant() string {
@@ -2304,7 +2394,7 @@ type RecipientKey struct {
 
 func (x *RecipientKey) Reset() {
 	*x = RecipientKey{}
-	mi := &file_control_v1_policies_proto_msgTypes[31]
+	mi := &file_control_v1_policies_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2316,7 +2406,7 @@ func (x *RecipientKey) String() string {
 func (*RecipientKey) ProtoMessage() {}
 
 func (x *RecipientKey) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[31]
+	mi := &file_control_v1_policies_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2329,7 +2419,7 @@ func (x *RecipientKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecipientKey.ProtoReflect.Descriptor instead.
 func (*RecipientKey) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{31}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RecipientKey) GetId() string {
@@ -2506,7 +2596,7 @@ const file_control_v1_policies_proto_rawDesc = "" +
 	"\n" +
 	"withdrawal\x18\n" +
 	" \x01(\v2\x1e.domicile.control.v1.SignatureR\n" +
-	"withdrawal\"\x87\x04\n" +
+	"withdrawal\"\xd3\x04\n" +
 	"\x17CreateSigningKeyRequest\x12F\n" +
 	"\x06tenant\x18\x01 \x01(\tB.\xbaH+r)2'^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})$R\x06tenant\x121\n" +
 	"\apurpose\x18\x02 \x01(\tB\x17\xbaH\x14r\x12R\x06tenantR\bapproverR\apurpose\x128\n" +
@@ -2516,7 +2606,12 @@ const file_control_v1_policies_proto_rawDesc = "" +
 	"\n" +
 	"public_key\x18\x06 \x01(\tB\x15\xbaH\x12r\x102\x0e^[0-9a-f]{64}$R\tpublicKey\x12H\n" +
 	"\vcertificate\x18\a \x01(\v2\x1e.domicile.control.v1.SignatureB\x06\xbaH\x03\xc8\x01\x01R\vcertificate\x12I\n" +
-	"\x10policy_signature\x18\b \x01(\v2\x1e.domicile.control.v1.SignatureR\x0fpolicySignature\"\xe1\x01\n" +
+	"\x10policy_signature\x18\b \x01(\v2\x1e.domicile.control.v1.SignatureR\x0fpolicySignature\x12J\n" +
+	"\bapi_keys\x18\t \x03(\v2$.domicile.control.v1.ApiKeySignatureB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\aapiKeys\"\xb6\x01\n" +
+	"\x0fApiKeySignature\x12,\n" +
+	"\x03key\x18\x01 \x01(\tB\x1a\xbaH\x17r\x152\x13^(SK[0-9a-f]{32})?$R\x03key\x12/\n" +
+	"\x06number\x18\x02 \x01(\x04B\x17\x92A\x04\x9a\x02\x01\x03\xbaH\r2\v\x10\x80\x80\x80\x80\x80\x80\x80\x10(\x01R\x06number\x12D\n" +
+	"\tsignature\x18\x03 \x01(\v2\x1e.domicile.control.v1.SignatureB\x06\xbaH\x03\xc8\x01\x01R\tsignature\"\xe1\x01\n" +
 	"\x19WithdrawSigningKeyRequest\x12F\n" +
 	"\x06tenant\x18\x01 \x01(\tB.\xbaH+r)2'^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})$R\x06tenant\x126\n" +
 	"\vsigning_key\x18\x02 \x01(\tB\x15\xbaH\x12r\x102\x0e^[0-9a-f]{32}$R\n" +
@@ -2529,12 +2624,14 @@ const file_control_v1_policies_proto_rawDesc = "" +
 	"\n" +
 	"page_token\x18\x03 \x01(\tB\x1e\xbaH\x1br\x192\x17^[A-Za-z0-9_=-]{0,256}$R\tpageToken\x12\xb8\x01\n" +
 	"\x06filter\x18\x0f \x01(\tB\x9f\x01\xbaH\x9b\x01r\x98\x012\x95\x01^([a-z_]{1,40} ?!?= ?(\"[A-Za-z0-9_.:-]{0,64}\"|[A-Za-z0-9_.:-]{1,64})( AND [a-z_]{1,40} ?!?= ?(\"[A-Za-z0-9_.:-]{0,64}\"|[A-Za-z0-9_.:-]{1,64})){0,7})?$R\x06filter\x12J\n" +
-	"\tread_mask\x18\x10 \x01(\tB-\xbaH*r(2&^([a-z_]{1,40}(,[a-z_]{1,40}){0,15})?$R\breadMask\"\xb5\x01\n" +
+	"\tread_mask\x18\x10 \x01(\tB-\xbaH*r(2&^([a-z_]{1,40}(,[a-z_]{1,40}){0,15})?$R\breadMask\"\x8a\x02\n" +
 	"\x17ListSigningKeysResponse\x123\n" +
 	"\x04keys\x18\x01 \x03(\v2\x1f.domicile.control.v1.SigningKeyR\x04keys\x12#\n" +
 	"\bsequence\x18\x02 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\bsequence\x12\x18\n" +
 	"\acluster\x18\x03 \x01(\tR\acluster\x12&\n" +
-	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\"_\n" +
+	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\x12$\n" +
+	"\x0esigns_api_keys\x18\x05 \x01(\bR\fsignsApiKeys\x12-\n" +
+	"\x0enewest_api_key\x18\x06 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\fnewestApiKey\"_\n" +
 	"\vFieldChange\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12\x16\n" +
 	"\x06effect\x18\x02 \x01(\tR\x06effect\x12\x12\n" +
@@ -2630,7 +2727,7 @@ func file_control_v1_policies_proto_rawDescGZIP() []byte {
 	return file_control_v1_policies_proto_rawDescData
 }
 
-var file_control_v1_policies_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_control_v1_policies_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_control_v1_policies_proto_goTypes = []any{
 	(*PolicyRules)(nil),               // 0: domicile.control.v1.PolicyRules
 	(*ClassRule)(nil),                 // 1: domicile.control.v1.ClassRule
@@ -2649,88 +2746,91 @@ var file_control_v1_policies_proto_goTypes = []any{
 	(*Change)(nil),                    // 14: domicile.control.v1.Change
 	(*SigningKey)(nil),                // 15: domicile.control.v1.SigningKey
 	(*CreateSigningKeyRequest)(nil),   // 16: domicile.control.v1.CreateSigningKeyRequest
-	(*WithdrawSigningKeyRequest)(nil), // 17: domicile.control.v1.WithdrawSigningKeyRequest
-	(*ListSigningKeysRequest)(nil),    // 18: domicile.control.v1.ListSigningKeysRequest
-	(*ListSigningKeysResponse)(nil),   // 19: domicile.control.v1.ListSigningKeysResponse
-	(*FieldChange)(nil),               // 20: domicile.control.v1.FieldChange
-	(*ListChangesRequest)(nil),        // 21: domicile.control.v1.ListChangesRequest
-	(*ListChangesResponse)(nil),       // 22: domicile.control.v1.ListChangesResponse
-	(*GetChangeRequest)(nil),          // 23: domicile.control.v1.GetChangeRequest
-	(*ApproveChangeRequest)(nil),      // 24: domicile.control.v1.ApproveChangeRequest
-	(*RejectChangeRequest)(nil),       // 25: domicile.control.v1.RejectChangeRequest
-	(*ListRecipientsRequest)(nil),     // 26: domicile.control.v1.ListRecipientsRequest
-	(*ListRecipientsResponse)(nil),    // 27: domicile.control.v1.ListRecipientsResponse
-	(*GetRecipientRequest)(nil),       // 28: domicile.control.v1.GetRecipientRequest
-	(*PutRecipientRequest)(nil),       // 29: domicile.control.v1.PutRecipientRequest
-	(*CreateRecipientKeyRequest)(nil), // 30: domicile.control.v1.CreateRecipientKeyRequest
-	(*RecipientKey)(nil),              // 31: domicile.control.v1.RecipientKey
-	nil,                               // 32: domicile.control.v1.PolicyRules.ClassesEntry
-	nil,                               // 33: domicile.control.v1.PolicyRules.EgressEntry
-	nil,                               // 34: domicile.control.v1.PolicyRules.ConsentEntry
-	(*timestamppb.Timestamp)(nil),     // 35: google.protobuf.Timestamp
+	(*ApiKeySignature)(nil),           // 17: domicile.control.v1.ApiKeySignature
+	(*WithdrawSigningKeyRequest)(nil), // 18: domicile.control.v1.WithdrawSigningKeyRequest
+	(*ListSigningKeysRequest)(nil),    // 19: domicile.control.v1.ListSigningKeysRequest
+	(*ListSigningKeysResponse)(nil),   // 20: domicile.control.v1.ListSigningKeysResponse
+	(*FieldChange)(nil),               // 21: domicile.control.v1.FieldChange
+	(*ListChangesRequest)(nil),        // 22: domicile.control.v1.ListChangesRequest
+	(*ListChangesResponse)(nil),       // 23: domicile.control.v1.ListChangesResponse
+	(*GetChangeRequest)(nil),          // 24: domicile.control.v1.GetChangeRequest
+	(*ApproveChangeRequest)(nil),      // 25: domicile.control.v1.ApproveChangeRequest
+	(*RejectChangeRequest)(nil),       // 26: domicile.control.v1.RejectChangeRequest
+	(*ListRecipientsRequest)(nil),     // 27: domicile.control.v1.ListRecipientsRequest
+	(*ListRecipientsResponse)(nil),    // 28: domicile.control.v1.ListRecipientsResponse
+	(*GetRecipientRequest)(nil),       // 29: domicile.control.v1.GetRecipientRequest
+	(*PutRecipientRequest)(nil),       // 30: domicile.control.v1.PutRecipientRequest
+	(*CreateRecipientKeyRequest)(nil), // 31: domicile.control.v1.CreateRecipientKeyRequest
+	(*RecipientKey)(nil),              // 32: domicile.control.v1.RecipientKey
+	nil,                               // 33: domicile.control.v1.PolicyRules.ClassesEntry
+	nil,                               // 34: domicile.control.v1.PolicyRules.EgressEntry
+	nil,                               // 35: domicile.control.v1.PolicyRules.ConsentEntry
+	(*timestamppb.Timestamp)(nil),     // 36: google.protobuf.Timestamp
 }
 var file_control_v1_policies_proto_depIdxs = []int32{
-	32, // 0: domicile.control.v1.PolicyRules.classes:type_name -> domicile.control.v1.PolicyRules.ClassesEntry
-	33, // 1: domicile.control.v1.PolicyRules.egress:type_name -> domicile.control.v1.PolicyRules.EgressEntry
+	33, // 0: domicile.control.v1.PolicyRules.classes:type_name -> domicile.control.v1.PolicyRules.ClassesEntry
+	34, // 1: domicile.control.v1.PolicyRules.egress:type_name -> domicile.control.v1.PolicyRules.EgressEntry
 	3,  // 2: domicile.control.v1.PolicyRules.recipients:type_name -> domicile.control.v1.RecipientList
 	5,  // 3: domicile.control.v1.PolicyRules.access:type_name -> domicile.control.v1.AccessRule
-	34, // 4: domicile.control.v1.PolicyRules.consent:type_name -> domicile.control.v1.PolicyRules.ConsentEntry
+	35, // 4: domicile.control.v1.PolicyRules.consent:type_name -> domicile.control.v1.PolicyRules.ConsentEntry
 	4,  // 5: domicile.control.v1.RecipientList.list:type_name -> domicile.control.v1.Recipient
-	35, // 6: domicile.control.v1.Recipient.assessment_expiry:type_name -> google.protobuf.Timestamp
+	36, // 6: domicile.control.v1.Recipient.assessment_expiry:type_name -> google.protobuf.Timestamp
 	0,  // 7: domicile.control.v1.Policy.rules:type_name -> domicile.control.v1.PolicyRules
 	7,  // 8: domicile.control.v1.Policy.signatures:type_name -> domicile.control.v1.Signature
 	0,  // 9: domicile.control.v1.PutPolicyRequest.rules:type_name -> domicile.control.v1.PolicyRules
 	13, // 10: domicile.control.v1.ExplainDecisionResponse.reasons:type_name -> domicile.control.v1.DecisionReason
-	20, // 11: domicile.control.v1.Change.fields:type_name -> domicile.control.v1.FieldChange
-	35, // 12: domicile.control.v1.Change.create_time:type_name -> google.protobuf.Timestamp
+	21, // 11: domicile.control.v1.Change.fields:type_name -> domicile.control.v1.FieldChange
+	36, // 12: domicile.control.v1.Change.create_time:type_name -> google.protobuf.Timestamp
 	0,  // 13: domicile.control.v1.Change.proposed:type_name -> domicile.control.v1.PolicyRules
 	7,  // 14: domicile.control.v1.Change.signatures:type_name -> domicile.control.v1.Signature
 	7,  // 15: domicile.control.v1.SigningKey.certificate:type_name -> domicile.control.v1.Signature
 	7,  // 16: domicile.control.v1.SigningKey.withdrawal:type_name -> domicile.control.v1.Signature
 	7,  // 17: domicile.control.v1.CreateSigningKeyRequest.certificate:type_name -> domicile.control.v1.Signature
 	7,  // 18: domicile.control.v1.CreateSigningKeyRequest.policy_signature:type_name -> domicile.control.v1.Signature
-	7,  // 19: domicile.control.v1.WithdrawSigningKeyRequest.signature:type_name -> domicile.control.v1.Signature
-	15, // 20: domicile.control.v1.ListSigningKeysResponse.keys:type_name -> domicile.control.v1.SigningKey
-	14, // 21: domicile.control.v1.ListChangesResponse.changes:type_name -> domicile.control.v1.Change
-	7,  // 22: domicile.control.v1.ApproveChangeRequest.signatures:type_name -> domicile.control.v1.Signature
-	4,  // 23: domicile.control.v1.ListRecipientsResponse.recipients:type_name -> domicile.control.v1.Recipient
-	4,  // 24: domicile.control.v1.PutRecipientRequest.spec:type_name -> domicile.control.v1.Recipient
-	1,  // 25: domicile.control.v1.PolicyRules.ClassesEntry.value:type_name -> domicile.control.v1.ClassRule
-	2,  // 26: domicile.control.v1.PolicyRules.EgressEntry.value:type_name -> domicile.control.v1.EgressRule
-	6,  // 27: domicile.control.v1.PolicyRules.ConsentEntry.value:type_name -> domicile.control.v1.Purposes
-	9,  // 28: domicile.control.v1.PolicyService.GetPolicy:input_type -> domicile.control.v1.GetPolicyRequest
-	10, // 29: domicile.control.v1.PolicyService.PutPolicy:input_type -> domicile.control.v1.PutPolicyRequest
-	11, // 30: domicile.control.v1.PolicyService.ExplainDecision:input_type -> domicile.control.v1.ExplainDecisionRequest
-	21, // 31: domicile.control.v1.ChangeService.ListChanges:input_type -> domicile.control.v1.ListChangesRequest
-	23, // 32: domicile.control.v1.ChangeService.GetChange:input_type -> domicile.control.v1.GetChangeRequest
-	24, // 33: domicile.control.v1.ChangeService.ApproveChange:input_type -> domicile.control.v1.ApproveChangeRequest
-	25, // 34: domicile.control.v1.ChangeService.RejectChange:input_type -> domicile.control.v1.RejectChangeRequest
-	16, // 35: domicile.control.v1.SigningKeyService.CreateSigningKey:input_type -> domicile.control.v1.CreateSigningKeyRequest
-	18, // 36: domicile.control.v1.SigningKeyService.ListSigningKeys:input_type -> domicile.control.v1.ListSigningKeysRequest
-	17, // 37: domicile.control.v1.SigningKeyService.WithdrawSigningKey:input_type -> domicile.control.v1.WithdrawSigningKeyRequest
-	26, // 38: domicile.control.v1.RecipientService.ListRecipients:input_type -> domicile.control.v1.ListRecipientsRequest
-	28, // 39: domicile.control.v1.RecipientService.GetRecipient:input_type -> domicile.control.v1.GetRecipientRequest
-	29, // 40: domicile.control.v1.RecipientService.PutRecipient:input_type -> domicile.control.v1.PutRecipientRequest
-	30, // 41: domicile.control.v1.RecipientService.CreateRecipientKey:input_type -> domicile.control.v1.CreateRecipientKeyRequest
-	8,  // 42: domicile.control.v1.PolicyService.GetPolicy:output_type -> domicile.control.v1.Policy
-	8,  // 43: domicile.control.v1.PolicyService.PutPolicy:output_type -> domicile.control.v1.Policy
-	12, // 44: domicile.control.v1.PolicyService.ExplainDecision:output_type -> domicile.control.v1.ExplainDecisionResponse
-	22, // 45: domicile.control.v1.ChangeService.ListChanges:output_type -> domicile.control.v1.ListChangesResponse
-	14, // 46: domicile.control.v1.ChangeService.GetChange:output_type -> domicile.control.v1.Change
-	14, // 47: domicile.control.v1.ChangeService.ApproveChange:output_type -> domicile.control.v1.Change
-	14, // 48: domicile.control.v1.ChangeService.RejectChange:output_type -> domicile.control.v1.Change
-	15, // 49: domicile.control.v1.SigningKeyService.CreateSigningKey:output_type -> domicile.control.v1.SigningKey
-	19, // 50: domicile.control.v1.SigningKeyService.ListSigningKeys:output_type -> domicile.control.v1.ListSigningKeysResponse
-	15, // 51: domicile.control.v1.SigningKeyService.WithdrawSigningKey:output_type -> domicile.control.v1.SigningKey
-	27, // 52: domicile.control.v1.RecipientService.ListRecipients:output_type -> domicile.control.v1.ListRecipientsResponse
-	4,  // 53: domicile.control.v1.RecipientService.GetRecipient:output_type -> domicile.control.v1.Recipient
-	4,  // 54: domicile.control.v1.RecipientService.PutRecipient:output_type -> domicile.control.v1.Recipient
-	31, // 55: domicile.control.v1.RecipientService.CreateRecipientKey:output_type -> domicile.control.v1.RecipientKey
-	42, // [42:56] is the sub-list for method output_type
-	28, // [28:42] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	17, // 19: domicile.control.v1.CreateSigningKeyRequest.api_keys:type_name -> domicile.control.v1.ApiKeySignature
+	7,  // 20: domicile.control.v1.ApiKeySignature.signature:type_name -> domicile.control.v1.Signature
+	7,  // 21: domicile.control.v1.WithdrawSigningKeyRequest.signature:type_name -> domicile.control.v1.Signature
+	15, // 22: domicile.control.v1.ListSigningKeysResponse.keys:type_name -> domicile.control.v1.SigningKey
+	14, // 23: domicile.control.v1.ListChangesResponse.changes:type_name -> domicile.control.v1.Change
+	7,  // 24: domicile.control.v1.ApproveChangeRequest.signatures:type_name -> domicile.control.v1.Signature
+	4,  // 25: domicile.control.v1.ListRecipientsResponse.recipients:type_name -> domicile.control.v1.Recipient
+	4,  // 26: domicile.control.v1.PutRecipientRequest.spec:type_name -> domicile.control.v1.Recipient
+	1,  // 27: domicile.control.v1.PolicyRules.ClassesEntry.value:type_name -> domicile.control.v1.ClassRule
+	2,  // 28: domicile.control.v1.PolicyRules.EgressEntry.value:type_name -> domicile.control.v1.EgressRule
+	6,  // 29: domicile.control.v1.PolicyRules.ConsentEntry.value:type_name -> domicile.control.v1.Purposes
+	9,  // 30: domicile.control.v1.PolicyService.GetPolicy:input_type -> domicile.control.v1.GetPolicyRequest
+	10, // 31: domicile.control.v1.PolicyService.PutPolicy:input_type -> domicile.control.v1.PutPolicyRequest
+	11, // 32: domicile.control.v1.PolicyService.ExplainDecision:input_type -> domicile.control.v1.ExplainDecisionRequest
+	22, // 33: domicile.control.v1.ChangeService.ListChanges:input_type -> domicile.control.v1.ListChangesRequest
+	24, // 34: domicile.control.v1.ChangeService.GetChange:input_type -> domicile.control.v1.GetChangeRequest
+	25, // 35: domicile.control.v1.ChangeService.ApproveChange:input_type -> domicile.control.v1.ApproveChangeRequest
+	26, // 36: domicile.control.v1.ChangeService.RejectChange:input_type -> domicile.control.v1.RejectChangeRequest
+	16, // 37: domicile.control.v1.SigningKeyService.CreateSigningKey:input_type -> domicile.control.v1.CreateSigningKeyRequest
+	19, // 38: domicile.control.v1.SigningKeyService.ListSigningKeys:input_type -> domicile.control.v1.ListSigningKeysRequest
+	18, // 39: domicile.control.v1.SigningKeyService.WithdrawSigningKey:input_type -> domicile.control.v1.WithdrawSigningKeyRequest
+	27, // 40: domicile.control.v1.RecipientService.ListRecipients:input_type -> domicile.control.v1.ListRecipientsRequest
+	29, // 41: domicile.control.v1.RecipientService.GetRecipient:input_type -> domicile.control.v1.GetRecipientRequest
+	30, // 42: domicile.control.v1.RecipientService.PutRecipient:input_type -> domicile.control.v1.PutRecipientRequest
+	31, // 43: domicile.control.v1.RecipientService.CreateRecipientKey:input_type -> domicile.control.v1.CreateRecipientKeyRequest
+	8,  // 44: domicile.control.v1.PolicyService.GetPolicy:output_type -> domicile.control.v1.Policy
+	8,  // 45: domicile.control.v1.PolicyService.PutPolicy:output_type -> domicile.control.v1.Policy
+	12, // 46: domicile.control.v1.PolicyService.ExplainDecision:output_type -> domicile.control.v1.ExplainDecisionResponse
+	23, // 47: domicile.control.v1.ChangeService.ListChanges:output_type -> domicile.control.v1.ListChangesResponse
+	14, // 48: domicile.control.v1.ChangeService.GetChange:output_type -> domicile.control.v1.Change
+	14, // 49: domicile.control.v1.ChangeService.ApproveChange:output_type -> domicile.control.v1.Change
+	14, // 50: domicile.control.v1.ChangeService.RejectChange:output_type -> domicile.control.v1.Change
+	15, // 51: domicile.control.v1.SigningKeyService.CreateSigningKey:output_type -> domicile.control.v1.SigningKey
+	20, // 52: domicile.control.v1.SigningKeyService.ListSigningKeys:output_type -> domicile.control.v1.ListSigningKeysResponse
+	15, // 53: domicile.control.v1.SigningKeyService.WithdrawSigningKey:output_type -> domicile.control.v1.SigningKey
+	28, // 54: domicile.control.v1.RecipientService.ListRecipients:output_type -> domicile.control.v1.ListRecipientsResponse
+	4,  // 55: domicile.control.v1.RecipientService.GetRecipient:output_type -> domicile.control.v1.Recipient
+	4,  // 56: domicile.control.v1.RecipientService.PutRecipient:output_type -> domicile.control.v1.Recipient
+	32, // 57: domicile.control.v1.RecipientService.CreateRecipientKey:output_type -> domicile.control.v1.RecipientKey
+	44, // [44:58] is the sub-list for method output_type
+	30, // [30:44] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_policies_proto_init() }
@@ -2744,7 +2844,7 @@ func file_control_v1_policies_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_policies_proto_rawDesc), len(file_control_v1_policies_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   35,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   4,
 		},

@@ -737,10 +737,19 @@ type Key struct {
 	// The whole key, returned once by CreateKey, else "".
 	Secret string `protobuf:"bytes,5,opt,name=secret,proto3" json:"secret,omitempty"`
 	// Whether the home region already has it.
-	Distributed   bool                   `protobuf:"varint,6,opt,name=distributed,proto3" json:"distributed,omitempty"`
-	Etag          string                 `protobuf:"bytes,7,opt,name=etag,proto3" json:"etag,omitempty"`
-	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	Recipient     string                 `protobuf:"bytes,9,opt,name=recipient,proto3" json:"recipient,omitempty"`
+	Distributed bool                   `protobuf:"varint,6,opt,name=distributed,proto3" json:"distributed,omitempty"`
+	Etag        string                 `protobuf:"bytes,7,opt,name=etag,proto3" json:"etag,omitempty"`
+	CreateTime  *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	Recipient   string                 `protobuf:"bytes,9,opt,name=recipient,proto3" json:"recipient,omitempty"`
+	// What a signature covers beside id, tenant, region, role and recipient.
+	Terms *KeyTerms `protobuf:"bytes,10,opt,name=terms,proto3" json:"terms,omitempty"`
+	// Of the tenant's signing key, once it has signed this key.
+	Signature *Signature `protobuf:"bytes,11,opt,name=signature,proto3" json:"signature,omitempty"`
+	// That the tenant gave with the signature; later ones are higher. Below 2^53; a number in JSON.
+	Number uint64 `protobuf:"varint,12,opt,name=number,proto3" json:"number,omitempty"`
+	// not_needed: of role ingest, or the tenant has no signing key. signed. due: not signed, and asked for as soon as every
+	// other key above ingest is. refused: not signed, and nodes refuse it.
+	Signing       string `protobuf:"bytes,13,opt,name=signing,proto3" json:"signing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -838,6 +847,177 @@ func (x *Key) GetRecipient() string {
 	return ""
 }
 
+func (x *Key) GetTerms() *KeyTerms {
+	if x != nil {
+		return x.Terms
+	}
+	return nil
+}
+
+func (x *Key) GetSignature() *Signature {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+func (x *Key) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Key) GetSigning() string {
+	if x != nil {
+		return x.Signing
+	}
+	return ""
+}
+
+// KeyTerms are those of an API key that only its signature and the regions' nodes go by.
+type KeyTerms struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Hex SHA-256 of the key's secret.
+	SecretSha256 string `protobuf:"bytes,1,opt,name=secret_sha256,json=secretSha256,proto3" json:"secret_sha256,omitempty"`
+	// Moves of the tenant before the key was issued. Below 2^53; a number in JSON.
+	HomeEpoch uint64 `protobuf:"varint,2,opt,name=home_epoch,json=homeEpoch,proto3" json:"home_epoch,omitempty"`
+	// Cluster epoch in which the key was issued; 0 is the first. Below 2^53; a number in JSON.
+	ClusterEpoch uint64 `protobuf:"varint,3,opt,name=cluster_epoch,json=clusterEpoch,proto3" json:"cluster_epoch,omitempty"`
+	// Left out: the key does not expire.
+	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyTerms) Reset() {
+	*x = KeyTerms{}
+	mi := &file_control_v1_tenants_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyTerms) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyTerms) ProtoMessage() {}
+
+func (x *KeyTerms) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_tenants_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyTerms.ProtoReflect.Descriptor instead.
+func (*KeyTerms) Descriptor() ([]byte, []int) {
+	return file_control_v1_tenants_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *KeyTerms) GetSecretSha256() string {
+	if x != nil {
+		return x.SecretSha256
+	}
+	return ""
+}
+
+func (x *KeyTerms) GetHomeEpoch() uint64 {
+	if x != nil {
+		return x.HomeEpoch
+	}
+	return 0
+}
+
+func (x *KeyTerms) GetClusterEpoch() uint64 {
+	if x != nil {
+		return x.ClusterEpoch
+	}
+	return 0
+}
+
+func (x *KeyTerms) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+type SignKeyRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Tenant string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Key    string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// Above every number that the tenant has signed with. Below 2^53; a number in JSON.
+	Number uint64 `protobuf:"varint,3,opt,name=number,proto3" json:"number,omitempty"`
+	// Over the key and the number, by the tenant's present signing key.
+	Signature     *Signature `protobuf:"bytes,4,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignKeyRequest) Reset() {
+	*x = SignKeyRequest{}
+	mi := &file_control_v1_tenants_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignKeyRequest) ProtoMessage() {}
+
+func (x *SignKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_tenants_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignKeyRequest.ProtoReflect.Descriptor instead.
+func (*SignKeyRequest) Descriptor() ([]byte, []int) {
+	return file_control_v1_tenants_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *SignKeyRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *SignKeyRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *SignKeyRequest) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *SignKeyRequest) GetSignature() *Signature {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
 type CreateKeyRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Tenant string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
@@ -853,7 +1033,7 @@ type CreateKeyRequest struct {
 
 func (x *CreateKeyRequest) Reset() {
 	*x = CreateKeyRequest{}
-	mi := &file_control_v1_tenants_proto_msgTypes[11]
+	mi := &file_control_v1_tenants_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -865,7 +1045,7 @@ func (x *CreateKeyRequest) String() string {
 func (*CreateKeyRequest) ProtoMessage() {}
 
 func (x *CreateKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_tenants_proto_msgTypes[11]
+	mi := &file_control_v1_tenants_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -878,7 +1058,7 @@ func (x *CreateKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateKeyRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_tenants_proto_rawDescGZIP(), []int{11}
+	return file_control_v1_tenants_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CreateKeyRequest) GetTenant() string {
@@ -928,7 +1108,7 @@ type GetKeyRequest struct {
 
 func (x *GetKeyRequest) Reset() {
 	*x = GetKeyRequest{}
-	mi := &file_control_v1_tenants_proto_msgTypes[12]
+	mi := &file_control_v1_tenants_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -940,7 +1120,7 @@ func (x *GetKeyRequest) String() string {
 func (*GetKeyRequest) ProtoMessage() {}
 
 func (x *GetKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_tenants_proto_msgTypes[12]
+	mi := &file_control_v1_tenants_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -953,7 +1133,7 @@ func (x *GetKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKeyRequest.ProtoReflect.Descriptor instead.
 func (*GetKeyRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_tenants_proto_rawDescGZIP(), []int{12}
+	return file_control_v1_tenants_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetKeyRequest) GetTenant() string {
@@ -992,7 +1172,7 @@ type ListKeysRequest struct {
 
 func (x *ListKeysRequest) Reset() {
 	*x = ListKeysRequest{}
-	mi := &file_control_v1_tenants_proto_msgTypes[13]
+	mi := &file_control_v1_tenants_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1004,7 +1184,7 @@ func (x *ListKeysRequest) String() string {
 func (*ListKeysRequest) ProtoMessage() {}
 
 func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_tenants_proto_msgTypes[13]
+	mi := &file_control_v1_tenants_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1017,7 +1197,7 @@ func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListKeysRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_tenants_proto_rawDescGZIP(), []int{13}
+	return file_control_v1_tenants_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListKeysRequest) GetTenant() string {
@@ -1065,7 +1245,7 @@ type ListKeysResponse struct {
 
 func (x *ListKeysResponse) Reset() {
 	*x = ListKeysResponse{}
-	mi := &file_control_v1_tenants_proto_msgTypes[14]
+	mi := &file_control_v1_tenants_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1077,7 +1257,7 @@ func (x *ListKeysResponse) String() string {
 func (*ListKeysResponse) ProtoMessage() {}
 
 func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_tenants_proto_msgTypes[14]
+	mi := &file_control_v1_tenants_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1090,7 +1270,7 @@ func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListKeysResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_tenants_proto_rawDescGZIP(), []int{14}
+	return file_control_v1_tenants_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListKeysResponse) GetKeys() []*Key {
@@ -1117,7 +1297,7 @@ type DeleteKeyRequest struct {
 
 func (x *DeleteKeyRequest) Reset() {
 	*x = DeleteKeyRequest{}
-	mi := &file_control_v1_tenants_proto_msgTypes[15]
+	mi := &file_control_v1_tenants_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1129,7 +1309,7 @@ func (x *DeleteKeyRequest) String() string {
 func (*DeleteKeyRequest) ProtoMessage() {}
 
 func (x *DeleteKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_tenants_proto_msgTypes[15]
+	mi := &file_control_v1_tenants_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1142,7 +1322,7 @@ func (x *DeleteKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteKeyRequest.ProtoReflect.Descriptor instead.
 func (*DeleteKeyRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_tenants_proto_rawDescGZIP(), []int{15}
+	return file_control_v1_tenants_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DeleteKeyRequest) GetTenant() string {
@@ -1167,7 +1347,7 @@ type DeleteKeyResponse struct {
 
 func (x *DeleteKeyResponse) Reset() {
 	*x = DeleteKeyResponse{}
-	mi := &file_control_v1_tenants_proto_msgTypes[16]
+	mi := &file_control_v1_tenants_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1179,7 +1359,7 @@ func (x *DeleteKeyResponse) String() string {
 func (*DeleteKeyResponse) ProtoMessage() {}
 
 func (x *DeleteKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_tenants_proto_msgTypes[16]
+	mi := &file_control_v1_tenants_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1192,7 +1372,7 @@ func (x *DeleteKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteKeyResponse.ProtoReflect.Descriptor instead.
 func (*DeleteKeyResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_tenants_proto_rawDescGZIP(), []int{16}
+	return file_control_v1_tenants_proto_rawDescGZIP(), []int{18}
 }
 
 var File_control_v1_tenants_proto protoreflect.FileDescriptor
@@ -1264,7 +1444,7 @@ const file_control_v1_tenants_proto_rawDesc = "" +
 	"\x10PlacementFinding\x12\x1a\n" +
 	"\bseverity\x18\x01 \x01(\tR\bseverity\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12\x18\n" +
-	"\asubject\x18\x03 \x01(\tR\asubject\"\x82\x02\n" +
+	"\asubject\x18\x03 \x01(\tR\asubject\"\xb0\x03\n" +
 	"\x03Key\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x16\n" +
@@ -1275,7 +1455,24 @@ const file_control_v1_tenants_proto_rawDesc = "" +
 	"\x04etag\x18\a \x01(\tR\x04etag\x12;\n" +
 	"\vcreate_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12\x1c\n" +
-	"\trecipient\x18\t \x01(\tR\trecipient\"\xb6\x02\n" +
+	"\trecipient\x18\t \x01(\tR\trecipient\x123\n" +
+	"\x05terms\x18\n" +
+	" \x01(\v2\x1d.domicile.control.v1.KeyTermsR\x05terms\x12<\n" +
+	"\tsignature\x18\v \x01(\v2\x1e.domicile.control.v1.SignatureR\tsignature\x12\x1f\n" +
+	"\x06number\x18\f \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\x06number\x12\x18\n" +
+	"\asigning\x18\r \x01(\tR\asigning\"\xc2\x01\n" +
+	"\bKeyTerms\x12#\n" +
+	"\rsecret_sha256\x18\x01 \x01(\tR\fsecretSha256\x12&\n" +
+	"\n" +
+	"home_epoch\x18\x02 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\thomeEpoch\x12,\n" +
+	"\rcluster_epoch\x18\x03 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\fclusterEpoch\x12;\n" +
+	"\vexpire_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\"\xfa\x01\n" +
+	"\x0eSignKeyRequest\x12F\n" +
+	"\x06tenant\x18\x01 \x01(\tB.\xbaH+r)2'^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})$R\x06tenant\x12)\n" +
+	"\x03key\x18\x02 \x01(\tB\x17\xbaH\x14r\x122\x10^SK[0-9a-f]{32}$R\x03key\x12/\n" +
+	"\x06number\x18\x03 \x01(\x04B\x17\x92A\x04\x9a\x02\x01\x03\xbaH\r2\v\x10\x80\x80\x80\x80\x80\x80\x80\x10(\x01R\x06number\x12D\n" +
+	"\tsignature\x18\x04 \x01(\v2\x1e.domicile.control.v1.SignatureB\x06\xbaH\x03\xc8\x01\x01R\tsignature\"\xb6\x02\n" +
 	"\x10CreateKeyRequest\x12F\n" +
 	"\x06tenant\x18\x01 \x01(\tB.\xbaH+r)2'^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})$R\x06tenant\x126\n" +
 	"\x06region\x18\x02 \x01(\tB\x1e\xbaH\x1b\xd8\x01\x01r\x162\x14^[a-z]{2}[0-9]{1,2}$R\x06region\x120\n" +
@@ -1311,12 +1508,13 @@ const file_control_v1_tenants_proto_rawDesc = "" +
 	"\fDeleteTenant\x12(.domicile.control.v1.DeleteTenantRequest\x1a\x1e.domicile.control.v1.Operation\"d\x92AErC\n" +
 	"A\n" +
 	"\bIf-Match\x121The etag that was read, or the change is refused.\x18\x01(\x01\x82\xd3\xe4\x93\x02\x16*\x14/v1/tenants/{tenant}\x12\x99\x01\n" +
-	"\x0eCheckPlacement\x12*.domicile.control.v1.CheckPlacementRequest\x1a+.domicile.control.v1.CheckPlacementResponse\".\x82\xd3\xe4\x93\x02(:\x01*\"#/v1/tenants/{tenant}:checkPlacement2\xbb\x04\n" +
+	"\x0eCheckPlacement\x12*.domicile.control.v1.CheckPlacementRequest\x1a+.domicile.control.v1.CheckPlacementResponse\".\x82\xd3\xe4\x93\x02(:\x01*\"#/v1/tenants/{tenant}:checkPlacement2\xb6\x05\n" +
 	"\n" +
 	"KeyService\x12r\n" +
 	"\tCreateKey\x12%.domicile.control.v1.CreateKeyRequest\x1a\x18.domicile.control.v1.Key\"$\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/v1/tenants/{tenant}/keys\x12o\n" +
 	"\x06GetKey\x12\".domicile.control.v1.GetKeyRequest\x1a\x18.domicile.control.v1.Key\"'\x82\xd3\xe4\x93\x02!\x12\x1f/v1/tenants/{tenant}/keys/{key}\x12z\n" +
-	"\bListKeys\x12$.domicile.control.v1.ListKeysRequest\x1a%.domicile.control.v1.ListKeysResponse\"!\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/tenants/{tenant}/keys\x12\xcb\x01\n" +
+	"\bListKeys\x12$.domicile.control.v1.ListKeysRequest\x1a%.domicile.control.v1.ListKeysResponse\"!\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/tenants/{tenant}/keys\x12y\n" +
+	"\aSignKey\x12#.domicile.control.v1.SignKeyRequest\x1a\x18.domicile.control.v1.Key\"/\x82\xd3\xe4\x93\x02):\x01*\"$/v1/tenants/{tenant}/keys/{key}:sign\x12\xcb\x01\n" +
 	"\tDeleteKey\x12%.domicile.control.v1.DeleteKeyRequest\x1a&.domicile.control.v1.DeleteKeyResponse\"o\x92AErC\n" +
 	"A\n" +
 	"\bIf-Match\x121The etag that was read, or the change is refused.\x18\x01(\x01\x82\xd3\xe4\x93\x02!*\x1f/v1/tenants/{tenant}/keys/{key}B:Z8github.com/domicile-io/domicile/api/control/v1;controlv1b\x06proto3"
@@ -1333,7 +1531,7 @@ func file_control_v1_tenants_proto_rawDescGZIP() []byte {
 	return file_control_v1_tenants_proto_rawDescData
 }
 
-var file_control_v1_tenants_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_control_v1_tenants_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_control_v1_tenants_proto_goTypes = []any{
 	(*Tenant)(nil),                 // 0: domicile.control.v1.Tenant
 	(*CreateTenantRequest)(nil),    // 1: domicile.control.v1.CreateTenantRequest
@@ -1346,48 +1544,57 @@ var file_control_v1_tenants_proto_goTypes = []any{
 	(*CheckPlacementResponse)(nil), // 8: domicile.control.v1.CheckPlacementResponse
 	(*PlacementFinding)(nil),       // 9: domicile.control.v1.PlacementFinding
 	(*Key)(nil),                    // 10: domicile.control.v1.Key
-	(*CreateKeyRequest)(nil),       // 11: domicile.control.v1.CreateKeyRequest
-	(*GetKeyRequest)(nil),          // 12: domicile.control.v1.GetKeyRequest
-	(*ListKeysRequest)(nil),        // 13: domicile.control.v1.ListKeysRequest
-	(*ListKeysResponse)(nil),       // 14: domicile.control.v1.ListKeysResponse
-	(*DeleteKeyRequest)(nil),       // 15: domicile.control.v1.DeleteKeyRequest
-	(*DeleteKeyResponse)(nil),      // 16: domicile.control.v1.DeleteKeyResponse
-	(*timestamppb.Timestamp)(nil),  // 17: google.protobuf.Timestamp
-	(*PolicyRules)(nil),            // 18: domicile.control.v1.PolicyRules
-	(*Operation)(nil),              // 19: domicile.control.v1.Operation
+	(*KeyTerms)(nil),               // 11: domicile.control.v1.KeyTerms
+	(*SignKeyRequest)(nil),         // 12: domicile.control.v1.SignKeyRequest
+	(*CreateKeyRequest)(nil),       // 13: domicile.control.v1.CreateKeyRequest
+	(*GetKeyRequest)(nil),          // 14: domicile.control.v1.GetKeyRequest
+	(*ListKeysRequest)(nil),        // 15: domicile.control.v1.ListKeysRequest
+	(*ListKeysResponse)(nil),       // 16: domicile.control.v1.ListKeysResponse
+	(*DeleteKeyRequest)(nil),       // 17: domicile.control.v1.DeleteKeyRequest
+	(*DeleteKeyResponse)(nil),      // 18: domicile.control.v1.DeleteKeyResponse
+	(*timestamppb.Timestamp)(nil),  // 19: google.protobuf.Timestamp
+	(*PolicyRules)(nil),            // 20: domicile.control.v1.PolicyRules
+	(*Signature)(nil),              // 21: domicile.control.v1.Signature
+	(*Operation)(nil),              // 22: domicile.control.v1.Operation
 }
 var file_control_v1_tenants_proto_depIdxs = []int32{
-	17, // 0: domicile.control.v1.Tenant.create_time:type_name -> google.protobuf.Timestamp
-	18, // 1: domicile.control.v1.CreateTenantRequest.policy:type_name -> domicile.control.v1.PolicyRules
+	19, // 0: domicile.control.v1.Tenant.create_time:type_name -> google.protobuf.Timestamp
+	20, // 1: domicile.control.v1.CreateTenantRequest.policy:type_name -> domicile.control.v1.PolicyRules
 	0,  // 2: domicile.control.v1.ListTenantsResponse.tenants:type_name -> domicile.control.v1.Tenant
 	9,  // 3: domicile.control.v1.CheckPlacementResponse.findings:type_name -> domicile.control.v1.PlacementFinding
-	17, // 4: domicile.control.v1.Key.create_time:type_name -> google.protobuf.Timestamp
-	10, // 5: domicile.control.v1.ListKeysResponse.keys:type_name -> domicile.control.v1.Key
-	1,  // 6: domicile.control.v1.TenantService.CreateTenant:input_type -> domicile.control.v1.CreateTenantRequest
-	2,  // 7: domicile.control.v1.TenantService.GetTenant:input_type -> domicile.control.v1.GetTenantRequest
-	3,  // 8: domicile.control.v1.TenantService.ListTenants:input_type -> domicile.control.v1.ListTenantsRequest
-	5,  // 9: domicile.control.v1.TenantService.UpdateTenant:input_type -> domicile.control.v1.UpdateTenantRequest
-	6,  // 10: domicile.control.v1.TenantService.DeleteTenant:input_type -> domicile.control.v1.DeleteTenantRequest
-	7,  // 11: domicile.control.v1.TenantService.CheckPlacement:input_type -> domicile.control.v1.CheckPlacementRequest
-	11, // 12: domicile.control.v1.KeyService.CreateKey:input_type -> domicile.control.v1.CreateKeyRequest
-	12, // 13: domicile.control.v1.KeyService.GetKey:input_type -> domicile.control.v1.GetKeyRequest
-	13, // 14: domicile.control.v1.KeyService.ListKeys:input_type -> domicile.control.v1.ListKeysRequest
-	15, // 15: domicile.control.v1.KeyService.DeleteKey:input_type -> domicile.control.v1.DeleteKeyRequest
-	0,  // 16: domicile.control.v1.TenantService.CreateTenant:output_type -> domicile.control.v1.Tenant
-	0,  // 17: domicile.control.v1.TenantService.GetTenant:output_type -> domicile.control.v1.Tenant
-	4,  // 18: domicile.control.v1.TenantService.ListTenants:output_type -> domicile.control.v1.ListTenantsResponse
-	0,  // 19: domicile.control.v1.TenantService.UpdateTenant:output_type -> domicile.control.v1.Tenant
-	19, // 20: domicile.control.v1.TenantService.DeleteTenant:output_type -> domicile.control.v1.Operation
-	8,  // 21: domicile.control.v1.TenantService.CheckPlacement:output_type -> domicile.control.v1.CheckPlacementResponse
-	10, // 22: domicile.control.v1.KeyService.CreateKey:output_type -> domicile.control.v1.Key
-	10, // 23: domicile.control.v1.KeyService.GetKey:output_type -> domicile.control.v1.Key
-	14, // 24: domicile.control.v1.KeyService.ListKeys:output_type -> domicile.control.v1.ListKeysResponse
-	16, // 25: domicile.control.v1.KeyService.DeleteKey:output_type -> domicile.control.v1.DeleteKeyResponse
-	16, // [16:26] is the sub-list for method output_type
-	6,  // [6:16] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	19, // 4: domicile.control.v1.Key.create_time:type_name -> google.protobuf.Timestamp
+	11, // 5: domicile.control.v1.Key.terms:type_name -> domicile.control.v1.KeyTerms
+	21, // 6: domicile.control.v1.Key.signature:type_name -> domicile.control.v1.Signature
+	19, // 7: domicile.control.v1.KeyTerms.expire_time:type_name -> google.protobuf.Timestamp
+	21, // 8: domicile.control.v1.SignKeyRequest.signature:type_name -> domicile.control.v1.Signature
+	10, // 9: domicile.control.v1.ListKeysResponse.keys:type_name -> domicile.control.v1.Key
+	1,  // 10: domicile.control.v1.TenantService.CreateTenant:input_type -> domicile.control.v1.CreateTenantRequest
+	2,  // 11: domicile.control.v1.TenantService.GetTenant:input_type -> domicile.control.v1.GetTenantRequest
+	3,  // 12: domicile.control.v1.TenantService.ListTenants:input_type -> domicile.control.v1.ListTenantsRequest
+	5,  // 13: domicile.control.v1.TenantService.UpdateTenant:input_type -> domicile.control.v1.UpdateTenantRequest
+	6,  // 14: domicile.control.v1.TenantService.DeleteTenant:input_type -> domicile.control.v1.DeleteTenantRequest
+	7,  // 15: domicile.control.v1.TenantService.CheckPlacement:input_type -> domicile.control.v1.CheckPlacementRequest
+	13, // 16: domicile.control.v1.KeyService.CreateKey:input_type -> domicile.control.v1.CreateKeyRequest
+	14, // 17: domicile.control.v1.KeyService.GetKey:input_type -> domicile.control.v1.GetKeyRequest
+	15, // 18: domicile.control.v1.KeyService.ListKeys:input_type -> domicile.control.v1.ListKeysRequest
+	12, // 19: domicile.control.v1.KeyService.SignKey:input_type -> domicile.control.v1.SignKeyRequest
+	17, // 20: domicile.control.v1.KeyService.DeleteKey:input_type -> domicile.control.v1.DeleteKeyRequest
+	0,  // 21: domicile.control.v1.TenantService.CreateTenant:output_type -> domicile.control.v1.Tenant
+	0,  // 22: domicile.control.v1.TenantService.GetTenant:output_type -> domicile.control.v1.Tenant
+	4,  // 23: domicile.control.v1.TenantService.ListTenants:output_type -> domicile.control.v1.ListTenantsResponse
+	0,  // 24: domicile.control.v1.TenantService.UpdateTenant:output_type -> domicile.control.v1.Tenant
+	22, // 25: domicile.control.v1.TenantService.DeleteTenant:output_type -> domicile.control.v1.Operation
+	8,  // 26: domicile.control.v1.TenantService.CheckPlacement:output_type -> domicile.control.v1.CheckPlacementResponse
+	10, // 27: domicile.control.v1.KeyService.CreateKey:output_type -> domicile.control.v1.Key
+	10, // 28: domicile.control.v1.KeyService.GetKey:output_type -> domicile.control.v1.Key
+	16, // 29: domicile.control.v1.KeyService.ListKeys:output_type -> domicile.control.v1.ListKeysResponse
+	10, // 30: domicile.control.v1.KeyService.SignKey:output_type -> domicile.control.v1.Key
+	18, // 31: domicile.control.v1.KeyService.DeleteKey:output_type -> domicile.control.v1.DeleteKeyResponse
+	21, // [21:32] is the sub-list for method output_type
+	10, // [10:21] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_tenants_proto_init() }
@@ -1404,7 +1611,7 @@ func file_control_v1_tenants_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_tenants_proto_rawDesc), len(file_control_v1_tenants_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

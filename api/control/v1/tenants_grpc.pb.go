@@ -354,6 +354,7 @@ const (
 	KeyService_CreateKey_FullMethodName = "/domicile.control.v1.KeyService/CreateKey"
 	KeyService_GetKey_FullMethodName    = "/domicile.control.v1.KeyService/GetKey"
 	KeyService_ListKeys_FullMethodName  = "/domicile.control.v1.KeyService/ListKeys"
+	KeyService_SignKey_FullMethodName   = "/domicile.control.v1.KeyService/SignKey"
 	KeyService_DeleteKey_FullMethodName = "/domicile.control.v1.KeyService/DeleteKey"
 )
 
@@ -375,6 +376,11 @@ type KeyServiceClient interface {
 	//
 	// Their secrets are not kept. A page token belongs to its query.
 	ListKeys(ctx context.Context, in *ListKeysRequest, opts ...grpc.CallOption) (*ListKeysResponse, error)
+	// SignKey puts the signature of its tenant's signing key onto an API key.
+	//
+	// Of a tenant that signs its keys, nodes refuse those above ingest without it. Until each has one, they are asked for
+	// none, so that nobody is locked out.
+	SignKey(ctx context.Context, in *SignKeyRequest, opts ...grpc.CallOption) (*Key, error)
 	// DeleteKey revokes an API key.
 	//
 	// Nodes refuse it as soon as they have heard. Needs If-Match.
@@ -419,6 +425,16 @@ func (c *keyServiceClient) ListKeys(ctx context.Context, in *ListKeysRequest, op
 	return out, nil
 }
 
+func (c *keyServiceClient) SignKey(ctx context.Context, in *SignKeyRequest, opts ...grpc.CallOption) (*Key, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Key)
+	err := c.cc.Invoke(ctx, KeyService_SignKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *keyServiceClient) DeleteKey(ctx context.Context, in *DeleteKeyRequest, opts ...grpc.CallOption) (*DeleteKeyResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DeleteKeyResponse)
@@ -447,6 +463,11 @@ type KeyServiceServer interface {
 	//
 	// Their secrets are not kept. A page token belongs to its query.
 	ListKeys(context.Context, *ListKeysRequest) (*ListKeysResponse, error)
+	// SignKey puts the signature of its tenant's signing key onto an API key.
+	//
+	// Of a tenant that signs its keys, nodes refuse those above ingest without it. Until each has one, they are asked for
+	// none, so that nobody is locked out.
+	SignKey(context.Context, *SignKeyRequest) (*Key, error)
 	// DeleteKey revokes an API key.
 	//
 	// Nodes refuse it as soon as they have heard. Needs If-Match.
@@ -469,6 +490,9 @@ func (UnimplementedKeyServiceServer) GetKey(context.Context, *GetKeyRequest) (*K
 }
 func (UnimplementedKeyServiceServer) ListKeys(context.Context, *ListKeysRequest) (*ListKeysResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListKeys not implemented")
+}
+func (UnimplementedKeyServiceServer) SignKey(context.Context, *SignKeyRequest) (*Key, error) {
+	return nil, status.Error(codes.Unimplemented, "method SignKey not implemented")
 }
 func (UnimplementedKeyServiceServer) DeleteKey(context.Context, *DeleteKeyRequest) (*DeleteKeyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteKey not implemented")
@@ -548,6 +572,24 @@ func _KeyService_ListKeys_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _KeyService_SignKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SignKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KeyServiceServer).SignKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: KeyService_SignKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KeyServiceServer).SignKey(ctx, req.(*SignKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _KeyService_DeleteKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(DeleteKeyRequest)
 	if err := dec(in); err != nil {
@@ -584,6 +626,10 @@ var KeyService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListKeys",
 			Handler:    _KeyService_ListKeys_Handler,
+		},
+		{
+			MethodName: "SignKey",
+			Handler:    _KeyService_SignKey_Handler,
 		},
 		{
 			MethodName: "DeleteKey",
