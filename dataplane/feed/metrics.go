@@ -34,9 +34,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(ageDesc, max(-1, s.Age.Seconds()))
 	gauge(connectedDesc, flag[s.Connected])
 	gauge(suspectDesc, flag[s.ClockSuspect])
-	if v := c.f.Current(); v != nil {
-		gauge(unsignedDesc, float64(v.unsigned))
-	}
+	gauge(unsignedDesc, float64(c.f.Current().Unsigned()))
 	for _, l := range []policy.Attestation{policy.Declared, policy.OperatorSigned, policy.CloudSigned} {
 		ch <- prometheus.MustNewConstMetric(levelDesc, prometheus.GaugeValue, flag[c.f.Attestation() == l], l.String())
 	}

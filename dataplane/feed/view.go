@@ -72,6 +72,15 @@ func (v *View) Key(id policy.KeyID) (policy.APIKey, bool) {
 	return k.named(id), true
 }
 
+// Unsigned is how many API keys do not count because their tenant, which signs
+// keys, has not signed them; 0 of no view.
+func (v *View) Unsigned() int {
+	if v == nil {
+		return 0
+	}
+	return v.unsigned
+}
+
 // Pair finds the inbound pair of a sender and a recipient.
 func (v *View) Pair(t policy.TenantID, r policy.RecipientID) (*policy.InboundPair, bool) {
 	row, ok := v.rows.get("p/" + string(t) + "/" + string(r))

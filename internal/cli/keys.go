@@ -11,14 +11,15 @@ import (
 )
 
 func (a *app) keysCommand() *cobra.Command {
-	return group("keys", "Issue and revoke region-bound API keys", a.keysCreate(), a.keysList(), a.keysDelete())
+	return group("keys", "Issue and revoke region-bound API keys", a.keysCreate(), a.keysSign(), a.keysList(), a.keysDelete())
 }
 
 func (a *app) keysCreate() *cobra.Command {
-	var role string
+	var role, sign string
 	c := &cobra.Command{Use: "create TENANT --role ROLE", Short: "Make a key on this machine and register its hash", Args: cobra.ExactArgs(1),
 		Long: `Draws a key on this machine, sends only its SHA-256 to the control plane, and prints the key once, on
-standard output. The key works only in the tenant's home region, which its first letters name.`,
+standard output. The key works only in the tenant's home region, which its first letters name. With --sign the
+tenant's signing key signs it, which nodes want of a key above ingest once the tenant signs its keys.`,
 		Example: "  export DOMICILE_KEY=$(domicile keys create acme-ie --role admin)",
 		RunE: a.run(func(ctx context.Context, args []string) error {
 			if role == "" {
@@ -41,16 +42,23 @@ standard output. The key works only in the tenant's home region, which its first
 			if err != nil {
 				return err
 			}
+			if k, err = a.signCreated(ctx, cp, k, s.SHA256, sign); err != nil {
+				return err
+			}
 			k.Secret = s.Key
 			return a.result(k, func() {
 				a.out.Line("%s", s.Key)
 				a.err.Line("key %s, role %s, works only in %s; it is not shown again", k.GetId(), k.GetRole(), k.GetRegion())
+				if k.GetSigning() == "refused" {
+					a.err.Line("nodes refuse it until it is signed: domicile keys sign %s %s --key FILE", args[0], k.GetId())
+				}
 				if !k.GetDistributed() {
 					a.err.Line("%s has not confirmed the key yet; it works as soon as the region hears of it", k.GetRegion())
 				}
 			})
 		})}
 	c.Flags().StringVar(&role, "role", "", "`role`: ingest, reader or admin")
+	c.Flags().StringVar(&sign, "sign", "", "tenant's signing key `file`; it stays on this machine")
 	return c
 }
 
@@ -72,9 +80,9 @@ func (a *app) keysList() *cobra.Command {
 				}
 				rows := make([][]string, 0, len(ks))
 				for _, k := range ks {
-					rows = append(rows, []string{k.GetId(), k.GetRegion(), k.GetRole(), dash(k.GetRecipient()), stamp(k.GetCreateTime())})
+					rows = append(rows, []string{k.GetId(), k.GetRegion(), k.GetRole(), dash(k.GetRecipient()), stamp(k.GetCreateTime()), signedWord(k)})
 				}
-				a.out.Table([]string{"KEY", "REGION", "ROLE", "RECIPIENT", "CREATED"}, rows)
+				a.out.Table([]string{"KEY", "REGION", "ROLE", "RECIPIENT", "CREATED", "SIGNED"}, rows)
 			})
 		})})
 }

@@ -116,6 +116,9 @@ func (a *app) recipientsKey() *cobra.Command {
 			return a.result(k, func() {
 				a.out.Line("%s", s.Key)
 				a.err.Line("key %s opens only what was sent to %s in %s; it is not shown again", k.GetId(), k.GetRecipient(), k.GetRegion())
+				if shown, err := cp.Key(ctx, args[0], k.GetId()); err == nil && shown.GetSigning() == "refused" {
+					a.err.Line("nodes refuse it until it is signed: domicile keys sign %s %s --key FILE", args[0], k.GetId())
+				}
 			})
 		})}
 }

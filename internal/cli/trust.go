@@ -156,9 +156,11 @@ or stolen, let the root certify the next one instead (domicile trust certify).`,
 
 func (a *app) trustEnrol() *cobra.Command {
 	var cert, key string
+	var yes bool
 	c := &cobra.Command{Use: "enrol TENANT --cert FILE [--key FILE]", Aliases: []string{"enroll"}, Short: "Bring a certified key to the control plane", Args: cobra.ExactArgs(1),
 		Long: `A tenant's key signs the policy in force as it is enrolled (--key). From then on nodes of its home take
-no policy of the tenant without a signature of its present key, and this cannot be undone.`,
+no policy of the tenant without a signature of its present key, and no API key above ingest; this cannot be
+undone. So it signs, too, the API keys that are there, after it has shown in plain words what each may do.`,
 		RunE: a.run(func(ctx context.Context, args []string) error {
 			if cert == "" {
 				return usagef("--cert is missing: name the file of `domicile trust certify` or `rotate`")
@@ -177,6 +179,9 @@ no policy of the tenant without a signature of its present key, and this cannot 
 				if in.PolicySignature, err = a.signInForce(ctx, cp, args[0], c, key); err != nil {
 					return err
 				}
+				if in.ApiKeys, err = a.signWorkingKeys(ctx, cp, args[0], c, key, yes); err != nil {
+					return err
+				}
 			}
 			k, err := cp.CreateSigningKey(ctx, in)
 			if err != nil {
@@ -186,6 +191,7 @@ no policy of the tenant without a signature of its present key, and this cannot 
 		})}
 	c.Flags().StringVar(&cert, "cert", "", "certificate `file`")
 	c.Flags().StringVar(&key, "key", "", "key `file`; with a tenant's key")
+	c.Flags().BoolVar(&yes, "yes", false, "sign API keys without asking; for scripts that have looked")
 	return c
 }
 

@@ -42,7 +42,19 @@ func enrol(ctx context.Context, t *testing.T, c *testcluster.Cluster, tenant *co
 	wire := func(s policy.Signature) *controlv1.Signature {
 		return &controlv1.Signature{KeyId: s.KeyID, Value: s.Value}
 	}
-	_, err = c.Control("cp1").CreateSigningKey(ctx, &controlv1.CreateSigningKeyRequest{Tenant: tenant.GetId(), Purpose: string(policy.TenantKey), PublicKey: k.PublicKey,
+	say := func(api, digest string) *controlv1.ApiKeySignature {
+		return &controlv1.ApiKeySignature{Key: api, Number: 1, Signature: wire(policy.Sign(key, policy.KeyStatement(st.GetClusterId(), id, 1, digest)))}
+	}
+	signed := []*controlv1.ApiKeySignature{say("", policy.NoKey)}
+	have, err := c.Control("cp1").Keys(ctx, tenant.GetId())
+	check(t, err)
+	for _, h := range have {
+		if a := (policy.APIKey{ID: policy.KeyID(h.GetId()), Tenant: id, Region: policy.RegionID(h.GetRegion()), Role: policy.KeyRole(h.GetRole()),
+			SecretSHA256: h.GetTerms().GetSecretSha256(), HomeEpoch: h.GetTerms().GetHomeEpoch()}); a.NeedsSignature() {
+			signed = append(signed, say(h.GetId(), a.Digest()))
+		}
+	}
+	_, err = c.Control("cp1").CreateSigningKey(ctx, &controlv1.CreateSigningKeyRequest{Tenant: tenant.GetId(), Purpose: string(policy.TenantKey), PublicKey: k.PublicKey, ApiKeys: signed,
 		Certificate:     wire(policy.Sign(ed25519.NewKeyFromSeed(seed), k.Statement(st.GetClusterId(), id))),
 		PolicySignature: wire(policy.Sign(key, policy.PolicyStatement(st.GetClusterId(), id, 1, hash)))})
 	check(t, err)

@@ -1,0 +1,65 @@
+package cli
+
+import (
+	"crypto/ed25519"
+	"time"
+
+	controlv1 "github.com/domicile-io/domicile/api/control/v1"
+	"github.com/domicile-io/domicile/policy"
+)
+
+// nextKeyNumber is above all that the tenant has given. It is the time where that is
+// later, so that it is also above what a restored control plane has forgotten.
+func nextKeyNumber(l *controlv1.ListSigningKeysResponse) uint64 {
+	return max(l.GetNewestApiKey()+1, uint64(time.Now().UnixMilli()))
+}
+
+// keyShown is what a signature covers, as the control plane shows it. Its digest is
+// computed here: nobody signs a hash that somebody else computed.
+func keyShown(k *controlv1.Key) policy.APIKey {
+	out := policy.APIKey{ID: policy.KeyID(k.GetId()), Tenant: policy.TenantID(k.GetTenant()), Region: policy.RegionID(k.GetRegion()), Role: policy.KeyRole(k.GetRole()),
+		SecretSHA256: k.GetTerms().GetSecretSha256(), HomeEpoch: k.GetTerms().GetHomeEpoch(), Recipient: policy.RecipientID(k.GetRecipient()), Epoch: k.GetTerms().GetClusterEpoch()}
+	if at := k.GetTerms().GetExpireTime(); at != nil {
+		t := at.AsTime()
+		out.ExpiresAt = &t
+	}
+	return out
+}
+
+func signKey(secret ed25519.PrivateKey, cluster string, number uint64, k *controlv1.Key) *controlv1.Signature {
+	shown := keyShown(k)
+	sig := policy.Sign(secret, policy.KeyStatement(cluster, shown.Tenant, number, shown.Digest()))
+	return &controlv1.Signature{KeyId: sig.KeyID, Value: sig.Value}
+}
+
+// sayKeys says in plain words what is about to be signed.
+func (a *app) sayKeys(keys []*controlv1.Key) {
+	for _, k := range keys {
+		a.err.Line("%s of tenant %s, issued %s, may in %s: %s", a.err.Bold(k.GetId()), k.GetTenant(), stamp(k.GetCreateTime()), k.GetRegion(), keyMay(k))
+	}
+	a.err.Line("Whoever holds one of these keys is believed. Delete what you do not know: domicile keys delete")
+}
+
+func keyMay(k *controlv1.Key) string {
+	switch policy.KeyRole(k.GetRole()) {
+	case policy.RoleReader:
+		return "read the tenant's calls, recordings and transcripts"
+	case policy.RoleAdmin:
+		return "everything: write, read, export and erase the tenant's calls, recordings and transcripts"
+	case policy.RoleRecipient:
+		return "read what is exported to recipient " + k.GetRecipient()
+	}
+	return "act as " + k.GetRole()
+}
+
+func signedWord(k *controlv1.Key) string {
+	switch k.GetSigning() {
+	case "signed":
+		return "yes"
+	case "refused":
+		return "no - refused by nodes"
+	case "due":
+		return "no"
+	}
+	return "-"
+}
