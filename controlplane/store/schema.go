@@ -30,9 +30,8 @@ const (
 	MaxAnswers    = 32 << 20  // bytes of answers kept with them; beyond it an answer is what the row still says
 )
 
-// The buckets. "→" is key → value; values are sealed JSON (see seal) unless
-// said, but for the indexes, whose values are sealed and empty. Since format 1, unless
-// said.
+// The buckets. "→" is key → value; values are sealed JSON (see seal), and those of
+// indexes are sealed and empty. Both, and since format 1, unless said.
 var (
 	bucketMeta = []byte("meta") // see the meta keys below
 
