@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -68,7 +69,10 @@ func (a *app) signKeys(ctx context.Context, tenant string, ids []string, path st
 		return errors.New("nothing was signed or sent; repeat the command to look again")
 	}
 	signed := make([]*controlv1.Key, 0, len(chosen))
-	number := nextKeyNumber(enrolled)
+	number, err := nextKeyNumber(enrolled, time.Now())
+	if err != nil {
+		return err
+	}
 	for _, k := range chosen {
 		done, err := cp.SignKey(ctx, &controlv1.SignKeyRequest{Tenant: tenant, Key: k.GetId(), Number: number, Signature: signKey(secret, enrolled.GetCluster(), number, k)})
 		if err != nil {
@@ -127,6 +131,9 @@ func (a *app) signCreated(ctx context.Context, cp *client.Control, k *controlv1.
 	if err != nil {
 		return nil, err
 	}
-	number := nextKeyNumber(enrolled)
+	number, err := nextKeyNumber(enrolled, time.Now())
+	if err != nil {
+		return nil, err
+	}
 	return cp.SignKey(ctx, &controlv1.SignKeyRequest{Tenant: k.GetTenant(), Key: k.GetId(), Number: number, Signature: signKey(secret, enrolled.GetCluster(), number, k)})
 }

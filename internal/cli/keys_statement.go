@@ -2,16 +2,24 @@ package cli
 
 import (
 	"crypto/ed25519"
+	"fmt"
 	"time"
 
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/policy"
 )
 
+// farAhead is how far above the time, in milliseconds, a number may be. Whoever signs one
+// near 2^53 can never sign another: that is not done because a control plane asks for it.
+const farAhead = 366 * 24 * time.Hour
+
 // nextKeyNumber is above all that the tenant has given. It is the time where that is
 // later, so that it is also above what a restored control plane has forgotten.
-func nextKeyNumber(l *controlv1.ListSigningKeysResponse) uint64 {
-	return max(l.GetNewestApiKey()+1, uint64(time.Now().UnixMilli()))
+func nextKeyNumber(l *controlv1.ListSigningKeysResponse, now time.Time) (uint64, error) {
+	if l.GetNewestApiKey() >= uint64(now.Add(farAhead).UnixMilli()) {
+		return 0, fmt.Errorf("the control plane says that an API key was signed with the number %d, more than a year ahead of this machine's clock; nothing was signed: look at the clock, and ask who signed that key", l.GetNewestApiKey())
+	}
+	return max(l.GetNewestApiKey()+1, uint64(now.UnixMilli())), nil
 }
 
 // keyShown is what a signature covers, as the control plane shows it. Its digest is

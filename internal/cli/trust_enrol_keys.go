@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/domicile-io/domicile/api/client"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
@@ -28,7 +29,10 @@ func (a *app) signWorkingKeys(ctx context.Context, cp *client.Control, tenant st
 	all = slices.DeleteFunc(all, func(k *controlv1.Key) bool {
 		return k.GetRole() == string(policy.RoleIngest) || k.GetSigning() == "refused"
 	})
-	number := nextKeyNumber(enrolled)
+	number, err := nextKeyNumber(enrolled, time.Now())
+	if err != nil {
+		return nil, err
+	}
 	if len(all) == 0 {
 		sig := policy.Sign(secret, policy.KeyStatement(c.Cluster, c.Tenant, number, policy.NoKey))
 		return []*controlv1.ApiKeySignature{{Number: number, Signature: &controlv1.Signature{KeyId: sig.KeyID, Value: sig.Value}}}, nil
