@@ -124,7 +124,11 @@ func (im *importer) summary() error {
 		Files int `json:"files"`
 		data.Counts
 	}{im.files, im.total}, func() {
-		im.app.out.Line("%d files: %d accepted, %d duplicates, %d quarantined", im.files, im.total.Accepted, im.total.Duplicates, im.total.Quarantined)
+		files := "files"
+		if im.files == 1 {
+			files = "file"
+		}
+		im.app.out.Line("%d %s: %d accepted, %d duplicates, %d quarantined", im.files, files, im.total.Accepted, im.total.Duplicates, im.total.Quarantined)
 		if im.total.Quarantined > 0 {
 			im.app.err.Line("next: domicile quarantine list")
 		}
@@ -235,6 +239,9 @@ func collect(paths []string) (files []string, size int64, err error) {
 			files, size = append(files, path), size+info.Size()
 			return nil
 		})
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, 0, usagef("%s is not there: nothing was sent; give files or folders, or - for standard input", p)
+		}
 		if err != nil {
 			return nil, 0, usagef("%v", err)
 		}
