@@ -124,7 +124,9 @@ func (e *edit) put(r policy.Row) error {
 	case r.Pair != nil:
 		e.order(key, r.Pair.Purge)
 		e.next.unsigned += unsigned(r.Pair.Signers, r.Pair.Keys)
-		return e.addKeys(r.Pair.Signers.Counting(r.Pair.Keys))
+		return e.addKeys(r.Pair.Signers.Counting(r.Pair.Keys), func(k policy.APIKey) bool {
+			return k.Tenant == r.Pair.Tenant && k.Recipient == r.Pair.Recipient && k.Role == policy.RoleRecipient
+		})
 	}
 	return nil
 }
@@ -183,7 +185,7 @@ func (e *edit) putKind(t *policy.TenantRow, k *kind, revision uint64) error {
 	}
 	e.order("t/"+string(t.ID), t.Purge)
 	e.used = append(e.used, k)
-	return e.addKeys(keys)
+	return e.addKeys(keys, func(k policy.APIKey) bool { return k.Tenant == t.ID && k.Role != policy.RoleRecipient })
 }
 
 // putBody is put for a row as it was shipped, and gives its key.
@@ -247,8 +249,13 @@ func (e *edit) copyTenant(from *View, id policy.TenantID) bool {
 	return true
 }
 
-func (e *edit) addKeys(keys []policy.APIKey) error {
+// addKeys adds the keys of a row, each of which must be its own: one of another tenant
+// would count without that tenant's signature, which is asked for in its own row.
+func (e *edit) addKeys(keys []policy.APIKey, own func(policy.APIKey) bool) error {
 	for _, k := range keys {
+		if !own(k) {
+			return fmt.Errorf("key %.40q stands in a row that is not its own", k.ID)
+		}
 		id, key, err := apiKeyOf(k)
 		if err != nil {
 			return err

@@ -167,3 +167,42 @@ func TestINV22_ARestoredControlPlaneTakesNoSignatureAway(t *testing.T) {
 	acked(t, s.push(t, b.delta(nil, whole)), b.revision)
 	expect("signed again", true)
 }
+
+// A voter cannot lay a key of a tenant that signs where nobody asks for a signature:
+// into another tenant's row, or into a pair.
+func TestAPIKeysStandInTheirOwnRows(t *testing.T) {
+	const recipient, other = "RP0123456789abcdef0123456789abcdef", "RP0123456789abcdef0123456789abcdee"
+	admin := roleKey(51, policy.RoleAdmin)
+	received := func(tenant int, r policy.RecipientID) policy.APIKey {
+		k := roleKey(51, policy.RoleRecipient)
+		k.Tenant, k.Recipient = tenantID(tenant), r
+		return k
+	}
+	pair := func(r policy.RecipientID, k policy.APIKey) policy.Row {
+		return policy.Row{Pair: &policy.InboundPair{Tenant: tenantID(0), Recipient: r, From: "us1", Keys: []policy.APIKey{k}}}
+	}
+	for name, row := range map[string]func(*realm) policy.Row{
+		"another tenant's": func(*realm) policy.Row {
+			row := tenantRow(1, "ie1")
+			row.Tenant.Keys = append(row.Tenant.Keys, admin)
+			return row
+		},
+		"a pair of nobody":      func(*realm) policy.Row { return pair("", admin) },
+		"a pair":                func(*realm) policy.Row { return pair(recipient, admin) },
+		"another sender's":      func(*realm) policy.Row { return pair(recipient, received(2, recipient)) },
+		"another recipient's":   func(*realm) policy.Row { return pair(recipient, received(0, other)) },
+		"the sender's, at home": func(r *realm) policy.Row { return r.keyed(6, r.signs(6, received(0, recipient))) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRealm(t)
+			v := r.voter(mtls.ControlPlane)
+			b := r.book(3)
+			b.put(r.keyed(5, r.signs(4, roleKey(50, policy.RoleReader))))
+			f, s := r.node(v).synced(v, b)
+			nacked(t, s.push(t, b.delta(nil, row(r))), f.Current().Revision, badRow)
+			if k, ok := f.Current().Key(keyID(51)); ok {
+				t.Errorf("a key works as one of role %s of tenant %s", k.Role, k.Tenant)
+			}
+		})
+	}
+}
