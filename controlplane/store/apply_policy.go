@@ -91,7 +91,7 @@ func (e *entry) putPolicy(p PutPolicy) (any, error) {
 	}
 	e.changed = true
 	content, err := e.writePolicy(t, &old, doc)
-	if err == nil {
+	if err == nil && len(e.command) <= maxRemembered {
 		doc.Revision = e.revision()
 		e.made = &known{tenant: t, policy: Policy{ResidencyPolicy: doc, ETag: etagOf(doc.Revision)}}
 	}

@@ -20,8 +20,13 @@ type known struct {
 	policy Policy
 }
 
-// maxRecent bounds it: some 2 KiB each.
-const maxRecent = 8192
+// Bounds of it. Texts of a policy are parts of its command, all of which stays in
+// memory with them, and a command is as large as whoever proposes it likes: so only
+// small ones are remembered, with some 2 KiB each beside them.
+const (
+	maxRecent     = 8192
+	maxRemembered = 8 << 10 // bytes of a command
+)
 
 func newRecent() *recent { return &recent{of: map[policy.TenantID]known{}} }
 

@@ -1,7 +1,11 @@
 package store
 
 import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -65,4 +69,50 @@ func TestWhatIsRememberedDecidesNothingElse(t *testing.T) {
 			rt.Fatal("the states differ")
 		}
 	})
+}
+
+// Texts of a policy are parts of its command: what is remembered keeps the whole of
+// it, so that only small ones are. A command may be as large as its sender likes,
+// because JSON in it may have any number of blanks.
+func TestLargeCommandsAreNotRemembered(t *testing.T) {
+	f := seeded(t)
+	create := createTenant(1, "ie1")
+	create.Policy = exporting(f, "ie1", recipient(1, "us1"))
+	tenant := body[Tenant](t, f.must(create))
+	put := func(blanks int, seconds policy.Seconds) Policy {
+		now := got(f.Policy(tenant.ID))(t)
+		next := now.ResidencyPolicy
+		next.MaxStaleness = seconds
+		data := got(Encode(Command{Stamp: f.stamp(), Payload: PutPolicy{Tenant: tenant.ID, IfMatch: now.ETag, Policy: next}}))(t)
+		f.index++
+		rs := got(f.Apply([]Entry{{Index: f.index, Term: 1, Data: blanked(t, data, next.Recipients.List, blanks)}}))(t)
+		if rs[0].Err != nil {
+			t.Fatal(rs[0].Err)
+		}
+		return body[Policy](t, rs[0])
+	}
+	for i, c := range []struct {
+		blanks int
+		kept   bool
+	}{{0, true}, {100_000, false}, {0, true}} {
+		want := put(c.blanks, policy.Seconds(50-i))
+		if _, kept := f.recently(tenant.ID); kept != c.kept {
+			t.Errorf("with %d blanks it is remembered: %v", c.blanks, kept)
+		}
+		if p := got(f.Policy(tenant.ID))(t); !reflect.DeepEqual(p, want) {
+			t.Error(cmp.Diff(want, p))
+		}
+	}
+}
+
+// blanked puts blanks into the JSON of a packed command's recipients.
+func blanked(t *testing.T, data []byte, list []policy.Recipient, blanks int) []byte {
+	text := got(json.Marshal(list))(t)
+	head := binary.AppendUvarint(nil, uint64(len(text)))
+	before, after, ok := bytes.Cut(data, append(head, text...))
+	if !ok {
+		t.Fatal("the command has no recipients as JSON")
+	}
+	text = append(append([]byte{'['}, bytes.Repeat([]byte{' '}, blanks)...), text[1:]...)
+	return slices.Concat(before, binary.AppendUvarint(nil, uint64(len(text))), text, after)
 }

@@ -22,6 +22,8 @@ var packedBugs = []bug{
 	{"the change log of batches grows without end", []plant{{"controlplane/store/entry.go",
 		"k != nil && bytes.Compare(k, end) <= 0; k, _ = c.Next() {", "k != nil && bytes.Equal(k, end); k, _ = c.Next() {"}},
 		"./controlplane/store", "TestTheChangeLogOfBatchesReachesBack"},
+	{"voters remember policies with commands of any size", []plant{{"controlplane/store/apply_policy.go", "err == nil && len(e.command) <= maxRemembered", "err == nil"}},
+		"./controlplane/store", "TestLargeCommandsAreNotRemembered"},
 	{"a code that is too long is valid", []plant{{"policy/pattern.go", "len(s) < p.least || len(s) > p.most", "len(s) < p.least || len(s) > p.most+1"}},
 		"./policy", "TestPatternsAreTheirExpressions"},
 }
