@@ -36,6 +36,10 @@ func TestKeys(t *testing.T) {
 	if b.str("secret") != "" || b.str("id") != own["key_id"] {
 		t.Errorf("a key with its own secret: %s", b.Raw)
 	}
+	shown := c.want(c.do(0, "GET", path+"/"+b.str("id"), nil, nil), 200, "") // its hash is a part of what the tenant signs
+	if terms := shown.Body["terms"].(map[string]any); strings.Contains(shown.Raw, secret) || terms["secret_sha256"] != policy.HashSecret(secret) {
+		t.Errorf("a key's secret was shown, or not what a signature covers: %s", shown.Raw)
+	}
 	c.want(c.do(0, "POST", path, own, nil), 409, policy.AlreadyExists)
 	delete(own, "key_id")
 	c.want(c.do(0, "POST", path, own, nil), 400, policy.InvalidArgument)

@@ -68,13 +68,20 @@ func (c *core) shownKey(k store.Key) (*controlv1.Key, error) {
 func (c *core) keyOf(k store.Key, s *policy.Signers) *controlv1.Key {
 	out := &controlv1.Key{Id: string(k.ID), Tenant: string(k.Tenant), Region: string(k.Region), Role: string(k.Role),
 		Recipient: string(k.Recipient), CreateTime: timestamppb.New(k.CreatedAt), Distributed: c.hub.acked(k.Region, k.Revision), Etag: k.ETag,
-		Terms:  &controlv1.KeyTerms{SecretSha256: k.SecretSHA256, HomeEpoch: k.HomeEpoch, ClusterEpoch: k.Epoch},
 		Number: k.Number, Signing: c.signing(k, s)}
-	if k.ExpiresAt != nil {
-		out.Terms.ExpireTime = timestamppb.New(*k.ExpiresAt)
+	if k.NeedsSignature() { // nobody has to see the hash of another one's secret
+		out.Terms = termsOf(k)
 	}
 	if head, ok := s.Head(); ok && out.GetSigning() == signingDone {
 		out.Signature = &controlv1.Signature{KeyId: head.ID, Value: k.Signature}
+	}
+	return out
+}
+
+func termsOf(k store.Key) *controlv1.KeyTerms {
+	out := &controlv1.KeyTerms{SecretSha256: k.SecretSHA256, HomeEpoch: k.HomeEpoch, ClusterEpoch: k.Epoch}
+	if k.ExpiresAt != nil {
+		out.ExpireTime = timestamppb.New(*k.ExpiresAt)
 	}
 	return out
 }

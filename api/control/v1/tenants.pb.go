@@ -741,7 +741,7 @@ type Key struct {
 	Etag        string                 `protobuf:"bytes,7,opt,name=etag,proto3" json:"etag,omitempty"`
 	CreateTime  *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	Recipient   string                 `protobuf:"bytes,9,opt,name=recipient,proto3" json:"recipient,omitempty"`
-	// What a signature covers beside id, tenant, region, role and recipient.
+	// What a signature covers beside id, tenant, region, role and recipient; of keys above ingest.
 	Terms *KeyTerms `protobuf:"bytes,10,opt,name=terms,proto3" json:"terms,omitempty"`
 	// Of the tenant's signing key, once it has signed this key.
 	Signature *Signature `protobuf:"bytes,11,opt,name=signature,proto3" json:"signature,omitempty"`
