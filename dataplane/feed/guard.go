@@ -114,7 +114,7 @@ func (j *judge) tenant(t policy.TenantRow) policy.TenantRow {
 	base, known := j.base(t.ID)
 	if known && t.Demands != 0 { // the policy is withheld: nothing is decided by it, and the base goes on to hold
 		j.next.Tenants[t.ID] = base
-		return t
+		return j.withheld(base, t)
 	}
 	if !known || j.tightEnough(base, t) {
 		delete(j.next.Tenants, t.ID)
@@ -122,6 +122,19 @@ func (j *judge) tenant(t policy.TenantRow) policy.TenantRow {
 	}
 	j.next.Tenants[t.ID] = base
 	return inForce(j.r.expect.Cluster, base, t)
+}
+
+// withheld is what is in force of a tenant whose policy this node may not have. One
+// that signs keeps what it has signed: it would be refused, and the bundle with it.
+func (j *judge) withheld(base, offered policy.TenantRow) policy.TenantRow {
+	if base.Signers == nil || j.tightEnough(base, offered) {
+		return offered
+	}
+	out := inForce(j.r.expect.Cluster, base, offered)
+	if !out.State.Ends() {
+		out.Policy, out.Demands = nil, max(base.Demands, offered.Demands)
+	}
+	return out
 }
 
 // base is what an offered tenant is held against: what is kept already or, when

@@ -206,3 +206,38 @@ func TestAPIKeysStandInTheirOwnRows(t *testing.T) {
 		})
 	}
 }
+
+// Of a tenant whose policy demands more than this node has, a restored control plane
+// may have forgotten signatures as well. What the node had stays, and the bundle is taken.
+func TestINV22_AWithheldTenantThatSignsStopsNoRestore(t *testing.T) {
+	reader, late := roleKey(50, policy.RoleReader), roleKey(51, policy.RoleReader)
+	r := newRealm(t)
+	v := r.voter(mtls.ControlPlane)
+	b := r.book(3)
+	demanding := func(sequence uint64) policy.Row {
+		return r.signed(sequence, func(p *policy.ResidencyPolicy) { p.MinAttestation = policy.OperatorSigned })
+	}
+	withheld := func(row policy.Row) policy.Row { return row.For(policy.Declared) }
+	before, after := demanding(4), demanding(5)
+	before.Tenant.Keys, after.Tenant.Keys = []policy.APIKey{reader, late}, []policy.APIKey{r.signs(7, reader)}
+	after.Tenant.Signers.Keys = r.markOf(8, policy.NoKey)
+	b.put(withheld(after))
+	n := r.node(v)
+	f, s := n.synced(v, b)
+	b.put(withheld(before))
+	b.revision = policy.RevisionOf(2, 2)
+	acked(t, s.pushAll(t, b.snapshot(2)), b.revision)
+	expect := func(when string) {
+		t.Helper()
+		if rules, ok := f.Current().Set.Rules(tenantID(0)); !ok || rules.MinAttest != policy.OperatorSigned || !f.keyWorks(50) || f.keyWorks(51) {
+			t.Errorf("%s: demands %+v; keys work: 50 %t, 51 (revoked) %t", when, rules, f.keyWorks(50), f.keyWorks(51))
+		}
+		if signers := f.Current().Signers(tenantID(0)); signers == nil || signers.Sequence != 5 || signers.Keys.Number != 8 {
+			t.Errorf("%s: the node goes by %+v", when, signers)
+		}
+	}
+	expect("at once")
+	check(t, f.Close())
+	f = n.open()
+	expect("after a restart")
+}
