@@ -3,7 +3,9 @@ package subject
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"iter"
 
 	"github.com/domicile-io/domicile/policy"
 )
@@ -19,8 +21,23 @@ func (s *Service) Standing(ctx context.Context, t policy.TenantID) ([]Hold, erro
 	return s.standing(ctx, t)
 }
 
-// EveryHold lists the holds of a tenant, released ones included, in order of creation.
-func (s *Service) EveryHold(ctx context.Context, t policy.TenantID) ([]Hold, error) {
+// EveryHold lists the holds of tenants, released ones included, in order of creation.
+// A tenant with a hold that cannot be read is left out, and told in the error: the
+// holds of the others are there all the same.
+func (s *Service) EveryHold(ctx context.Context, tenants iter.Seq[policy.TenantID]) (holds map[policy.TenantID][]Hold, err error) {
+	holds = map[policy.TenantID][]Hold{}
+	for t := range tenants {
+		list, failed := s.everyHold(ctx, t)
+		if failed != nil {
+			err = errors.Join(err, fmt.Errorf("the holds of tenant %s cannot be read: %w", t, failed))
+			continue
+		}
+		holds[t] = list
+	}
+	return holds, err
+}
+
+func (s *Service) everyHold(ctx context.Context, t policy.TenantID) ([]Hold, error) {
 	items, _, err := s.o.Store.Holds(ctx, t)
 	if err != nil {
 		return nil, err
