@@ -10,7 +10,7 @@ import (
 
 // keyOf is an API key as REST shows it, for whoever signs it.
 func keyOf(a map[string]any) policy.APIKey {
-	terms := a["terms"].(map[string]any)
+	terms, _ := a["terms"].(map[string]any) // of ingest none are shown
 	text := func(m map[string]any, name string) string { s, _ := m[name].(string); return s }
 	epoch, _ := terms["home_epoch"].(float64)
 	return policy.APIKey{ID: policy.KeyID(text(a, "id")), Tenant: policy.TenantID(text(a, "tenant")), Region: policy.RegionID(text(a, "region")), Role: policy.KeyRole(text(a, "role")),

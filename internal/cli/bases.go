@@ -144,7 +144,7 @@ func (a *app) showReach(r *controlv1.RevokeBasisResponse) {
 	if r.GetDistributed() {
 		a.err.Line("%s is revoked, and nothing leaves under it: each node has confirmed it, but %d that had to stop by themselves at %s", basis, r.GetUnheardNodes(), end)
 	} else {
-		a.err.Line("%s is revoked, and not everywhere: %d nodes have not confirmed it and may export under it until %s", basis, r.GetUnheardNodes(), end)
+		a.err.Line("%s is revoked, and not everywhere: nodes that have not confirmed it may export under it until %s (%d)", basis, end, r.GetUnheardNodes())
 	}
 	for _, n := range r.GetUnheard() {
 		stream := "no stream"

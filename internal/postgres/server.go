@@ -185,6 +185,12 @@ func (s *Server) signal(sig syscall.Signal) {
 	if s.ended == nil {
 		return
 	}
+	if sig == syscall.SIGKILL { // nobody is born after it was looked who is there
+		_ = s.process.Process.Signal(syscall.SIGSTOP)
+		for !strings.ContainsAny(state(s.process.Process.Pid), "TZX") {
+			time.Sleep(time.Millisecond)
+		}
+	}
 	children := s.children()
 	_ = s.process.Process.Signal(sig)
 	if sig == syscall.SIGKILL {
@@ -201,10 +207,17 @@ func (s *Server) signal(sig syscall.Signal) {
 	}
 }
 
-// lives reports whether a process is there and no zombie.
-func lives(pid int) bool {
-	_, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
-	return err == nil
+// lives reports whether a process is there and no zombie. One that ends lets go of
+// its program before its memory.
+func lives(pid int) bool { return !strings.ContainsAny(state(pid), "ZX") }
+
+// state is the letter that the kernel has for a process; X: there is none.
+func state(pid int) string {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if _, after, ok := strings.Cut(string(raw), ") "); err == nil && ok && after != "" {
+		return after[:1]
+	}
+	return "X"
 }
 
 // children are the pids of the server's own processes.
