@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -25,24 +27,19 @@ tenant's signing key signs it, which nodes want of a key above ingest once the t
 			if role == "" {
 				return usagef("--role is missing: ingest writes records, reader reads them, admin does both")
 			}
+			var secret ed25519.PrivateKey
+			if sign != "" { // before there is a key: one that is issued and not signed helps nobody
+				var err error
+				if secret, err = readSecretKey(sign); err != nil {
+					return err
+				}
+			}
 			cp, err := a.control()
 			if err != nil {
 				return err
 			}
-			t, err := cp.Tenant(ctx, args[0])
+			s, k, err := a.createKey(ctx, cp, args[0], role, secret)
 			if err != nil {
-				return err
-			}
-			s, err := client.NewSecret(t.GetHomeRegion(), rand.Reader)
-			if err != nil {
-				return err
-			}
-			k, err := cp.CreateKey(ctx, &controlv1.CreateKeyRequest{Tenant: args[0], Region: t.GetHomeRegion(), Role: role,
-				SecretSha256: s.SHA256, KeyId: s.KeyID})
-			if err != nil {
-				return err
-			}
-			if k, err = a.signCreated(ctx, cp, k, s.SHA256, sign); err != nil {
 				return err
 			}
 			k.Secret = s.Key
@@ -60,6 +57,29 @@ tenant's signing key signs it, which nodes want of a key above ingest once the t
 	c.Flags().StringVar(&role, "role", "", "`role`: ingest, reader or admin")
 	c.Flags().StringVar(&sign, "sign", "", "tenant's signing key `file`; it stays on this machine")
 	return c
+}
+
+// createKey draws a key, registers its hash and, with a signing key, signs it.
+func (a *app) createKey(ctx context.Context, cp *client.Control, tenant, role string, secret ed25519.PrivateKey) (client.Secret, *controlv1.Key, error) {
+	t, err := cp.Tenant(ctx, tenant)
+	if err != nil {
+		return client.Secret{}, nil, err
+	}
+	s, err := client.NewSecret(t.GetHomeRegion(), rand.Reader)
+	if err != nil {
+		return client.Secret{}, nil, err
+	}
+	k, err := cp.CreateKey(ctx, &controlv1.CreateKeyRequest{Tenant: tenant, Region: t.GetHomeRegion(), Role: role,
+		SecretSha256: s.SHA256, KeyId: s.KeyID})
+	if err != nil {
+		return client.Secret{}, nil, err
+	}
+	asked := &controlv1.Key{Id: s.KeyID, Tenant: t.GetId(), Region: t.GetHomeRegion(), Role: role, Terms: &controlv1.KeyTerms{SecretSha256: s.SHA256}}
+	signed, err := a.signCreated(ctx, cp, asked, k, secret)
+	if err != nil {
+		return client.Secret{}, nil, fmt.Errorf("key %s was issued, signing it failed, and nobody has its secret; delete it, and make another: domicile keys delete %s %s: %w", s.KeyID, tenant, s.KeyID, err)
+	}
+	return s, signed, nil
 }
 
 func (a *app) keysList() *cobra.Command {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"slices"
 	"time"
@@ -114,18 +115,17 @@ func keysToSign(all []*controlv1.Key, ids []string) (out []*controlv1.Key, err e
 	return out, nil
 }
 
-// signCreated signs a key that was drawn here, when asked to. What is signed is the
-// hash that was computed here.
-func (a *app) signCreated(ctx context.Context, cp *client.Control, k *controlv1.Key, sha256, path string) (*controlv1.Key, error) {
-	if path == "" || k.GetSigning() == "not_needed" {
+// signCreated signs a key that was drawn here. What is signed is what was asked for:
+// a control plane that answers with more, for a key whose holder was to have less, has
+// it signed by nobody.
+func (a *app) signCreated(ctx context.Context, cp *client.Control, asked, k *controlv1.Key, secret ed25519.PrivateKey) (*controlv1.Key, error) {
+	if secret == nil || k.GetSigning() == "not_needed" {
 		return k, nil
 	}
-	secret, err := readSecretKey(path)
-	if err != nil {
-		return nil, err
-	}
-	if k.GetTerms().GetSecretSha256() != sha256 {
-		return nil, errors.New("the control plane shows another secret than the one that was drawn here; nothing was signed: ask who runs it")
+	shown, want := keyShown(k), keyShown(asked)
+	want.HomeEpoch, want.Epoch = shown.HomeEpoch, shown.Epoch // which the control plane counts
+	if shown.Digest() != want.Digest() {
+		return nil, errors.New("the control plane shows another key than the one that was asked for; nothing was signed: ask who runs it")
 	}
 	enrolled, err := cp.SigningKeys(ctx, k.GetTenant())
 	if err != nil {
