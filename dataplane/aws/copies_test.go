@@ -444,6 +444,66 @@ func TestACopyIsPutBack(t *testing.T) {
 	}
 }
 
+// A copy that was ended and begun anew goes on behind the numbers that the records know
+// of: it can be read, and objects of the one that was ended pass for nothing newer.
+func TestINV33_ACopyThatIsBegunAnewCanBeRead(t *testing.T) {
+	l := newLibrary(t)
+	c, s := l.node(nil)
+	for i := range 3 {
+		check(t, write(s, "a", fmt.Sprint(i)))
+	}
+	check(t, c.End(t.Context()))
+	_, s = l.node(nil)
+	for _, last := range []string{"", "b=1"} {
+		if last != "" {
+			check(t, write(s, "b", "1"))
+		}
+		least, err := copied.Anchored(l.anchors, "anchors", "test")
+		check(t, err)
+		if got, err := l.read(least, copyRoot, nil); err != nil || got != strings.TrimSpace("a=2 "+last) {
+			t.Errorf("the copy that was begun anew: %q, %v", got, err)
+		}
+	}
+}
+
+// A node that still has the former database is refused after a restore, also when nothing
+// was changed since, or what was is in the base already.
+func TestINV33_WhoHasTheFormerDatabaseIsRefused(t *testing.T) {
+	for _, changes := range []int{0, 2} {
+		l := newLibrary(t)
+		_, former := l.node(nil)
+		check(t, write(former, "a", "1"))
+		o := l.options(l.dsn)
+		staged, err := bolt.Open(filepath.Join(t.TempDir(), "staged"), o.Buckets)
+		check(t, err)
+		defer staged.Close()
+		o.Shelf = staged
+		r, err := copied.Read(t.Context(), o, 1)
+		check(t, err)
+		check(t, r.Genuine(copyRoot))
+		lost := l.dsn
+		l.dsn = postgres.Database(t)
+		check(t, r.PutBack(t.Context(), l.options(l.dsn).Shelf, ""))
+		next, anew := l.node(nil)
+		for i := range changes {
+			check(t, write(anew, "b", fmt.Sprint(i)))
+		}
+		check(t, next.Rebase(t.Context()))
+		if err := write(former, "z", "3"); err == nil {
+			t.Errorf("%d changes later the former database's node goes on", changes)
+		}
+		here := l.dsn
+		l.dsn = lost
+		if _, late := l.node(nil); write(late, "z", "4") == nil {
+			t.Errorf("%d changes later a node that starts with the former database goes on", changes)
+		}
+		l.dsn = here
+		if err := write(anew, "c", "1"); err != nil {
+			t.Errorf("%d changes later the node with what was put back is refused: %v", changes, err)
+		}
+	}
+}
+
 // A bucket that keeps what is deleted is refused.
 func TestINV21_ABucketThatKeepsVersionsIsRefused(t *testing.T) {
 	l := newLibrary(t)

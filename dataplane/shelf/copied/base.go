@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -73,7 +74,7 @@ func (c *Copy) rebase(ctx context.Context) error {
 			return err
 		}
 	}
-	return c.prune(ctx, st.Number)
+	return c.prune(ctx, st.Number, st.Stops)
 }
 
 // write spools all rows as one transaction sees them.
@@ -143,19 +144,23 @@ func (c *Copy) Prune(ctx context.Context) error {
 		err = errors.New("there is no base")
 	}
 	if err == nil {
-		err = c.prune(ctx, base.Number)
+		err = c.prune(ctx, base.Number, base.Stops)
 	}
 	c.told(err)
 	return err
 }
 
-// prune removes everything but the base and the changes behind it, and looks whether
-// it is gone.
-func (c *Copy) prune(ctx context.Context, upto uint64) error {
+// prune removes everything but the base, the changes behind it and stops, and looks
+// whether it is gone.
+func (c *Copy) prune(ctx context.Context, upto uint64, stops []uint64) error {
+	goes := func(name string) bool {
+		n, ok := c.numberOf(name)
+		return name != c.o.baseName() && (!ok || n <= upto && !slices.Contains(stops, n))
+	}
 	for range 2 {
 		var gone []string
 		err := c.o.Place.List(ctx, c.o.Of.Shelf+"/", func(name string) error {
-			if n, ok := c.numberOf(name); name != c.o.baseName() && (!ok || n <= upto) {
+			if goes(name) {
 				gone = append(gone, name)
 			}
 			return nil
@@ -170,7 +175,7 @@ func (c *Copy) prune(ctx context.Context, upto uint64) error {
 		}
 	}
 	return c.o.Place.List(ctx, c.o.Of.Shelf+"/", func(name string) error {
-		if n, ok := c.numberOf(name); name != c.o.baseName() && (!ok || n <= upto) {
+		if goes(name) {
 			return fmt.Errorf("%s was removed from %s and is still there", name, c.o.Place)
 		}
 		return nil

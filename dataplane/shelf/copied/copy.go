@@ -94,6 +94,8 @@ type state struct {
 	Number uint64 `json:"number"` // of the last change
 	Digest string `json:"digest"` // of it
 	Based  bool   `json:"based"`  // there has been a base
+
+	Stops []uint64 `json:"stops,omitempty"` // numbers that a former database's nodes would take next (see stop)
 }
 
 func stateIn(tx shelf.Tx) (*state, error) {
@@ -164,13 +166,17 @@ func (c *Copy) ready(ctx context.Context) error {
 }
 
 func (c *Copy) head(kind string, st *state) head {
-	return head{Format: format, Kind: kind, Of: c.o.Of, Copy: st.Copy, Number: st.Number, Before: st.Digest, Time: c.o.Now().UTC().Truncate(time.Second)}
+	h := head{Format: format, Kind: kind, Of: c.o.Of, Copy: st.Copy, Number: st.Number, Before: st.Digest, Time: c.o.Now().UTC().Truncate(time.Second)}
+	if kind == kindBase {
+		h.Stops = st.Stops
+	}
+	return h
 }
 
 func (o *Options) baseName() string     { return o.Of.Shelf + "/base" }
 func (o *Options) changePrefix() string { return o.Of.Shelf + "/change/" }
-func (c *Copy) changeName(n uint64) string {
-	return fmt.Sprintf("%s%020d", c.o.changePrefix(), n)
+func (o *Options) changeName(n uint64) string {
+	return fmt.Sprintf("%s%020d", o.changePrefix(), n)
 }
 
 // anchor notes beside the records that the copy goes up to a number, before the change
@@ -254,7 +260,8 @@ func (c *Copy) Begin(ctx context.Context, root [32]byte) error {
 }
 
 // first marks the shelf, unless its place has a copy: then another node was first, or
-// it is of another table.
+// it is of another table. Numbers go on behind those of a copy that was ended: the anchor
+// knows of them, and a copy that ends before it is refused.
 func (c *Copy) first(ctx context.Context) (st *state, err error) {
 	if err := c.ready(ctx); err != nil {
 		return nil, err
@@ -266,6 +273,11 @@ func (c *Copy) first(ctx context.Context) (st *state, err error) {
 		return st, err
 	}
 	fresh := &state{Copy: rand.Text(), Place: c.o.Place.String()}
+	if c.o.Anchors != nil {
+		if fresh.Number, err = Anchored(c.o.Anchors, c.o.AnchorBucket, c.o.Of.Shelf); err != nil {
+			return nil, err
+		}
+	}
 	err = c.o.Shelf.Update(func(tx shelf.Tx) error {
 		if st, err = stateIn(tx); err != nil || st != nil {
 			return err

@@ -37,17 +37,19 @@ type Of struct {
 // head begins an object: one line of JSON.
 type head struct {
 	Format int    `json:"format"`
-	Kind   string `json:"kind"` // base or change
+	Kind   string `json:"kind"` // base, change or stop
 	Of
 	Copy   string    `json:"copy"`             // random, of the copy
 	Number uint64    `json:"number"`           // of the change; of a base: the last that is in it
 	Before string    `json:"before,omitempty"` // hex digest of the change before; of a base: of its last
 	Time   time.Time `json:"time"`             // for people
+	Stops  []uint64  `json:"stops,omitempty"`  // of a base: numbers at which stops stay
 }
 
 const (
 	kindBase   = "base"
 	kindChange = "change"
+	kindStop   = "stop"
 )
 
 // row is what became of a key.

@@ -1,12 +1,14 @@
 package copied
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/domicile-io/domicile/dataplane/shelf"
@@ -17,6 +19,8 @@ type Reading struct {
 	o       Options // whose Shelf holds what was read
 	objects []seen
 	digest  string
+	stop    *seen  // that an earlier try of a restore has left behind the last change
+	key     []byte // of the MACs; nil: not believed yet
 }
 
 // errForeign refuses what is not of this region's shelf.
@@ -40,9 +44,13 @@ func Read(ctx context.Context, o Options, least uint64) (*Reading, error) {
 	}
 	r.digest = base.Before
 	for last := base; ; {
-		name := fmt.Sprintf("%s%020d", o.changePrefix(), last.Number+1)
+		name := o.changeName(last.Number + 1)
 		next, err := r.object(ctx, name)
 		if errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		if err == nil && next.Kind == kindStop && next.Number == last.Number+1 {
+			r.stop = &next
 			break
 		}
 		if err == nil && (next.Kind != kindChange || next.Number != last.Number+1 || next.Before != r.digest) {
@@ -103,7 +111,7 @@ func (r *Reading) object(ctx context.Context, name string) (seen, error) {
 	if err == nil {
 		err = flush()
 	}
-	if err == nil {
+	if err == nil && s.Kind != kindStop {
 		r.objects = append(r.objects, s)
 	}
 	return s, err
@@ -127,19 +135,27 @@ func apply(tx shelf.Tx, rows []row) error {
 // Genuine refuses a copy of which any object was not written under the table's key.
 func (r *Reading) Genuine(root [32]byte) error {
 	key := keyFor(root, r.o.Of)
-	for _, s := range r.objects {
+	all := slices.Clone(r.objects)
+	if r.stop != nil {
+		all = append(all, *r.stop)
+	}
+	for _, s := range all {
 		if !s.genuine(key) {
 			return fmt.Errorf("object %d of the copy of %s was not written by a node that has its key: it was changed", s.Number, r.o.Of.Shelf)
 		}
 	}
+	r.key = key
 	return nil
 }
 
-// PutBack writes what was read to a shelf of the same buckets that holds nothing, or
-// half of an earlier try. The rows of the bucket last, which are few ("": of none), go in the
-// last transaction, with the state by which the copy goes on under a new name: what
-// the former table's nodes still write is refused then.
+// PutBack writes what was read, and is Genuine, to a shelf of the same buckets that holds
+// nothing, or half of an earlier try. The rows of the bucket last, which are few ("": of
+// none), go in the last transaction, with the state by which the copy goes on under a new
+// name, behind a stop: what the former table's nodes still write is refused from then on.
 func (r *Reading) PutBack(ctx context.Context, to shelf.Shelf, last shelf.Bucket) error {
+	if r.key == nil {
+		return errors.New("what was read is not believed yet")
+	}
 	for _, b := range r.o.Buckets {
 		if err := clearBucket(to, b); err != nil {
 			return err
@@ -176,8 +192,41 @@ func (r *Reading) PutBack(ctx context.Context, to shelf.Shelf, last shelf.Bucket
 			return errors.Join(err, errBroken)
 		}
 	}
-	st := &state{Copy: rand.Text(), From: r.objects[0].Copy, Place: r.o.Place.String(), Number: r.Number(), Digest: r.digest}
+	base := r.objects[0]
+	st := &state{Copy: rand.Text(), From: base.Copy, Place: r.o.Place.String(), Number: r.Number() + 1, Digest: r.digest,
+		Stops: append(base.Stops[max(0, len(base.Stops)-maxStops+1):], r.Number()+1)}
+	if err := r.putStop(ctx, st); err != nil {
+		return err
+	}
+	if err := r.o.step("stopped"); err != nil {
+		return err
+	}
 	return to.Update(func(tx shelf.Tx) error { return errors.Join(apply(tx, rows), putState(tx, st)) })
+}
+
+// maxStops is how many stops are kept: of as many restores.
+const maxStops = 32
+
+// putStop puts a stop: an object without rows in the place of the next change, which
+// stays there. A node with the former database finds it where its own next change would
+// go, and is refused; one that was faster is found by it.
+func (r *Reading) putStop(ctx context.Context, st *state) error {
+	if r.stop != nil {
+		return nil
+	}
+	var object bytes.Buffer
+	w, err := newWriter(&object, head{Format: format, Kind: kindStop, Of: r.o.Of, Copy: st.Copy, Number: st.Number, Before: st.Digest, Time: r.Time()})
+	if err == nil {
+		_, err = w.end(&object, r.key)
+	}
+	if err != nil {
+		return err
+	}
+	err = r.o.Place.Put(ctx, r.o.changeName(st.Number), "", bytes.NewReader(object.Bytes()))
+	if errors.Is(err, ErrChanged) {
+		err = fmt.Errorf("the copy of %s was changed while it was read: does a node still run with the former database? Stop all of them, and begin again", r.o.Of.Shelf)
+	}
+	return err
 }
 
 // page are some rows of what was read, from a key on.

@@ -150,7 +150,7 @@ func (c *Copy) put(ctx context.Context, tx shelf.Tx, h head, object []byte) erro
 	if err := c.ready(ctx); err != nil {
 		return err
 	}
-	name, tag := c.changeName(h.Number), ""
+	name, tag := c.o.changeName(h.Number), ""
 	for range 4 {
 		err := c.o.Place.Put(ctx, name, tag, bytes.NewReader(object))
 		if !errors.Is(err, ErrChanged) {
