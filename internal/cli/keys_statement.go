@@ -6,6 +6,7 @@ import (
 	"time"
 
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
+	"github.com/domicile-io/domicile/internal/screen"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -40,10 +41,12 @@ func signKey(secret ed25519.PrivateKey, cluster string, number uint64, k *contro
 	return &controlv1.Signature{KeyId: sig.KeyID, Value: sig.Value}
 }
 
-// sayKeys says in plain words what is about to be signed.
+// sayKeys says in plain words what is about to be signed. No key can hide another: what
+// a control plane says of one moves no cursor.
 func (a *app) sayKeys(keys []*controlv1.Key) {
 	for _, k := range keys {
-		a.err.Line("%s of tenant %s, issued %s, may in %s: %s", a.err.Bold(k.GetId()), k.GetTenant(), stamp(k.GetCreateTime()), k.GetRegion(), keyMay(k))
+		a.err.Line("%s of tenant %s, issued %s, may in %s: %s", a.err.Bold(screen.Clean(k.GetId())), screen.Clean(k.GetTenant()),
+			stamp(k.GetCreateTime()), screen.Clean(k.GetRegion()), screen.Clean(keyMay(k)))
 	}
 	a.err.Line("Whoever holds one of these keys is believed. Delete what you do not know: domicile keys delete")
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/domicile-io/domicile/api/client"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
+	"github.com/domicile-io/domicile/internal/screen"
 )
 
 // A number rises, goes with the time, and is never taken from a control plane that
@@ -88,5 +89,16 @@ func TestCreatedKeysAreSignedAsTheyWereAskedFor(t *testing.T) {
 		if err != nil && !strings.Contains(err.Error(), "domicile keys delete clinic SK") {
 			t.Errorf("%s: it does not say what to do with the key: %v", name, err)
 		}
+	}
+}
+
+// What a control plane says of one key hides no other from whoever is to sign them.
+func TestNoKeyHidesAnother(t *testing.T) {
+	const up = "\x1b[1A\x1b[2K\r"
+	var out strings.Builder
+	a := &app{err: screen.New(&out)}
+	a.sayKeys([]*controlv1.Key{{Id: "SK1", Tenant: "TN1", Region: "ie1", Role: "admin"}, {Id: up + "SK2", Tenant: up, Region: up, Role: up}, {Id: "SK3", Role: "recipient", Recipient: up}})
+	if strings.ContainsAny(out.String(), "\x1b\r") || strings.Count(out.String(), "\n") != 4 {
+		t.Errorf("it moves the cursor: %q", out.String())
 	}
 }
