@@ -3,6 +3,7 @@ package chaos
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -30,7 +31,7 @@ func TestINV34_ADamagedLogEntryIsNotPassedOn(t *testing.T) {
 	check(t, err)
 	hits := 0
 	for _, log := range logs {
-		n, err := replaceInFile(log, []byte(`"retention":`+value), []byte(`"retention":`+flipDigit(value)))
+		n, err := replaceInFile(log, retentionOf(t, value, 0), retentionOf(t, value, 1))
 		check(t, err)
 		hits += n
 	}
@@ -78,9 +79,13 @@ func (n *nemesis) quorum(voters ...string) {
 	}
 }
 
-func flipDigit(s string) string {
-	last := s[len(s)-1]
-	return s[:len(s)-1] + string('0'+(last-'0'+1)%10)
+// retentionOf is how a packed policy has a retention of so many seconds, some of whose
+// bits are flipped.
+func retentionOf(t *testing.T, seconds string, flip int64) []byte {
+	t.Helper()
+	n, err := strconv.ParseInt(seconds, 10, 64)
+	check(t, err)
+	return binary.AppendVarint(nil, n^flip)
 }
 
 // replaceInFile changes every place of old, in place, and counts them.
