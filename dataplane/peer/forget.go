@@ -88,6 +88,9 @@ func (r *Receiver) forget(from policy.RegionID, q *peerv1.ForgetRequest) (uint64
 		}
 		return 0, denied("the rows did not come from the sender's region")
 	}
+	if !held && (r.inbox.alive(stream) != nil || paired && pair.Purge != nil) {
+		return 0, nil // the tenant ends, and all of it is gone: no note of it may come again
+	}
 	if r.o.Note != nil && len(q.Rows) > 0 {
 		list, err := json.Marshal(q.Rows)
 		if err != nil {

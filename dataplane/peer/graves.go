@@ -80,6 +80,9 @@ func (in *Inbox) forgetting(stream []byte, rows map[string]bool, look func(open 
 // to open.
 func (in *Inbox) bury(stream []byte, rows []string, open map[string]bool) error {
 	return in.shelf.Update(func(tx shelf.Tx) error {
+		if err := in.alive(stream); err != nil {
+			return err
+		}
 		for _, row := range rows {
 			g, err := graveAt(tx, graveKey(stream, row))
 			if err != nil {
@@ -188,6 +191,9 @@ func (in *Inbox) unput(stream []byte, found []buried) error {
 func (in *Inbox) done(stream []byte, rows []string) (deleted uint64, err error) {
 	err = in.shelf.Update(func(tx shelf.Tx) error {
 		deleted = 0
+		if err := in.alive(stream); err != nil {
+			return err
+		}
 		for _, row := range rows {
 			g, err := graveAt(tx, graveKey(stream, row))
 			if err != nil {

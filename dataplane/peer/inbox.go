@@ -82,8 +82,8 @@ type arrival struct {
 // up to its sequence.
 func (in *Inbox) accept(stream []byte, a arrival) (before, mark uint64, err error) {
 	err = in.shelf.Update(func(tx shelf.Tx) (err error) {
-		if _, ended := in.ended.Load(tenantOf(stream)); ended {
-			return policy.Errorf(policy.Destroyed, "the tenant has ended and its data is destroyed")
+		if err := in.alive(stream); err != nil {
+			return err
 		}
 		if before, err = markIn(tx, stream); err != nil {
 			return err
@@ -210,6 +210,15 @@ func (in *Inbox) Purge(t policy.TenantID) (rows uint64, err error) {
 		return nil
 	})
 	return rows, err
+}
+
+// alive refuses, DESTROYED, to put anything of a tenant that was purged. It is asked
+// inside of a transaction: Purge notes the end before its own begins.
+func (in *Inbox) alive(stream []byte) error {
+	if _, ended := in.ended.Load(tenantOf(stream)); ended {
+		return policy.Errorf(policy.Destroyed, "the tenant has ended and its data is destroyed")
+	}
+	return nil
 }
 
 // Close closes the shelf.

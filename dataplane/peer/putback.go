@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/domicile-io/domicile/dataplane/shelf"
 	"github.com/domicile-io/domicile/dataplane/store"
@@ -37,6 +38,9 @@ func PutBackInbox(s shelf.Shelf, keys store.Keys, region policy.RegionID, deleti
 		rows += n
 	}
 	for _, d := range deletions {
+		if slices.Contains(ended, tenantOf(d.Stream)) {
+			continue // everything of it is gone, and no note of it may come again
+		}
 		var list []string
 		if err := json.Unmarshal(d.Rows, &list); err != nil {
 			return rows, fmt.Errorf("read what was to be deleted: %w", err)
