@@ -177,6 +177,9 @@ func EndKeyCopies(ctx context.Context, cfg Config, o Options) (err error) {
 	if _, err := n.ledgerShelf(); err != nil {
 		return err
 	}
+	if err := n.keys.Close(); err != nil { // its chores would write the copy anew meanwhile
+		return err
+	}
 	for _, name := range []string{erasuresShelf, keysShelf} {
 		if err := n.copies.of[name].End(ctx); err != nil {
 			return err

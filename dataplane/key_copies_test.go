@@ -10,9 +10,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/domicile-io/domicile/dataplane/aws"
 	"github.com/domicile-io/domicile/dataplane/aws/awstest"
+	"github.com/domicile-io/domicile/dataplane/shelf"
+	"github.com/domicile-io/domicile/dataplane/store"
 )
 
 // copiedRegion is the configuration of a region in a database whose key table has a
@@ -86,8 +89,14 @@ func TestINV33_ALostKeyDatabaseComesBackFromItsCopy(t *testing.T) {
 			t.Fatalf("crash %d: a node starts on half a key table", at)
 		}
 	}
+	left := filepath.Join(cfg.DataDir, keyRestoreDir) // as of a restore that was killed
+	check(t, os.Mkdir(left, 0o700))
+	check(t, os.WriteFile(filepath.Join(left, "keys"), []byte("sheets"), 0o600))
 	if n := stockOf(t, cfg); n != 40 {
 		t.Errorf("%d records open, want 40", n)
+	}
+	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("wrapped keys are left in data_dir: %v", err)
 	}
 	if _, err := RestoreKeys(t.Context(), cfg, quietRestore()); err == nil || !strings.Contains(err.Error(), "holds a key table") {
 		t.Errorf("restored over what is there: %v", err)
@@ -163,6 +172,25 @@ func TestAKeyCopyIsEnded(t *testing.T) {
 	}
 	if n := stockOf(t, bare); n != 40 {
 		t.Errorf("%d records open, want 40", n)
+	}
+}
+
+// What became of the generations before a move is noted in a table that has its copy by
+// then, and in the copy.
+func TestAMoveIsFinishedAfterItsKeyCopyBegan(t *testing.T) {
+	cfg, _ := copiedRegion(t)
+	n, unlock, err := cfg.stoppedNode(Options{Logger: slog.New(slog.DiscardHandler)})
+	check(t, err)
+	defer unlock()
+	defer func() { check(t, n.shut(context.Background())) }()
+	link, err := n.recordShelf(linkShelf)
+	check(t, err)
+	check(t, link.Update(func(tx shelf.Tx) error { return putNote(tx, moveNote{"OP1", MoveDone}) }))
+	at := time.Now().UTC().Truncate(time.Second)
+	n.moved = &MoveMark{ID: "OP1", State: MoveDone, Keys: &MovedKeys{Destroyed: true, Fates: []store.KeyFate{{Generation: 4, Destroyed: at, Final: at}}}}
+	check(t, n.openKeyTable())
+	if fates := n.keyring.Generations(); len(fates) != 4 || !fates[3].Destroyed.Equal(at) {
+		t.Errorf("noted: %+v", fates)
 	}
 }
 

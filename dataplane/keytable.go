@@ -43,15 +43,15 @@ func (n *Node) openKeyTable() error {
 	if err != nil {
 		return err
 	}
-	if err := n.noteMovedKeys(rows); err != nil {
-		return err
-	}
 	keys, err := n.openTable(rows, known != nil)
 	if err != nil {
 		return err
 	}
 	n.keys, n.keyring = keys, keys
 	n.onClose("key table", func(context.Context) error { return keys.Close() })
+	if err := n.noteMovedKeys(rows); err != nil { // a table that has a copy changes once that is begun
+		return err
+	}
 	if err := n.registry.Register(keys.Collector()); err != nil {
 		return err
 	}

@@ -77,6 +77,9 @@ func (n *Node) lock(Options) error {
 		return errors.Join(fmt.Errorf("data_dir %s belongs to another running node; stop it or use another folder: %w", n.cfg.DataDir, err), f.Close())
 	}
 	n.onClose("lock", func(context.Context) error { return f.Close() })
+	if err := os.RemoveAll(filepath.Join(n.cfg.DataDir, keyRestoreDir)); err != nil { // keys, wrapped, that a killed restore has left
+		return fmt.Errorf("clear away what a restore of keys has left: %w", err)
+	}
 	return nil
 }
 

@@ -494,8 +494,12 @@ func TestINV33_WhoHasTheFormerDatabaseIsRefused(t *testing.T) {
 		}
 		here := l.dsn
 		l.dsn = lost
-		if _, late := l.node(nil); write(late, "z", "4") == nil {
+		c, late := l.node(nil)
+		if write(late, "z", "4") == nil {
 			t.Errorf("%d changes later a node that starts with the former database goes on", changes)
+		}
+		if c.End(t.Context()) == nil {
+			t.Errorf("%d changes later who has the former database ends the copy", changes)
 		}
 		l.dsn = here
 		if err := write(anew, "c", "1"); err != nil {

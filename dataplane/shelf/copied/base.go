@@ -61,7 +61,7 @@ func (c *Copy) rebase(ctx context.Context) error {
 		return err
 	}
 	if was != nil && was.Copy != st.Copy && (st.Based || was.Copy != st.From) {
-		return fmt.Errorf("%s is of another copy: was the key table put back elsewhere?", c.o.baseName())
+		return c.foreign()
 	}
 	if err := c.o.Place.Put(ctx, c.o.baseName(), tag, spool); err != nil {
 		return err
@@ -221,7 +221,7 @@ func (c *Copy) look(ctx context.Context) (whole bool, err error) {
 		return false, err
 	}
 	if base.Copy != st.Copy {
-		return false, fmt.Errorf("%s is of another copy: was the key table put back elsewhere?", c.o.baseName())
+		return false, c.foreign()
 	}
 	if base.Number > st.Number {
 		return true, nil // written since
@@ -246,10 +246,25 @@ func (c *Copy) look(ctx context.Context) (whole bool, err error) {
 	return changes < maxChanges, err
 }
 
+func (c *Copy) foreign() error {
+	return fmt.Errorf("%s is of another copy: was the key table put back elsewhere?", c.o.baseName())
+}
+
 // End removes the copy, from the place first; the shelf is copied no more.
 func (c *Copy) End(ctx context.Context) error {
+	st, err := c.state()
+	if err != nil {
+		return err
+	}
+	base, _, err := c.baseHead(ctx)
+	if err == nil && base != nil && st != nil && base.Copy != st.Copy && (st.Based || base.Copy != st.From) {
+		err = c.foreign()
+	}
+	if err != nil {
+		return fmt.Errorf("end the copy of %s: %w", c.o.Of.Shelf, err)
+	}
 	names := []string{}
-	err := c.o.Place.List(ctx, c.o.Of.Shelf+"/", func(name string) error { names = append(names, name); return nil })
+	err = c.o.Place.List(ctx, c.o.Of.Shelf+"/", func(name string) error { names = append(names, name); return nil })
 	for _, name := range names {
 		if err == nil {
 			err = c.o.Place.Remove(ctx, name)
