@@ -13,6 +13,7 @@ import (
 	"github.com/domicile-io/domicile/api/client"
 	"github.com/domicile-io/domicile/api/control"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
+	"github.com/domicile-io/domicile/internal/screen"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -146,13 +147,14 @@ func (a *app) reviewed(ctx context.Context, cp *client.Control, ch *controlv1.Ch
 		return nil, errNotShown
 	}
 	kind, fields := policy.Classify(&inForce, &proposed)
-	a.err.Line("Change %s of tenant %s, home %s, would %s its policy:", a.err.Bold(ch.GetId()), now.GetTenant(), now.GetHomeRegion(), kind)
+	a.err.Line("Change %s of tenant %s, home %s, would %s its policy:", a.err.Bold(screen.Clean(ch.GetId())), screen.Clean(now.GetTenant()), screen.Clean(now.GetHomeRegion()), kind)
 	a.err.Line("")
 	for _, f := range fields {
 		a.err.Line("  %s", a.plainly(f))
 	}
 	if c := ch.GetBillingCountry(); c != "" {
-		a.err.Line("  The tenant is then billed in %s, and its contract is with %s instead of %s.", a.err.Bold(c), a.err.Bold(proposed.ContractingEntity), inForce.ContractingEntity)
+		a.err.Line("  The tenant is then billed in %s, and its contract is with %s instead of %s.", a.err.Bold(screen.Clean(c)),
+			a.err.Bold(screen.Clean(proposed.ContractingEntity)), screen.Clean(inForce.ContractingEntity))
 	}
 	a.err.Line("")
 	return policy.PolicyStatement(keys.GetCluster(), proposed.Tenant, ch.GetSequence(), hash), nil
@@ -167,10 +169,11 @@ func (a *app) confirm() error {
 	return nil
 }
 
-// plainly says one difference in words.
+// plainly says one difference in words. What the control plane says of it moves no
+// cursor: it could wipe the line of another difference.
 func (a *app) plainly(f policy.FieldChange) string {
 	effect := map[policy.ChangeKind]string{policy.Loosen: a.err.Bad("loosens"), policy.Tighten: a.err.Good("tightens"), policy.Neutral: "changes"}[f.Kind]
-	return fmt.Sprintf("%s  %s: %s → %s", effect, meaning(f.Field), orNothing(f.From), orNothing(f.To))
+	return fmt.Sprintf("%s  %s: %s → %s", effect, screen.Clean(meaning(f.Field)), screen.Clean(orNothing(f.From)), screen.Clean(orNothing(f.To)))
 }
 
 func orNothing(s string) string {

@@ -69,3 +69,19 @@ func TestApproveSignsOnlyWhatItShows(t *testing.T) {
 		}
 	}
 }
+
+// What a control plane says of one difference wipes no other one's line, whoever's
+// word it is: nobody has signed what it shows as the policy in force.
+func TestNoDifferenceHidesAnother(t *testing.T) {
+	const up = "\x1b[1A\x1b[2K\r"
+	var out strings.Builder
+	a := &app{err: screen.New(&out)}
+	for _, f := range []policy.FieldChange{{Kind: policy.Loosen, Field: "classes.recording.mode", From: "sealed", To: "restricted"},
+		{Kind: policy.Tighten, Field: "recipients." + up + ".purpose", From: up, To: up}} {
+		a.err.Line("%s", a.plainly(f))
+	}
+	a.sayWithdrawal(&controlv1.SigningKey{Principal: up, Entity: up, Boundary: up, Tenant: up}, []*controlv1.SigningKey{{Principal: up, Entity: up, Boundary: up}})
+	if strings.ContainsAny(out.String(), "\x1b\r") {
+		t.Errorf("it moves the cursor: %q", out.String())
+	}
+}

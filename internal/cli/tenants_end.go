@@ -10,6 +10,7 @@ import (
 
 	"github.com/domicile-io/domicile/api/client"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
+	"github.com/domicile-io/domicile/internal/screen"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -82,7 +83,7 @@ func (a *app) endTenant(ctx context.Context, ref string, o endFlags) error {
 		return err
 	}
 	if !o.yes {
-		a.err.Line("Tenant %s, home %s. This cannot be undone. Type its slug to go on:", a.err.Bold(t.GetSlug()), t.GetHomeRegion())
+		a.err.Line("Tenant %s, home %s. This cannot be undone. Type its slug to go on:", a.err.Bold(screen.Clean(t.GetSlug())), screen.Clean(t.GetHomeRegion()))
 		if a.readLine() != t.GetSlug() {
 			return errors.New("nothing was done")
 		}
@@ -174,7 +175,8 @@ names the tenant and the policy in force; a later policy voids it. Nodes verify 
 				return err
 			}
 			if !yes {
-				a.err.Line("Tenant %s (%s), home %s: its records, exports and keys would be destroyed, for good. Type destroy to sign exactly this:", a.err.Bold(t.GetSlug()), t.GetId(), t.GetHomeRegion())
+				a.err.Line("Tenant %s (%s), home %s: its records, exports and keys would be destroyed, for good. Type destroy to sign exactly this:",
+					a.err.Bold(screen.Clean(t.GetSlug())), screen.Clean(t.GetId()), screen.Clean(t.GetHomeRegion()))
 				if a.readLine() != "destroy" {
 					return errors.New("nothing was signed")
 				}

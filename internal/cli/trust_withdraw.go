@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
+	"github.com/domicile-io/domicile/internal/screen"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -116,7 +117,8 @@ func approversWithout(keys []*controlv1.SigningKey, id string) (found *controlv1
 
 // sayWithdrawal says in plain words what a withdrawal does.
 func (a *app) sayWithdrawal(k *controlv1.SigningKey, left []*controlv1.SigningKey) {
-	a.err.Line("The approver %s, employed by %s, at work in %s, can approve nothing of tenant %s any more, for good.", a.err.Bold(k.GetPrincipal()), k.GetEntity(), k.GetBoundary(), k.GetTenant())
+	a.err.Line("The approver %s, employed by %s, at work in %s, can approve nothing of tenant %s any more, for good.",
+		a.err.Bold(screen.Clean(k.GetPrincipal())), screen.Clean(k.GetEntity()), screen.Clean(k.GetBoundary()), screen.Clean(k.GetTenant()))
 	a.err.Line("Changes that wait for signatures must be proposed again.")
 	if len(left) == 0 {
 		a.err.Line("%s until another approver is enrolled, nothing can loosen the tenant's policy, and it cannot be purged.", a.err.Bad("Nobody is left:"))
@@ -124,7 +126,7 @@ func (a *app) sayWithdrawal(k *controlv1.SigningKey, left []*controlv1.SigningKe
 	}
 	a.err.Line("Left to approve:")
 	for _, k := range left {
-		a.err.Line("  %s, employed by %s, at work in %s", k.GetPrincipal(), k.GetEntity(), k.GetBoundary())
+		a.err.Line("  %s, employed by %s, at work in %s", screen.Clean(k.GetPrincipal()), screen.Clean(k.GetEntity()), screen.Clean(k.GetBoundary()))
 	}
 }
 
