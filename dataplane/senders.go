@@ -117,6 +117,9 @@ func (s *senders) admits(p *policy.InboundPair, id policy.KeyID) error {
 			return fmt.Errorf("the sender's keys are not believed: %w", err)
 		}
 	}
+	if keys == nil && slices.Contains(s.demanded, string(p.Tenant)) {
+		return errors.New("the sender's signing keys were left out, and the configuration says that it signs")
+	}
 	if !keys.SignsKeys() {
 		return nil
 	}

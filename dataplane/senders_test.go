@@ -174,8 +174,8 @@ func TestRecipientsKeysOfASenderThatSignsAreVerified(t *testing.T) {
 		return &policy.InboundPair{Tenant: sender, Signers: s, Keys: []policy.APIKey{k}}
 	}
 	dir := t.TempDir()
-	open := func() *senders {
-		s, err := openSenders(dir, sendersCluster, root, nil)
+	open := func(demanded ...string) *senders {
+		s, err := openSenders(dir, sendersCluster, root, demanded)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -196,6 +196,9 @@ func TestRecipientsKeysOfASenderThatSignsAreVerified(t *testing.T) {
 		if err := s.admits(c.pair, bare.ID); (err == nil) != c.want {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	if known := open(string(sender)); known.admits(offer(nil, bare), bare.ID) == nil || known.admits(offer(plain, bare), bare.ID) != nil {
+		t.Error("the configuration says that it signs: a key counts without its signing keys, or does not with them")
 	}
 	if err := s.learn(slices.Values([]*policy.InboundPair{offer(plain, bare), offer(keys(tenant, 2), bare)})); err != nil {
 		t.Fatal(err)
