@@ -27,7 +27,7 @@ demo: ## tell the whole story once and end
 
 .PHONY: test
 test: ## run every test (units, architecture, system, residency scan), then cover
-	$(GO) test ./...
+	$(GO) test -timeout 30m ./...
 	@$(MAKE) --no-print-directory cover
 
 .PHONY: hsm
