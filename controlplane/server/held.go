@@ -27,15 +27,27 @@ func (h *hub) heldAt(id policy.NodeID, region policy.RegionID, order string) uin
 	return n.held[order]
 }
 
-// mayExcuse refuses, LEGAL_HOLD, to give up waiting for a node that is there and waits
-// for legal holds: the tenant would be shown as destroyed while everything of it lies
-// there.
+// mayExcuse refuses to give up waiting for a node that is there: the tenant would be
+// shown as destroyed while everything of it lies there. LEGAL_HOLD for one that has
+// said that it waits for holds; others may be about to say it, or not have looked yet.
 func (h *hub) mayExcuse(op *controlv1.Operation, node string) error {
 	for _, n := range h.waits(op).GetMissing() {
-		if n.GetNode() == node && n.GetHolds() > 0 {
+		switch {
+		case n.GetNode() != node:
+		case n.GetHolds() > 0:
 			return policy.Errorf(policy.LegalHold, "the node is there, and waits until %d legal holds of the tenant are released (on it: domicile-dataplane region holds list); only a node that is gone with its disk is excused", n.GetHolds()).
 				With("node", node).With("region", n.GetRegion())
+		case h.isThere(policy.NodeID(node)):
+			return fieldError("node", "is connected, so it is not gone with its disk, and may wait for a legal hold; evict it first if its receipt will never come")
 		}
 	}
 	return nil
+}
+
+// isThere reports whether a node has a stream open.
+func (h *hub) isThere(id policy.NodeID) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n, ok := h.nodes[id]
+	return ok && n.connected > 0
 }
