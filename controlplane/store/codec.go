@@ -61,6 +61,9 @@ func Decode(data []byte) (Command, error) {
 	case commandJSON:
 	case commandPacked:
 		c, ok := unpackCommand(kind, data[commandHeader:])
+		if !ok && kind&Ignorable != 0 {
+			return Command{}, errSkip
+		}
 		if !ok {
 			return Command{}, fmt.Errorf("packed command %d has not the form that one has: this node must be upgraded before it can go on", kind)
 		}

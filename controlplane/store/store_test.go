@@ -215,8 +215,10 @@ func TestUnreadableCommandStops(t *testing.T) {
 		})
 	}
 	f := seeded(t)
-	if _, err := f.Apply([]Entry{{Index: 2, Term: 1, Data: []byte{commandJSON, 0xff, 0xff}}}); err != nil {
-		t.Errorf("an ignorable kind stopped the node: %v", err)
+	for i, form := range []byte{commandJSON, commandPacked} {
+		if _, err := f.Apply([]Entry{{Index: uint64(2 + i), Term: 1, Data: []byte{form, 0xff, 0xff}}}); err != nil {
+			t.Errorf("an ignorable kind of form %d stopped the node: %v", form, err)
+		}
 	}
 }
 

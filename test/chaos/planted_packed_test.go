@@ -24,6 +24,8 @@ var packedBugs = []bug{
 		"./controlplane/store", "TestTheChangeLogOfBatchesReachesBack"},
 	{"voters remember policies with commands of any size", []plant{{"controlplane/store/apply_policy.go", "err == nil && len(e.command) <= maxRemembered", "err == nil"}},
 		"./controlplane/store", "TestLargeCommandsAreNotRemembered"},
+	{"a packed command that may be skipped stops a voter", []plant{{"controlplane/store/codec.go", "if !ok && kind&Ignorable != 0 {", "if !ok && kind&Ignorable > Ignorable {"}},
+		"./controlplane/store", "TestUnreadableCommandStops"},
 	{"a code that is too long is valid", []plant{{"policy/pattern.go", "len(s) < p.least || len(s) > p.most", "len(s) < p.least || len(s) > p.most+1"}},
 		"./policy", "TestPatternsAreTheirExpressions"},
 }
