@@ -15,7 +15,7 @@ import (
 const (
 	badSignature = "BAD_SIGNATURE" // the seal, or the policy of a tenant that signs, does not lead to the pinned root; or the seal is another region's
 	belowFloor   = "BELOW_FLOOR"   // an earlier revision than this node has persisted
-	badRow       = "BAD_ROW"       // a row, or the order of pushes, is malformed
+	badRow       = "BAD_ROW"       // a row, or the order of pushes, is malformed; or an API key stands in a row that is not its own
 	badHash      = "STATE_HASH"    // the rows are not those that were signed
 	noStorage    = "STORAGE"       // the node could not make it durable
 	gap          = "GAP"           // the change does not follow what the node has
