@@ -113,6 +113,7 @@ func takeOver(t *testing.T, c *testcluster.Cluster, tenant string) (end func(), 
 // signs, or the root, did not sign; it serves by its last good bundle, which grows
 // old; and follows the honest voters again when they are back.
 func TestINV35_ANodeRefusesWhatAVoterThatWasTakenOverForges(t *testing.T) {
+	t.Parallel() // it waits for the most part
 	c := start(t, testcluster.Options{Regions: []string{"ie1"}})
 	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	defer cancel()

@@ -19,6 +19,7 @@ import (
 // the rows that another region received, and not a recording that is younger than its
 // call, because nothing would lead from the person to either.
 func TestINV21_RetentionReachesTheOtherRegion(t *testing.T) {
+	t.Parallel() // it waits for the most part
 	onBothStores(t, retentionReaches)
 }
 

@@ -14,6 +14,7 @@ import (
 // A node that stands still confirms nothing and may still export. Whoever revokes a
 // basis is told so; once it goes on, and has the revocation, it is everywhere.
 func TestARevokedBasisIsEverywhereWhenEveryNodeHasIt(t *testing.T) {
+	t.Parallel() // it waits for the most part
 	c := start(t, testcluster.Options{})
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
