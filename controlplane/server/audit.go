@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"strconv"
@@ -43,12 +42,9 @@ func (s auditService) ListLeaves(_ context.Context, req *controlv1.ListLeavesReq
 		limit = defaultPage
 	}
 	if token := req.GetPageToken(); token != "" {
-		raw, err := base64.RawURLEncoding.DecodeString(token)
-		if err == nil {
-			start, err = strconv.ParseUint(string(raw), 10, 53)
-		}
-		if err != nil {
-			return nil, fieldError("page_token", "must be the next_page_token of the page before")
+		var err error
+		if start, err = strconv.ParseUint(lastOf(token), 10, 53); err != nil {
+			return nil, badPageToken()
 		}
 	}
 	records, size, err := s.store.AuditLeaves(start, limit)

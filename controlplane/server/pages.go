@@ -21,11 +21,11 @@ func page(token string, size int32, kind policy.IDKind) (after string, limit int
 	if token == "" {
 		return "", limit, nil
 	}
-	raw, err := base64.RawURLEncoding.DecodeString(token)
-	if err != nil || !policy.ValidID(kind, string(raw)) {
-		return "", 0, fieldError("page_token", "must be the next_page_token of the page before")
+	after = lastOf(token)
+	if !policy.ValidID(kind, after) {
+		return "", 0, badPageToken()
 	}
-	return string(raw), limit, nil
+	return after, limit, nil
 }
 
 // cut gives one page of a list that is short enough to be in memory; without a
@@ -53,3 +53,16 @@ func cut[T any](list []T, name func(T) string, req interface {
 }
 
 func pageToken(last string) string { return base64.RawURLEncoding.EncodeToString([]byte(last)) }
+
+// lastOf is what pageToken was given; "" of what it did not make.
+func lastOf(token string) string {
+	raw, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil {
+		return ""
+	}
+	return string(raw)
+}
+
+func badPageToken() error {
+	return fieldError("page_token", "must be the next_page_token of the page before")
+}
