@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/domicile-io/domicile/api/bundle"
+	"github.com/domicile-io/domicile/api/control"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/audit"
 	"github.com/domicile-io/domicile/audit/verify"
@@ -88,7 +89,7 @@ func (s auditService) beside(l *controlv1.Leaf) error {
 			return nil
 		}
 		for _, w := range p.Signers.Withdrawn {
-			l.Withdrawals = append(l.Withdrawals, &controlv1.Withdrawal{SigningKey: w.Key, Signature: &controlv1.Signature{KeyId: w.Signature.KeyID, Value: w.Signature.Value}})
+			l.Withdrawals = append(l.Withdrawals, &controlv1.Withdrawal{SigningKey: w.Key, Signature: control.SignatureOf(w.Signature)})
 		}
 	}
 	return nil

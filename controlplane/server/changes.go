@@ -73,7 +73,7 @@ func (s changeService) ApproveChange(ctx context.Context, req *controlv1.Approve
 		}
 		p := store.Approve{ID: ch.ID}
 		for _, sig := range req.GetSignatures() {
-			p.Signatures = append(p.Signatures, signatureFrom(sig))
+			p.Signatures = append(p.Signatures, control.SignatureFrom(sig))
 		}
 		return p, nil
 	})
@@ -112,7 +112,7 @@ func changeOf(ch store.Change) *controlv1.Change {
 		CreateTime: timestamppb.New(ch.CreatedAt), Proposed: control.RulesOf(&ch.Proposed), Etag: ch.ETag, Sequence: ch.Sequence,
 		BillingCountry: ch.BillingCountry, ContractingEntity: ch.Proposed.ContractingEntity}
 	for _, sig := range ch.Signatures {
-		out.Signatures = append(out.Signatures, &controlv1.Signature{KeyId: sig.KeyID, Value: sig.Value})
+		out.Signatures = append(out.Signatures, control.SignatureOf(sig))
 	}
 	for _, f := range ch.Fields {
 		out.Fields = append(out.Fields, &controlv1.FieldChange{Field: f.Field, Effect: f.Kind.String(), From: f.From, To: f.To})

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/domicile-io/domicile/api/control"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/controlplane/store"
 	"github.com/domicile-io/domicile/internal/mtls"
@@ -55,7 +56,7 @@ func (s lifecycleService) setState(ctx context.Context, req proto.Message, ref s
 func (s lifecycleService) PurgeTenant(ctx context.Context, req *controlv1.PurgeTenantRequest) (*controlv1.Operation, error) {
 	var signatures []policy.Signature
 	for _, sig := range req.GetSignatures() {
-		signatures = append(signatures, signatureFrom(sig))
+		signatures = append(signatures, control.SignatureFrom(sig))
 	}
 	return s.ending(ctx, req, func() (store.Payload, error) {
 		return s.planPurge(ctx, req.GetTenant(), req.GetDelete(), signatures)

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/domicile-io/domicile/api/control"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/controlplane/store"
 	"github.com/domicile-io/domicile/policy"
@@ -85,7 +86,7 @@ func (s nodeService) AdmitNode(ctx context.Context, req *controlv1.AdmitNodeRequ
 
 func (c *core) admissionFrom(p store.AdmitNode, a *controlv1.Admission) (*policy.NodeAdmission, error) {
 	out := &policy.NodeAdmission{Node: p.ID, Region: p.Region, KeySHA256: a.GetKeySha256(), IssuedAt: a.GetIssueTime().GetSeconds(),
-		NotAfter: a.GetExpireTime().GetSeconds(), Signature: signatureFrom(a.GetSignature())}
+		NotAfter: a.GetExpireTime().GetSeconds(), Signature: control.SignatureFrom(a.GetSignature())}
 	if err := out.Level.UnmarshalText([]byte(a.GetLevel())); err != nil {
 		return nil, fieldError("admission.level", "must be operator_signed")
 	}
@@ -185,7 +186,7 @@ func (s nodeService) nodeOf(n store.Node) *controlv1.Node {
 	}
 	if a := n.Admission; a != nil {
 		out.Admission = &controlv1.Admission{Level: a.Level.String(), KeySha256: a.KeySHA256, IssueTime: &timestamppb.Timestamp{Seconds: a.IssuedAt},
-			ExpireTime: &timestamppb.Timestamp{Seconds: a.NotAfter}, Signature: &controlv1.Signature{KeyId: a.Signature.KeyID, Value: a.Signature.Value}}
+			ExpireTime: &timestamppb.Timestamp{Seconds: a.NotAfter}, Signature: control.SignatureOf(a.Signature)}
 	}
 	s.hub.describe(out)
 	return out

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 
+	"github.com/domicile-io/domicile/api/control"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/controlplane/store"
 	"github.com/domicile-io/domicile/policy"
@@ -38,7 +39,7 @@ func (s signingKeyService) CreateSigningKey(ctx context.Context, req *controlv1.
 		}
 		p := store.EnrolKey{Tenant: t.ID, Key: key}
 		if req.GetPolicySignature() != nil {
-			sig := signatureFrom(req.GetPolicySignature())
+			sig := control.SignatureFrom(req.GetPolicySignature())
 			p.Signature = &sig
 		}
 		if key.Purpose != policy.TenantKey {
@@ -68,7 +69,7 @@ func (s signingKeyService) CreateSigningKey(ctx context.Context, req *controlv1.
 
 // WithdrawSigningKey implements controlv1.SigningKeyServiceServer.
 func (s signingKeyService) WithdrawSigningKey(ctx context.Context, req *controlv1.WithdrawSigningKeyRequest) (*controlv1.SigningKey, error) {
-	w := policy.Withdrawal{Key: req.GetSigningKey(), Signature: signatureFrom(req.GetSignature())}
+	w := policy.Withdrawal{Key: req.GetSigningKey(), Signature: control.SignatureFrom(req.GetSignature())}
 	res, err := s.write(ctx, req, func() (store.Payload, error) {
 		t, err := s.tenant(ctx, req.GetTenant())
 		if err != nil {
@@ -165,15 +166,11 @@ func signingKeyFrom(req *controlv1.CreateSigningKeyRequest) (policy.SigningKey, 
 		return k, fieldError("public_key", "must be an Ed25519 public key in hex")
 	}
 	k.Principal, k.Entity, k.Boundary = req.GetPrincipal(), req.GetEntity(), policy.Boundary(req.GetBoundary())
-	k.Certificate = signatureFrom(req.GetCertificate())
+	k.Certificate = control.SignatureFrom(req.GetCertificate())
 	if err := k.Check(); err != nil {
 		return k, fieldError("principal", "entity and boundary are an approver's, all three, and no tenant key's")
 	}
 	return k, nil
-}
-
-func signatureFrom(s *controlv1.Signature) policy.Signature {
-	return policy.Signature{KeyID: s.GetKeyId(), Value: s.GetValue()}
 }
 
 func signingKeyOf(tenant policy.TenantID, all *policy.Signers, k policy.SigningKey) *controlv1.SigningKey {
@@ -181,10 +178,10 @@ func signingKeyOf(tenant policy.TenantID, all *policy.Signers, k policy.SigningK
 	_, approver := all.Approver(k.ID)
 	out := &controlv1.SigningKey{Id: k.ID, Tenant: string(tenant), Purpose: string(k.Purpose), Principal: k.Principal, Entity: k.Entity,
 		Boundary: string(k.Boundary), PublicKey: k.PublicKey, Active: approver || head.ID == k.ID,
-		Certificate: &controlv1.Signature{KeyId: k.Certificate.KeyID, Value: k.Certificate.Value}}
+		Certificate: control.SignatureOf(k.Certificate)}
 	for _, w := range all.Withdrawn {
 		if w.Key == k.ID {
-			out.Withdrawal = &controlv1.Signature{KeyId: w.Signature.KeyID, Value: w.Signature.Value}
+			out.Withdrawal = control.SignatureOf(w.Signature)
 		}
 	}
 	return out

@@ -65,7 +65,7 @@ func (a *app) signInForce(ctx context.Context, cp *client.Control, tenant string
 		return nil, err
 	}
 	sig := policy.Sign(key, policy.PolicyStatement(c.Cluster, c.Tenant, enrolled.GetSequence()+1, hash))
-	return &controlv1.Signature{KeyId: sig.KeyID, Value: sig.Value}, nil
+	return control.SignatureOf(sig), nil
 }
 
 func (a *app) changesApprove() *cobra.Command {
@@ -101,7 +101,7 @@ loosening with the tenant's key and a second person's; each signs on their own m
 				}
 			}
 			sig := policy.Sign(key, statement)
-			done, err := cp.ApproveChange(ctx, &controlv1.ApproveChangeRequest{Change: ch.GetId(), Signatures: []*controlv1.Signature{{KeyId: sig.KeyID, Value: sig.Value}}})
+			done, err := cp.ApproveChange(ctx, &controlv1.ApproveChangeRequest{Change: ch.GetId(), Signatures: []*controlv1.Signature{control.SignatureOf(sig)}})
 			if err != nil {
 				return err
 			}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/domicile-io/domicile/api/client"
+	"github.com/domicile-io/domicile/api/control"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/audit/verify"
 	"github.com/domicile-io/domicile/internal/screen"
@@ -45,7 +46,7 @@ func (f *auditFile) add(l *controlv1.Leaf) error {
 	}
 	var all []policy.Withdrawal
 	for _, w := range l.GetWithdrawals() {
-		all = append(all, policy.Withdrawal{Key: w.GetSigningKey(), Signature: policy.Signature{KeyID: w.GetSignature().GetKeyId(), Value: w.GetSignature().GetValue()}})
+		all = append(all, policy.Withdrawal{Key: w.GetSigningKey(), Signature: control.SignatureFrom(w.GetSignature())})
 	}
 	f.Withdrawals[l.GetResource()] = all
 	return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/domicile-io/domicile/api/control"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/internal/screen"
 	"github.com/domicile-io/domicile/policy"
@@ -38,7 +39,7 @@ func keyShown(k *controlv1.Key) policy.APIKey {
 func signKey(secret ed25519.PrivateKey, cluster string, number uint64, k *controlv1.Key) *controlv1.Signature {
 	shown := keyShown(k)
 	sig := policy.Sign(secret, policy.KeyStatement(cluster, shown.Tenant, number, shown.Digest()))
-	return &controlv1.Signature{KeyId: sig.KeyID, Value: sig.Value}
+	return control.SignatureOf(sig)
 }
 
 // sayKeys says in plain words what is about to be signed. No key can hide another: what

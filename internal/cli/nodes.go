@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/domicile-io/domicile/api/control"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 )
 
@@ -134,7 +135,7 @@ One that was evicted comes back by this alone; the root's word must be newer tha
 				}
 				in.Region = string(f.Region)
 				in.Admission = &controlv1.Admission{Level: f.Level.String(), KeySha256: f.KeySHA256, IssueTime: &timestamppb.Timestamp{Seconds: f.IssuedAt},
-					ExpireTime: &timestamppb.Timestamp{Seconds: f.NotAfter}, Signature: &controlv1.Signature{KeyId: f.Signature.KeyID, Value: f.Signature.Value}}
+					ExpireTime: &timestamppb.Timestamp{Seconds: f.NotAfter}, Signature: control.SignatureOf(f.Signature)}
 			}
 			cp, err := a.control()
 			if err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/domicile-io/domicile/api/client"
+	"github.com/domicile-io/domicile/api/control"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/internal/screen"
 	"github.com/domicile-io/domicile/policy"
@@ -182,7 +183,7 @@ names the tenant and the policy in force; a later policy voids it. Nodes verify 
 				}
 			}
 			sig := policy.Sign(key, policy.PurgeStatement(keys.GetCluster(), policy.TenantID(t.GetId()), keys.GetSequence()))
-			s := &controlv1.Signature{KeyId: sig.KeyID, Value: sig.Value}
+			s := control.SignatureOf(sig)
 			raw, err := protoForm.Marshal(s)
 			if err != nil {
 				return fmt.Errorf("encode the signature: %w", err)

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/domicile-io/domicile/api/bundle"
+	"github.com/domicile-io/domicile/api/control"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/policy"
 )
@@ -170,7 +171,7 @@ undone. So it signs, too, the API keys that are there, after it has shown in pla
 				return err
 			}
 			in := &controlv1.CreateSigningKeyRequest{Tenant: args[0], Purpose: string(c.Key.Purpose), Principal: c.Key.Principal, Entity: c.Key.Entity,
-				Boundary: string(c.Key.Boundary), PublicKey: c.Key.PublicKey, Certificate: &controlv1.Signature{KeyId: c.Key.Certificate.KeyID, Value: c.Key.Certificate.Value}}
+				Boundary: string(c.Key.Boundary), PublicKey: c.Key.PublicKey, Certificate: control.SignatureOf(c.Key.Certificate)}
 			cp, err := a.control()
 			if err != nil {
 				return err

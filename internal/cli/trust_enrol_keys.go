@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/domicile-io/domicile/api/client"
+	"github.com/domicile-io/domicile/api/control"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/policy"
 )
@@ -35,7 +36,7 @@ func (a *app) signWorkingKeys(ctx context.Context, cp *client.Control, tenant st
 	}
 	if len(all) == 0 {
 		sig := policy.Sign(secret, policy.KeyStatement(c.Cluster, c.Tenant, number, policy.NoKey))
-		return []*controlv1.ApiKeySignature{{Number: number, Signature: &controlv1.Signature{KeyId: sig.KeyID, Value: sig.Value}}}, nil
+		return []*controlv1.ApiKeySignature{{Number: number, Signature: control.SignatureOf(sig)}}, nil
 	}
 	a.err.Line("From now on nodes take an API key above ingest only when this signing key has signed it. It signs these, so that they go on working:")
 	a.sayKeys(all)

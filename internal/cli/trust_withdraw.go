@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/domicile-io/domicile/api/control"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/internal/screen"
 	"github.com/domicile-io/domicile/policy"
@@ -94,7 +95,7 @@ func (a *app) withdraw(ctx context.Context, tenant, id, key, cert string, yes bo
 		return errors.New("nothing was signed or sent; repeat the command to look again")
 	}
 	done, err := cp.WithdrawSigningKey(ctx, &controlv1.WithdrawSigningKeyRequest{Tenant: tenant, SigningKey: id,
-		Signature: &controlv1.Signature{KeyId: w.Signature.KeyID, Value: w.Signature.Value}})
+		Signature: control.SignatureOf(w.Signature)})
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/domicile-io/domicile/api/client"
+	"github.com/domicile-io/domicile/api/control"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/api/data"
 	"github.com/domicile-io/domicile/controlplane"
@@ -94,7 +95,7 @@ func (a *attested) vouch(ctx context.Context, region string, until time.Time) {
 	s := policy.NodeAdmission{Node: m.Identity.Node, Region: policy.RegionID(region), Level: policy.OperatorSigned, KeySHA256: m.Keys()[0], IssuedAt: time.Now().Unix() - 1, NotAfter: until.Unix()}
 	sig := policy.Sign(ed25519.NewKeyFromSeed(seed), s.Statement(m.Identity.Cluster))
 	_, err = a.c.Control("cp1").AdmitNode(ctx, &controlv1.AdmitNodeRequest{Node: string(s.Node), Region: region, Admission: &controlv1.Admission{Level: "operator_signed", KeySha256: s.KeySHA256,
-		IssueTime: timestamppb.New(time.Unix(s.IssuedAt, 0)), ExpireTime: timestamppb.New(time.Unix(s.NotAfter, 0)), Signature: &controlv1.Signature{KeyId: sig.KeyID, Value: sig.Value}}}, "")
+		IssueTime: timestamppb.New(time.Unix(s.IssuedAt, 0)), ExpireTime: timestamppb.New(time.Unix(s.NotAfter, 0)), Signature: control.SignatureOf(sig)}}, "")
 	check(a.T, err)
 }
 

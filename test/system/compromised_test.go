@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/domicile-io/domicile/api/client"
+	"github.com/domicile-io/domicile/api/control"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/internal/testcluster"
 	"github.com/domicile-io/domicile/policy"
@@ -40,7 +41,7 @@ func enrol(ctx context.Context, t *testing.T, c *testcluster.Cluster, tenant *co
 	hash, err := policy.PolicyHash(&inForce)
 	check(t, err)
 	wire := func(s policy.Signature) *controlv1.Signature {
-		return &controlv1.Signature{KeyId: s.KeyID, Value: s.Value}
+		return control.SignatureOf(s)
 	}
 	say := func(api, digest string) *controlv1.ApiKeySignature {
 		return &controlv1.ApiKeySignature{Key: api, Number: 1, Signature: wire(policy.Sign(key, policy.KeyStatement(st.GetClusterId(), id, 1, digest)))}
