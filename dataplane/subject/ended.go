@@ -2,11 +2,11 @@ package subject
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
 
+	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -67,17 +67,10 @@ func (s *Service) ReleaseEnded(ctx context.Context, t policy.TenantID, id, order
 		if item.ID != id {
 			continue
 		}
-		h, err := holdOf(item)
-		if err != nil || !h.Released.IsZero() {
-			return h, err
-		}
-		h.Released = s.now().UTC()
-		if item.Body, err = json.Marshal(h); err != nil {
-			return h, fmt.Errorf("encode a hold: %w", err)
-		}
-		told := tell(ctx, t, "hold.release", h.ID, map[string]any{"by": "administrator", "order": order})
-		_, err = s.o.Store.ReplaceHold(told, t, item, item.Version)
-		return h, err
+		return s.released(item, func(item store.Item) error {
+			_, err := s.o.Store.ReplaceHold(tell(ctx, t, "hold.release", id, map[string]any{"by": "administrator", "order": order}), t, item, item.Version)
+			return err
+		})
 	}
 	return Hold{}, policy.Errorf(policy.NotFound, "there is no such hold").With("hold", id)
 }

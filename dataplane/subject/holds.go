@@ -164,6 +164,14 @@ func (s *Service) releaseHold(ctx context.Context, t policy.TenantID, id string)
 	if err != nil {
 		return Hold{}, err
 	}
+	return s.released(item, func(item store.Item) error {
+		_, err := s.o.Store.PutItem(tell(ctx, t, "hold.release", id, nil), permit, item, item.Version)
+		return err
+	})
+}
+
+// released ends the hold of an item, unless it has ended, and puts the item.
+func (s *Service) released(item store.Item, put func(store.Item) error) (Hold, error) {
 	h, err := holdOf(item)
 	if err != nil || !h.Released.IsZero() {
 		return h, err
@@ -172,8 +180,7 @@ func (s *Service) releaseHold(ctx context.Context, t policy.TenantID, id string)
 	if item.Body, err = json.Marshal(h); err != nil {
 		return h, fmt.Errorf("encode a hold: %w", err)
 	}
-	_, err = s.o.Store.PutItem(tell(ctx, t, "hold.release", h.ID, nil), permit, item, item.Version)
-	return h, err
+	return h, put(item)
 }
 
 func holdOf(item store.Item) (h Hold, err error) {
