@@ -2,6 +2,7 @@ package policy
 
 import (
 	"crypto/ed25519"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -119,5 +120,23 @@ func TestKeyStatementIsFrozen(t *testing.T) {
 	}
 	if got, want := string(KeyStatement(trustCluster, trustTenant, 7, "cd")), "domicile api key v1\n"+trustCluster+"\n"+string(trustTenant)+"\n7\ncd\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// BenchmarkVerifyKeys verifies a row's thousand signed keys, as a node does with each
+// change of the row.
+func BenchmarkVerifyKeys(b *testing.B) {
+	root, tenant := trustKey(1), trustKey(2)
+	s := &Signers{Sequence: 1, Tenant: []SigningKey{certifiedKey(root, tenant, TenantKey)}, Keys: markOf(tenant, 1, NoKey)}
+	keys := make([]APIKey, 1000)
+	for i := range keys {
+		k := apiKeyN("2", RoleReader)
+		k.ID = KeyID(fmt.Sprintf("SK%032x", i))
+		keys[i] = signedKey(tenant, 2, k)
+	}
+	for b.Loop() {
+		if err := s.VerifyKeys(trustCluster, keys, nil, nil); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
