@@ -109,12 +109,6 @@ func touchRegions(t *testing.T, c *clients, draw *rand.Rand, watchers []*watcher
 func summary(t *testing.T, n *nemesis, c *clients, seed uint64, lasted time.Duration) {
 	t.Helper()
 	gate := *gateFlag
-	if gate == 0 {
-		gate = 40
-		if *faultsFlag > 0 {
-			gate = 150
-		}
-	}
 	rate := float64(n.ackedIn) / n.broken.Seconds()
 	t.Logf("seed %d: %d faults in %.0f s", seed, n.total(), lasted.Seconds())
 	n.report()

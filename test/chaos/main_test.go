@@ -23,7 +23,7 @@ import (
 var (
 	seedFlag   = flag.Uint64("chaos.seed", 0, "seed of the faults; 0 draws one")
 	faultsFlag = flag.Int("chaos.faults", 0, "witnessed faults to reach; 0 is the short form, which ends by time")
-	gateFlag   = flag.Float64("chaos.gate", 0, "acknowledged operations per second during faults below which the run is void; 0: 150 in the long form, 40 in the short one, which shares its machine with other tests")
+	gateFlag   = flag.Float64("chaos.gate", 150, "acknowledged operations per second during faults below which the run is void")
 	onlyFlag   = flag.String("chaos.only", "", "comma-separated kinds of faults; empty is all")
 	keepFlag   = flag.String("chaos.keep", "", "folder that keeps data and logs of the voters; empty is a temporary one")
 )
