@@ -243,7 +243,7 @@ fuzz-short: ## fuzz every target for FUZZTIME (10s) each
 	  done; done
 
 .PHONY: bench-short
-bench-short: $(BUILD)/bench ## measure the policy store beside etcd, ingest and decisions, in one run (two minutes)
+bench-short: $(BUILD)/bench ## measure the policy store beside etcd, decisions, bundles and ingest, in one run (two minutes)
 	$(BUILD)/bench -short
 
 .PHONY: bench

@@ -1,6 +1,6 @@
 // Command bench measures this machine and Domicile on it, in one run: the
 // disk's fsync rate first, because it bounds everything durable, then policy
-// decisions, policy writes over REST, how soon a region's node decides by a write,
+// decisions and changes to the bundle of a million tenants, policy writes over REST, how soon a region's node decides by a write,
 // ingest over HTTPS, sealed and indexed, and policy and record store beside their
 // peers. Numbers of different runs or machines are not comparable; ratios
 // within one run are. It asserts nothing.
@@ -22,7 +22,7 @@ import (
 
 func main() {
 	short := flag.Bool("short", false, "fit in two minutes")
-	only := flag.String("only", "", "control: only the policy store beside etcd; writes, batches: of that, only single writes, or those in batches; records: only the record store beside PostgreSQL and pebble; enforced: only how soon a region's node decides by a write")
+	only := flag.String("only", "", "control: only the policy store beside etcd; writes, batches: of that, only single writes, or those in batches; records: only the record store beside PostgreSQL and pebble; bundle: only decisions, and a change to a region's bundle; enforced: only how soon a region's node decides by a write")
 	dir := flag.String("dir", "", "where to keep data (default: a temporary folder; choose the disk you want measured)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -55,21 +55,27 @@ func run(ctx context.Context, dir string, short bool, only string) error {
 	if err := testcluster.Build(ctx, bin); err != nil {
 		return err
 	}
+	var targets []*target
+	var limits []limit
+	if only == "" || only == "bundle" {
+		var err error
+		if limits, err = bundled(ctx, short); err != nil {
+			return err
+		}
+	}
 	if only == "" {
-		decisions(r)
 		if err := system(ctx, dir, bin, length, r); err != nil {
 			return err
 		}
 	}
-	var targets []*target
-	var limits []limit
 	if only == "" || only == "records" {
-		var err error
-		if targets, limits, err = records(ctx, filepath.Join(dir, "records"), bin, length); err != nil {
+		t, l, err := records(ctx, filepath.Join(dir, "records"), bin, length)
+		if err != nil {
 			return err
 		}
+		targets, limits = t, append(limits, l...)
 	}
-	if only != "records" {
+	if only != "records" && only != "bundle" {
 		more, err := control(ctx, dir, bin, length, only, r)
 		if err != nil {
 			return err
@@ -77,11 +83,11 @@ func run(ctx context.Context, dir string, short bool, only string) error {
 		targets = append(more, targets...)
 	}
 	r.print(os.Stdout)
-	if only != "enforced" {
+	if only != "enforced" && only != "bundle" {
 		printTargets(os.Stdout, targets)
 		printCosts(os.Stdout, targets)
-		printLimits(os.Stdout, limits)
 	}
+	printLimits(os.Stdout, limits)
 	printDelays(os.Stdout, r.delays)
 	return nil
 }
