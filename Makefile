@@ -148,11 +148,11 @@ $(BUILD)/aws-schema/schema.json: internal/awsschema/package.json internal/awssch
 	rm -rf $(BUILD)/aws-schema/node_modules
 
 # Packages in which most happens at once; their tests are short.
-RACED := ./internal/lobby ./internal/watchdog ./policy/... ./audit/... ./controlplane/journal ./controlplane/members ./controlplane/login ./controlplane/store ./controlplane/server \
+RACED := ./internal/lobby ./internal/testcluster ./internal/watchdog ./policy/... ./audit/... ./controlplane/journal ./controlplane/members ./controlplane/login ./controlplane/store ./controlplane/server \
   ./dataplane/egress ./dataplane/feed ./dataplane/gate ./dataplane/server ./dataplane/store/local
 
 .PHONY: race
-race: ## run the tests under the race detector, one package at a time (an hour)
+race: ## run the tests, and the processes that they start, under the race detector, one package at a time (over an hour)
 	@set -e; for p in $$($(GO) list ./...); do nice -n 10 $(GO) test -race -timeout 30m $$p; done
 
 .PHONY: race-short

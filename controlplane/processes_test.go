@@ -17,6 +17,7 @@ import (
 
 	"github.com/domicile-io/domicile/controlplane"
 	"github.com/domicile-io/domicile/controlplane/store"
+	"github.com/domicile-io/domicile/internal/testcluster"
 )
 
 // processes are the voters of a cluster as its operators run them: a process each,
@@ -37,8 +38,8 @@ type process struct {
 func (c *cluster) becomeProcesses() *processes {
 	c.t.Helper()
 	p := &processes{c: c, program: filepath.Join(c.t.TempDir(), "domicile-controlplane"), run: make([]*process, len(c.configs))}
-	if out, err := exec.Command("go", "build", "-o", p.program, "github.com/domicile-io/domicile/cmd/domicile-controlplane").CombinedOutput(); err != nil {
-		c.t.Fatalf("build the voter: %v\n%s", err, out)
+	if err := testcluster.BuildVoter(c.t.Context(), p.program, controlplane.ProtocolVersion()); err != nil {
+		c.t.Fatal(err)
 	}
 	for i := range c.configs {
 		c.stop(i)
@@ -48,6 +49,9 @@ func (c *cluster) becomeProcesses() *processes {
 	c.t.Cleanup(func() {
 		for i := range p.run {
 			p.kill(i)
+			if err := testcluster.Races(p.logs[i]); err != nil {
+				c.t.Errorf("voter %d: %v", i+1, err)
+			}
 		}
 	})
 	for i := range c.configs {

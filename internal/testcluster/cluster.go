@@ -58,7 +58,7 @@ type Cluster struct {
 	nodes []string // second nodes of regions
 }
 
-// Build compiles the two servers into dir.
+// Build compiles the two servers into dir, with the race detector when the tests are.
 func Build(ctx context.Context, dir string, flags ...string) error {
 	return build(ctx, append(flags, "-o", dir+string(filepath.Separator), "./cmd/domicile-controlplane", "./cmd/domicile-dataplane")...)
 }
@@ -91,7 +91,7 @@ func build(ctx context.Context, args ...string) error {
 	if err != nil {
 		return fmt.Errorf("find the module: %w", err)
 	}
-	run := exec.CommandContext(ctx, "go", append([]string{"build"}, args...)...)
+	run := exec.CommandContext(ctx, "go", append(append([]string{"build"}, RaceFlags()...), args...)...)
 	run.Dir = filepath.Dir(strings.TrimSpace(string(mod)))
 	if out, err := run.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the servers: %w\n%s", err, out)

@@ -189,5 +189,5 @@ func (p *Process) Stop() error {
 
 func (p *Process) ended() error {
 	p.cmd = nil
-	return p.file.Close()
+	return errors.Join(p.file.Close(), Races(p.log))
 }
