@@ -25,7 +25,7 @@ func (a *applier) withdrawal(id policy.TenantID) (p store.Payload, known bool, e
 		if a.told[string(id)+w.Key] || pol.Signers.Withdrew(w.Key) {
 			continue
 		}
-		if _, counts := pol.Signers.Approver(w.Key); counts {
+		if pol.Signers.Withdrawable(w.Key) {
 			next := *pol.Signers
 			next.Withdrawn = append(slices.Clone(next.Withdrawn), w)
 			if next.Verify(a.cluster, id, a.root) != nil {

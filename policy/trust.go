@@ -200,26 +200,23 @@ func (k SigningKey) certified(cluster string, tenant TenantID, root, before ed25
 	return errors.New("its certificate is neither the root's nor its predecessor's")
 }
 
-// Extends reports whether s is what old may become: keys and withdrawals are only
-// added at the end, and neither the sequence nor the number of API keys goes down.
+// Extends reports whether s is what old may become: the tenant's chain only grows at
+// its end, approvers and withdrawals are only added, nobody who approved no more
+// approves again, and neither the sequence nor the number of API keys goes down.
 func (s *Signers) Extends(old *Signers) error {
 	if s.Sequence < old.Sequence {
 		return fmt.Errorf("policy sequence %d is below %d", s.Sequence, old.Sequence)
 	}
-	if !begins(s.Tenant, old.Tenant) || !begins(s.Approvers, old.Approvers) {
+	if len(s.Tenant) < len(old.Tenant) || !slices.Equal(s.Tenant[:len(old.Tenant)], old.Tenant) {
 		return errors.New("an enrolled signing key is missing or changed")
 	}
-	if !begins(s.Withdrawn, old.Withdrawn) {
-		return errors.New("the withdrawal of an approver is missing or changed")
+	if err := s.keepsApprovers(old); err != nil {
+		return err
 	}
 	if old.SignsKeys() && (!s.SignsKeys() || s.Keys.Number < old.Keys.Number) {
 		return errors.New("that the tenant signs its API keys is missing, or of before")
 	}
 	return nil
-}
-
-func begins[T comparable](list, prefix []T) bool {
-	return len(list) >= len(prefix) && slices.Equal(list[:len(prefix)], prefix)
 }
 
 // VerifyPolicy checks that the tenant's head key signed p with this sequence.

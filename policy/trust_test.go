@@ -212,6 +212,9 @@ func TestApproversAreWithdrawn(t *testing.T) {
 		"twice":                     {s(), s(gone.Withdrawn[0], gone.Withdrawn[0]), "twice"},
 		"taken back":                {gone, s(), "withdrawal of an approver is missing"},
 		"another in its place":      {gone, s(withdrawal(root, other)), "withdrawal of an approver is missing"},
+		"in another order":          {s(gone.Withdrawn[0], withdrawal(root, other)), s(withdrawal(root, other), gone.Withdrawn[0]), ""},
+		"signed anew":               {gone, s(withdrawal(root, present)), ""},
+		"one of two taken back":     {s(gone.Withdrawn[0], withdrawal(root, other)), s(withdrawal(root, other)), "withdrawal of an approver is missing"},
 		"taken back with the keys":  {gone, &Signers{Sequence: 5, Tenant: gone.Tenant}, "key is missing"},
 		"the first that is noticed": {nil, s(Withdrawal{Key: "x"}), "no approver's"},
 	} {
@@ -225,12 +228,64 @@ func TestApproversAreWithdrawn(t *testing.T) {
 		}
 	}
 	var none *Signers
+	for id, want := range map[string]bool{former.ID: true, present.ID: false, other.ID: true, first.ID: false} {
+		if gone.Withdrawable(id) != want || none.Withdrawable(id) {
+			t.Errorf("key %s: want %t", id, want)
+		}
+	}
 	if none.Withdrew(present.ID) {
 		t.Error("nobody has withdrawn anybody")
 	}
 	order := []Signature{Sign(trustKey(3), PurgeStatement(trustCluster, trustTenant, 5)), Sign(person, PurgeStatement(trustCluster, trustTenant, 5))}
 	if s().VerifyPurge(trustCluster, trustTenant, order) != nil || gone.VerifyPurge(trustCluster, trustTenant, order) == nil {
 		t.Error("the withdrawn approver's word ends the tenant, or counted never")
+	}
+}
+
+// A restored control plane enrols again what it has forgotten, as it can: nodes ask
+// that everybody is there, and that nobody who was replaced counts again.
+func TestApproversAreHeldInAnyOrder(t *testing.T) {
+	root, tenant := trustKey(1), trustKey(2)
+	person := func(n byte, principal string) SigningKey {
+		return certifiedKey(root, trustKey(n), ApproverKey, func(k *SigningKey) { k.Principal = "PR" + strings.Repeat(principal, 32) })
+	}
+	former, present, other, fresh := person(4, "a"), person(5, "a"), person(6, "b"), person(7, "a")
+	s := func(withdrawn []SigningKey, approvers ...SigningKey) *Signers {
+		out := &Signers{Sequence: 5, Tenant: []SigningKey{certifiedKey(root, tenant, TenantKey)}, Approvers: approvers}
+		for _, k := range withdrawn {
+			out.Withdrawn = append(out.Withdrawn, withdrawal(tenant, k))
+		}
+		return out
+	}
+	had := s(nil, former, present, other)
+	moved := other
+	moved.Boundary = "us"
+	moved.Certificate = Sign(root, moved.Statement(trustCluster, trustTenant))
+	for name, c := range map[string]struct {
+		old, new *Signers
+		want     string
+	}{
+		"persons in another order":        {had, s(nil, other, former, present), ""},
+		"a new one between":               {had, s(nil, former, fresh, present, other), ""},
+		"the former key counts again":     {had, s(nil, present, former, other), "replaced counts again"},
+		"it stands last, withdrawn":       {had, s([]SigningKey{former}, present, former, other), ""},
+		"and stays so":                    {s([]SigningKey{former}, present, former, other), had, "replaced counts again"},
+		"with a new key after it":         {had, s([]SigningKey{former}, present, former, other, fresh), ""},
+		"one is missing":                  {had, s(nil, former, present), "key is missing"},
+		"one works elsewhere":             {had, s(nil, former, present, moved), "missing or changed"},
+		"one in another's place":          {had, s(nil, former, present, fresh), "missing or changed"},
+		"withdrawn, without its approver": {s([]SigningKey{other}, other), s(nil), "key is missing"},
+	} {
+		err := VerifyRow(trustCluster, publicOf(root), signedRow(t, c.old, tenant), signedRow(t, c.new, tenant))
+		if (err == nil) != (c.want == "") || (err != nil && !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: got %v, want %q", name, err, c.want)
+		}
+		for _, k := range c.old.Approvers {
+			_, did := c.old.Approver(k.ID)
+			if _, does := c.new.Approver(k.ID); err == nil && does && !did {
+				t.Errorf("%s: a key that did not count counts", name)
+			}
+		}
 	}
 }
 

@@ -2,7 +2,9 @@ package policy
 
 import (
 	"crypto/ed25519"
+	"errors"
 	"fmt"
+	"slices"
 )
 
 // Withdrawal ends an approver without a successor. It stands beside the keys for
@@ -28,6 +30,34 @@ func (s *Signers) Withdrew(id string) bool {
 		}
 	}
 	return false
+}
+
+// Withdrawable reports whether an approver's key is enrolled and not withdrawn. One
+// that was replaced is: a node that knew it as withdrawn asks for that for good.
+func (s *Signers) Withdrawable(id string) bool {
+	return s != nil && !s.Withdrew(id) && slices.ContainsFunc(s.Approvers, func(k SigningKey) bool { return k.ID == id })
+}
+
+// keepsApprovers reports whether nothing that old says of approvers is taken back:
+// each is there as it was, each withdrawal as well, and who counted no more does not
+// count. In which order they stand, and whether a withdrawal was signed anew, is all
+// one: a restored control plane learns again what it has forgotten, in any order.
+func (s *Signers) keepsApprovers(old *Signers) error {
+	for _, k := range old.Approvers {
+		if !slices.Contains(s.Approvers, k) {
+			return errors.New("an enrolled signing key is missing or changed")
+		}
+		_, did := old.Approver(k.ID)
+		if _, does := s.Approver(k.ID); does && !did && !old.Withdrew(k.ID) {
+			return errors.New("an approver's key that was replaced counts again")
+		}
+	}
+	for _, w := range old.Withdrawn {
+		if !s.Withdrew(w.Key) {
+			return errors.New("the withdrawal of an approver is missing")
+		}
+	}
+	return nil
 }
 
 // verifyWithdrawals checks that each is of an approver's key here, stands once,

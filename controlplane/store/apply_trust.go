@@ -114,8 +114,8 @@ func (e *entry) withdrawApprover(p WithdrawApprover) (any, error) {
 	if old.Signers.Withdrew(p.Withdrawal.Key) {
 		return nil, policy.Errorf(policy.AlreadyExists, "the approver's key is withdrawn already: nothing is left to do")
 	}
-	if _, ok := old.Signers.Approver(p.Withdrawal.Key); !ok {
-		return nil, policy.Errorf(policy.NotFound, "no approver of the tenant signs with this key: domicile trust keys lists who does")
+	if !old.Signers.Withdrawable(p.Withdrawal.Key) {
+		return nil, policy.Errorf(policy.NotFound, "no approver of the tenant has this key: domicile trust keys lists those that are enrolled")
 	}
 	next := *old.Signers
 	next.Withdrawn = append(slices.Clone(next.Withdrawn), p.Withdrawal)

@@ -214,6 +214,13 @@ func TestAWithdrawnApproverApprovesNothing(t *testing.T) {
 	}
 	f.refuses(end, policy.ApprovalRequired)
 
+	f.must(enrolment(t, signingKey(5), policy.ApproverKey, now(), 7)) // replaces key 4, which nodes may know as withdrawn
+	replaced := WithdrawApprover{Tenant: before.Tenant, Withdrawal: policy.Withdrawal{Key: now().Signers.Approvers[1].ID}}
+	f.must(replaced)
+	f.refuses(replaced, policy.AlreadyExists)
+	if _, ok := now().Signers.Approver(policy.KeyIDOf(signingKey(5).Public().(ed25519.PublicKey))); !ok {
+		t.Error("the key that replaced it does not count")
+	}
 	f.refuses(WithdrawApprover{Tenant: before.Tenant, Withdrawal: policy.Withdrawal{Key: now().Signers.Tenant[0].ID}}, policy.NotFound)
 	other := f.tenant(2, "ie1") // does not sign
 	f.refuses(WithdrawApprover{Tenant: other.ID, Withdrawal: withdraw.Withdrawal}, policy.NotFound)

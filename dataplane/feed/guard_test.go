@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"crypto/ed25519"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -305,6 +306,62 @@ func TestINV22_ARestoredTenantThatSignsIsKept(t *testing.T) {
 	if have := keptIn(m); len(have) != 0 {
 		t.Errorf("it has signed anew, and the node keeps %v", have)
 	}
+}
+
+// What a restore has forgotten can be told to the control plane again in any order:
+// the node takes the tenant's rows as soon as nothing is missing of what it knows.
+func TestINV22_ForgottenWithdrawalsAreToldAgainInAnyOrder(t *testing.T) {
+	r := newRealm(t)
+	known, forgotten := secret(t), secret(t)
+	row := func(sequence uint64, approvers, withdrawn []ed25519.PrivateKey) policy.Row {
+		out := r.signed(sequence)
+		s := out.Tenant.Signers
+		for i, key := range approvers {
+			k := r.approver(out.Tenant.ID, key, fmt.Sprintf("PR%032x", 1+i%2))
+			s.Approvers = append(s.Approvers, k)
+		}
+		for _, key := range withdrawn {
+			w := policy.Withdrawal{Key: policy.KeyIDOf(key.Public().(ed25519.PublicKey))}
+			w.Signature = policy.Sign(r.tenantKey, w.Statement(cluster, out.Tenant.ID))
+			s.Withdrawn = append(s.Withdrawn, w)
+		}
+		return out
+	}
+	keys := func(k ...ed25519.PrivateKey) []ed25519.PrivateKey { return k }
+	v := r.voter(mtls.ControlPlane)
+	n := r.node(v)
+	b := r.book(2)
+	b.put(row(5, keys(known, forgotten), keys(forgotten, known)))
+	f, s := n.synced(v, b)
+
+	b.put(row(5, keys(known), keys(known))) // the backup knows one; its withdrawal was repeated
+	b.revision = policy.RevisionOf(2, 2)
+	m := s.pushAll(t, b.snapshot(2))
+	acked(t, m, b.revision)
+	kept := []string{"TENANT " + string(tenantID(0))}
+	look := func(when string, m *controlv1.NodeMessage, want []string) {
+		t.Helper()
+		if have := keptIn(m); !slices.Equal(have, want) {
+			t.Errorf("%s: the node keeps %v, want %v", when, have, want)
+		}
+		if s := f.Current().Signers(tenantID(0)); len(s.Withdrawn) != 2 {
+			t.Errorf("%s: %d withdrawals are known, want 2", when, len(s.Withdrawn))
+		}
+	}
+	look("restored", m, kept)
+	look("enrolled again", s.push(t, b.delta(nil, row(5, keys(known, forgotten), keys(known)))), kept)
+	look("withdrawn again", s.push(t, b.delta(nil, row(5, keys(known, forgotten), keys(known, forgotten)))), nil)
+	look("the policy is signed anew", s.push(t, b.delta(nil, row(6, keys(known, forgotten), keys(known, forgotten)))), nil)
+	if got := f.replica.had("t/" + string(tenantID(0))); got == nil || got.Signers.Sequence != 6 {
+		t.Errorf("the tenant's row stands still: %+v", got)
+	}
+}
+
+func secret(t *testing.T) ed25519.PrivateKey {
+	t.Helper()
+	_, k, err := ed25519.GenerateKey(nil)
+	check(t, err)
+	return k
 }
 
 func must[T any](v T, err error) func(*testing.T) T {

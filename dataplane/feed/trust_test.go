@@ -296,14 +296,19 @@ func TestCompromisedVoterCannotEndATenantThatSigns(t *testing.T) {
 // withApprover adds a second person to a signing tenant's row.
 func (r *realm) withApprover(row policy.Row, key ed25519.PrivateKey) policy.Row {
 	r.t.Helper()
+	row.Tenant.Signers.Approvers = []policy.SigningKey{r.approver(row.Tenant.ID, key, "PR0123456789abcdef0123456789abcdef")}
+	return row
+}
+
+func (r *realm) approver(tenant policy.TenantID, key ed25519.PrivateKey, principal string) policy.SigningKey {
+	r.t.Helper()
 	k, err := policy.NewSigningKey(policy.ApproverKey, hex.EncodeToString(key.Public().(ed25519.PublicKey)))
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	k.Principal, k.Entity, k.Boundary = "PR0123456789abcdef0123456789abcdef", "DOM-IE", "eu"
-	k.Certificate = policy.Sign(r.rootKey, k.Statement(cluster, row.Tenant.ID))
-	row.Tenant.Signers.Approvers = []policy.SigningKey{k}
-	return row
+	k.Principal, k.Entity, k.Boundary = principal, "DOM-IE", "eu"
+	k.Certificate = policy.Sign(r.rootKey, k.Statement(cluster, tenant))
+	return k
 }
 
 // A voter that holds the bundle key can neither take back that an approver was

@@ -79,7 +79,7 @@ func (a *app) withdraw(ctx context.Context, tenant, id, key, cert string, yes bo
 	}
 	k, left := approversWithout(enrolled.GetKeys(), id)
 	if k == nil {
-		return usagef("no approver of the tenant signs with this key; `domicile trust keys %s` lists who does", tenant)
+		return usagef("no approver of the tenant has this key, or it is withdrawn already; `domicile trust keys %s` lists them", tenant)
 	}
 	w := policy.Withdrawal{Key: id}
 	if cert != "" {
@@ -102,14 +102,16 @@ func (a *app) withdraw(ctx context.Context, tenant, id, key, cert string, yes bo
 	return a.result(done, func() { a.out.Line("approver key %s of %s is withdrawn", done.GetId(), done.GetTenant()) })
 }
 
-// approversWithout finds an approver's key that counts, and who is left without it.
+// approversWithout finds an approver's key that is not withdrawn, and who is left
+// without it. One that was replaced is found as well: nodes may know it as withdrawn
+// and a restored control plane not.
 func approversWithout(keys []*controlv1.SigningKey, id string) (found *controlv1.SigningKey, left []*controlv1.SigningKey) {
 	for _, k := range keys {
 		switch {
-		case k.GetPurpose() != string(policy.ApproverKey) || !k.GetActive():
+		case k.GetPurpose() != string(policy.ApproverKey) || k.GetWithdrawal() != nil:
 		case k.GetId() == id:
 			found = k
-		default:
+		case k.GetActive():
 			left = append(left, k)
 		}
 	}
@@ -118,6 +120,11 @@ func approversWithout(keys []*controlv1.SigningKey, id string) (found *controlv1
 
 // sayWithdrawal says in plain words what a withdrawal does.
 func (a *app) sayWithdrawal(k *controlv1.SigningKey, left []*controlv1.SigningKey) {
+	if !k.GetActive() {
+		a.err.Line("This key of the approver %s of tenant %s was replaced by another and approves nothing; that will be so for good.",
+			a.err.Bold(screen.Clean(k.GetPrincipal())), screen.Clean(k.GetTenant()))
+		return
+	}
 	a.err.Line("The approver %s, employed by %s, at work in %s, can approve nothing of tenant %s any more, for good.",
 		a.err.Bold(screen.Clean(k.GetPrincipal())), screen.Clean(k.GetEntity()), screen.Clean(k.GetBoundary()), screen.Clean(k.GetTenant()))
 	a.err.Line("Changes that wait for signatures must be proposed again.")
