@@ -110,6 +110,7 @@ func (p *purger) look(ctx context.Context, view *feed.View) error {
 
 func (p *purger) round(ctx context.Context, orders map[policy.TenantID]*policy.PurgeOrder) error {
 	var all error
+	p.node.heldEnds.keep(orders)
 	for tenant, order := range orders {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -143,6 +144,7 @@ func (p *purger) carryOut(ctx context.Context, tenant policy.TenantID, order *po
 			return err
 		}
 	}
+	p.node.heldEnds.set(order.ID, 0) // it was carried out, whoever released what it waited for
 	if k.Reported {
 		return nil
 	}
@@ -154,15 +156,13 @@ func (p *purger) carryOut(ctx context.Context, tenant policy.TenantID, order *po
 }
 
 // destroy destroys everything of a tenant, unless a legal hold came that the context
-// does not know (waitsFor): the store's commit is the first that destroys anything.
+// does not know (waitsFor): the store is the first that destroys anything.
 func (p *purger) destroy(ctx context.Context, tenant policy.TenantID, order *policy.PurgeOrder) (*kept, error) {
 	r := policy.PurgeReceipt{Order: order.ID, Tenant: tenant, Region: p.node.region(), Node: p.node.material.Identity.Node}
 	defer p.node.reserve.Use()()
-	about := store.Entry{Action: "tenant.purge_begin", Resource: order.ID, Tenant: tenant, Once: "purge/" + order.ID}
-	if err := p.node.store.Note(ctx, about); err != nil {
-		return nil, fmt.Errorf("tell the region's log that a tenant ends: %w", err)
-	}
-	gone, err := p.node.store.Purge(store.WithEntry(ctx, store.Entry{Action: "tenant.purge", Resource: order.ID, Tenant: tenant}), tenant)
+	told := store.WithBegin(ctx, store.Entry{Action: "tenant.purge_begin", Resource: order.ID, Tenant: tenant, Once: "purge/" + order.ID})
+	told = store.WithEntry(told, store.Entry{Action: "tenant.purge", Resource: order.ID, Tenant: tenant})
+	gone, err := p.node.store.Purge(told, tenant)
 	if err != nil {
 		return nil, fmt.Errorf("destroy records: %w", err)
 	}

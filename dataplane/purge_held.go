@@ -37,6 +37,17 @@ func (h *heldEnds) set(order string, holds int) (changed bool) {
 	return changed
 }
 
+// keep forgets orders that are not given, or not believed, any more.
+func (h *heldEnds) keep(orders map[policy.TenantID]*policy.PurgeOrder) {
+	given := map[string]bool{}
+	for _, order := range orders {
+		given[order.ID] = true
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	maps.DeleteFunc(h.now, func(order string, _ int) bool { return !given[order] })
+}
+
 // list is feed.Options.HeldPurges.
 func (h *heldEnds) list() map[string]int {
 	h.mu.Lock()

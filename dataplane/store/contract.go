@@ -207,14 +207,15 @@ type Store interface {
 	Holds(ctx context.Context, tenant policy.TenantID) (holds []Item, seen int, err error)
 	// ReplaceHold replaces the version ifVersion of a legal hold, which must not be 0:
 	// it places none. Else it is PutItem. It takes no permit, because a hold of a
-	// tenant that ends is released when nothing of it is permitted any more.
+	// tenant that ends is released when nothing of it is permitted any more, also
+	// after a Purge that failed. NOT_FOUND: there is none, or it was purged.
 	ReplaceHold(ctx context.Context, tenant policy.TenantID, hold Item, ifVersion uint64) (Item, error)
 	// Purge destroys everything of a tenant: first the keys of its chunks and
 	// items, then the rows. It waits for what is being written; whatever is
 	// written after it began to destroy answers DESTROYED, in this process. With a
 	// context of WithHolds it is refused, and nothing of the tenant has ended, when a
-	// hold came that was not looked at. It can be
-	// repeated: then it counts what was left. It takes no permit, because it moves
+	// hold came that was not looked at; of WithBegin, it says when it begins. It can
+	// be repeated: then it counts what was left. It takes no permit, because it moves
 	// nothing and must work when nothing is permitted any more.
 	Purge(ctx context.Context, tenant policy.TenantID) (Purged, error)
 

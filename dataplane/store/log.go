@@ -14,7 +14,7 @@ type Entry struct {
 	Tenant   policy.TenantID // whose leaf it is; "" the region's own
 	Detail   []byte          // what the leaf commits to beside that; at most MaxDetail
 	Done     Rewritten       // what a Rewrite destroyed; the store fills it in
-	Once     string          // with Note: an entry whose Once was noted before is passed over; "" none
+	Once     string          // with Note and WithBegin: an entry whose Once was noted before is passed over; "" none
 }
 
 // MaxDetail is how long an entry's Detail may be, a batch's receipts excepted.
@@ -107,5 +107,21 @@ func WithEntry(ctx context.Context, e Entry) context.Context {
 // EntryIn is the entry that a change is to note.
 func EntryIn(ctx context.Context) (Entry, bool) {
 	e, ok := ctx.Value(entryKey{}).(Entry)
+	return e, ok
+}
+
+type beginKey struct{}
+
+// WithBegin makes a Purge with the context note an entry, durably, once it is decided
+// that it destroys and before it destroys anything; when it is refused, it notes none.
+// An entry whose Once was noted before is passed over, so that a Purge that is
+// repeated begins once.
+func WithBegin(ctx context.Context, e Entry) context.Context {
+	return context.WithValue(ctx, beginKey{}, e)
+}
+
+// BeginIn is the entry that a Purge is to note as it begins.
+func BeginIn(ctx context.Context) (Entry, bool) {
+	e, ok := ctx.Value(beginKey{}).(Entry)
 	return e, ok
 }

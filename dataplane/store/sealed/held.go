@@ -114,7 +114,9 @@ func (t *tenant) heldBy(kind store.ItemKind) (end func()) {
 	return t.holding.RUnlock
 }
 
-// ReplaceHold implements store.Store.
+// ReplaceHold implements store.Store. It asks not whether the tenant has ended: a
+// purge that was not carried through, or another node, may have left a hold that is
+// waited for. One that a purge has destroyed is not there.
 func (s *Store) ReplaceHold(ctx context.Context, id policy.TenantID, hold store.Item, ifVersion uint64) (store.Item, error) {
 	if err := checkItem(&hold); err != nil {
 		return store.Item{}, err
@@ -131,7 +133,8 @@ func (s *Store) ReplaceHold(ctx context.Context, id policy.TenantID, hold store.
 		return store.Item{}, err
 	}
 	defer s.working.Done()
-	return t.commitItem(ctx, hold.Kind, func(b Batch) (store.Item, []store.KeyID, error) { return t.putItem(b, hold, ifVersion) })
+	always := func() error { return nil }
+	return t.commitItem(ctx, itemChange{hold.Kind, always, func(b Batch) (store.Item, []store.KeyID, error) { return t.putItem(b, hold, ifVersion) }})
 }
 
 // Holds implements store.Store.

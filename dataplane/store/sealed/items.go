@@ -38,7 +38,7 @@ func (s *Store) PutItem(ctx context.Context, permit policy.Permit, item store.It
 	if err := checkItem(&item); err != nil {
 		return store.Item{}, err
 	}
-	return t.commitItem(ctx, item.Kind, func(b Batch) (store.Item, []store.KeyID, error) { return t.putItem(b, item, ifVersion) })
+	return t.commitItem(ctx, itemChange{item.Kind, t.alive, func(b Batch) (store.Item, []store.KeyID, error) { return t.putItem(b, item, ifVersion) }})
 }
 
 // ConvertItem implements store.Store.
@@ -55,26 +55,34 @@ func (s *Store) ConvertItem(ctx context.Context, permit policy.Permit, old store
 	if oldKey == nil || old.Class() != item.Kind.Class() {
 		return store.Item{}, errNoItem
 	}
-	return t.commitItem(ctx, item.Kind, func(b Batch) (store.Item, []store.KeyID, error) {
+	return t.commitItem(ctx, itemChange{item.Kind, t.alive, func(b Batch) (store.Item, []store.KeyID, error) {
 		gone, err := t.dropItem(b, oldKey, oldVersion, item.Keys)
 		if err != nil {
 			return item, nil, err
 		}
 		out, doomed, err := t.putItem(b, item, 0)
 		return out, append(gone, doomed...), err
-	})
+	}})
 }
 
-// commitItem applies what make puts into a batch, makes it durable, and then
-// destroys the keys that make says are to go.
-func (t *tenant) commitItem(ctx context.Context, kind store.ItemKind, make func(Batch) (store.Item, []store.KeyID, error)) (store.Item, error) {
+// itemChange is a change of one item. allowed is asked with t.life held; make puts the
+// rows into a batch, and says which keys are to go when it is durable.
+type itemChange struct {
+	kind    store.ItemKind
+	allowed func() error
+	make    func(Batch) (store.Item, []store.KeyID, error)
+}
+
+// commitItem applies a change, makes it durable, and then destroys the keys that are
+// to go.
+func (t *tenant) commitItem(ctx context.Context, c itemChange) (store.Item, error) {
 	b := t.s.engine.NewBatch()
-	item, doomed, err := t.applyItem(ctx, b, kind, make)
+	item, doomed, err := t.applyItem(ctx, b, c)
 	for try := 1; isAgain(err) && try < maxTries; try++ {
 		backOff(try)
 		_ = b.Close()
 		b = t.s.engine.NewBatch()
-		item, doomed, err = t.applyItem(ctx, b, kind, make)
+		item, doomed, err = t.applyItem(ctx, b, c)
 	}
 	if err != nil {
 		_ = b.Close()
@@ -91,8 +99,8 @@ func (t *tenant) commitItem(ctx context.Context, kind store.ItemKind, make func(
 	return item, t.destroyNoted(doomed)
 }
 
-func (t *tenant) applyItem(ctx context.Context, b Batch, kind store.ItemKind, make func(Batch) (store.Item, []store.KeyID, error)) (store.Item, []store.KeyID, error) {
-	placing, err := t.placing(kind)
+func (t *tenant) applyItem(ctx context.Context, b Batch, c itemChange) (store.Item, []store.KeyID, error) {
+	placing, err := t.placing(c.kind)
 	if err != nil {
 		return store.Item{}, nil, err
 	}
@@ -101,7 +109,7 @@ func (t *tenant) applyItem(ctx context.Context, b Batch, kind store.ItemKind, ma
 	defer t.items.Unlock()
 	t.life.RLock()
 	defer t.life.RUnlock()
-	if err := errors.Join(t.alive(), t.s.usable()); err != nil {
+	if err := errors.Join(c.allowed(), t.s.usable()); err != nil {
 		return store.Item{}, nil, err
 	}
 	turn, err := t.s.engine.Begin(t.raw, ItemTurn)
@@ -109,11 +117,11 @@ func (t *tenant) applyItem(ctx context.Context, b Batch, kind store.ItemKind, ma
 		return store.Item{}, nil, t.s.fail(err)
 	}
 	defer turn.End()
-	defer t.heldBy(kind)()
+	defer t.heldBy(c.kind)()
 	if err := t.unheld(ctx); err != nil {
 		return store.Item{}, nil, err
 	}
-	item, doomed, err := make(b)
+	item, doomed, err := c.make(b)
 	if err == nil {
 		err = t.s.noteFor(ctx, b, store.Rewritten{})
 	}
@@ -286,10 +294,10 @@ func (s *Store) DeleteItem(ctx context.Context, permit policy.Permit, kind store
 	if key == nil {
 		return errNoItem
 	}
-	_, err = t.commitItem(ctx, kind, func(b Batch) (store.Item, []store.KeyID, error) {
+	_, err = t.commitItem(ctx, itemChange{kind, t.alive, func(b Batch) (store.Item, []store.KeyID, error) {
 		doomed, err := t.dropItem(b, key, ifVersion, nil)
 		return store.Item{}, doomed, err
-	})
+	}})
 	return err
 }
 

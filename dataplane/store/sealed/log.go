@@ -131,6 +131,27 @@ func (s *Store) noteFor(ctx context.Context, b Batch, done store.Rewritten) erro
 	return err
 }
 
+// noteBegin notes what store.WithBegin asks for, durably. It takes no turn of the
+// log: the caller has one of a tenant, of the same kind, and whoever else begins the
+// same waits for that.
+func (s *Store) noteBegin(ctx context.Context) error {
+	e, ok := store.BeginIn(ctx)
+	if !ok {
+		return nil
+	}
+	b := s.engine.NewBatch()
+	if err := s.noteAll(b, []store.Entry{e}); err != nil {
+		return errors.Join(err, b.Close())
+	}
+	if err := s.engine.Write(b); err != nil {
+		return s.fail(err)
+	}
+	if err := s.engine.Settle(false); err != nil {
+		return s.fail(err)
+	}
+	return b.Close()
+}
+
 // inLog commits what fill puts into a batch, durably, while nobody else on any
 // node compares rows of the log and puts them.
 func (s *Store) inLog(fill func(Batch) error) error {

@@ -46,14 +46,16 @@ func (s *Store) Purge(ctx context.Context, id policy.TenantID) (store.Purged, er
 	defer t.build.Unlock()
 	var out store.Purged
 	err = t.inTurn(func(u *turn) error {
-		if err := t.end(ctx); err != nil {
-			return err
-		}
-		items, err := s.engine.Begin(t.raw, ItemTurn) // nobody puts one meanwhile
+		t.items.Lock() // nobody puts one meanwhile
+		defer t.items.Unlock()
+		items, err := s.engine.Begin(t.raw, ItemTurn)
 		if err != nil {
 			return s.fail(err)
 		}
 		defer items.End()
+		if err := t.end(ctx); err != nil {
+			return err
+		}
 		out, err = t.purge(ctx, u)
 		return err
 	})
@@ -134,12 +136,17 @@ func (t *tenant) prefixesOf(kinds []kind) (prefixes [][]byte) {
 }
 
 // end lets nothing of a tenant be written any more, after what is being written,
-// unless a hold came that nobody looked at. The caller has t.build and the tenant's turn.
+// unless a hold came that nobody looked at, and tells the region's log before anything
+// is destroyed. Until then the tenant has not ended. The caller has t.build, t.items
+// and both of the tenant's turns: no hold comes.
 func (t *tenant) end(ctx context.Context) error {
 	t.life.Lock()
 	defer t.life.Unlock()
 	if err := t.unheld(ctx); err != nil {
 		return err
+	}
+	if err := t.s.noteBegin(ctx); err != nil {
+		return fmt.Errorf("tell the region's log that a tenant ends: %w", err)
 	}
 	t.ended = true
 	return nil

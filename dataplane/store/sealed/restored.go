@@ -75,9 +75,9 @@ func (t *tenant) mend(ctx context.Context, f store.Forgotten, renewed map[int64]
 func (t *tenant) clearRuins(ctx context.Context, f store.Forgotten, renewed map[int64]bool) (r *ruins, err error) {
 	t.build.Lock()
 	defer t.build.Unlock()
-	t.items.Lock()
-	defer t.items.Unlock()
 	err = t.inTurn(func(u *turn) error {
+		t.items.Lock() // after the turn, as whoever places a hold does
+		defer t.items.Unlock()
 		items, err := t.s.engine.Begin(t.raw, ItemTurn)
 		if err != nil {
 			return t.s.fail(err)

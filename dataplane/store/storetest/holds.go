@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -117,7 +118,39 @@ func testReplaceHold(t *testing.T, f *fixture) {
 		t.Errorf("a purge that had looked at the hold before it was replaced: %v", err)
 	}
 	_, err = f.store.ReplaceHold(ctx, TenantA, released, 2)
-	wantReason(t, err, policy.Destroyed)
+	wantReason(t, err, policy.NotFound)
+}
+
+// testPurgeBegins: the region's log says that a purge begins when nothing can keep it
+// from destroying any more, once, and not when a hold does.
+func testPurgeBegins(t *testing.T, f *fixture) {
+	f.append(TenantA, Native(1))
+	begin, end := anEntry(1), anEntry(2)
+	begin.Action, begin.Once, end.Action = "tenant.purge_begin", "purge/1", "tenant.purge"
+	told := store.WithEntry(store.WithBegin(context.Background(), begin), end)
+	decided, _ := f.look(told)
+	f.mustPut(TenantA, hold(1), 0)
+	if _, err := f.store.Purge(decided, TenantA); !errors.Is(err, store.ErrNewHold) {
+		t.Fatalf("a purge after a hold that it did not see: %v", err)
+	}
+	if got := f.noted(false); len(got) != 0 {
+		t.Fatalf("a purge that was refused is noted: %+v", got)
+	}
+	f.append(TenantA, Native(2)) // nothing has ended
+	for range 2 {
+		decided, _ = f.look(told)
+		if _, err := f.store.Purge(decided, TenantA); err != nil {
+			t.Fatal(err)
+		}
+		f.reopen()
+	}
+	var actions []string
+	for _, n := range f.noted(false) {
+		actions = append(actions, n.Action)
+	}
+	if want := []string{begin.Action, end.Action, end.Action}; !slices.Equal(actions, want) {
+		t.Errorf("the log is told %v, want %v", actions, want)
+	}
 }
 
 // testHoldsRace: a hold is placed while calls are dropped, one commit each. Whatever

@@ -62,6 +62,7 @@ func run(t *testing.T, names []string, open Open) {
 		{"TestINV24_Holds", testHolds},
 		{"TestINV24_HoldsRace", testHoldsRace},
 		{"TestINV24_ReplaceHold", testReplaceHold},
+		{"TestINV24_PurgeBegins", testPurgeBegins},
 		{"TestINV21_Drop", testDrop},
 		{"DropAll", testDropAll},
 		{"Aged", testAged},

@@ -1,0 +1,16 @@
+package chaos
+
+// purgeBugs are bugs of the end of a tenant where several nodes, holds and recipients meet.
+var purgeBugs = []bug{
+	{"a node that has purged a tenant releases no hold of it", []plant{{"dataplane/store/sealed/held.go",
+		"always := func() error { return nil }", "always := t.alive"}},
+		"./dataplane/store/sql", "TestINV24_AHoldIsReleasedWhereThePurgeHasBegun"},
+	{"the log says that a purge begins that is refused", []plant{{"dataplane/store/sealed/purge.go",
+		"	if err := t.unheld(ctx); err != nil {\n\t\treturn err\n\t}\n\tif err := t.s.noteBegin(ctx); err", "	told := t.s.noteBegin(ctx)\n\tif err := t.unheld(ctx); err != nil {\n\t\treturn err\n\t}\n\tif err := told; err"}},
+		"./dataplane/store/local", "TestConformance/TestINV24_PurgeBegins"},
+	{"an order that is not given any more is told as one that waits", []plant{{"dataplane/purge_held.go",
+		"return !given[order]", "return false"}},
+		"./dataplane", "TestHeldEndsAreForgotten"},
+}
+
+func init() { bugs = append(bugs, purgeBugs...) }
