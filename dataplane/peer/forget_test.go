@@ -178,12 +178,9 @@ func (p *pieces) Update(f func(shelf.Tx) error) error {
 	return p.Shelf.Update(p.counted(f))
 }
 
-// Thousands of rows are forgotten in pieces, each a transaction of its own, on a file
-// and in a database; one that is cut short anywhere goes on where it was when it is
-// asked again, counts nothing twice, and only the end is answered with a number. Then
-// nothing is opened any more to answer again.
-func TestINV21_ManyRowsAreForgottenInPieces(t *testing.T) {
-	for name, open := range map[string]func() shelf.Shelf{
+// shelves open an empty inbox in a file and in a database that repeats transactions.
+func shelves(t *testing.T) map[string]func() shelf.Shelf {
+	return map[string]func() shelf.Shelf{
 		"file": func() shelf.Shelf {
 			s, err := bolt.Open(filepath.Join(t.TempDir(), "received.db"), Buckets())
 			check(t, err)
@@ -198,7 +195,15 @@ func TestINV21_ManyRowsAreForgottenInPieces(t *testing.T) {
 			check(t, err)
 			return shelftest.Repeating(s, postgres.Collision())
 		},
-	} {
+	}
+}
+
+// Thousands of rows are forgotten in pieces, each a transaction of its own, on a file
+// and in a database; one that is cut short anywhere goes on where it was when it is
+// asked again, counts nothing twice, and only the end is answered with a number. Then
+// nothing is opened any more to answer again.
+func TestINV21_ManyRowsAreForgottenInPieces(t *testing.T) {
+	for name, open := range shelves(t) {
 		t.Run(name, func(t *testing.T) {
 			keys, err := local.OpenKeyring(local.Options{Dir: filepath.Join(t.TempDir(), "keys"), Region: "us1"})
 			check(t, err)

@@ -192,28 +192,8 @@ func tenantOf(stream []byte) policy.TenantID {
 	return policy.TenantID(t)
 }
 
-// Purge deletes every row that came from a tenant, and its marks, and counts the
-// rows. What comes later is refused.
-func (in *Inbox) Purge(t policy.TenantID) (rows uint64, err error) {
-	in.ended.Store(t, true)
-	prefix := []byte(string(t) + "/")
-	err = in.shelf.Update(func(tx shelf.Tx) error {
-		for _, b := range Buckets() {
-			n, err := shelf.DeleteAll(tx, b, prefix, nil)
-			if err != nil {
-				return err
-			}
-			if b == bucketRows {
-				rows = uint64(n)
-			}
-		}
-		return nil
-	})
-	return rows, err
-}
-
 // alive refuses, DESTROYED, to put anything of a tenant that was purged. It is asked
-// inside of a transaction: Purge notes the end before its own begins.
+// inside of a transaction: Purge notes the end before its own begin.
 func (in *Inbox) alive(stream []byte) error {
 	if _, ended := in.ended.Load(tenantOf(stream)); ended {
 		return policy.Errorf(policy.Destroyed, "the tenant has ended and its data is destroyed")

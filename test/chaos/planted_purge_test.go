@@ -11,6 +11,12 @@ var purgeBugs = []bug{
 	{"an order that is not given any more is told as one that waits", []plant{{"dataplane/purge_held.go",
 		"return !given[order]", "return false"}},
 		"./dataplane", "TestHeldEndsAreForgotten"},
+	{"a recipient purges a tenant's rows in one transaction", []plant{{"dataplane/peer/purge.go",
+		"const purgePiece = 1000", "const purgePiece = 1000 * 1000"}},
+		"./dataplane/peer", "TestINV21_ManyRowsArePurgedInPieces"},
+	{"a recipient purges the marks before the rows", []plant{{"dataplane/peer/purge.go",
+		"bucketRows, bucketTaken, bucketGraves, bucketSources, bucketMarks}", "bucketMarks, bucketRows, bucketTaken, bucketGraves, bucketSources}"}},
+		"./dataplane/peer", "TestINV21_ManyRowsArePurgedInPieces"},
 }
 
 func init() { bugs = append(bugs, purgeBugs...) }
