@@ -2,6 +2,9 @@ package chaos
 
 // sqlBugs are those of the record store over a database that nodes share.
 var sqlBugs = []bug{
+	{"what beats for a long turn loses sight of its end", []plant{{"dataplane/store/sql/turn.go",
+		"func() { close(stop) })\n		go t.beat(stop)\n", "func() { close(stop); stop = nil })\n		go func() { t.beat(stop) }()\n"}},
+		"./dataplane/store/sql", "TestALongTurnEndsWithItsBeat"},
 	{"nodes do not wait for a tenant's turn", []plant{{"dataplane/store/sql/turn.go",
 		" AND kind = $2 FOR UPDATE\"", " AND kind = $2\""}},
 		"./dataplane/store/sql", "TestINV33_NodesStoreEachRecordOnce"},

@@ -20,9 +20,10 @@ type turn struct {
 	tx       pgx.Tx
 	standing sealed.Standing
 
+	stop func() // ends the beating of a long turn; nil: it has none. Never set again, as beat runs beside.
+
 	mu   sync.Mutex // the connection is one's at a time
 	done bool
-	stop chan struct{} // ends the beating of a long turn
 }
 
 // beat is how often whoever has a long turn shows the database that it lives.
@@ -61,8 +62,9 @@ func (e *engine) begin(tenant [16]byte, kind sealed.TurnKind) (_ *turn, err erro
 		return nil, err
 	}
 	if kind == sealed.RewriteTurn {
-		t.stop = make(chan struct{})
-		go t.beat()
+		stop := make(chan struct{})
+		t.stop = sync.OnceFunc(func() { close(stop) })
+		go t.beat(stop)
 	}
 	return t, nil
 }
@@ -95,13 +97,14 @@ func scan(st *sealed.Standing, row pgx.Row) error {
 	return nil
 }
 
-// beat keeps the database from taking a long turn for an abandoned one.
-func (t *turn) beat() {
+// beat keeps the database from taking a long turn for an abandoned one, until stop
+// is closed.
+func (t *turn) beat(stop <-chan struct{}) {
 	tick := time.NewTicker(beat)
 	defer tick.Stop()
 	for {
 		select {
-		case <-t.stop:
+		case <-stop:
 			return
 		case <-tick.C:
 			t.mu.Lock()
@@ -150,8 +153,7 @@ func (t *turn) Commit(b sealed.Batch, next sealed.Standing) error {
 // End implements sealed.Turn.
 func (t *turn) End() {
 	if t.stop != nil {
-		close(t.stop)
-		t.stop = nil
+		t.stop()
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
