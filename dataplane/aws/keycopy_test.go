@@ -133,7 +133,7 @@ func TestINV33_EveryKeyInUseIsInTheCopy(t *testing.T) {
 
 // A generation is final once nothing in the bucket opens it, late requests included: not
 // for who has the root key, and every object that the bucket has.
-func TestINV23_AGenerationIsFinalOnceItsCopyHasForgottenIt(t *testing.T) {
+func TestINV21_AGenerationIsFinalOnceItsCopyHasForgottenIt(t *testing.T) {
 	v := newVaulted(t)
 	k := v.table()
 	id, _, err := k.Draw()
@@ -179,7 +179,7 @@ func TestINV23_AGenerationIsFinalOnceItsCopyHasForgottenIt(t *testing.T) {
 }
 
 // While the copy is away nothing is final, and no generation passes for destroyed.
-func TestINV23_NothingIsFinalWhileTheCopyIsAway(t *testing.T) {
+func TestINV21_NothingIsFinalWhileTheCopyIsAway(t *testing.T) {
 	v := newVaulted(t)
 	k := v.table()
 	id, _, err := k.Draw()

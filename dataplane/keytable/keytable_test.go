@@ -187,7 +187,7 @@ func TestDestructionAndRotationHoldAcrossNodes(t *testing.T) {
 
 // Nothing that was destroyed opens from what the database held before the
 // rotation, once the custodian has let the generation go.
-func TestINV23_AnOldCopyOfTheDatabaseOpensNothingDestroyed(t *testing.T) {
+func TestINV21_AnOldCopyOfTheDatabaseOpensNothingDestroyed(t *testing.T) {
 	r := newRegion(t)
 	c := &forgetful{SharedRoot: local.SharedRoot{Path: r.root, Region: "ie1"}, gone: map[uint64]bool{}}
 	with := func(o *Options) { o.Custodian = c }

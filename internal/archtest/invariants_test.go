@@ -19,6 +19,7 @@ const invariants = 42
 var unbuilt = map[int]string{
 	18: "staff access grants",
 	19: "staff access grants",
+	23: "consent records",
 	37: "moving a tenant to another home",
 }
 
