@@ -1,10 +1,7 @@
 package server
 
 import (
-	"encoding/binary"
-	"encoding/json"
-	"strconv"
-	"unsafe"
+	"time"
 
 	"github.com/domicile-io/domicile/dataplane/record"
 	"github.com/domicile-io/domicile/dataplane/store"
@@ -17,6 +14,7 @@ import (
 type lineFile struct {
 	region string
 	days   days
+	same   sameText
 }
 
 func (*lineFile) begin(b []byte) []byte { return b }
@@ -28,69 +26,70 @@ func (l *lineFile) call(b []byte, c *store.Call, revision uint64) (_ []byte, err
 
 func (l *lineFile) appendCall(b []byte, c *store.Call, revision uint64) ([]byte, error) {
 	r := &c.Record
-	b = appendText(b, `{"id":"`, c.ID)
-	b = appendText(b, `,"source":"`, string(r.Key.Source))
-	b = appendText(b, `,"instance":"`, r.Key.Instance)
-	b = appendText(b, `,"native_id":"`, r.Key.NativeID)
-	b = appendSome(b, `,"leg":"`, r.Key.Leg)
-	b = appendParty(append(b, `,"from":`...), &r.From)
-	b = appendParty(append(b, `,"to":`...), &r.To)
-	b = appendSome(b, `,"caller_name":"`, r.CallerName)
-	b = appendSome(b, `,"direction":"`, string(r.Direction))
-	b = appendSome(b, `,"status":"`, string(r.Status))
-	for _, t := range [...]moment{{`,"start_time":"`, r.Start}, {`,"ring_time":"`, r.Ring}, {`,"answer_time":"`, r.Answer}, {`,"end_time":"`, r.End}} {
-		if !t.at.IsZero() {
-			b = l.append(b, t)
-		}
-	}
-	b = strconv.AppendInt(append(b, `,"duration_ms":`...), r.Duration.Milliseconds(), 10)
-	b = strconv.AppendInt(append(b, `,"billsec_ms":`...), r.Billsec.Milliseconds(), 10)
-	b = appendCode(b, `,"sip_code":`, int64(r.SIPCode))
-	b = appendCode(b, `,"q850_cause":`, int64(r.Q850))
+	b = appendText(b, &nameID, c.ID)
+	b = appendValue(l.same.origin(b, &r.Key), r.Key.NativeID)
+	b = appendSome(b, &nameLeg, r.Key.Leg)
+	b = appendParty(nameFrom.put(b, 0), &r.From)
+	b = appendParty(nameTo.put(b, 0), &r.To)
+	b = appendSome(b, &nameCaller, r.CallerName)
+	b = appendSome(b, &nameDirection, string(r.Direction))
+	b = appendSome(b, &nameStatus, string(r.Status))
+	start := len(b) + nameStart.size
+	b = l.time(b, &nameStart, r.Start)
+	end := len(b)
+	b = l.time(b, &nameRing, r.Ring)
+	b = l.time(b, &nameAnswer, r.Answer)
+	b = l.time(b, &nameEnd, r.End)
+	b = appendNumber(nameDuration.put(b, numberRoom), r.Duration.Milliseconds())
+	b = appendNumber(nameBillsec.put(b, numberRoom), r.Billsec.Milliseconds())
+	b = appendCode(b, &nameSIP, int64(r.SIPCode))
+	b = appendCode(b, &nameQ850, int64(r.Q850))
 	b = appendSTIR(b, &r.STIR)
-	b = appendTexts(b, `,"recording_refs":["`, r.RecordingRefs)
-	b = appendSome(b, `,"consent_ref":"`, r.ConsentRef)
+	b = appendTexts(b, r.RecordingRefs)
+	b = appendSome(b, &nameConsent, r.ConsentRef)
 	b = appendAssumed(b, r)
-	b = strconv.AppendInt(append(b, `,"versions":`...), int64(c.Versions), 10)
-	for _, t := range [...]moment{{`,"ingest_time":"`, c.IngestedAt}, {`,"update_time":"`, c.UpdatedAt}, {`,"list_time":"`, c.ListedAt}} {
-		b = l.append(b, t)
+	b = l.same.taken(b, &l.days, c)
+	if c.ListedAt == r.Start && start < end { // as it is unless a call has no time of its own
+		b = append(b, b[start:end]...)
+	} else {
+		b = append(l.days.append(b, c.ListedAt), '"')
 	}
-	b = appendText(b, `,"region":"`, l.region)
-	if revision != 0 {
-		b = strconv.AppendUint(append(b, `,"policy_revision":`...), revision, 10)
-	}
-	return append(b, '}'), l.days.bad
+	return l.same.end(b, l.region, revision), l.days.bad
 }
 
-func (l *lineFile) append(b []byte, t moment) []byte {
-	return append(l.days.append(append(b, t.name...), t.at), '"')
+// time writes a member that is left out when it is zero.
+func (l *lineFile) time(b []byte, name *member, t time.Time) []byte {
+	if t.IsZero() {
+		return b
+	}
+	return append(l.days.append(name.put(b, timeRoom), t), '"')
 }
 
 // appendCode writes a number that is left out when it is 0.
-func appendCode(b []byte, name string, n int64) []byte {
+func appendCode(b []byte, name *member, n int64) []byte {
 	if n == 0 {
 		return b
 	}
-	return strconv.AppendInt(append(b, name...), n, 10)
+	return appendNumber(name.put(b, numberRoom), n)
 }
 
 func appendSTIR(b []byte, s *record.STIR) []byte {
-	if *s == (record.STIR{}) {
+	if s.Attest == "" && s.OrigID == "" && s.Verstat == "" && s.SPC == "" {
 		return b
 	}
-	b = append(b, `,"stir":`...)
+	b = nameSTIR.put(b, 0)
 	from := len(b)
-	b = appendSome(b, `,"attest":"`, s.Attest)
-	b = appendSome(b, `,"orig_id":"`, s.OrigID)
-	b = appendSome(b, `,"verstat":"`, s.Verstat)
-	return append(begun(appendSome(b, `,"spc":"`, s.SPC), from, '{'), '}')
+	b = appendSome(b, &nameAttest, s.Attest)
+	b = appendSome(b, &nameOrigID, s.OrigID)
+	b = appendSome(b, &nameVerstat, s.Verstat)
+	return append(begun(appendSome(b, &nameSPC, s.SPC), from, '{'), '}')
 }
 
 func appendAssumed(b []byte, r *record.Record) []byte {
 	if !r.AssumedZone && !r.AssumedCountry {
 		return b
 	}
-	b = append(b, `,"assumed":`...)
+	b = nameAssumed.put(b, 0)
 	from := len(b)
 	if r.AssumedZone {
 		b = append(b, `,"time_zone"`...)
@@ -103,10 +102,10 @@ func appendAssumed(b []byte, r *record.Record) []byte {
 
 func appendParty(b []byte, p *record.Party) []byte {
 	from := len(b)
-	b = appendSome(b, `,"raw":"`, p.Raw)
-	b = appendSome(b, `,"e164":"`, p.E164)
-	b = appendSome(b, `,"country":"`, p.Country)
-	return append(begun(appendSome(b, `,"subject_id":"`, p.Subject), from, '{'), '}')
+	b = appendSome(b, &nameRaw, p.Raw)
+	b = appendSome(b, &nameE164, p.E164)
+	b = appendSome(b, &nameCountry, p.Country)
+	return append(begun(appendSome(b, &nameSubject, p.Subject), from, '{'), '}')
 }
 
 // begun puts the brace that begins an object in the place of the comma before its
@@ -119,77 +118,14 @@ func begun(b []byte, from int, brace byte) []byte {
 	return b
 }
 
-// appendSome writes a member that is left out when it is empty; name has the comma,
-// the colon and the quote behind it.
-func appendSome(b []byte, name, s string) []byte {
-	if s == "" {
-		return b
-	}
-	return appendText(b, name, s)
-}
-
-func appendTexts(b []byte, name string, all []string) []byte {
+func appendTexts(b []byte, all []string) []byte {
 	if len(all) == 0 {
 		return b
 	}
+	name := &nameRefs
 	for _, s := range all {
 		b = appendText(b, name, s)
-		name = `,"`
+		name = &nameNext
 	}
 	return append(b, ']')
-}
-
-// escaped marks the bytes that a JSON string cannot hold, or that encoding/json escapes.
-var escaped = func() (out [256]bool) {
-	for c := range out {
-		out[c] = c < ' ' || c > 0x7f || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&'
-	}
-	return out
-}()
-
-// appendText writes a name that ends with a quote, and a string behind that quote; one
-// that needs escapes is left to encoding/json.
-func appendText(b []byte, name, s string) []byte {
-	b = append(b, name...)
-	if !plainText(s) {
-		quoted, _ := json.Marshal(s) // a string does not fail
-		return append(b, quoted[1:]...)
-	}
-	return append(append(b, s...), '"')
-}
-
-// Eight bytes at once: highs are their highest bits.
-const (
-	ones  = 0x0101010101010101
-	highs = 0x80 * ones
-)
-
-// plainText reports whether no byte of s is escaped. It is asked of every byte of an
-// export, so that it looks at eight at a time, the last eight twice.
-func plainText(s string) bool {
-	if len(s) < 8 {
-		for i := range len(s) {
-			if escaped[s[i]] {
-				return false
-			}
-		}
-		return true
-	}
-	raw := unsafe.Slice(unsafe.StringData(s), len(s))
-	all := plainEight(binary.LittleEndian.Uint64(raw[len(raw)-8:]))
-	for ; len(raw) > 8; raw = raw[8:] {
-		all &= plainEight(binary.LittleEndian.Uint64(raw))
-	}
-	return all&highs == highs
-}
-
-// plainEight keeps the highest bit of each byte that is not escaped. Subtracting from
-// a byte whose highest bit is set takes nothing from the next one; that bit goes when
-// the byte below it was less than what is subtracted: than a space, or than 1 where
-// the byte is one of those that it is compared with. " and & are one bit apart, and so
-// are < and >.
-func plainEight(w uint64) uint64 {
-	h := w | highs
-	return (h - ' '*ones) & ((h ^ '\\'*ones) - ones) &
-		(((h | 4*ones) ^ '&'*ones) - ones) & (((h | 2*ones) ^ '>'*ones) - ones) &^ w
 }

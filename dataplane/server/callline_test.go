@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/domicile-io/domicile/api/data"
 	"github.com/domicile-io/domicile/dataplane/store"
@@ -178,6 +180,10 @@ func TestATextIsPlainWhenNoByteIsEscaped(t *testing.T) {
 					if got := plainText(string(raw)); got == escaped[c] {
 						t.Fatalf("%q is plain: %v", raw, got)
 					}
+					out := bytes.Repeat([]byte{'-'}, size+1)
+					if certain := copyPlain(out, string(raw)); certain && escaped[c] || string(out) != string(raw)+"-" {
+						t.Fatalf("%q is copied as %q, plain: %v", raw, out, certain)
+					}
 				}
 			}
 		}
@@ -190,6 +196,50 @@ func TestTimesAreWhatTimeWrites(t *testing.T) {
 		at := time.Date(2026, 11, 28, 23, 59, 58, nanos, time.UTC)
 		if got, want := string(d.append(nil, at)), at.Format(time.RFC3339Nano); got != want {
 			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
+func TestNumbersAreWhatStrconvWrites(t *testing.T) {
+	for _, n := range []int64{0, 1, 9, 10, 99, 100, 101, 110, 999, 1000, 9999, 10_000, 94_000, 99_999, 100_000, 999_999, 1_000_000, 1_234_567, 1 << 62, -1, -999_999} {
+		for _, b := range [][]byte{nil, []byte("b"), make([]byte, 0, 64)} {
+			if got, want := string(appendNumber(b, n)), string(b)+strconv.FormatInt(n, 10); got != want {
+				t.Errorf("%q, want %q", got, want)
+			}
+		}
+	}
+}
+
+// What is kept of one line for the next ones is written of those alone that say the
+// same, also when the memory of a text is used again.
+func TestLinesThatDifferInOneThing(t *testing.T) {
+	var c store.Call
+	fillAny(reflect.ValueOf(&c).Elem(), rand.New(rand.NewPCG(1, 7)), nil, true)
+	revision, instance := uint64(1), []byte("one")
+	c.Record.Key.Instance = unsafe.String(&instance[0], len(instance))
+	l := lineFile{region: "ie1"}
+	for what, change := range []func(){
+		func() {},
+		func() { copy(instance, "two") },
+		func() { c.Record.Key.Source = "other" },
+		func() { c.Versions++ },
+		func() { c.IngestedAt = c.IngestedAt.Add(time.Microsecond) },
+		func() { c.UpdatedAt = c.UpdatedAt.Add(time.Microsecond) },
+		func() { c.ListedAt = c.Record.Start },
+		func() { c.Record.Start = c.Record.Start.Add(time.Microsecond) },
+		func() { c.Record.Start, c.ListedAt = time.Time{}, time.Time{} },
+		func() { revision++ },
+		func() { revision = 0 },
+	} {
+		change()
+		want, err := json.Marshal(callForm(&c, l.region, revision))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if got, err := l.call(nil, &c, revision); err != nil || string(got) != string(want)+"\n" {
+				t.Errorf("change %d: %v\n%s, want\n%s", what, err, got, want)
+			}
 		}
 	}
 }
