@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
-	"testing"
 	"time"
 
 	"google.golang.org/grpc"
@@ -51,8 +50,6 @@ func (f fixture) bySlug() fixture { f.ref = f.slug; return f }
 func (f fixture) names() []string {
 	return []string{f.id, f.slug, f.key, f.recipient, f.change, f.settled}
 }
-
-func newWorld(t *testing.T) *world { return newCluster(t, 1).world() }
 
 // world furnishes a running cluster.
 func (c *cluster) world() *world {

@@ -12,6 +12,9 @@ var contractBugs = []bug{
 	{"an internal error tells its cause", []plant{{"api/problem.go",
 		"Message: \"the request failed inside; quote the request id to the operator\", Cause: err}", "Message: err.Error(), Cause: err}"}},
 		"./api", "TestAnInternalErrorSaysNothing"},
+	{"whoever can log in may read", []plant{{"controlplane/server/permissions.go",
+		"	everybody   = roleNames()\n", "	everybody   = append(roleNames(), unbound)\n"}},
+		"./controlplane", "TestINV12_ThePermissionMatrix"},
 }
 
 func init() { bugs = append(bugs, contractBugs...) }
