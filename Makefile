@@ -204,6 +204,10 @@ outages: ## write docs/operations/outages.md from a run of the chaos suite (FAUL
 chaos-short: ## the same for half a minute, as in go test ./...
 	$(GO) test -count=1 -v -run TestINV30_Chaos ./test/chaos -chaos.seed=$(or $(SEED),0)
 
+.PHONY: upgrade-from
+upgrade-from: ## roll three voters under load from the revision FROM (a commit or tag of this repository) to this source, back, and for good
+	$(GO) test -count=1 -v -timeout 30m -run RollingUpgrade ./test/system -upgrade.from=$(or $(FROM),$(error FROM=revision is missing))
+
 .PHONY: migrate-kills
 migrate-kills: ## kill a node and its database in each phase of a move to that database, under load (some minutes)
 	DOMICILE_MIGRATE_KILLS=1 $(GO) test -count=1 -v -timeout 20m -run INV33_KillsInEachPhaseOfAMove ./test/system

@@ -31,7 +31,9 @@ func TestMain(m *testing.M) {
 // start runs a system that ends with the test.
 func start(t *testing.T, o testcluster.Options) *testcluster.Cluster {
 	t.Helper()
-	o.Bin = bin
+	if o.Bin == "" {
+		o.Bin = bin
+	}
 	if o.Dir == "" {
 		o.Dir = t.TempDir()
 	}

@@ -87,7 +87,8 @@ func (b *balancer) judge(r *http.Request, resp *http.Response) error {
 	return nil
 }
 
-// rolling is load during an upgrade: tenants are made and read back at once.
+// rolling is load during an upgrade: tenants are made and read back at once, and
+// their policies tightened and read back; some get a key, which is revoked.
 type rolling struct {
 	control *client.Control
 	ctx     context.Context
@@ -127,6 +128,9 @@ func (l *rolling) run(writer int) {
 				err = fmt.Errorf("%s was made as %s and is %s", slug, x.GetId(), back.GetId())
 			}
 		}
+		if err == nil {
+			err = l.further(ctx, slug, n)
+		}
 		cancel()
 		l.mu.Lock()
 		if err != nil {
@@ -140,6 +144,34 @@ func (l *rolling) run(writer int) {
 		case <-time.After(20 * time.Millisecond): // a steady load, not the most that goes
 		}
 	}
+}
+
+// further changes what a tenant has: both releases must apply the same to it.
+func (l *rolling) further(ctx context.Context, slug string, n int) error {
+	before, err := l.control.Policy(ctx, slug)
+	if err != nil {
+		return err
+	}
+	kept := uint32(86400 * (1 + n%1000))
+	if _, err := l.control.PutPolicy(ctx, slug, &controlv1.PolicyRules{Recipients: &controlv1.RecipientList{DenyAll: true},
+		Classes: map[string]*controlv1.ClassRule{"call_record": {Mode: "sealed", Retention: kept}}}, before.GetEtag()); err != nil {
+		return err
+	}
+	after, err := l.control.Policy(ctx, slug)
+	if err != nil {
+		return err
+	}
+	if got := after.GetRules().GetClasses()["call_record"].GetRetention(); got != kept {
+		return fmt.Errorf("%s keeps calls for %d s, want %d", slug, got, kept)
+	}
+	if n%8 != 0 {
+		return nil
+	}
+	key, err := l.control.CreateKey(ctx, &controlv1.CreateKeyRequest{Tenant: slug, Region: "us1", Role: "ingest"})
+	if err != nil {
+		return err
+	}
+	return l.control.DeleteKey(ctx, slug, key.GetId(), key.GetEtag())
 }
 
 func (l *rolling) count() int {

@@ -3,10 +3,12 @@ package system
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -30,15 +32,41 @@ type upgrade struct {
 	program map[uint32]string // by protocol version
 }
 
+// By default both are built from this source, and differ in nothing but the version
+// that they announce. make upgrade-from builds the older one from an earlier revision.
+var upgradeFrom = flag.String("upgrade.from", "", "revision (commit or tag) whose source the older voter is built from; empty: this source")
+
+// earlier builds a voter from a revision's source, told which version it speaks, and
+// gives its folder.
+func earlier(t *testing.T, revision string, version uint32) string {
+	t.Helper()
+	source, dir := t.TempDir(), t.TempDir()
+	run := func(script string, args ...string) {
+		t.Helper()
+		if out, err := exec.CommandContext(t.Context(), "sh", append([]string{"-ec", script, "sh"}, args...)...).CombinedOutput(); err != nil {
+			t.Fatalf("build a voter from %s: %v\n%s", revision, err, out)
+		}
+	}
+	archive := filepath.Join(dir, "source.tar")
+	run(`cd "$(dirname "$(go env GOMOD)")" && git archive --output "$1" "$2" && tar -xf "$1" -C "$3" && rm "$1"`, archive, revision, source)
+	run(`cd "$1" && go build -ldflags "-X github.com/domicile-io/domicile/controlplane.protocolVersion=$2" -o "$3" ./cmd/domicile-controlplane`,
+		source, strconv.FormatUint(uint64(version), 10), dir+string(filepath.Separator))
+	return dir
+}
+
 // The whole life of an upgrade, under load, with real processes: to the next
 // release and back while the gate is kept shut, then for good.
 func TestRollingUpgradeThereAndBackAndForGood(t *testing.T) {
 	old := uint32(controlplane.ProtocolVersion())
 	next := old + 1
+	older := bin
+	if *upgradeFrom != "" {
+		older = earlier(t, *upgradeFrom, old)
+	}
 	u := &upgrade{t: t, configs: map[string]controlplane.Config{},
-		program: map[uint32]string{old: filepath.Join(bin, "domicile-controlplane"), next: filepath.Join(t.TempDir(), "domicile-controlplane-next")}}
+		program: map[uint32]string{old: filepath.Join(older, "domicile-controlplane"), next: filepath.Join(t.TempDir(), "domicile-controlplane-next")}}
 	check(t, testcluster.BuildVoter(t.Context(), u.program[next], int(next)))
-	u.c = start(t, testcluster.Options{Only: testcluster.ControlPlane, EditVoter: func(_ *dev.Environment, c *controlplane.Config) error {
+	u.c = start(t, testcluster.Options{Bin: older, Only: testcluster.ControlPlane, EditVoter: func(_ *dev.Environment, c *controlplane.Config) error {
 		c.Autopilot.KeepVersion = true
 		u.configs[c.Name] = *c
 		return nil
