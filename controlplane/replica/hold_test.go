@@ -48,6 +48,17 @@ func (c *cluster) write(leader *node) *writers {
 	return w
 }
 
+// whileItGrows is eventually for what thousands of synced writes bring about: a busy
+// machine, or the race detector, takes a minute for that, and only one that does
+// nothing for as long as eventually waits has failed.
+func whileItGrows(t *testing.T, what string, size func() int64, condition func() bool) {
+	t.Helper()
+	for before := int64(-1); !condition(); {
+		eventually(t, what, func() bool { return condition() || size() > before })
+		before = size()
+	}
+}
+
 func (w *writers) end() {
 	close(w.stop)
 	w.wait.Wait()
@@ -71,11 +82,14 @@ func TestAVoterThatInstallsASnapshotCatchesUpUnderLoad(t *testing.T) {
 	check(t, err)
 	w := c.write(leader)
 	defer w.end()
-	eventually(t, "a state of some size, whose log has been cut", func() bool {
+	whileItGrows(t, "a state of some size, whose log has been cut", w.done.Load, func() bool {
 		return w.done.Load() > 6000 && leader.Status().LastSnapshot > 5000
 	})
 	back, begin, done := c.start(lagging, nil), time.Now(), w.done.Load()
-	eventually(t, "the voter to catch up while 64 clients write", func() bool {
+	whileItGrows(t, "the voter to catch up while 64 clients write", func() int64 { return int64(back.Applied()) }, func() bool {
+		if more := w.done.Load() - done; more > 100_000 {
+			t.Fatalf("the voter is at %d and the leader at %d after %d writes", back.Applied(), leader.Applied(), more)
+		}
 		return back.Applied()+64 > leader.Applied() && back.Applied() > 6000
 	})
 	after, err := os.Stat(file)
