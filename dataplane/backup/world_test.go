@@ -103,7 +103,9 @@ func (w *world) with(do func(*Repository) error) error {
 	if err != nil {
 		return err
 	}
-	w.known = r.ID()
+	if id := r.ID(); id != w.known { // else note reads it beside
+		w.known = id
+	}
 	return errors.Join(do(r), r.Close())
 }
 
