@@ -242,6 +242,7 @@ func (n *Node) openSharedStore() error {
 	n.store, n.backups.source.rows = s, s
 	n.onClose("record store", func(context.Context) error { return s.Close() })
 	n.startScrubber(s)
+	n.startOblivion(s)
 	return nil
 }
 

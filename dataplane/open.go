@@ -87,6 +87,7 @@ type Node struct {
 	server    *server.Server
 	regionLog *regionlog.Log
 	found     findings
+	oblivion  *oblivion
 	waiting   waiting
 	heldEnds  heldEnds
 	traces    *telemetry.Tracer // nil: nothing is traced
@@ -186,6 +187,7 @@ func (n *Node) openStore(Options) error {
 	n.store, n.backups.source.records = s, s
 	n.onClose("record store", func(context.Context) error { return s.Close() })
 	n.startScrubber(s)
+	n.startOblivion(s)
 	return nil
 }
 

@@ -31,7 +31,7 @@ func (n *Node) openSubjects(out server.Exports, numbers *intake.Numbers) (*subje
 	}
 	n.onClose("erasure ledger", func(context.Context) error { return ledger.Close() })
 	o := subject.Options{Region: n.region(), Node: n.material.Identity.Node, Store: n.store, Ledger: ledger, Gate: n.gate, Sign: n.material.SignStatement,
-		CallingCode: intake.CallingCode, Audit: n.door.Healthy, Log: n.regionLog, Forget: []func(){numbers.Forget}, Logger: n.log}
+		CallingCode: intake.CallingCode, Audit: n.door.Healthy, Log: n.regionLog, Forget: []func(){numbers.Forget, n.oblivion.someone}, Logger: n.log}
 	o.Retire, o.Room = n.keys.Retire, n.reserve.Use
 	o.Beyond = func(generation uint64, now time.Time) (bool, error) {
 		fate, err := n.keys.Fate(generation)
@@ -81,9 +81,10 @@ func (n *Node) openLedger(numbers *intake.Numbers) (subject.Ledger, error) {
 	go func() {
 		defer close(ended)
 		for seen := uint64(0); ctx.Err() == nil; wait(ctx, forgetEvery) {
-			if n, err := ledger.Len(); err == nil && n != seen {
-				seen = n
+			if entries, err := ledger.Len(); err == nil && entries != seen {
+				seen = entries
 				numbers.Forget()
+				n.oblivion.someone()
 			}
 		}
 	}()

@@ -2,6 +2,14 @@ package chaos
 
 // keysBugs are bugs of a region's key table.
 var keysBugs = []bug{
+	{"opened frames are held for ever", []plant{{"dataplane/store/sealed/store.go", "	s.frames.expire()\n", ""}},
+		"./dataplane/store/sealed", "TestINV21_WhatIsHeldOpenEnds"},
+	{"a key that nobody asks for is held for ever", []plant{{"dataplane/store/sealed/store.go", "	s.aeads.expire()\n", ""}},
+		"./dataplane/store/sealed", "TestINV21_WhatIsHeldOpenEnds"},
+	{"memory is not overwritten when what was held has ended", []plant{{"dataplane/oblivion.go", "	if !o.soon.Swap(false) && !last {", "	if !o.soon.Swap(false) {"}},
+		"./dataplane", "TestINV21_MemoryIsOverwrittenAfterAnErasure"},
+	{"free places in pages that stay are left", []plant{{"internal/wipe/wipe.go", "		fill()\n", "		_ = fill\n"}},
+		"./internal/wipe", "TestINV21_WhatWasLetGoIsOverwritten"},
 	{"a crash forgets that a generation is to end", []plant{{"dataplane/local/keyring.go",
 		"k.asked = k.history.Asked", "k.asked = false"}},
 		"./dataplane/local", "TestINV21_AnAskedRotationOutlivesACrash"},

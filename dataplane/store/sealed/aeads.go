@@ -39,7 +39,7 @@ func (c *aeadCache) Get(id store.KeyID) (cipher.AEAD, bool) {
 	if !ok {
 		return nil, false
 	}
-	if age := c.now().Sub(held.since); age < 0 || age >= policy.KeysFor {
+	if tooOld(held.since, c.now()) {
 		c.aeads.Remove(id)
 		return nil, false
 	}
@@ -47,5 +47,21 @@ func (c *aeadCache) Get(id store.KeyID) (cipher.AEAD, bool) {
 }
 
 func (c *aeadCache) Add(id store.KeyID, aead cipher.AEAD) { c.aeads.Add(id, heldAEAD{aead, c.now()}) }
+
+// expire takes out what has been held for too long, also what nobody asks for.
+func (c *aeadCache) expire() {
+	now := c.now()
+	for _, id := range c.aeads.Keys() {
+		if held, ok := c.aeads.Peek(id); ok && tooOld(held.since, now) {
+			c.aeads.Remove(id)
+		}
+	}
+}
+
+// tooOld reports whether something may not be held any longer.
+func tooOld(since, now time.Time) bool {
+	age := now.Sub(since)
+	return age < 0 || age >= policy.KeysFor
+}
 
 func (c *aeadCache) Remove(id store.KeyID) { c.aeads.Remove(id) }

@@ -235,8 +235,10 @@ func (o opened) size() int {
 }
 
 // frameCache is an LRU of opened frames and covers, bounded by their bytes. A
-// covered frame is in it only with its cover.
+// covered frame is in it only with its cover. What is in it is plaintext, and so is
+// held no longer than its key is.
 type frameCache struct {
+	now   func() time.Time
 	mu    sync.Mutex
 	max   int
 	size  int
@@ -246,12 +248,13 @@ type frameCache struct {
 }
 
 type cachedFrame struct {
-	id   frameID
-	held opened
+	id    frameID
+	held  opened
+	since time.Time
 }
 
-func newFrameCache(limit int) *frameCache {
-	return &frameCache{max: limit, at: map[frameID]*list.Element{}}
+func newFrameCache(limit int, now func() time.Time) *frameCache {
+	return &frameCache{max: limit, now: now, at: map[frameID]*list.Element{}}
 }
 
 // find gives a frame, or what add wants to know: since when it was not there.
@@ -274,7 +277,7 @@ func (c *frameCache) add(id frameID, held opened, since uint64) {
 	if _, ok := c.at[id]; ok || c.drops != since {
 		return
 	}
-	c.at[id] = c.order.PushFront(&cachedFrame{id, held})
+	c.at[id] = c.order.PushFront(&cachedFrame{id, held, c.now()})
 	c.size += held.size()
 	for c.size > c.max && c.order.Len() > 1 {
 		c.remove(c.order.Back())
@@ -307,6 +310,19 @@ func (c *frameCache) dropTenant(t tenantRaw) {
 	c.drops++
 	for id, e := range c.at {
 		if id.tenant == t {
+			c.remove(e)
+		}
+	}
+}
+
+// expire takes out what has been held for too long. Reading one anew costs what it
+// cost the first time.
+func (c *frameCache) expire() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.now()
+	for _, e := range c.at {
+		if tooOld(e.Value.(*cachedFrame).since, now) {
 			c.remove(e)
 		}
 	}

@@ -148,7 +148,7 @@ func (s *Store) defaults(o *Options) {
 	if o.FrameCache <= 0 {
 		o.FrameCache = 64 << 20
 	}
-	s.frames = newFrameCache(o.FrameCache)
+	s.frames = newFrameCache(o.FrameCache, s.now)
 }
 
 // IndexKey is the name of the region's key that a store knows its own by.
@@ -300,6 +300,14 @@ func (s *Store) fail(cause error) error {
 
 // Failed reports the failed write after which the store stopped, else nil.
 func (s *Store) Failed() error { return s.usable() }
+
+// ForgetOld drops keys and opened frames that are held for policy.KeysFor or longer.
+// Called often it keeps the promise that what was destroyed by another node, or whose
+// key service is gone, does not live on in memory because nobody asked for it again.
+func (s *Store) ForgetOld() {
+	s.aeads.expire()
+	s.frames.expire()
+}
 
 // ForgetFrames drops the frames that are kept opened; the next read opens them anew.
 func (s *Store) ForgetFrames() { s.frames.clear() }
