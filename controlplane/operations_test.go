@@ -231,7 +231,12 @@ func TestWaitingIsBounded(t *testing.T) {
 		a, _ := c.try(0, "POST", "/v1/operations/"+op.str("id")+":wait", map[string]any{"timeout": 20}, nil)
 		waited <- a
 	}()
-	c.want(c.do(0, "POST", "/v1/tenants/acme:excuseNode", map[string]any{"node": string(node.id)}, nil), 200, "")
+	excused := map[string]any{"node": string(node.id)}
+	if early := c.want(c.do(0, "POST", "/v1/tenants/acme:excuseNode", excused, nil), 400, policy.InvalidArgument); !strings.Contains(early.Raw, "nodes evict") {
+		t.Errorf("the refusal does not say what to do: %s", early.Raw)
+	}
+	c.want(c.do(0, "POST", "/v1/nodes/"+string(node.id)+":evict", map[string]any{"reason_code": "LOST"}, nil), 200, "")
+	c.want(c.do(0, "POST", "/v1/tenants/acme:excuseNode", excused, nil), 200, "")
 	select {
 	case a := <-waited:
 		if a.Body["done"] != true || a.str("phase") != "deleted" || a.str("state") != "succeeded" {

@@ -30,6 +30,7 @@ func (h *hub) heldAt(id policy.NodeID, region policy.RegionID, order string) uin
 // mayExcuse refuses to give up waiting for a node that is there: the tenant would be
 // shown as destroyed while everything of it lies there. LEGAL_HOLD for one that has
 // said that it waits for holds; others may be about to say it, or not have looked yet.
+// That a node which is away was evicted, the state is asked (store.ExcuseNode).
 func (h *hub) mayExcuse(op *controlv1.Operation, node string) error {
 	for _, n := range h.waits(op).GetMissing() {
 		switch {

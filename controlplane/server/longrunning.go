@@ -151,7 +151,7 @@ func (s longRunningService) CancelOperation(ctx context.Context, req *controlv1.
 		case err != nil:
 			return nil, err
 		case o.Tenant != nil:
-			return nil, policy.Errorf(policy.AlreadyExists, "the end of a tenant cannot be cancelled: its nodes destroy from the moment of the order; a node that is gone with its disk is excused with `domicile tenants excuse`").
+			return nil, policy.Errorf(policy.AlreadyExists, "the end of a tenant cannot be cancelled: its nodes destroy from the moment of the order; a node that is gone with its disk is evicted, and excused with `domicile tenants excuse`").
 				With("state", string(o.Tenant.State))
 		case callOf(ctx).role == terraform && o.Operation.Kind != store.OperationImport:
 			return nil, denied()

@@ -235,10 +235,18 @@ func (e *entry) excuseNode(p ExcuseNode) (any, error) {
 	}
 	if t.Purge != nil {
 		for _, n := range t.Purge.Missing {
-			if n.Node == p.Node {
-				e.changed = true
-				return e.noLongerMissing(t, n, true)
+			if n.Node != p.Node {
+				continue
 			}
+			known, ok, err := load[Node](e.tx, bucketNodes, []byte(p.Node))
+			if err != nil {
+				return nil, err
+			}
+			if !ok || known.State != NodeEvicted { // it may be back in a moment, and has everything of the tenant
+				return nil, invalid("node", "is not evicted: away is not gone, and what lies on its disk would pass for destroyed; if its receipt will never come, evict it first: domicile nodes evict %s --reason LOST", p.Node)
+			}
+			e.changed = true
+			return e.noLongerMissing(t, n, true)
 		}
 	}
 	return nil, policy.Errorf(policy.AlreadyExists, "no receipt of that node is waited for: there is nothing to excuse")

@@ -93,6 +93,8 @@ func TestTenantIsDeletedWhenEveryNodeHasAnswered(t *testing.T) {
 	}
 	f.refuses(DeleteTenant{ID: a.ID, IfMatch: got(f.Tenant(a.ID))(t).ETag}, policy.InvalidArgument)
 	f.refuses(ExcuseNode{Tenant: a.ID, Node: home.Node}, policy.AlreadyExists)
+	f.refuses(ExcuseNode{Tenant: a.ID, Node: second.Node}, policy.InvalidArgument) // away is not gone
+	f.must(EvictNode{ID: second.Node, Reason: "LOST"})
 	end := body[Tenant](t, f.must(ExcuseNode{Tenant: a.ID, Node: second.Node}))
 	if end.State != policy.TenantDeleted || end.Purge.EndedAt == nil || len(end.Purge.Excused) != 1 {
 		t.Fatalf("%+v", end.Purge)

@@ -44,10 +44,11 @@ type RecordPurge struct {
 }
 
 // ExcuseNode takes a node out of those whose receipts are waited for: it is gone
-// with its disk. Should it come back, it meets the order all the same. Result
-// body: Tenant.
+// with its disk, and was evicted, so that it cannot come back by itself. Should
+// somebody admit it anew, it meets the order all the same. Result body: Tenant.
 //
-// Refusals: NOT_FOUND (tenant), ALREADY_EXISTS (the node is not waited for).
+// Refusals: NOT_FOUND (tenant), ALREADY_EXISTS (the node is not waited for),
+// INVALID_ARGUMENT (the node is not evicted).
 type ExcuseNode struct {
 	Tenant policy.TenantID `json:"tenant"`
 	Node   policy.NodeID   `json:"node"`

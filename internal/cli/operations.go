@@ -267,7 +267,7 @@ func (a *app) showMissing(op *controlv1.Operation) {
 			a.err.Line("waiting for a legal hold in %s (%s): node %s destroys nothing while %d of the tenant's holds stand; on that node: domicile-dataplane region holds list", n.GetRegion(), n.GetWaitsFor(), n.GetNode(), n.GetHolds())
 			continue
 		}
-		a.err.Line("not answered yet: node %s of %s; gone with its disk? domicile tenants excuse %s --node %s", n.GetNode(), n.GetRegion(), op.GetTenant(), n.GetNode())
+		a.err.Line("not answered yet: node %s of %s; gone with its disk? domicile nodes evict %s --reason LOST, then domicile tenants excuse %s --node %s", n.GetNode(), n.GetRegion(), n.GetNode(), op.GetTenant(), n.GetNode())
 	}
 }
 

@@ -106,12 +106,21 @@ func (a *app) endTenant(ctx context.Context, ref string, o endFlags) error {
 
 func (a *app) tenantsExcuse() *cobra.Command {
 	var node string
+	var yes bool
 	c := &cobra.Command{Use: "excuse TENANT --node ND…", Short: "Stop waiting for the receipt of a node that is gone with its disk", Args: cobra.ExactArgs(1),
-		Long: "The receipt stays missing, and the operation says so. Should the node come back, it meets the order all the same.",
+		Long: `The node must be evicted (domicile nodes evict): one that is only away has everything of the tenant, and may
+keep it because of a legal hold. The receipt stays missing, and the operation says so. Should somebody admit
+the node anew, it meets the order all the same.`,
 		RunE: a.run(func(ctx context.Context, args []string) error {
 			cp, err := a.control()
 			if err != nil {
 				return err
+			}
+			if !yes {
+				a.err.Line("The tenant will pass for destroyed, whatever lies on the disk of that node, also what a legal hold keeps there. Type the node's id to go on:")
+				if a.readLine() != node {
+					return errors.New("nothing was done")
+				}
 			}
 			op, err := cp.ExcuseNode(ctx, args[0], node)
 			if err != nil {
@@ -120,6 +129,7 @@ func (a *app) tenantsExcuse() *cobra.Command {
 			return a.result(op, func() { a.showOperation(op) })
 		})}
 	c.Flags().StringVar(&node, "node", "", "node's `id`, ND…")
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return c
 }
 

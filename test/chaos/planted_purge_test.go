@@ -17,6 +17,12 @@ var purgeBugs = []bug{
 	{"a recipient purges the marks before the rows", []plant{{"dataplane/peer/purge.go",
 		"bucketRows, bucketTaken, bucketGraves, bucketSources, bucketMarks}", "bucketMarks, bucketRows, bucketTaken, bucketGraves, bucketSources}"}},
 		"./dataplane/peer", "TestINV21_ManyRowsArePurgedInPieces"},
+	{"a node that is away is excused without being evicted", []plant{{"controlplane/store/apply_lifecycle.go",
+		"if !ok || known.State != NodeEvicted {", "if !ok && known.State != NodeEvicted {"}},
+		"./controlplane", "TestWaitingIsBounded"},
+	{"a node is excused by nobody's word", []plant{{"internal/cli/tenants_end.go",
+		"if a.readLine() != node {", "if a.readLine() == node {"}},
+		"./internal/cli", "TestScripts/scripts/lifecycle"},
 }
 
 func init() { bugs = append(bugs, purgeBugs...) }

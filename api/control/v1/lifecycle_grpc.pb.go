@@ -47,7 +47,7 @@ type LifecycleServiceClient interface {
 	PurgeTenant(ctx context.Context, in *PurgeTenantRequest, opts ...grpc.CallOption) (*Operation, error)
 	// ExcuseNode gives up waiting for the receipt of a node that is gone with its disk.
 	//
-	// The answer shows whose receipts are still waited for. What that node held is then destroyed by nobody's word.
+	// It must be evicted. The answer shows whose receipts are still waited for. What that node held is then destroyed by nobody's word.
 	ExcuseNode(ctx context.Context, in *ExcuseNodeRequest, opts ...grpc.CallOption) (*Operation, error)
 	// ListReceipts lists what nodes have signed about a purge, ordered by node.
 	//
@@ -145,7 +145,7 @@ type LifecycleServiceServer interface {
 	PurgeTenant(context.Context, *PurgeTenantRequest) (*Operation, error)
 	// ExcuseNode gives up waiting for the receipt of a node that is gone with its disk.
 	//
-	// The answer shows whose receipts are still waited for. What that node held is then destroyed by nobody's word.
+	// It must be evicted. The answer shows whose receipts are still waited for. What that node held is then destroyed by nobody's word.
 	ExcuseNode(context.Context, *ExcuseNodeRequest) (*Operation, error)
 	// ListReceipts lists what nodes have signed about a purge, ordered by node.
 	//
