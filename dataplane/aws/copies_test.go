@@ -272,13 +272,15 @@ func TestINV21_ACopyForgetsWhatIsDeleted(t *testing.T) {
 	if got := l.objects(); !slices.Equal(got, []string{"test/base"}) {
 		t.Errorf("objects: %v", got)
 	}
-	check(t, l.place().Put(t.Context(), fmt.Sprintf("test/change/%020d", 1), "", strings.NewReader("the-secret, late")))
-	if got, err := l.read(2, copyRoot, nil); err != nil || got != "other=stays" {
-		t.Errorf("what came late is read: %q, %v", got, err)
-	}
-	check(t, c.Prune(t.Context()))
-	if in := l.stored("the-secret"); len(in) != 0 {
-		t.Errorf("what came late is still in %v", in)
+	for who, removes := range map[string]func(context.Context) error{"who ends a generation": c.Prune, "who looks now and then": c.Tend} {
+		check(t, l.place().Put(t.Context(), fmt.Sprintf("test/change/%020d", 1), "", strings.NewReader("the-secret, late")))
+		if got, err := l.read(2, copyRoot, nil); err != nil || got != "other=stays" {
+			t.Errorf("what came late is read: %q, %v", got, err)
+		}
+		check(t, removes(t.Context()))
+		if in := l.stored("the-secret"); len(in) != 0 {
+			t.Errorf("what came late is still in %v after %s", in, who)
+		}
 	}
 }
 

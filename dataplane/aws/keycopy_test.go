@@ -43,9 +43,13 @@ func (v *vaulted) tableOptions() copied.Options {
 	return o
 }
 
-func (v *vaulted) table() *keytable.Table {
+func (v *vaulted) table() *keytable.Table { return v.tableWith(func(*copied.Options) {}) }
+
+func (v *vaulted) tableWith(change func(*copied.Options)) *keytable.Table {
 	v.t.Helper()
-	c := copied.New(v.tableOptions())
+	o := v.tableOptions()
+	change(&o)
+	c := copied.New(o)
 	k, err := keytable.Open(v.t.Context(), keytable.Options{Shelf: c.Shelf(), Region: "ie1", Custodian: &local.SharedRoot{Path: v.root, Region: "ie1"}, Copy: c, Refresh: time.Hour,
 		Leases: lease.Contend(lease.Options{Book: v.database(v.dsn).Book(), Node: "n", TTL: 3 * time.Second}), Now: v.now})
 	check(v.t, err)

@@ -190,7 +190,8 @@ func (c *Copy) numberOf(name string) (uint64, bool) {
 }
 
 // Tend looks whether the copy is whole, and writes it anew when it is not, or when
-// many changes are behind its base. It asks the place for its rules first.
+// many changes are behind its base; else it removes what came later than it should. It
+// asks the place for its rules first.
 func (c *Copy) Tend(ctx context.Context) error {
 	if c.o.Place == nil {
 		return nil
@@ -199,10 +200,13 @@ func (c *Copy) Tend(ctx context.Context) error {
 	if c.told(err); err != nil {
 		return fmt.Errorf("look at the copy of %s: %w", c.o.Of.Shelf, err)
 	}
-	if whole {
-		return nil
+	if !whole {
+		return c.Rebase(ctx)
 	}
-	return c.Rebase(ctx)
+	if err := c.Prune(ctx); err != nil { // what landed later than Late is here until the next look at most
+		return fmt.Errorf("remove what came late to the copy of %s: %w", c.o.Of.Shelf, err)
+	}
+	return nil
 }
 
 func (c *Copy) look(ctx context.Context) (whole bool, err error) {

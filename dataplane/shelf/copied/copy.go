@@ -37,10 +37,10 @@ type Options struct {
 	Anchors      shelf.Shelf
 	AnchorBucket shelf.Bucket
 
-	Spool  string           // folder of a base on its way, without a name; "": the system's
-	Now    func() time.Time // nil: time.Now
-	Logger *slog.Logger     // nil discards
-	Step   func(string) error
+	Spool  string             // folder of a base on its way, without a name; "": the system's
+	Now    func() time.Time   // nil: time.Now
+	Logger *slog.Logger       // nil discards
+	Step   func(string) error // tests: after a change was "put", was "committed", after a base was ("based"); an error is the caller's
 }
 
 // Copy is one shelf's copy, as one node sees it. It is safe for concurrent use.

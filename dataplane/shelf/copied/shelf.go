@@ -33,13 +33,19 @@ func (s *Shelf) Close() error { return s.inner.Close() }
 
 // Update implements shelf.Shelf. Without the copy's place nothing is changed.
 func (s *Shelf) Update(change func(shelf.Tx) error) error {
-	return s.inner.Update(func(tx shelf.Tx) error {
+	changed := false
+	err := s.inner.Update(func(tx shelf.Tx) error {
 		w := &watched{Tx: tx, at: map[string]int{}}
-		if err := change(w); err != nil || len(w.rows) == 0 {
+		err := change(w)
+		if changed = len(w.rows) > 0; err != nil || !changed {
 			return err
 		}
 		return s.copy.follow(tx, w.rows)
 	})
+	if err == nil && changed {
+		err = s.copy.o.step("committed")
+	}
+	return err
 }
 
 // watched notes what a transaction puts and deletes.
