@@ -74,7 +74,8 @@ func (c *cluster) watch(ctx context.Context, dir string) (*watcher, error) {
 		return nil, err
 	}
 	context.AfterFunc(ctx, func() { _ = conn.Close() })
-	stream, err := controlv1.NewDistributionServiceClient(conn).Subscribe(ctx)
+	// A handshake that takes longer than the lobby waits is begun anew, as nodes do.
+	stream, err := controlv1.NewDistributionServiceClient(conn).Subscribe(ctx, grpc.WaitForReady(true))
 	if err != nil {
 		return nil, err
 	}
