@@ -169,6 +169,20 @@ func (p *processes) leading() int {
 	return found
 }
 
+// handOver makes a voter lead, which is refused (503) for as long as it has not heard
+// of everything.
+func (p *processes) handOver(to int) {
+	p.c.t.Helper()
+	eventually(p.c.t, func() error {
+		at := p.leading()
+		if at == to {
+			return nil
+		}
+		a := p.c.do(at, "POST", "/v1/members/"+p.c.configs[to].Name+":transferLeadership", map[string]any{}, nil)
+		return errStatus(a.Status)
+	}, "voter %d does not lead", to+1)
+}
+
 // alone leaves a voter without a quorum, and waits until it says that nobody leads.
 // The others are paused, and the last of them killed.
 func (p *processes) alone(i int) {

@@ -263,10 +263,13 @@ func TestINV31_CallersThatGoAwayHaveOneEffectOrNone(t *testing.T) {
 	asked := c.good()
 	asked.uris[0] = strings.Replace(asked.uris[0], "/role/cp/", "/role/gw/", 1)
 	cert := c.forge(asked)
-	leader := p.leading()
-	for i := range p.run { // each knows each, so that connections between them stand
-		c.want(c.do(i, "GET", "/v1/regions", nil, nil), 200, "")
+	for next := range p.run { // each has led, so that connections between all of them stand
+		p.handOver(next)
+		for i := range p.run {
+			c.want(c.do(i, "GET", "/v1/regions", nil, nil), 200, "")
+		}
 	}
+	leader := p.leading()
 	before := []int{p.goroutines(t, 0), p.goroutines(t, 1), p.goroutines(t, 2)}
 
 	follower := (leader + 1) % 3
