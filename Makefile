@@ -149,14 +149,14 @@ $(BUILD)/aws-schema/schema.json: internal/awsschema/package.json internal/awssch
 
 # Packages in which most happens at once; their tests are short.
 RACED := ./internal/lobby ./internal/testcluster ./internal/watchdog ./policy/... ./audit/... ./controlplane/journal ./controlplane/members ./controlplane/login ./controlplane/store ./controlplane/server \
-  ./dataplane/egress ./dataplane/feed ./dataplane/gate ./dataplane/server ./dataplane/store/local
+  ./dataplane/egress ./dataplane/feed ./dataplane/gate ./dataplane/server ./dataplane/store/local ./dataplane/store/sql
 
 .PHONY: race
 race: ## run the tests, and the processes that they start, under the race detector, one package at a time (over an hour)
 	@set -e; for p in $$($(GO) list ./...); do nice -n 10 $(GO) test -race -timeout 30m $$p; done
 
 .PHONY: race-short
-race-short: ## the same for the packages in which most happens at once (five minutes)
+race-short: ## the same for the packages in which most happens at once (six minutes)
 	$(GO) test -race $(RACED)
 
 .PHONY: races
