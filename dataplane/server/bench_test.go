@@ -79,6 +79,33 @@ func BenchmarkBatch(b *testing.B) {
 	b.ReportMetric(float64(size)/float64(next), "bytes/record")
 }
 
+// BenchmarkStream is the same path by gRPC: one iteration is a stream of 50 batches of
+// 1000 records, each acknowledged before the next is sent.
+func BenchmarkStream(b *testing.B) {
+	const batches, each = 50, 1000
+	r := start(b)
+	next := 0
+	var used time.Duration
+	for b.Loop() {
+		b.StopTimer()
+		bodies := make([]string, batches)
+		for i := range bodies {
+			bodies[i], next = string(benchLines(next, each)), next+each
+		}
+		before := processor(b)
+		b.StartTimer()
+		st := r.stream(writer)
+		for i, body := range bodies {
+			if n := len(r.acked(st, uint64(i+1), body).GetOutcomes()); n != each {
+				b.Fatalf("%d outcomes for %d records", n, each)
+			}
+		}
+		must(b, st.CloseSend())
+		used += processor(b) - before
+	}
+	perRecord(b, used, next)
+}
+
 // BenchmarkExport reads a file of everything that a tenant has, HTTPS and the
 // client included. One iteration is 50,000 records.
 func BenchmarkExport(b *testing.B) {

@@ -30,6 +30,7 @@ type exchange struct {
 	who   gate.Principal
 	place *admission.Place // nil with a public route
 	began bool             // some of the body was read
+	since time.Time        // its head was read
 	span  telemetry.Span
 }
 
@@ -152,7 +153,7 @@ func decodeStrict(raw []byte, into any) error {
 
 func (x *exchange) wantJSON() error {
 	declared := x.r.Header.Get("Content-Type")
-	if declared == "" {
+	if declared == "" || declared == "application/json" { // which nearly everybody sends
 		return nil
 	}
 	kind, _, err := mime.ParseMediaType(declared)
@@ -168,12 +169,28 @@ func (x *exchange) answer(status int, v any) error {
 	if err != nil {
 		return fmt.Errorf("encode answer: %w", err)
 	}
-	x.w.deadline(writeTimeout) // the time that the body took must not count against the answer
+	body = append(body, '\n')
+	if time.Since(x.since) > quickly {
+		x.w.deadline(writeTimeout) // the time that the body took must not count against the answer
+	}
 	x.w.Header().Set("Content-Type", "application/json")
 	x.w.WriteHeader(status)
-	x.place.ForClient(func() { _, _ = x.w.Write(append(body, '\n')) }) // a client that is gone is no failure of ours
+	write := func() { _, _ = x.w.Write(body) } // a client that is gone is no failure of ours
+	if len(body) <= keptByHTTP {
+		write() // which waits for nobody
+	} else {
+		x.place.ForClient(write)
+	}
 	return nil
 }
+
+const (
+	// quickly is in what time after its head a request is answered within the deadline
+	// that net/http set for it: writeTimeout, but for this.
+	quickly = time.Second
+	// keptByHTTP is how much of a body net/http keeps until the handler has returned.
+	keptByHTTP = 2 << 10
+)
 
 // single is a header that may stand once.
 func single(h http.Header, name string) (string, error) {

@@ -91,9 +91,12 @@ func (m *metrics) answered(route string, status int, took time.Duration) {
 }
 
 func (m *metrics) took(source record.SourceKind, c tally) {
-	for state, n := range map[string]int{"stored": c.stored, "new_version": c.versions, "duplicate": c.duplicates, "quarantined": c.quarantined} {
-		if n > 0 {
-			m.records.WithLabelValues(string(source), state).Add(float64(n))
+	for _, x := range [...]struct {
+		state string
+		n     int
+	}{{"stored", c.stored}, {"new_version", c.versions}, {"duplicate", c.duplicates}, {"quarantined", c.quarantined}} {
+		if x.n > 0 {
+			m.records.WithLabelValues(string(source), x.state).Add(float64(x.n))
 		}
 	}
 }

@@ -28,6 +28,9 @@ type params struct {
 
 func newParams(u *url.URL) *params {
 	p := &params{}
+	if u.RawQuery == "" {
+		return p
+	}
 	if len(u.RawQuery) > maxQuery {
 		p.fail("query", "is longer than "+strconv.Itoa(maxQuery)+" bytes")
 		p.values = url.Values{}

@@ -26,7 +26,7 @@ const freshWait = 2 * time.Second
 // handler runs is decided from the headers.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
-	x := &exchange{s: s, w: &answerWriter{ResponseWriter: w}, r: r, id: newRequestID(), route: noRoute}
+	x := &exchange{s: s, w: &answerWriter{ResponseWriter: w}, r: r, id: newRequestID(), route: noRoute, since: began}
 	x.trace()
 	x.w.Header().Set("X-Request-Id", x.id)
 	defer x.finish(began)
@@ -96,7 +96,9 @@ func (x *exchange) match() {
 		return // the mux would answer an unclean path with a redirect
 	}
 	x.route = row
-	x.s.mux.ServeHTTP(x.w, x.r) // sets the path values; the mux's handlers do nothing
+	if strings.Contains(pattern, "{") {
+		x.s.mux.ServeHTTP(x.w, x.r) // sets the path values; the mux's handlers do nothing
+	}
 }
 
 // methods are those that some route takes.
