@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"slices"
 	"time"
@@ -375,17 +374,33 @@ func (d *decoder) varint() int64 {
 }
 
 func (d *decoder) string() string {
-	h := d.uvarint()
-	var b []byte
-	if n := h >> 1; h&1 == 0 {
-		b = d.take(n)
-	} else {
-		b = d.part(n)
+	b, short := d.shortText()
+	if !short {
+		if h := d.uvarint(); h&1 == 0 {
+			b = d.take(h >> 1)
+		} else {
+			b = d.part(h >> 1)
+		}
 	}
 	if d.own == nil {
 		return string(b)
 	}
 	return unsafe.String(unsafe.SliceData(b), len(b))
+}
+
+// shortText reads a text that stands here and has fewer than 64 bytes, as most that
+// are not parts of native; false: it is none.
+func (d *decoder) shortText() (b []byte, ok bool) {
+	if d.at >= len(d.b) || d.b[d.at]&0x81 != 0 {
+		return nil, false
+	}
+	from := d.at + 1
+	end := from + int(d.b[d.at]>>1)
+	if end > len(d.b) {
+		return nil, false
+	}
+	d.at = end
+	return d.b[from:end], true
 }
 
 // part is n bytes of native.
@@ -422,18 +437,35 @@ func (d *decoder) party(p *Party, end int) {
 }
 
 func (d *decoder) subject(end int) string {
-	var text [subjectSize]byte
 	if d.bad || len(d.noise) < 16 {
 		d.fail()
 		return ""
 	}
-	copy(text[:], "SU")
-	hex.Encode(text[2:], d.noise[:16])
-	d.noise = d.noise[16:]
-	if d.own == nil {
-		return string(text[:])
+	var text *[subjectSize]byte
+	if d.own != nil {
+		text = &d.own.subjects[end]
+	} else {
+		text = new([subjectSize]byte)
 	}
-	own := &d.own.subjects[end]
-	*own = text
-	return unsafe.String(&own[0], subjectSize)
+	text[0], text[1] = 'S', 'U'
+	PutHex(text[2:], d.noise[:16])
+	d.noise = d.noise[16:]
+	return unsafe.String(&text[0], subjectSize)
+}
+
+// hexPairs are the bytes, two lower-case hex digits each, the first one in the low half.
+var hexPairs = func() (out [256]uint16) {
+	const digits = "0123456789abcdef"
+	for c := range out {
+		out[c] = uint16(digits[c>>4]) | uint16(digits[c&15])<<8
+	}
+	return out
+}()
+
+// PutHex is hex.Encode, two digits at a time: an export writes 48 bytes so of each call.
+func PutHex(dst, src []byte) {
+	dst = dst[:2*len(src)]
+	for i, c := range src {
+		binary.LittleEndian.PutUint16(dst[2*i:], hexPairs[c])
+	}
 }

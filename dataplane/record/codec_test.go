@@ -3,6 +3,7 @@ package record
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/hex"
 	"reflect"
 	"strings"
 	"testing"
@@ -240,5 +241,14 @@ func TestFormsAreEqualInBothParts(t *testing.T) {
 	}
 	if !f.Equal(Form{Text: []byte("text"), Noise: []byte("noise")}) || !(Form{}).Equal(Form{Text: []byte{}, Noise: []byte{}}) {
 		t.Error("equal forms are not equal")
+	}
+}
+
+func TestPutHexWritesEveryByte(t *testing.T) {
+	for c := range 256 {
+		src, dst := []byte{byte(c), byte(c * 7), 0}, []byte("......-")
+		if PutHex(dst, src); string(dst) != hex.EncodeToString(src)+"-" {
+			t.Errorf("%q of %x", dst, src)
+		}
 	}
 }

@@ -14,13 +14,12 @@ type sameText struct {
 	instance []byte // a copy: what a call has is overwritten
 	from     []byte // made of both
 
-	versions  int
-	ingested  time.Time
-	updated   time.Time
-	moment    []byte // made of these
-	revision  uint64
-	rest      []byte // made of that
-	restBegun bool
+	versions int
+	ingested time.Time
+	updated  time.Time
+	moment   []byte // made of these
+	revision uint64
+	rest     []byte // made of that
 }
 
 // origin writes where a call came from, up to its native id.

@@ -252,16 +252,9 @@ func (m *merged) head(i int) {
 
 // next gives the next suffix and the row's value, both valid until the next call.
 func (m *merged) next() (suffix, value []byte, ok bool, err error) {
-	if m.last != nil {
-		for i, it := range m.iters {
-			if m.heads[i] != nil && bytes.Equal(m.heads[i], m.last) {
-				if m.down {
-					it.Prev()
-				} else {
-					it.Next()
-				}
-				m.head(i)
-			}
+	for i := range m.iters {
+		if m.last != nil && m.heads[i] != nil && (len(m.iters) == 1 || bytes.Equal(m.heads[i], m.last)) {
+			m.move(i)
 		}
 	}
 	first := -1
@@ -282,6 +275,16 @@ func (m *merged) next() (suffix, value []byte, ok bool, err error) {
 	}
 	m.last = append(m.last[:0], m.heads[first]...)
 	return m.last, value, true, nil
+}
+
+// move goes on to the next row of a run.
+func (m *merged) move(i int) {
+	if m.down {
+		m.iters[i].Prev()
+	} else {
+		m.iters[i].Next()
+	}
+	m.head(i)
 }
 
 func (m *merged) close() {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/domicile-io/domicile/dataplane/record"
 	"github.com/domicile-io/domicile/dataplane/store"
 	"github.com/domicile-io/domicile/policy"
 )
@@ -34,7 +35,7 @@ func (w *callIDText) of(s *Store, t tenantRaw, call ref) []byte {
 	call.append(w.raw[:0])
 	copy(w.raw[refSize:], t[:4])
 	s.ids.Encrypt(w.raw[:], w.raw[:])
-	hex.Encode(w.text[copy(w.text[:], policy.KindCall):], w.raw[:])
+	record.PutHex(w.text[copy(w.text[:], policy.KindCall):], w.raw[:])
 	return w.text[:]
 }
 
