@@ -49,7 +49,7 @@ func (a *adversary) open(records, keys string) []byte {
 		return nil
 	}
 	defer s.Close()
-	return a.r.everything(a.r.t, s)
+	return a.r.everything(a.r.t, s.Store)
 }
 
 // TestINV21: whoever holds all bytes of all files, as they are and as they were

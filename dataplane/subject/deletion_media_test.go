@@ -17,9 +17,13 @@ import (
 // What comes for a call while it is deleted or erased, from somebody who still saw
 // it, goes with it: at whatever moment, and when the process ends before the last look.
 func TestINV21_WhatComesWhileACallIsDestroyed(t *testing.T) {
+	onBothStores(t, whatComesWhileACallIsDestroyed)
+}
+
+func whatComesWhileACallIsDestroyed(t *testing.T, region func() *region) {
 	ctx := context.Background()
 	for _, step := range []string{"deletion begun", "deletion", "deletion media"} {
-		r := newRegion(t)
+		r := region()
 		id, rec := r.lone()
 		came := r.at(step, func() error { r.hang(id); return nil })
 		must(t, r.service.DeleteCall(ctx, tenant, id))
@@ -28,7 +32,7 @@ func TestINV21_WhatComesWhileACallIsDestroyed(t *testing.T) {
 		}
 		r.gone(id, rec, 2)
 	}
-	r := newRegion(t)
+	r := region()
 	id, rec := r.lone()
 	r.between = func(step string) error {
 		switch step {
@@ -53,7 +57,11 @@ func TestINV21_WhatComesWhileACallIsDestroyed(t *testing.T) {
 
 // The same of a person's calls, those that are dropped and those that stay.
 func TestINV21_WhatComesWhileAPersonIsErased(t *testing.T) {
-	r := newRegion(t)
+	onBothStores(t, whatComesWhileAPersonIsErased)
+}
+
+func whatComesWhileAPersonIsErased(t *testing.T, region func() *region) {
+	r := region()
 	r.populate()
 	var hung []string
 	came := r.at("page media", func() error {
@@ -91,6 +99,10 @@ func (m *moment) Read(b []byte) (int, error) {
 // Whoever saw the call, and stores something of it when it is gone altogether, takes
 // it back.
 func TestINV21_WhatComesAfterTheLastLookIsTakenBack(t *testing.T) {
+	onBothStores(t, whatComesAfterTheLastLookIsTakenBack)
+}
+
+func whatComesAfterTheLastLookIsTakenBack(t *testing.T, region func() *region) {
 	ctx := context.Background()
 	for name, bring := range map[string]func(l *media.Library, ask media.Ask, call string) error{
 		"an upload": func(l *media.Library, ask media.Ask, call string) error {
@@ -103,7 +115,7 @@ func TestINV21_WhatComesAfterTheLastLookIsTakenBack(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRegion(t)
+			r := region()
 			id, _ := r.lone()
 			late := &moment{do: func() { must(t, r.service.DeleteCall(ctx, tenant, id)) }}
 			l, err := media.New(media.Options{Region: "ie1", Keys: r.keys, Store: r.store, Blobs: r.blobs, Now: r.clock, PartSize: 1 << 20, Rand: late})
@@ -118,9 +130,11 @@ func TestINV21_WhatComesAfterTheLastLookIsTakenBack(t *testing.T) {
 
 // Uploads, transcripts and the deletion of their call in whatever order: nothing of
 // it is left when all have ended.
-func TestINV21_DeletionsRaceWithUploads(t *testing.T) {
+func TestINV21_DeletionsRaceWithUploads(t *testing.T) { onBothStores(t, deletionsRaceWithUploads) }
+
+func deletionsRaceWithUploads(t *testing.T, region func() *region) {
 	ctx := context.Background()
-	r := newRegion(t)
+	r := region()
 	ask, sound := regionMedia{r}.ask(tenant), wav("of a race")
 	for n := range 20 {
 		id := r.append(r.call(fmt.Sprintf("race-%d", n), person, friend, epoch))[0].ID

@@ -16,8 +16,12 @@ import (
 // to tell of it and its caller is erased: in whatever order, it is gone when all have
 // ended, nothing that the source says brings it back, and another's call is whole.
 func TestINV21_DeletionsRaceWithIngestAndErasures(t *testing.T) {
+	onBothStores(t, deletionsRaceWithIngestAndErasures)
+}
+
+func deletionsRaceWithIngestAndErasures(t *testing.T, region func() *region) {
 	ctx := context.Background()
-	r := newRegion(t)
+	r := region()
 	other := r.append(r.call("another's", bystander(1), bystander(2), epoch))[0].ID
 	gone := func(err error) bool { return errors.Is(err, &policy.Error{Reason: policy.NotFound}) }
 	for n := range 12 {

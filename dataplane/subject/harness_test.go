@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,7 +24,10 @@ import (
 	"github.com/domicile-io/domicile/dataplane/record"
 	"github.com/domicile-io/domicile/dataplane/store"
 	localstore "github.com/domicile-io/domicile/dataplane/store/local"
+	"github.com/domicile-io/domicile/dataplane/store/sealed"
+	"github.com/domicile-io/domicile/dataplane/store/sql"
 	"github.com/domicile-io/domicile/internal/canary"
+	"github.com/domicile-io/domicile/internal/postgres"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -34,6 +38,8 @@ const (
 	person = "+353867391846" // who is to be forgotten
 	name   = "Caoimhe Zqvx-Ó Murchú"
 )
+
+func TestMain(m *testing.M) { os.Exit(postgres.Main(m)) }
 
 var epoch = time.Date(2026, 3, 14, 9, 0, 0, 0, time.UTC)
 
@@ -48,17 +54,19 @@ type region struct {
 	audit   error
 	between func(step string) error
 
-	keys    *local.Keyring
-	store   *localstore.Store
-	blobs   store.Blobs
-	media   *media.Library
-	ledger  Ledger
-	gate    *gate.Gate
-	numbers *intake.Numbers
-	service *Service
-	public  ed25519.PublicKey
-	signer  ed25519.PrivateKey
-	closed  bool
+	keys     *local.Keyring
+	store    *sealed.Store
+	inFolder *localstore.Store // the same, when it is in a folder
+	dsn      string            // of a database that the records are in; "": they are in a folder
+	blobs    store.Blobs
+	media    *media.Library
+	ledger   Ledger
+	gate     *gate.Gate
+	numbers  *intake.Numbers
+	service  *Service
+	public   ed25519.PublicKey
+	signer   ed25519.PrivateKey
+	closed   bool
 
 	shift  atomic.Int64 // nanoseconds by which the clock was moved while others look at it
 	stores func(*localstore.Options)
@@ -77,9 +85,18 @@ func must(t testing.TB, err error) {
 	}
 }
 
-func newRegion(t testing.TB) *region {
+func newRegion(t testing.TB) *region { return newRegionOn(t, "") }
+
+// onBothStores runs a test with records in a folder, and in PostgreSQL.
+func onBothStores(t *testing.T, test func(t *testing.T, region func() *region)) {
+	t.Run("local", func(t *testing.T) { test(t, func() *region { return newRegion(t) }) })
+	t.Run("sql", func(t *testing.T) { test(t, func() *region { return newRegionOn(t, postgres.Database(t)) }) })
+}
+
+// newRegionOn is a region whose records are in a database.
+func newRegionOn(t testing.TB, dsn string) *region {
 	t.Helper()
-	r := &region{t: t, dir: t.TempDir(), now: epoch, numbers: intake.NewNumbers(0)}
+	r := &region{t: t, dir: t.TempDir(), dsn: dsn, now: epoch, numbers: intake.NewNumbers(0)}
 	home := policy.Region{ID: "ie1", Boundary: "eu", Country: "IE", BackupRegion: "none", Lifecycle: policy.Active}
 	rows := []policy.Row{{Format: policy.FormatVersion, Region: &home}}
 	for i, id := range []policy.TenantID{tenant, otherTenant} {
@@ -105,12 +122,7 @@ func (r *region) open() {
 	r.closed = false
 	r.keys, err = local.OpenKeyring(local.Options{Dir: filepath.Join(r.dir, "keys"), Region: "ie1", Now: r.clock})
 	must(r.t, err)
-	records := localstore.Options{Dir: filepath.Join(r.dir, "records"), Region: "ie1", Keys: r.keys, Now: r.clock, Room: func(time.Time) error { return nil }}
-	if r.stores != nil {
-		r.stores(&records)
-	}
-	r.store, err = localstore.Open(records)
-	must(r.t, err)
+	r.store = r.records()
 	r.blobs, err = local.OpenBlobs(filepath.Join(r.dir, "media"))
 	must(r.t, err)
 	r.media, err = media.New(media.Options{Region: "ie1", Keys: r.keys, Store: r.store, Blobs: r.blobs, Now: r.clock, PartSize: 1 << 20})
@@ -142,6 +154,24 @@ func (r *region) open() {
 	service, err = New(o)
 	must(r.t, err)
 	r.service = service
+}
+
+// records opens the record store.
+func (r *region) records() *sealed.Store {
+	r.t.Helper()
+	if r.dsn != "" {
+		s, err := sql.Open(context.Background(), sql.Options{DSN: r.dsn, Dial: (&net.Dialer{}).DialContext, Region: "ie1", Keys: r.keys, Now: r.clock, Connections: 8})
+		must(r.t, err)
+		return s.Store
+	}
+	o := localstore.Options{Dir: filepath.Join(r.dir, "records"), Region: "ie1", Keys: r.keys, Now: r.clock, Room: func(time.Time) error { return nil }}
+	if r.stores != nil {
+		r.stores(&o)
+	}
+	s, err := localstore.Open(o)
+	must(r.t, err)
+	r.inFolder = s
+	return s.Store
 }
 
 func (r *region) close() {
@@ -264,7 +294,7 @@ func wantReason(t testing.TB, err error, want policy.Reason) *policy.Error {
 
 // everything is what the region shows to anybody who may ask: calls, windows,
 // quarantined payloads, documents; for a scan.
-func (r *region) everything(t testing.TB, s *localstore.Store) []byte {
+func (r *region) everything(t testing.TB, s *sealed.Store) []byte {
 	t.Helper()
 	var out strings.Builder
 	ctx := context.Background()

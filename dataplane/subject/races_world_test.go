@@ -267,7 +267,7 @@ func (a *arena) snapshot() {
 	var err error
 	s := taken{begun: a.book.tick()}
 	err = a.with(func(r *backup.Repository) error {
-		s.head, err = r.Create(context.Background(), backup.Source{Records: a.store.Checkpoint, Scratch: filepath.Join(a.dir, "scratch"), Blobs: a.blobs,
+		s.head, err = r.Create(context.Background(), backup.Source{Records: a.inFolder.Checkpoint, Scratch: filepath.Join(a.dir, "scratch"), Blobs: a.blobs,
 			Late:     []backup.Input{{Part: backup.Exports, Name: "outbox.db", Copy: a.outbox.Snapshot}},
 			Erasures: func(at *backup.LedgerCopy) (uint64, error) { return a.ledger.(*FileLedger).CopyTo(at) }, KeyGeneration: a.keys.Status().Generation, Schema: localstore.Schema}, backup.CreateOptions{})
 		return err
@@ -285,7 +285,7 @@ func (a *arena) steal() {
 	parts := []string{"keys", "records", "exports", "erasures"}
 	if a.draw.IntN(2) == 0 { // of one moment, as a volume's snapshot is
 		must(a.t, os.Mkdir(to, 0o700))
-		if err := a.store.Checkpoint(filepath.Join(a.dir, "moment")); err != nil {
+		if err := a.inFolder.Checkpoint(filepath.Join(a.dir, "moment")); err != nil {
 			a.t.Errorf("a volume's snapshot: %v", err)
 		}
 		must(a.t, os.Rename(filepath.Join(a.dir, "moment"), filepath.Join(to, "records")))
