@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -158,6 +159,33 @@ func FuzzTwilioSigned(f *testing.F) {
 		sig := TwilioSignature(secret, url, form)
 		if TwilioSigned(secret, sig, url, body) && TwilioSigned(secret+"x", sig, url, body) {
 			t.Fatal("another secret was accepted")
+		}
+	})
+}
+
+// FuzzParty: what is taken for an E.164 number is one, whoever sent it, and stays
+// the same when it is read again and when it is remembered.
+func FuzzParty(f *testing.F) {
+	for _, raw := range []string{"+353861234567", "sip:+353861234567@198.51.100.20;user=phone", "tel:+1-202-555-0101", "0291234567", "00353861234567", "+", "+999123456789", "anonymous", "\u0663\u0665\u0663"} {
+		f.Add(raw, "IE")
+	}
+	form := regexp.MustCompile(`^\+[1-9][0-9]{2,14}$`)
+	f.Fuzz(func(t *testing.T, raw, country string) {
+		n := NewNumbers(4)
+		got := (*Numbers)(nil).Party(raw, country)
+		for range 2 {
+			if again := n.Party(raw, country); again != got {
+				t.Fatalf("%q of %q: %q with memory, %q without", raw, country, again.E164, got.E164)
+			}
+		}
+		if got.E164 == "" {
+			return
+		}
+		if !form.MatchString(got.E164) {
+			t.Fatalf("%q of %q is taken for %q", raw, country, got.E164)
+		}
+		if again := n.Party(got.E164, ""); again.E164 != got.E164 {
+			t.Fatalf("%q of %q is %q, and that is %q", raw, country, got.E164, again.E164)
 		}
 	})
 }

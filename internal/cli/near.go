@@ -21,14 +21,43 @@ func unknownCommand(cmd *cobra.Command, word string) error {
 			known = append(known, c.Name())
 		}
 	}
+	if why := unbuilt[word]; why != "" && !cmd.HasParent() {
+		return fmt.Errorf("unknown command %s for %s: %s (README, \"Not yet\")", quote(word), quote(cmd.CommandPath()), why)
+	}
 	near := nearest(word, known)
 	if near == "" {
 		near = synonym(word, known)
+	}
+	if near == "" {
+		near = deeper(cmd, word)
 	}
 	if near != "" {
 		return fmt.Errorf("unknown command %s for %s: did you mean %s?", quote(word), quote(cmd.CommandPath()), near)
 	}
 	return fmt.Errorf("unknown command %s for %s: see %s --help", quote(word), quote(cmd.CommandPath()), cmd.CommandPath())
+}
+
+// unbuilt are commands that there will be, and what for.
+var unbuilt = map[string]string{
+	"moves":  "moving a tenant to another home is not built yet",
+	"access": "staff access grants are not built yet",
+}
+
+// mostDeeper is how many commands are named that have a word further down.
+const mostDeeper = 4
+
+// deeper names the commands that have the word one step further down.
+func deeper(cmd *cobra.Command, word string) string {
+	var found []string
+	for _, c := range cmd.Commands() {
+		if slices.ContainsFunc(c.Commands(), func(x *cobra.Command) bool { return x.Name() == word && x.IsAvailableCommand() }) {
+			found = append(found, c.Name()+" "+word)
+		}
+	}
+	if len(found) > mostDeeper {
+		return "" // a verb of most of them
+	}
+	return strings.Join(found, ", ")
 }
 
 // sameAs are words of other programs for what is one of a few verbs here.

@@ -15,6 +15,9 @@ var contractBugs = []bug{
 	{"whoever can log in may read", []plant{{"controlplane/server/permissions.go",
 		"	everybody   = roleNames()\n", "	everybody   = append(roleNames(), unbound)\n"}},
 		"./controlplane", "TestINV12_ThePermissionMatrix"},
+	{"a command that there will be is taken for another", []plant{{"internal/cli/near.go",
+		"if why := unbuilt[word]; why != \"\" && !cmd.HasParent() {", "if why := unbuilt[word]; why != \"\" && cmd.HasParent() {"}},
+		"./internal/cli", "TestWordsThatAreNoCommandsAreToldWhere"},
 }
 
 func init() { bugs = append(bugs, contractBugs...) }
