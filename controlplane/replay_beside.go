@@ -46,21 +46,44 @@ func (a *applier) withdrawal(id policy.TenantID) (p store.Payload, known bool, e
 }
 
 // reservation keeps the slug of a tenant that came and ended after the backup from
-// being given again. known is false when the slug is lost.
+// being given again. known is false when the slug is lost, also because what the file
+// says cannot be so: no signature stands under it, and a name is not worth a restore.
 func (a *applier) reservation(id policy.TenantID) (p store.Payload, known bool, err error) {
-	slug, ok := a.beside.Slugs[id]
+	wrong, err := a.reserved(id)
 	switch {
-	case ok:
-		if t, err := a.store.SlugOf(slug); err != nil || t == id {
-			return nil, true, err // by an earlier record of the same end
-		}
-		return store.ReserveSlug{Tenant: id, Slug: slug}, true, nil
-	case a.incomplete:
+	case err != nil:
+		return nil, true, err
+	case wrong != nil && a.incomplete:
 		return nil, false, nil
+	case wrong != nil:
+		return nil, true, wrong
 	}
-	return nil, true, lacks("the slug of tenant %s, which has ended: another could take it", id)
+	slug := a.beside.Slugs[id]
+	if t, err := a.store.SlugOf(slug); err != nil || t == id {
+		return nil, true, err // by an earlier record of the same end
+	}
+	return store.ReserveSlug{Tenant: id, Slug: slug}, true, nil
 }
 
+// reserved says why the slug that the export tells of a tenant cannot be reserved for
+// it: wrong, which --audit-incomplete passes over; or the state could not be asked.
+func (a *applier) reserved(id policy.TenantID) (wrong, err error) {
+	slug, ok := a.beside.Slugs[id]
+	if !ok {
+		return lacks("the slug of tenant %s, which has ended: another could take it", id), nil
+	}
+	if _, err := policy.ParseSlug(string(slug)); err != nil {
+		return fmt.Errorf("the exported audit log gives tenant %s, which has ended, what is no slug: the file was changed by hand. %s", id, anotherExport), nil
+	}
+	whose, err := a.store.SlugOf(slug)
+	if err == nil && whose != "" && whose != id {
+		wrong = fmt.Errorf("the exported audit log gives tenant %s, which has ended, the slug of tenant %s: no slug is given twice, so one of the two lines under `slugs` was changed. %s", id, whose, anotherExport)
+	}
+	return wrong, err
+}
+
+const anotherExport = "Export it with a present `domicile audit list -o json`, from number 0 and without --filter, or say --audit-incomplete: then it is listed among what is lost"
+
 func lacks(what string, id policy.TenantID) error {
-	return fmt.Errorf("the exported audit log lacks "+what+". Export it with a present `domicile audit list -o json`, from number 0 and without --filter, or say --audit-incomplete: then it is listed among what is lost", id)
+	return fmt.Errorf("the exported audit log lacks "+what+". "+anotherExport, id)
 }

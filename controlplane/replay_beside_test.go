@@ -44,6 +44,52 @@ func TestARestoreGivesNoSlugAgain(t *testing.T) {
 	}
 }
 
+// A slug in the export that cannot be the tenant's, because another has it or it is
+// none, ends no restore for good: it is said, and can be passed over as lost.
+func TestASlugThatIsAnothersIsSaidAndPassedOver(t *testing.T) {
+	const gone, second = policy.TenantID("TN000000000000000000000000000000ff"), policy.TenantID("TN000000000000000000000000000000fe")
+	end := func(ids ...policy.TenantID) (out []verify.Leaf) {
+		for _, id := range ids {
+			out = append(out, verify.Leaf{Action: "tenant.purge", Resource: string(id)}, verify.Leaf{Action: "tenant.delete", Resource: string(id)})
+		}
+		return out
+	}
+	for name, c := range map[string]struct {
+		slugs map[policy.TenantID]policy.Slug
+		later []verify.Leaf
+		want  string
+		lost  int
+	}{
+		"of a tenant that lives":   {map[policy.TenantID]policy.Slug{gone: "clinic"}, end(gone), "the slug of tenant TN0000000000000000000000000000000a", 2},
+		"of another that ended":    {map[policy.TenantID]policy.Slug{gone: "bakery", second: "bakery"}, end(gone, second), "the slug of tenant " + string(gone), 2},
+		"no slug":                  {map[policy.TenantID]policy.Slug{gone: "Not A Slug"}, end(gone), "no slug", 2},
+		"its own, by an early one": {map[policy.TenantID]policy.Slug{gone: "bakery"}, end(gone, gone), "", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, incomplete := range []bool{false, true} {
+				s, a, apply := seededApplier(t)
+				if res := apply(store.CreateTenant{ID: "TN0000000000000000000000000000000a", Slug: "clinic", Home: "ie1", BillingCountry: "IE"}); res.Err != nil {
+					t.Fatal(res.Err)
+				}
+				a.incomplete, a.beside.Slugs = incomplete, c.slugs
+				got, err := a.revoke(c.later)
+				switch {
+				case c.want != "" && !incomplete:
+					if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "--audit-incomplete") {
+						t.Errorf("got %v, want that it tells %q, and a way on", err, c.want)
+					}
+					continue
+				case err != nil || len(got.Lost) != c.lost:
+					t.Errorf("incomplete %t: %d lost, want %d: %+v %v", incomplete, len(got.Lost), c.lost, got, err)
+				}
+				if x, err := s.TenantBySlug("clinic"); err != nil || x.ID != "TN0000000000000000000000000000000a" {
+					t.Errorf("the living tenant's slug is %s's, %v", x.ID, err)
+				}
+			}
+		})
+	}
+}
+
 // drilled is a tenant that signs, as it stood in the backup, with two approvers.
 func drilled(t *testing.T) (s *store.Store, a *applier, tenant policy.TenantID, approvers []policy.SigningKey) {
 	t.Helper()

@@ -38,7 +38,7 @@ revoked, and policies that are looser than those they have.`,
 	f.StringVar(&o.identity, "identity", "", "`file` of the backup key (age identity)")
 	f.StringVar(&o.log, "audit", "", "`file` of domicile audit list -o json, later than the backup")
 	f.BoolVar(&o.withoutLog, "without-audit", false, "no exported audit log is at hand")
-	f.BoolVar(&o.incomplete, "audit-incomplete", false, "take an audit log that lacks slugs or withdrawals; they are listed as lost")
+	f.BoolVar(&o.incomplete, "audit-incomplete", false, "take an audit log that lacks slugs or withdrawals, or has wrong ones; they are listed as lost")
 	f.StringVar(&o.tokenFile, "token-file", "", "`file` to write the new operator's token into")
 	f.Uint64Var(&o.epoch, "epoch", 0, "begin this cluster `epoch` at least; nodes that say BELOW_FLOOR have seen a later one")
 	return c
