@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/domicile-io/domicile/api/bundle"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
@@ -13,7 +14,7 @@ import (
 
 // The reasons of a Nack.
 const (
-	badSignature = "BAD_SIGNATURE" // the seal, or the policy of a tenant that signs, does not lead to the pinned root; or the seal is another region's
+	badSignature = "BAD_SIGNATURE" // the seal, or the policy of a tenant that signs, does not lead to the pinned root; or the seal is another region's, or of an epoch that cannot have begun
 	belowFloor   = "BELOW_FLOOR"   // an earlier revision than this node has persisted
 	badRow       = "BAD_ROW"       // a row, or the order of pushes, is malformed; or an API key stands in a row that is not its own
 	badHash      = "STATE_HASH"    // the rows are not those that were signed
@@ -44,6 +45,7 @@ type state struct {
 // One goroutine uses it.
 type replica struct {
 	expect  bundle.Expect
+	wall    func() time.Time  // nil: while the cache is loaded
 	signing []policy.TenantID // by configuration
 	floor   uint64            // no bundle below it is taken (invariant 35)
 	good    *state            // nil before the first
@@ -209,7 +211,7 @@ func (r *replica) verify(p *controlv1.Push) (bundle.Statement, *refusal) {
 	if st.Revision < r.floor || (r.good != nil && st.Revision < r.good.view.Revision) {
 		return st, refuse(belowFloor, "revision %d is below %d, which this node has already had", st.Revision, r.floor)
 	}
-	return st, nil
+	return st, r.tooFar(st.Revision)
 }
 
 // edit begins a view. Rows of tenants that sign, or must, are seen whole.

@@ -128,6 +128,7 @@ func Open(o Options) (*Feed, error) {
 	}
 	f := &Feed{o: o, fresh: newFreshness(o.Clock), cache: c, changed: make(chan struct{}), nacks: map[string]int64{},
 		replica: replica{signing: o.SigningTenants, expect: bundle.Expect{Cluster: cluster, Region: o.Region, Root: o.RootPublicKey}}}
+	f.replica.wall = f.fresh.clock.Wall
 	f.ctx, f.stop = context.WithCancel(context.Background())
 	if err := o.Door.Allow(policy.ControlStream, o.ControlPlane...); err != nil {
 		return nil, fmt.Errorf("open the policy feed: %w", err)

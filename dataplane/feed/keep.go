@@ -24,6 +24,7 @@ func (f *Feed) restore() error {
 	}
 	loading := f.replica
 	loading.floor = 0 // earlier frames are below it; the last one must not be
+	loading.wall = nil
 	err = f.cache.load(func(p *controlv1.Push) error {
 		s, refused := loading.take(p)
 		if refused != nil {
