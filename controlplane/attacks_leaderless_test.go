@@ -197,6 +197,8 @@ func (m *matrixUnder) cell(method apiMethod, p principal, over transport, consis
 		ended := p.name == "revoked" // by the voter's own state, which may have forgotten what expired
 		ok = p.certificate == "dp" && want == allowed || p.certificate == "cp" && want == allowed ||
 			mayBeKnown(p.header) && want != noTLS && !(local && p.role != "") && !(ended && !m.refusedOnly)
+		// What a token's role may never do is said without waiting for anybody.
+		ok = ok && (want != forbidden || p.role == "" || p.certificate != "" || m.refusedOnly)
 		ok = ok && (!o.rest || strings.Contains(string(o.body), "Retry-After:["))
 	case want == allowed && !local && !m.refusedOnly:
 		ok = false // nobody can have done it, or known that it is so

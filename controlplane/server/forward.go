@@ -33,7 +33,8 @@ const (
 // Whoever is not believed costs no wait and nothing in the Raft log. Our state may
 // be behind the leader's, so that a credential that we do not believe is shown to
 // the leader, at once or not at all; one that none could believe is refused here,
-// and when there is no leader, so is one that has ended by our own state.
+// and when there is no leader, so is one that has ended by our own state. Nor does a
+// token wait for a leader to be told what its role may never do.
 func (s *Server) elsewhere(ctx context.Context, p permission, c *call, req any) (resp any, forwarded bool, err error) {
 	seen, d := s.identify(ctx, p, c)
 	if d.final() {
@@ -74,6 +75,11 @@ func (s *Server) elsewhere(ctx context.Context, p permission, c *call, req any) 
 		if mayForward && d.settled() {
 			return nil, false, s.auth.refuse(ctx, d)
 		}
+		if mayForward {
+			if err := forbiddenForGood(p, *c, d); err != nil {
+				return nil, false, err
+			}
+		}
 		if !mayForward || !d.none() {
 			return nil, true, s.noLeader(leader)
 		}
@@ -90,6 +96,16 @@ func (s *Server) elsewhere(ctx context.Context, p permission, c *call, req any) 
 			return nil, true, s.noLeader(leader)
 		}
 	}
+}
+
+// forbiddenForGood refuses what no leader could allow: what a token of ours may do is
+// fixed when it is made, so all that a newer state can know of it is that it ended. A
+// login may have been bound to another role since, and waits.
+func forbiddenForGood(p permission, c call, d doubt) error {
+	if !p.ofPersons(c.node) || !d.none() || c.credential != byToken {
+		return nil
+	}
+	return p.allow(c.caller)
 }
 
 // identify finds the caller of a call by our state, and says of which revision
