@@ -49,7 +49,7 @@ var keysBugs = []bug{
 		"		case unitDestroyed(a, name):\n			return 1\n		case unitDestroyed(b, name), m.preferCopy:", "		case unitDestroyed(a, name):\n			return 2\n		case unitDestroyed(b, name), m.preferCopy:"}},
 		"./dataplane/local", "TestADestroyedKeyStaysDestroyedInBothPlaces"},
 	{"a key is acknowledged before its bucket has it", []plant{{"dataplane/shelf/copied/shelf.go",
-		"	err = c.put(ctx, tx, next, object.Bytes())\n", "	go func() { _ = c.o.Place.Put(context.WithoutCancel(ctx), c.changeName(next.Number), \"\", bytes.NewReader(object.Bytes())) }()\n"}},
+		"	err = c.put(ctx, tx, next, object.Bytes())\n", "	go func() { _ = c.o.Place.Put(context.WithoutCancel(ctx), c.o.changeName(next.Number), \"\", bytes.NewReader(object.Bytes())) }()\n"}},
 		"./dataplane/aws", "TestINV33_ACopyHasWhatWasAcknowledged"},
 	{"a destroyed key stays in its bucket", []plant{{"dataplane/keytable/copy.go",
 		"	if !t.copying() {\n		return nil\n	}\n", "	if t.o.Copy != nil {\n		return nil\n	}\n"}},
