@@ -77,6 +77,9 @@ var calls = map[string]matrixCall{
 	"SigningKeyService/ListSigningKeys": func(_ *world, f fixture) proto.Message {
 		return &controlv1.ListSigningKeysRequest{Tenant: f.ref}
 	},
+	"SigningKeyService/GetSignedPolicy": func(_ *world, f fixture) proto.Message {
+		return &controlv1.GetSignedPolicyRequest{Tenant: f.ref}
+	},
 	"SigningKeyService/WithdrawSigningKey": func(_ *world, f fixture) proto.Message {
 		return &controlv1.WithdrawSigningKeyRequest{Tenant: f.ref, SigningKey: strings.Repeat("a", 32),
 			Signature: &controlv1.Signature{KeyId: strings.Repeat("a", 32), Value: strings.Repeat("A", 86) + "=="}}

@@ -5,6 +5,10 @@ import (
 	"encoding/hex"
 	"testing"
 
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/domicile-io/domicile/api/control"
+	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -202,6 +206,41 @@ func TestAnApproverIsWithdrawnOverREST(t *testing.T) {
 		}
 	}
 	c.audited("signing_key.withdraw")
+}
+
+// What proves the policy in force is read in one piece at any voter, and holds against
+// the root; of a tenant without a signing key nothing does, and the answer says so.
+func TestTheSignedPolicyOverREST(t *testing.T) {
+	c := newCluster(t, 3)
+	made := c.tenant("acme", "ie1")
+	id := policy.TenantID(made.str("id"))
+	const path = "/v1/tenants/acme/signed_policy"
+	read := func(voter int) *policy.TenantRow {
+		t.Helper()
+		e := &controlv1.SignedPolicy{}
+		c.must(protojson.Unmarshal([]byte(c.want(c.do(voter, "GET", path, nil, nil), 200, "").Raw), e))
+		row, err := control.SignedRowFrom(e)
+		c.must(err)
+		return row
+	}
+	if row := read(0); row.Signers != nil || row.ID != id {
+		t.Errorf("before it signs: %+v", row)
+	}
+	home := policy.DefaultPolicy(id, policy.Region{ID: "ie1", Boundary: "eu"}, made.str("contracting_entity"))
+	inForce, err := policy.PolicyHash(&home)
+	c.must(err)
+	tenant := c.signatory(id, c.rootKey, policy.TenantKey)
+	tenant.body["policy_signature"] = c.signs(tenant, id, 1, hex.EncodeToString(inForce[:]))
+	c.signsKeys(tenant, id, 1)
+	c.want(c.do(0, "POST", "/v1/tenants/acme/signing_keys", tenant.body, nil), 201, "")
+	for voter := range c.planes {
+		row := read(voter)
+		if err := policy.VerifyRow(c.id, c.root, nil, row); err != nil || row.Signers.Sequence != 1 || !row.Signers.SignsKeys() {
+			t.Errorf("voter %d: %v, %+v", voter, err, row.Signers)
+		}
+	}
+	c.tenant("other", "ie1")
+	c.want(c.do(0, "GET", path, nil, c.token("tenant_admin", "other")), 404, policy.NotFound)
 }
 
 func publicHalf(k ed25519.PrivateKey) ed25519.PublicKey { return k.Public().(ed25519.PublicKey) }

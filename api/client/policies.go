@@ -78,6 +78,13 @@ func (c *Control) SigningKeys(ctx context.Context, tenant string, filters ...str
 	return all, err
 }
 
+// SignedPolicy reads a tenant's policy in force with all that proves it: verify it
+// against a pinned root, and believe nothing else of it.
+func (c *Control) SignedPolicy(ctx context.Context, tenant string) (*controlv1.SignedPolicy, error) {
+	out := &controlv1.SignedPolicy{}
+	return out, c.get(ctx, tenantPath(tenant, "/signed_policy"), nil, out)
+}
+
 // WithdrawSigningKey ends an approver's key without a successor, for good.
 func (c *Control) WithdrawSigningKey(ctx context.Context, in *controlv1.WithdrawSigningKeyRequest) (*controlv1.SigningKey, error) {
 	out := &controlv1.SigningKey{}

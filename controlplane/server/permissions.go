@@ -64,6 +64,7 @@ var permissions = map[string]permission{
 
 	controlv1.SigningKeyService_CreateSigningKey_FullMethodName: {roles: []role{operator, securityOfficer, tenantAdmin}, write: true},
 	controlv1.SigningKeyService_ListSigningKeys_FullMethodName:  {roles: everybody},
+	controlv1.SigningKeyService_GetSignedPolicy_FullMethodName:  {roles: everybody},
 	// It can only forbid, and is signed by whoever may: whoever runs the cluster carries it.
 	controlv1.SigningKeyService_WithdrawSigningKey_FullMethodName: {roles: []role{operator, securityOfficer, tenantAdmin}, write: true},
 

@@ -64,7 +64,7 @@ func (s signingKeyService) CreateSigningKey(ctx context.Context, req *controlv1.
 	if key, err = signingKeyFrom(req); err != nil { // a repeat did not come by the plan
 		return nil, err
 	}
-	return signingKeyOf(p.Tenant, p.Signers, key), created(ctx)
+	return control.SigningKeyOf(p.Tenant, p.Signers, key), created(ctx)
 }
 
 // WithdrawSigningKey implements controlv1.SigningKeyServiceServer.
@@ -90,7 +90,7 @@ func (s signingKeyService) WithdrawSigningKey(ctx context.Context, req *controlv
 	}
 	for _, k := range p.Signers.Approvers {
 		if k.ID == w.Key {
-			return signingKeyOf(p.Tenant, p.Signers, k), nil
+			return control.SigningKeyOf(p.Tenant, p.Signers, k), nil
 		}
 	}
 	return nil, notFound("signing key")
@@ -152,12 +152,24 @@ func (s signingKeyService) ListSigningKeys(ctx context.Context, req *controlv1.L
 			return nil, err
 		}
 		out.Sequence, out.SignsApiKeys = p.Signers.Sequence, p.Signers.SignsKeys()
-		for _, k := range append(p.Signers.Tenant[:len(p.Signers.Tenant):len(p.Signers.Tenant)], p.Signers.Approvers...) {
-			out.Keys = append(out.Keys, signingKeyOf(t.ID, p.Signers, k))
-		}
+		out.Keys = control.SigningKeysOf(t.ID, p.Signers)
 	}
 	out.Keys, out.NextPageToken, err = cut(out.Keys, (*controlv1.SigningKey).GetId, req)
 	return out, err
+}
+
+// GetSignedPolicy implements controlv1.SigningKeyServiceServer. Policy and keys are of
+// one record, so that nobody meets a policy beside keys of before.
+func (s signingKeyService) GetSignedPolicy(ctx context.Context, req *controlv1.GetSignedPolicyRequest) (*controlv1.SignedPolicy, error) {
+	t, err := s.tenant(ctx, req.GetTenant())
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.store.Policy(t.ID)
+	if err != nil {
+		return nil, err
+	}
+	return control.SignedPolicyOf(s.cluster, &p.ResidencyPolicy, p.ETag, p.Signers), nil
 }
 
 func signingKeyFrom(req *controlv1.CreateSigningKeyRequest) (policy.SigningKey, error) {
@@ -171,18 +183,4 @@ func signingKeyFrom(req *controlv1.CreateSigningKeyRequest) (policy.SigningKey, 
 		return k, fieldError("principal", "entity and boundary are an approver's, all three, and no tenant key's")
 	}
 	return k, nil
-}
-
-func signingKeyOf(tenant policy.TenantID, all *policy.Signers, k policy.SigningKey) *controlv1.SigningKey {
-	head, _ := all.Head()
-	_, approver := all.Approver(k.ID)
-	out := &controlv1.SigningKey{Id: k.ID, Tenant: string(tenant), Purpose: string(k.Purpose), Principal: k.Principal, Entity: k.Entity,
-		Boundary: string(k.Boundary), PublicKey: k.PublicKey, Active: approver || head.ID == k.ID,
-		Certificate: control.SignatureOf(k.Certificate)}
-	for _, w := range all.Withdrawn {
-		if w.Key == k.ID {
-			out.Withdrawal = control.SignatureOf(w.Signature)
-		}
-	}
-	return out
 }

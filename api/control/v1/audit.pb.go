@@ -273,59 +273,6 @@ func (x *Leaf) GetWithdrawals() []*Withdrawal {
 	return nil
 }
 
-// Withdrawal ends an approver's key for good.
-type Withdrawal struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	SigningKey    string                 `protobuf:"bytes,1,opt,name=signing_key,json=signingKey,proto3" json:"signing_key,omitempty"`
-	Signature     *Signature             `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Withdrawal) Reset() {
-	*x = Withdrawal{}
-	mi := &file_control_v1_audit_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Withdrawal) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Withdrawal) ProtoMessage() {}
-
-func (x *Withdrawal) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_audit_proto_msgTypes[3]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Withdrawal.ProtoReflect.Descriptor instead.
-func (*Withdrawal) Descriptor() ([]byte, []int) {
-	return file_control_v1_audit_proto_rawDescGZIP(), []int{3}
-}
-
-func (x *Withdrawal) GetSigningKey() string {
-	if x != nil {
-		return x.SigningKey
-	}
-	return ""
-}
-
-func (x *Withdrawal) GetSignature() *Signature {
-	if x != nil {
-		return x.Signature
-	}
-	return nil
-}
-
 type GetCheckpointRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -334,7 +281,7 @@ type GetCheckpointRequest struct {
 
 func (x *GetCheckpointRequest) Reset() {
 	*x = GetCheckpointRequest{}
-	mi := &file_control_v1_audit_proto_msgTypes[4]
+	mi := &file_control_v1_audit_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -346,7 +293,7 @@ func (x *GetCheckpointRequest) String() string {
 func (*GetCheckpointRequest) ProtoMessage() {}
 
 func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_audit_proto_msgTypes[4]
+	mi := &file_control_v1_audit_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -359,7 +306,7 @@ func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckpointRequest.ProtoReflect.Descriptor instead.
 func (*GetCheckpointRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_audit_proto_rawDescGZIP(), []int{4}
+	return file_control_v1_audit_proto_rawDescGZIP(), []int{3}
 }
 
 type Checkpoint struct {
@@ -376,7 +323,7 @@ type Checkpoint struct {
 
 func (x *Checkpoint) Reset() {
 	*x = Checkpoint{}
-	mi := &file_control_v1_audit_proto_msgTypes[5]
+	mi := &file_control_v1_audit_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -388,7 +335,7 @@ func (x *Checkpoint) String() string {
 func (*Checkpoint) ProtoMessage() {}
 
 func (x *Checkpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_audit_proto_msgTypes[5]
+	mi := &file_control_v1_audit_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -401,7 +348,7 @@ func (x *Checkpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
 func (*Checkpoint) Descriptor() ([]byte, []int) {
-	return file_control_v1_audit_proto_rawDescGZIP(), []int{5}
+	return file_control_v1_audit_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Checkpoint) GetNote() string {
@@ -436,7 +383,7 @@ type ProveLeafRequest struct {
 
 func (x *ProveLeafRequest) Reset() {
 	*x = ProveLeafRequest{}
-	mi := &file_control_v1_audit_proto_msgTypes[6]
+	mi := &file_control_v1_audit_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -448,7 +395,7 @@ func (x *ProveLeafRequest) String() string {
 func (*ProveLeafRequest) ProtoMessage() {}
 
 func (x *ProveLeafRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_audit_proto_msgTypes[6]
+	mi := &file_control_v1_audit_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -461,7 +408,7 @@ func (x *ProveLeafRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProveLeafRequest.ProtoReflect.Descriptor instead.
 func (*ProveLeafRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_audit_proto_rawDescGZIP(), []int{6}
+	return file_control_v1_audit_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ProveLeafRequest) GetIndex() uint64 {
@@ -491,7 +438,7 @@ type LeafProof struct {
 
 func (x *LeafProof) Reset() {
 	*x = LeafProof{}
-	mi := &file_control_v1_audit_proto_msgTypes[7]
+	mi := &file_control_v1_audit_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -503,7 +450,7 @@ func (x *LeafProof) String() string {
 func (*LeafProof) ProtoMessage() {}
 
 func (x *LeafProof) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_audit_proto_msgTypes[7]
+	mi := &file_control_v1_audit_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -516,7 +463,7 @@ func (x *LeafProof) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeafProof.ProtoReflect.Descriptor instead.
 func (*LeafProof) Descriptor() ([]byte, []int) {
-	return file_control_v1_audit_proto_rawDescGZIP(), []int{7}
+	return file_control_v1_audit_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *LeafProof) GetIndex() uint64 {
@@ -558,7 +505,7 @@ type ProveConsistencyRequest struct {
 
 func (x *ProveConsistencyRequest) Reset() {
 	*x = ProveConsistencyRequest{}
-	mi := &file_control_v1_audit_proto_msgTypes[8]
+	mi := &file_control_v1_audit_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -570,7 +517,7 @@ func (x *ProveConsistencyRequest) String() string {
 func (*ProveConsistencyRequest) ProtoMessage() {}
 
 func (x *ProveConsistencyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_audit_proto_msgTypes[8]
+	mi := &file_control_v1_audit_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -583,7 +530,7 @@ func (x *ProveConsistencyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProveConsistencyRequest.ProtoReflect.Descriptor instead.
 func (*ProveConsistencyRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_audit_proto_rawDescGZIP(), []int{8}
+	return file_control_v1_audit_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ProveConsistencyRequest) GetOldSize() uint64 {
@@ -612,7 +559,7 @@ type ConsistencyProof struct {
 
 func (x *ConsistencyProof) Reset() {
 	*x = ConsistencyProof{}
-	mi := &file_control_v1_audit_proto_msgTypes[9]
+	mi := &file_control_v1_audit_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -624,7 +571,7 @@ func (x *ConsistencyProof) String() string {
 func (*ConsistencyProof) ProtoMessage() {}
 
 func (x *ConsistencyProof) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_audit_proto_msgTypes[9]
+	mi := &file_control_v1_audit_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -637,7 +584,7 @@ func (x *ConsistencyProof) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsistencyProof.ProtoReflect.Descriptor instead.
 func (*ConsistencyProof) Descriptor() ([]byte, []int) {
-	return file_control_v1_audit_proto_rawDescGZIP(), []int{9}
+	return file_control_v1_audit_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ConsistencyProof) GetOldSize() uint64 {
@@ -686,12 +633,7 @@ const file_control_v1_audit_proto_rawDesc = "" +
 	"\x05actor\x18\x05 \x01(\tR\x05actor\x12#\n" +
 	"\brevision\x18\x06 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\brevision\x12\x12\n" +
 	"\x04slug\x18\a \x01(\tR\x04slug\x12A\n" +
-	"\vwithdrawals\x18\b \x03(\v2\x1f.domicile.control.v1.WithdrawalR\vwithdrawals\"k\n" +
-	"\n" +
-	"Withdrawal\x12\x1f\n" +
-	"\vsigning_key\x18\x01 \x01(\tR\n" +
-	"signingKey\x12<\n" +
-	"\tsignature\x18\x02 \x01(\v2\x1e.domicile.control.v1.SignatureR\tsignature\"\x16\n" +
+	"\vwithdrawals\x18\b \x03(\v2\x1f.domicile.control.v1.WithdrawalR\vwithdrawals\"\x16\n" +
 	"\x14GetCheckpointRequest\"T\n" +
 	"\n" +
 	"Checkpoint\x12\x12\n" +
@@ -732,37 +674,35 @@ func file_control_v1_audit_proto_rawDescGZIP() []byte {
 	return file_control_v1_audit_proto_rawDescData
 }
 
-var file_control_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_control_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_control_v1_audit_proto_goTypes = []any{
 	(*ListLeavesRequest)(nil),       // 0: domicile.control.v1.ListLeavesRequest
 	(*ListLeavesResponse)(nil),      // 1: domicile.control.v1.ListLeavesResponse
 	(*Leaf)(nil),                    // 2: domicile.control.v1.Leaf
-	(*Withdrawal)(nil),              // 3: domicile.control.v1.Withdrawal
-	(*GetCheckpointRequest)(nil),    // 4: domicile.control.v1.GetCheckpointRequest
-	(*Checkpoint)(nil),              // 5: domicile.control.v1.Checkpoint
-	(*ProveLeafRequest)(nil),        // 6: domicile.control.v1.ProveLeafRequest
-	(*LeafProof)(nil),               // 7: domicile.control.v1.LeafProof
-	(*ProveConsistencyRequest)(nil), // 8: domicile.control.v1.ProveConsistencyRequest
-	(*ConsistencyProof)(nil),        // 9: domicile.control.v1.ConsistencyProof
-	(*Signature)(nil),               // 10: domicile.control.v1.Signature
+	(*GetCheckpointRequest)(nil),    // 3: domicile.control.v1.GetCheckpointRequest
+	(*Checkpoint)(nil),              // 4: domicile.control.v1.Checkpoint
+	(*ProveLeafRequest)(nil),        // 5: domicile.control.v1.ProveLeafRequest
+	(*LeafProof)(nil),               // 6: domicile.control.v1.LeafProof
+	(*ProveConsistencyRequest)(nil), // 7: domicile.control.v1.ProveConsistencyRequest
+	(*ConsistencyProof)(nil),        // 8: domicile.control.v1.ConsistencyProof
+	(*Withdrawal)(nil),              // 9: domicile.control.v1.Withdrawal
 }
 var file_control_v1_audit_proto_depIdxs = []int32{
-	2,  // 0: domicile.control.v1.ListLeavesResponse.leaves:type_name -> domicile.control.v1.Leaf
-	3,  // 1: domicile.control.v1.Leaf.withdrawals:type_name -> domicile.control.v1.Withdrawal
-	10, // 2: domicile.control.v1.Withdrawal.signature:type_name -> domicile.control.v1.Signature
-	0,  // 3: domicile.control.v1.AuditService.ListLeaves:input_type -> domicile.control.v1.ListLeavesRequest
-	4,  // 4: domicile.control.v1.AuditService.GetCheckpoint:input_type -> domicile.control.v1.GetCheckpointRequest
-	6,  // 5: domicile.control.v1.AuditService.ProveLeaf:input_type -> domicile.control.v1.ProveLeafRequest
-	8,  // 6: domicile.control.v1.AuditService.ProveConsistency:input_type -> domicile.control.v1.ProveConsistencyRequest
-	1,  // 7: domicile.control.v1.AuditService.ListLeaves:output_type -> domicile.control.v1.ListLeavesResponse
-	5,  // 8: domicile.control.v1.AuditService.GetCheckpoint:output_type -> domicile.control.v1.Checkpoint
-	7,  // 9: domicile.control.v1.AuditService.ProveLeaf:output_type -> domicile.control.v1.LeafProof
-	9,  // 10: domicile.control.v1.AuditService.ProveConsistency:output_type -> domicile.control.v1.ConsistencyProof
-	7,  // [7:11] is the sub-list for method output_type
-	3,  // [3:7] is the sub-list for method input_type
-	3,  // [3:3] is the sub-list for extension type_name
-	3,  // [3:3] is the sub-list for extension extendee
-	0,  // [0:3] is the sub-list for field type_name
+	2, // 0: domicile.control.v1.ListLeavesResponse.leaves:type_name -> domicile.control.v1.Leaf
+	9, // 1: domicile.control.v1.Leaf.withdrawals:type_name -> domicile.control.v1.Withdrawal
+	0, // 2: domicile.control.v1.AuditService.ListLeaves:input_type -> domicile.control.v1.ListLeavesRequest
+	3, // 3: domicile.control.v1.AuditService.GetCheckpoint:input_type -> domicile.control.v1.GetCheckpointRequest
+	5, // 4: domicile.control.v1.AuditService.ProveLeaf:input_type -> domicile.control.v1.ProveLeafRequest
+	7, // 5: domicile.control.v1.AuditService.ProveConsistency:input_type -> domicile.control.v1.ProveConsistencyRequest
+	1, // 6: domicile.control.v1.AuditService.ListLeaves:output_type -> domicile.control.v1.ListLeavesResponse
+	4, // 7: domicile.control.v1.AuditService.GetCheckpoint:output_type -> domicile.control.v1.Checkpoint
+	6, // 8: domicile.control.v1.AuditService.ProveLeaf:output_type -> domicile.control.v1.LeafProof
+	8, // 9: domicile.control.v1.AuditService.ProveConsistency:output_type -> domicile.control.v1.ConsistencyProof
+	6, // [6:10] is the sub-list for method output_type
+	2, // [2:6] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_audit_proto_init() }
@@ -777,7 +717,7 @@ func file_control_v1_audit_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_audit_proto_rawDesc), len(file_control_v1_audit_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1714,6 +1714,274 @@ func (x *ListSigningKeysResponse) GetNewestApiKey() uint64 {
 	return 0
 }
 
+// Withdrawal ends an approver's key for good.
+type Withdrawal struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	SigningKey    string                 `protobuf:"bytes,1,opt,name=signing_key,json=signingKey,proto3" json:"signing_key,omitempty"`
+	Signature     *Signature             `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Withdrawal) Reset() {
+	*x = Withdrawal{}
+	mi := &file_control_v1_policies_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Withdrawal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Withdrawal) ProtoMessage() {}
+
+func (x *Withdrawal) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_policies_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Withdrawal.ProtoReflect.Descriptor instead.
+func (*Withdrawal) Descriptor() ([]byte, []int) {
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Withdrawal) GetSigningKey() string {
+	if x != nil {
+		return x.SigningKey
+	}
+	return ""
+}
+
+func (x *Withdrawal) GetSignature() *Signature {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+type GetSignedPolicyRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Tenant string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// Fields of the answer to give, separated by commas; of a list, of each element. Left out: all.
+	ReadMask      string `protobuf:"bytes,16,opt,name=read_mask,json=readMask,proto3" json:"read_mask,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSignedPolicyRequest) Reset() {
+	*x = GetSignedPolicyRequest{}
+	mi := &file_control_v1_policies_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSignedPolicyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSignedPolicyRequest) ProtoMessage() {}
+
+func (x *GetSignedPolicyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_policies_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSignedPolicyRequest.ProtoReflect.Descriptor instead.
+func (*GetSignedPolicyRequest) Descriptor() ([]byte, []int) {
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *GetSignedPolicyRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *GetSignedPolicyRequest) GetReadMask() string {
+	if x != nil {
+		return x.ReadMask
+	}
+	return ""
+}
+
+// SignedPolicy is what proves a policy in force: signatures, and the chain of the keys that gave them.
+type SignedPolicy struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Tenant string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The cluster's id, which signatures name. Whoever verifies them goes by the one that they have pinned.
+	Cluster string `protobuf:"bytes,2,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	// With its signatures.
+	Policy *Policy `protobuf:"bytes,3,opt,name=policy,proto3" json:"policy,omitempty"`
+	// Of the policy; 0: the tenant has no signing key. Below 2^53; a number in JSON.
+	Sequence uint64 `protobuf:"varint,4,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// The tenant's, oldest first, each certified by the root or by the one before it; then the approvers', oldest first.
+	Keys []*SigningKey `protobuf:"bytes,5,rep,name=keys,proto3" json:"keys,omitempty"`
+	// Of approvers, oldest first.
+	Withdrawals []*Withdrawal `protobuf:"bytes,6,rep,name=withdrawals,proto3" json:"withdrawals,omitempty"`
+	// The newest thing that the tenant has signed about its API keys; left out: they need no signature.
+	ApiKeys       *ApiKeyMark `protobuf:"bytes,7,opt,name=api_keys,json=apiKeys,proto3" json:"api_keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignedPolicy) Reset() {
+	*x = SignedPolicy{}
+	mi := &file_control_v1_policies_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignedPolicy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignedPolicy) ProtoMessage() {}
+
+func (x *SignedPolicy) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_policies_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignedPolicy.ProtoReflect.Descriptor instead.
+func (*SignedPolicy) Descriptor() ([]byte, []int) {
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *SignedPolicy) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *SignedPolicy) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *SignedPolicy) GetPolicy() *Policy {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+func (x *SignedPolicy) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *SignedPolicy) GetKeys() []*SigningKey {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *SignedPolicy) GetWithdrawals() []*Withdrawal {
+	if x != nil {
+		return x.Withdrawals
+	}
+	return nil
+}
+
+func (x *SignedPolicy) GetApiKeys() *ApiKeyMark {
+	if x != nil {
+		return x.ApiKeys
+	}
+	return nil
+}
+
+// ApiKeyMark is the newest signature that a tenant has given about its API keys.
+type ApiKeyMark struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Below 2^53; a number in JSON.
+	Number uint64 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	// Hex SHA-256 of the key, which may be revoked by now; zeros: that there is none above ingest.
+	Digest        string     `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
+	Signature     *Signature `protobuf:"bytes,3,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApiKeyMark) Reset() {
+	*x = ApiKeyMark{}
+	mi := &file_control_v1_policies_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApiKeyMark) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApiKeyMark) ProtoMessage() {}
+
+func (x *ApiKeyMark) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_policies_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApiKeyMark.ProtoReflect.Descriptor instead.
+func (*ApiKeyMark) Descriptor() ([]byte, []int) {
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ApiKeyMark) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *ApiKeyMark) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *ApiKeyMark) GetSignature() *Signature {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
 type FieldChange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Field string                 `protobuf:"bytes,1,opt,name=field,proto3" json:"field,omitempty"`
@@ -1727,7 +1995,7 @@ type FieldChange struct {
 
 func (x *FieldChange) Reset() {
 	*x = FieldChange{}
-	mi := &file_control_v1_policies_proto_msgTypes[21]
+	mi := &file_control_v1_policies_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1739,7 +2007,7 @@ func (x *FieldChange) String() string {
 func (*FieldChange) ProtoMessage() {}
 
 func (x *FieldChange) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[21]
+	mi := &file_control_v1_policies_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1752,7 +2020,7 @@ func (x *FieldChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FieldChange.ProtoReflect.Descriptor instead.
 func (*FieldChange) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{21}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *FieldChange) GetField() string {
@@ -1798,7 +2066,7 @@ type ListChangesRequest struct {
 
 func (x *ListChangesRequest) Reset() {
 	*x = ListChangesRequest{}
-	mi := &file_control_v1_policies_proto_msgTypes[22]
+	mi := &file_control_v1_policies_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1810,7 +2078,7 @@ func (x *ListChangesRequest) String() string {
 func (*ListChangesRequest) ProtoMessage() {}
 
 func (x *ListChangesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[22]
+	mi := &file_control_v1_policies_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1823,7 +2091,7 @@ func (x *ListChangesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChangesRequest.ProtoReflect.Descriptor instead.
 func (*ListChangesRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{22}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListChangesRequest) GetPageSize() int32 {
@@ -1871,7 +2139,7 @@ type ListChangesResponse struct {
 
 func (x *ListChangesResponse) Reset() {
 	*x = ListChangesResponse{}
-	mi := &file_control_v1_policies_proto_msgTypes[23]
+	mi := &file_control_v1_policies_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1883,7 +2151,7 @@ func (x *ListChangesResponse) String() string {
 func (*ListChangesResponse) ProtoMessage() {}
 
 func (x *ListChangesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[23]
+	mi := &file_control_v1_policies_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1896,7 +2164,7 @@ func (x *ListChangesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChangesResponse.ProtoReflect.Descriptor instead.
 func (*ListChangesResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{23}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListChangesResponse) GetChanges() []*Change {
@@ -1924,7 +2192,7 @@ type GetChangeRequest struct {
 
 func (x *GetChangeRequest) Reset() {
 	*x = GetChangeRequest{}
-	mi := &file_control_v1_policies_proto_msgTypes[24]
+	mi := &file_control_v1_policies_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1936,7 +2204,7 @@ func (x *GetChangeRequest) String() string {
 func (*GetChangeRequest) ProtoMessage() {}
 
 func (x *GetChangeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[24]
+	mi := &file_control_v1_policies_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1949,7 +2217,7 @@ func (x *GetChangeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetChangeRequest.ProtoReflect.Descriptor instead.
 func (*GetChangeRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{24}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GetChangeRequest) GetChange() string {
@@ -1976,7 +2244,7 @@ type ApproveChangeRequest struct {
 
 func (x *ApproveChangeRequest) Reset() {
 	*x = ApproveChangeRequest{}
-	mi := &file_control_v1_policies_proto_msgTypes[25]
+	mi := &file_control_v1_policies_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1988,7 +2256,7 @@ func (x *ApproveChangeRequest) String() string {
 func (*ApproveChangeRequest) ProtoMessage() {}
 
 func (x *ApproveChangeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[25]
+	mi := &file_control_v1_policies_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2001,7 +2269,7 @@ func (x *ApproveChangeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveChangeRequest.ProtoReflect.Descriptor instead.
 func (*ApproveChangeRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{25}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ApproveChangeRequest) GetChange() string {
@@ -2027,7 +2295,7 @@ type RejectChangeRequest struct {
 
 func (x *RejectChangeRequest) Reset() {
 	*x = RejectChangeRequest{}
-	mi := &file_control_v1_policies_proto_msgTypes[26]
+	mi := &file_control_v1_policies_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2039,7 +2307,7 @@ func (x *RejectChangeRequest) String() string {
 func (*RejectChangeRequest) ProtoMessage() {}
 
 func (x *RejectChangeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[26]
+	mi := &file_control_v1_policies_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2052,7 +2320,7 @@ func (x *RejectChangeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectChangeRequest.ProtoReflect.Descriptor instead.
 func (*RejectChangeRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{26}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RejectChangeRequest) GetChange() string {
@@ -2077,7 +2345,7 @@ type ListRecipientsRequest struct {
 
 func (x *ListRecipientsRequest) Reset() {
 	*x = ListRecipientsRequest{}
-	mi := &file_control_v1_policies_proto_msgTypes[27]
+	mi := &file_control_v1_policies_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2089,7 +2357,7 @@ func (x *ListRecipientsRequest) String() string {
 func (*ListRecipientsRequest) ProtoMessage() {}
 
 func (x *ListRecipientsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[27]
+	mi := &file_control_v1_policies_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2102,7 +2370,7 @@ func (x *ListRecipientsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRecipientsRequest.ProtoReflect.Descriptor instead.
 func (*ListRecipientsRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{27}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListRecipientsRequest) GetTenant() string {
@@ -2150,7 +2418,7 @@ type ListRecipientsResponse struct {
 
 func (x *ListRecipientsResponse) Reset() {
 	*x = ListRecipientsResponse{}
-	mi := &file_control_v1_policies_proto_msgTypes[28]
+	mi := &file_control_v1_policies_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2162,7 +2430,7 @@ func (x *ListRecipientsResponse) String() string {
 func (*ListRecipientsResponse) ProtoMessage() {}
 
 func (x *ListRecipientsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[28]
+	mi := &file_control_v1_policies_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2175,7 +2443,7 @@ func (x *ListRecipientsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRecipientsResponse.ProtoReflect.Descriptor instead.
 func (*ListRecipientsResponse) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{28}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListRecipientsResponse) GetRecipients() []*Recipient {
@@ -2204,7 +2472,7 @@ type GetRecipientRequest struct {
 
 func (x *GetRecipientRequest) Reset() {
 	*x = GetRecipientRequest{}
-	mi := &file_control_v1_policies_proto_msgTypes[29]
+	mi := &file_control_v1_policies_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2216,7 +2484,7 @@ func (x *GetRecipientRequest) String() string {
 func (*GetRecipientRequest) ProtoMessage() {}
 
 func (x *GetRecipientRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[29]
+	mi := &file_control_v1_policies_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2229,7 +2497,7 @@ func (x *GetRecipientRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRecipientRequest.ProtoReflect.Descriptor instead.
 func (*GetRecipientRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{29}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *GetRecipientRequest) GetTenant() string {
@@ -2264,7 +2532,7 @@ type PutRecipientRequest struct {
 
 func (x *PutRecipientRequest) Reset() {
 	*x = PutRecipientRequest{}
-	mi := &file_control_v1_policies_proto_msgTypes[30]
+	mi := &file_control_v1_policies_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2276,7 +2544,7 @@ func (x *PutRecipientRequest) String() string {
 func (*PutRecipientRequest) ProtoMessage() {}
 
 func (x *PutRecipientRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[30]
+	mi := &file_control_v1_policies_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2289,7 +2557,7 @@ func (x *PutRecipientRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRecipientRequest.ProtoReflect.Descriptor instead.
 func (*PutRecipientRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{30}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *PutRecipientRequest) GetTenant() string {
@@ -2325,7 +2593,7 @@ type CreateRecipientKeyRequest struct {
 
 func (x *CreateRecipientKeyRequest) Reset() {
 	*x = CreateRecipientKeyRequest{}
-	mi := &file_control_v1_policies_proto_msgTypes[31]
+	mi := &file_control_v1_policies_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2337,7 +2605,7 @@ func (x *CreateRecipientKeyRequest) String() string {
 func (*CreateRecipientKeyRequest) ProtoMessage() {}
 
 func (x *CreateRecipientKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[31]
+	mi := &file_control_v1_policies_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2350,7 +2618,7 @@ func (x *CreateRecipientKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRecipientKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateRecipientKeyRequest) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{31}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CreateRecipientKeyRequest) GetTenant() string {
@@ -2394,7 +2662,7 @@ type RecipientKey struct {
 
 func (x *RecipientKey) Reset() {
 	*x = RecipientKey{}
-	mi := &file_control_v1_policies_proto_msgTypes[32]
+	mi := &file_control_v1_policies_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2406,7 +2674,7 @@ func (x *RecipientKey) String() string {
 func (*RecipientKey) ProtoMessage() {}
 
 func (x *RecipientKey) ProtoReflect() protoreflect.Message {
-	mi := &file_control_v1_policies_proto_msgTypes[32]
+	mi := &file_control_v1_policies_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2419,7 +2687,7 @@ func (x *RecipientKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecipientKey.ProtoReflect.Descriptor instead.
 func (*RecipientKey) Descriptor() ([]byte, []int) {
-	return file_control_v1_policies_proto_rawDescGZIP(), []int{32}
+	return file_control_v1_policies_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RecipientKey) GetId() string {
@@ -2631,7 +2899,28 @@ const file_control_v1_policies_proto_rawDesc = "" +
 	"\acluster\x18\x03 \x01(\tR\acluster\x12&\n" +
 	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\x12$\n" +
 	"\x0esigns_api_keys\x18\x05 \x01(\bR\fsignsApiKeys\x12-\n" +
-	"\x0enewest_api_key\x18\x06 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\fnewestApiKey\"_\n" +
+	"\x0enewest_api_key\x18\x06 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\fnewestApiKey\"k\n" +
+	"\n" +
+	"Withdrawal\x12\x1f\n" +
+	"\vsigning_key\x18\x01 \x01(\tR\n" +
+	"signingKey\x12<\n" +
+	"\tsignature\x18\x02 \x01(\v2\x1e.domicile.control.v1.SignatureR\tsignature\"\xac\x01\n" +
+	"\x16GetSignedPolicyRequest\x12F\n" +
+	"\x06tenant\x18\x01 \x01(\tB.\xbaH+r)2'^(TN[0-9a-f]{32}|[a-z][a-z0-9-]{1,31})$R\x06tenant\x12J\n" +
+	"\tread_mask\x18\x10 \x01(\tB-\xbaH*r(2&^([a-z_]{1,40}(,[a-z_]{1,40}){0,15})?$R\breadMask\"\xce\x02\n" +
+	"\fSignedPolicy\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x18\n" +
+	"\acluster\x18\x02 \x01(\tR\acluster\x123\n" +
+	"\x06policy\x18\x03 \x01(\v2\x1b.domicile.control.v1.PolicyR\x06policy\x12#\n" +
+	"\bsequence\x18\x04 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\bsequence\x123\n" +
+	"\x04keys\x18\x05 \x03(\v2\x1f.domicile.control.v1.SigningKeyR\x04keys\x12A\n" +
+	"\vwithdrawals\x18\x06 \x03(\v2\x1f.domicile.control.v1.WithdrawalR\vwithdrawals\x12:\n" +
+	"\bapi_keys\x18\a \x01(\v2\x1f.domicile.control.v1.ApiKeyMarkR\aapiKeys\"\x83\x01\n" +
+	"\n" +
+	"ApiKeyMark\x12\x1f\n" +
+	"\x06number\x18\x01 \x01(\x04B\a\x92A\x04\x9a\x02\x01\x03R\x06number\x12\x16\n" +
+	"\x06digest\x18\x02 \x01(\tR\x06digest\x12<\n" +
+	"\tsignature\x18\x03 \x01(\v2\x1e.domicile.control.v1.SignatureR\tsignature\"_\n" +
 	"\vFieldChange\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12\x16\n" +
 	"\x06effect\x18\x02 \x01(\tR\x06effect\x12\x12\n" +
@@ -2702,10 +2991,11 @@ const file_control_v1_policies_proto_rawDesc = "" +
 	"\rApproveChange\x12).domicile.control.v1.ApproveChangeRequest\x1a\x1b.domicile.control.v1.Change\"'\x82\xd3\xe4\x93\x02!:\x01*\"\x1c/v1/changes/{change}:approve\x12\xdc\x01\n" +
 	"\fRejectChange\x12(.domicile.control.v1.RejectChangeRequest\x1a\x1b.domicile.control.v1.Change\"\x84\x01\x92A[rY\n" +
 	"W\n" +
-	"\bIf-Match\x12IThe etag that was read: then the call is refused when another was faster.\x18\x01\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/changes/{change}:reject2\xec\x03\n" +
+	"\bIf-Match\x12IThe etag that was read: then the call is refused when another was faster.\x18\x01\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/changes/{change}:reject2\xfc\x04\n" +
 	"\x11SigningKeyService\x12\x8f\x01\n" +
 	"\x10CreateSigningKey\x12,.domicile.control.v1.CreateSigningKeyRequest\x1a\x1f.domicile.control.v1.SigningKey\",\x82\xd3\xe4\x93\x02&:\x01*\"!/v1/tenants/{tenant}/signing_keys\x12\x97\x01\n" +
-	"\x0fListSigningKeys\x12+.domicile.control.v1.ListSigningKeysRequest\x1a,.domicile.control.v1.ListSigningKeysResponse\")\x82\xd3\xe4\x93\x02#\x12!/v1/tenants/{tenant}/signing_keys\x12\xaa\x01\n" +
+	"\x0fListSigningKeys\x12+.domicile.control.v1.ListSigningKeysRequest\x1a,.domicile.control.v1.ListSigningKeysResponse\")\x82\xd3\xe4\x93\x02#\x12!/v1/tenants/{tenant}/signing_keys\x12\x8d\x01\n" +
+	"\x0fGetSignedPolicy\x12+.domicile.control.v1.GetSignedPolicyRequest\x1a!.domicile.control.v1.SignedPolicy\"*\x82\xd3\xe4\x93\x02$\x12\"/v1/tenants/{tenant}/signed_policy\x12\xaa\x01\n" +
 	"\x12WithdrawSigningKey\x12..domicile.control.v1.WithdrawSigningKeyRequest\x1a\x1f.domicile.control.v1.SigningKey\"C\x82\xd3\xe4\x93\x02=:\x01*\"8/v1/tenants/{tenant}/signing_keys/{signing_key}:withdraw2\xbd\x05\n" +
 	"\x10RecipientService\x12\x92\x01\n" +
 	"\x0eListRecipients\x12*.domicile.control.v1.ListRecipientsRequest\x1a+.domicile.control.v1.ListRecipientsResponse\"'\x82\xd3\xe4\x93\x02!\x12\x1f/v1/tenants/{tenant}/recipients\x12\x8d\x01\n" +
@@ -2727,7 +3017,7 @@ func file_control_v1_policies_proto_rawDescGZIP() []byte {
 	return file_control_v1_policies_proto_rawDescData
 }
 
-var file_control_v1_policies_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_control_v1_policies_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_control_v1_policies_proto_goTypes = []any{
 	(*PolicyRules)(nil),               // 0: domicile.control.v1.PolicyRules
 	(*ClassRule)(nil),                 // 1: domicile.control.v1.ClassRule
@@ -2750,37 +3040,41 @@ var file_control_v1_policies_proto_goTypes = []any{
 	(*WithdrawSigningKeyRequest)(nil), // 18: domicile.control.v1.WithdrawSigningKeyRequest
 	(*ListSigningKeysRequest)(nil),    // 19: domicile.control.v1.ListSigningKeysRequest
 	(*ListSigningKeysResponse)(nil),   // 20: domicile.control.v1.ListSigningKeysResponse
-	(*FieldChange)(nil),               // 21: domicile.control.v1.FieldChange
-	(*ListChangesRequest)(nil),        // 22: domicile.control.v1.ListChangesRequest
-	(*ListChangesResponse)(nil),       // 23: domicile.control.v1.ListChangesResponse
-	(*GetChangeRequest)(nil),          // 24: domicile.control.v1.GetChangeRequest
-	(*ApproveChangeRequest)(nil),      // 25: domicile.control.v1.ApproveChangeRequest
-	(*RejectChangeRequest)(nil),       // 26: domicile.control.v1.RejectChangeRequest
-	(*ListRecipientsRequest)(nil),     // 27: domicile.control.v1.ListRecipientsRequest
-	(*ListRecipientsResponse)(nil),    // 28: domicile.control.v1.ListRecipientsResponse
-	(*GetRecipientRequest)(nil),       // 29: domicile.control.v1.GetRecipientRequest
-	(*PutRecipientRequest)(nil),       // 30: domicile.control.v1.PutRecipientRequest
-	(*CreateRecipientKeyRequest)(nil), // 31: domicile.control.v1.CreateRecipientKeyRequest
-	(*RecipientKey)(nil),              // 32: domicile.control.v1.RecipientKey
-	nil,                               // 33: domicile.control.v1.PolicyRules.ClassesEntry
-	nil,                               // 34: domicile.control.v1.PolicyRules.EgressEntry
-	nil,                               // 35: domicile.control.v1.PolicyRules.ConsentEntry
-	(*timestamppb.Timestamp)(nil),     // 36: google.protobuf.Timestamp
+	(*Withdrawal)(nil),                // 21: domicile.control.v1.Withdrawal
+	(*GetSignedPolicyRequest)(nil),    // 22: domicile.control.v1.GetSignedPolicyRequest
+	(*SignedPolicy)(nil),              // 23: domicile.control.v1.SignedPolicy
+	(*ApiKeyMark)(nil),                // 24: domicile.control.v1.ApiKeyMark
+	(*FieldChange)(nil),               // 25: domicile.control.v1.FieldChange
+	(*ListChangesRequest)(nil),        // 26: domicile.control.v1.ListChangesRequest
+	(*ListChangesResponse)(nil),       // 27: domicile.control.v1.ListChangesResponse
+	(*GetChangeRequest)(nil),          // 28: domicile.control.v1.GetChangeRequest
+	(*ApproveChangeRequest)(nil),      // 29: domicile.control.v1.ApproveChangeRequest
+	(*RejectChangeRequest)(nil),       // 30: domicile.control.v1.RejectChangeRequest
+	(*ListRecipientsRequest)(nil),     // 31: domicile.control.v1.ListRecipientsRequest
+	(*ListRecipientsResponse)(nil),    // 32: domicile.control.v1.ListRecipientsResponse
+	(*GetRecipientRequest)(nil),       // 33: domicile.control.v1.GetRecipientRequest
+	(*PutRecipientRequest)(nil),       // 34: domicile.control.v1.PutRecipientRequest
+	(*CreateRecipientKeyRequest)(nil), // 35: domicile.control.v1.CreateRecipientKeyRequest
+	(*RecipientKey)(nil),              // 36: domicile.control.v1.RecipientKey
+	nil,                               // 37: domicile.control.v1.PolicyRules.ClassesEntry
+	nil,                               // 38: domicile.control.v1.PolicyRules.EgressEntry
+	nil,                               // 39: domicile.control.v1.PolicyRules.ConsentEntry
+	(*timestamppb.Timestamp)(nil),     // 40: google.protobuf.Timestamp
 }
 var file_control_v1_policies_proto_depIdxs = []int32{
-	33, // 0: domicile.control.v1.PolicyRules.classes:type_name -> domicile.control.v1.PolicyRules.ClassesEntry
-	34, // 1: domicile.control.v1.PolicyRules.egress:type_name -> domicile.control.v1.PolicyRules.EgressEntry
+	37, // 0: domicile.control.v1.PolicyRules.classes:type_name -> domicile.control.v1.PolicyRules.ClassesEntry
+	38, // 1: domicile.control.v1.PolicyRules.egress:type_name -> domicile.control.v1.PolicyRules.EgressEntry
 	3,  // 2: domicile.control.v1.PolicyRules.recipients:type_name -> domicile.control.v1.RecipientList
 	5,  // 3: domicile.control.v1.PolicyRules.access:type_name -> domicile.control.v1.AccessRule
-	35, // 4: domicile.control.v1.PolicyRules.consent:type_name -> domicile.control.v1.PolicyRules.ConsentEntry
+	39, // 4: domicile.control.v1.PolicyRules.consent:type_name -> domicile.control.v1.PolicyRules.ConsentEntry
 	4,  // 5: domicile.control.v1.RecipientList.list:type_name -> domicile.control.v1.Recipient
-	36, // 6: domicile.control.v1.Recipient.assessment_expiry:type_name -> google.protobuf.Timestamp
+	40, // 6: domicile.control.v1.Recipient.assessment_expiry:type_name -> google.protobuf.Timestamp
 	0,  // 7: domicile.control.v1.Policy.rules:type_name -> domicile.control.v1.PolicyRules
 	7,  // 8: domicile.control.v1.Policy.signatures:type_name -> domicile.control.v1.Signature
 	0,  // 9: domicile.control.v1.PutPolicyRequest.rules:type_name -> domicile.control.v1.PolicyRules
 	13, // 10: domicile.control.v1.ExplainDecisionResponse.reasons:type_name -> domicile.control.v1.DecisionReason
-	21, // 11: domicile.control.v1.Change.fields:type_name -> domicile.control.v1.FieldChange
-	36, // 12: domicile.control.v1.Change.create_time:type_name -> google.protobuf.Timestamp
+	25, // 11: domicile.control.v1.Change.fields:type_name -> domicile.control.v1.FieldChange
+	40, // 12: domicile.control.v1.Change.create_time:type_name -> google.protobuf.Timestamp
 	0,  // 13: domicile.control.v1.Change.proposed:type_name -> domicile.control.v1.PolicyRules
 	7,  // 14: domicile.control.v1.Change.signatures:type_name -> domicile.control.v1.Signature
 	7,  // 15: domicile.control.v1.SigningKey.certificate:type_name -> domicile.control.v1.Signature
@@ -2791,46 +3085,54 @@ var file_control_v1_policies_proto_depIdxs = []int32{
 	7,  // 20: domicile.control.v1.ApiKeySignature.signature:type_name -> domicile.control.v1.Signature
 	7,  // 21: domicile.control.v1.WithdrawSigningKeyRequest.signature:type_name -> domicile.control.v1.Signature
 	15, // 22: domicile.control.v1.ListSigningKeysResponse.keys:type_name -> domicile.control.v1.SigningKey
-	14, // 23: domicile.control.v1.ListChangesResponse.changes:type_name -> domicile.control.v1.Change
-	7,  // 24: domicile.control.v1.ApproveChangeRequest.signatures:type_name -> domicile.control.v1.Signature
-	4,  // 25: domicile.control.v1.ListRecipientsResponse.recipients:type_name -> domicile.control.v1.Recipient
-	4,  // 26: domicile.control.v1.PutRecipientRequest.spec:type_name -> domicile.control.v1.Recipient
-	1,  // 27: domicile.control.v1.PolicyRules.ClassesEntry.value:type_name -> domicile.control.v1.ClassRule
-	2,  // 28: domicile.control.v1.PolicyRules.EgressEntry.value:type_name -> domicile.control.v1.EgressRule
-	6,  // 29: domicile.control.v1.PolicyRules.ConsentEntry.value:type_name -> domicile.control.v1.Purposes
-	9,  // 30: domicile.control.v1.PolicyService.GetPolicy:input_type -> domicile.control.v1.GetPolicyRequest
-	10, // 31: domicile.control.v1.PolicyService.PutPolicy:input_type -> domicile.control.v1.PutPolicyRequest
-	11, // 32: domicile.control.v1.PolicyService.ExplainDecision:input_type -> domicile.control.v1.ExplainDecisionRequest
-	22, // 33: domicile.control.v1.ChangeService.ListChanges:input_type -> domicile.control.v1.ListChangesRequest
-	24, // 34: domicile.control.v1.ChangeService.GetChange:input_type -> domicile.control.v1.GetChangeRequest
-	25, // 35: domicile.control.v1.ChangeService.ApproveChange:input_type -> domicile.control.v1.ApproveChangeRequest
-	26, // 36: domicile.control.v1.ChangeService.RejectChange:input_type -> domicile.control.v1.RejectChangeRequest
-	16, // 37: domicile.control.v1.SigningKeyService.CreateSigningKey:input_type -> domicile.control.v1.CreateSigningKeyRequest
-	19, // 38: domicile.control.v1.SigningKeyService.ListSigningKeys:input_type -> domicile.control.v1.ListSigningKeysRequest
-	18, // 39: domicile.control.v1.SigningKeyService.WithdrawSigningKey:input_type -> domicile.control.v1.WithdrawSigningKeyRequest
-	27, // 40: domicile.control.v1.RecipientService.ListRecipients:input_type -> domicile.control.v1.ListRecipientsRequest
-	29, // 41: domicile.control.v1.RecipientService.GetRecipient:input_type -> domicile.control.v1.GetRecipientRequest
-	30, // 42: domicile.control.v1.RecipientService.PutRecipient:input_type -> domicile.control.v1.PutRecipientRequest
-	31, // 43: domicile.control.v1.RecipientService.CreateRecipientKey:input_type -> domicile.control.v1.CreateRecipientKeyRequest
-	8,  // 44: domicile.control.v1.PolicyService.GetPolicy:output_type -> domicile.control.v1.Policy
-	8,  // 45: domicile.control.v1.PolicyService.PutPolicy:output_type -> domicile.control.v1.Policy
-	12, // 46: domicile.control.v1.PolicyService.ExplainDecision:output_type -> domicile.control.v1.ExplainDecisionResponse
-	23, // 47: domicile.control.v1.ChangeService.ListChanges:output_type -> domicile.control.v1.ListChangesResponse
-	14, // 48: domicile.control.v1.ChangeService.GetChange:output_type -> domicile.control.v1.Change
-	14, // 49: domicile.control.v1.ChangeService.ApproveChange:output_type -> domicile.control.v1.Change
-	14, // 50: domicile.control.v1.ChangeService.RejectChange:output_type -> domicile.control.v1.Change
-	15, // 51: domicile.control.v1.SigningKeyService.CreateSigningKey:output_type -> domicile.control.v1.SigningKey
-	20, // 52: domicile.control.v1.SigningKeyService.ListSigningKeys:output_type -> domicile.control.v1.ListSigningKeysResponse
-	15, // 53: domicile.control.v1.SigningKeyService.WithdrawSigningKey:output_type -> domicile.control.v1.SigningKey
-	28, // 54: domicile.control.v1.RecipientService.ListRecipients:output_type -> domicile.control.v1.ListRecipientsResponse
-	4,  // 55: domicile.control.v1.RecipientService.GetRecipient:output_type -> domicile.control.v1.Recipient
-	4,  // 56: domicile.control.v1.RecipientService.PutRecipient:output_type -> domicile.control.v1.Recipient
-	32, // 57: domicile.control.v1.RecipientService.CreateRecipientKey:output_type -> domicile.control.v1.RecipientKey
-	44, // [44:58] is the sub-list for method output_type
-	30, // [30:44] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	7,  // 23: domicile.control.v1.Withdrawal.signature:type_name -> domicile.control.v1.Signature
+	8,  // 24: domicile.control.v1.SignedPolicy.policy:type_name -> domicile.control.v1.Policy
+	15, // 25: domicile.control.v1.SignedPolicy.keys:type_name -> domicile.control.v1.SigningKey
+	21, // 26: domicile.control.v1.SignedPolicy.withdrawals:type_name -> domicile.control.v1.Withdrawal
+	24, // 27: domicile.control.v1.SignedPolicy.api_keys:type_name -> domicile.control.v1.ApiKeyMark
+	7,  // 28: domicile.control.v1.ApiKeyMark.signature:type_name -> domicile.control.v1.Signature
+	14, // 29: domicile.control.v1.ListChangesResponse.changes:type_name -> domicile.control.v1.Change
+	7,  // 30: domicile.control.v1.ApproveChangeRequest.signatures:type_name -> domicile.control.v1.Signature
+	4,  // 31: domicile.control.v1.ListRecipientsResponse.recipients:type_name -> domicile.control.v1.Recipient
+	4,  // 32: domicile.control.v1.PutRecipientRequest.spec:type_name -> domicile.control.v1.Recipient
+	1,  // 33: domicile.control.v1.PolicyRules.ClassesEntry.value:type_name -> domicile.control.v1.ClassRule
+	2,  // 34: domicile.control.v1.PolicyRules.EgressEntry.value:type_name -> domicile.control.v1.EgressRule
+	6,  // 35: domicile.control.v1.PolicyRules.ConsentEntry.value:type_name -> domicile.control.v1.Purposes
+	9,  // 36: domicile.control.v1.PolicyService.GetPolicy:input_type -> domicile.control.v1.GetPolicyRequest
+	10, // 37: domicile.control.v1.PolicyService.PutPolicy:input_type -> domicile.control.v1.PutPolicyRequest
+	11, // 38: domicile.control.v1.PolicyService.ExplainDecision:input_type -> domicile.control.v1.ExplainDecisionRequest
+	26, // 39: domicile.control.v1.ChangeService.ListChanges:input_type -> domicile.control.v1.ListChangesRequest
+	28, // 40: domicile.control.v1.ChangeService.GetChange:input_type -> domicile.control.v1.GetChangeRequest
+	29, // 41: domicile.control.v1.ChangeService.ApproveChange:input_type -> domicile.control.v1.ApproveChangeRequest
+	30, // 42: domicile.control.v1.ChangeService.RejectChange:input_type -> domicile.control.v1.RejectChangeRequest
+	16, // 43: domicile.control.v1.SigningKeyService.CreateSigningKey:input_type -> domicile.control.v1.CreateSigningKeyRequest
+	19, // 44: domicile.control.v1.SigningKeyService.ListSigningKeys:input_type -> domicile.control.v1.ListSigningKeysRequest
+	22, // 45: domicile.control.v1.SigningKeyService.GetSignedPolicy:input_type -> domicile.control.v1.GetSignedPolicyRequest
+	18, // 46: domicile.control.v1.SigningKeyService.WithdrawSigningKey:input_type -> domicile.control.v1.WithdrawSigningKeyRequest
+	31, // 47: domicile.control.v1.RecipientService.ListRecipients:input_type -> domicile.control.v1.ListRecipientsRequest
+	33, // 48: domicile.control.v1.RecipientService.GetRecipient:input_type -> domicile.control.v1.GetRecipientRequest
+	34, // 49: domicile.control.v1.RecipientService.PutRecipient:input_type -> domicile.control.v1.PutRecipientRequest
+	35, // 50: domicile.control.v1.RecipientService.CreateRecipientKey:input_type -> domicile.control.v1.CreateRecipientKeyRequest
+	8,  // 51: domicile.control.v1.PolicyService.GetPolicy:output_type -> domicile.control.v1.Policy
+	8,  // 52: domicile.control.v1.PolicyService.PutPolicy:output_type -> domicile.control.v1.Policy
+	12, // 53: domicile.control.v1.PolicyService.ExplainDecision:output_type -> domicile.control.v1.ExplainDecisionResponse
+	27, // 54: domicile.control.v1.ChangeService.ListChanges:output_type -> domicile.control.v1.ListChangesResponse
+	14, // 55: domicile.control.v1.ChangeService.GetChange:output_type -> domicile.control.v1.Change
+	14, // 56: domicile.control.v1.ChangeService.ApproveChange:output_type -> domicile.control.v1.Change
+	14, // 57: domicile.control.v1.ChangeService.RejectChange:output_type -> domicile.control.v1.Change
+	15, // 58: domicile.control.v1.SigningKeyService.CreateSigningKey:output_type -> domicile.control.v1.SigningKey
+	20, // 59: domicile.control.v1.SigningKeyService.ListSigningKeys:output_type -> domicile.control.v1.ListSigningKeysResponse
+	23, // 60: domicile.control.v1.SigningKeyService.GetSignedPolicy:output_type -> domicile.control.v1.SignedPolicy
+	15, // 61: domicile.control.v1.SigningKeyService.WithdrawSigningKey:output_type -> domicile.control.v1.SigningKey
+	32, // 62: domicile.control.v1.RecipientService.ListRecipients:output_type -> domicile.control.v1.ListRecipientsResponse
+	4,  // 63: domicile.control.v1.RecipientService.GetRecipient:output_type -> domicile.control.v1.Recipient
+	4,  // 64: domicile.control.v1.RecipientService.PutRecipient:output_type -> domicile.control.v1.Recipient
+	36, // 65: domicile.control.v1.RecipientService.CreateRecipientKey:output_type -> domicile.control.v1.RecipientKey
+	51, // [51:66] is the sub-list for method output_type
+	36, // [36:51] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_policies_proto_init() }
@@ -2844,7 +3146,7 @@ func file_control_v1_policies_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_policies_proto_rawDesc), len(file_control_v1_policies_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   36,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   4,
 		},

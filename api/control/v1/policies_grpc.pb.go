@@ -467,6 +467,7 @@ var ChangeService_ServiceDesc = grpc.ServiceDesc{
 const (
 	SigningKeyService_CreateSigningKey_FullMethodName   = "/domicile.control.v1.SigningKeyService/CreateSigningKey"
 	SigningKeyService_ListSigningKeys_FullMethodName    = "/domicile.control.v1.SigningKeyService/ListSigningKeys"
+	SigningKeyService_GetSignedPolicy_FullMethodName    = "/domicile.control.v1.SigningKeyService/GetSignedPolicy"
 	SigningKeyService_WithdrawSigningKey_FullMethodName = "/domicile.control.v1.SigningKeyService/WithdrawSigningKey"
 )
 
@@ -485,6 +486,11 @@ type SigningKeyServiceClient interface {
 	//
 	// With them come the sequence of the policy in force and the cluster's id, which signatures cover.
 	ListSigningKeys(ctx context.Context, in *ListSigningKeysRequest, opts ...grpc.CallOption) (*ListSigningKeysResponse, error)
+	// GetSignedPolicy gives a tenant's policy in force with all that proves it.
+	//
+	// Read in one piece. Whoever has pinned the operator's root verifies it as nodes do, and believes nothing else
+	// of it: `domicile changes approve` does before it signs. Of a tenant without a signing key there are no keys.
+	GetSignedPolicy(ctx context.Context, in *GetSignedPolicyRequest, opts ...grpc.CallOption) (*SignedPolicy, error)
 	// WithdrawSigningKey ends an approver's key without a successor.
 	//
 	// For good: its signature counts no more, under what waits for signatures either, which has to be proposed
@@ -520,6 +526,16 @@ func (c *signingKeyServiceClient) ListSigningKeys(ctx context.Context, in *ListS
 	return out, nil
 }
 
+func (c *signingKeyServiceClient) GetSignedPolicy(ctx context.Context, in *GetSignedPolicyRequest, opts ...grpc.CallOption) (*SignedPolicy, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SignedPolicy)
+	err := c.cc.Invoke(ctx, SigningKeyService_GetSignedPolicy_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *signingKeyServiceClient) WithdrawSigningKey(ctx context.Context, in *WithdrawSigningKeyRequest, opts ...grpc.CallOption) (*SigningKey, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(SigningKey)
@@ -545,6 +561,11 @@ type SigningKeyServiceServer interface {
 	//
 	// With them come the sequence of the policy in force and the cluster's id, which signatures cover.
 	ListSigningKeys(context.Context, *ListSigningKeysRequest) (*ListSigningKeysResponse, error)
+	// GetSignedPolicy gives a tenant's policy in force with all that proves it.
+	//
+	// Read in one piece. Whoever has pinned the operator's root verifies it as nodes do, and believes nothing else
+	// of it: `domicile changes approve` does before it signs. Of a tenant without a signing key there are no keys.
+	GetSignedPolicy(context.Context, *GetSignedPolicyRequest) (*SignedPolicy, error)
 	// WithdrawSigningKey ends an approver's key without a successor.
 	//
 	// For good: its signature counts no more, under what waits for signatures either, which has to be proposed
@@ -565,6 +586,9 @@ func (UnimplementedSigningKeyServiceServer) CreateSigningKey(context.Context, *C
 }
 func (UnimplementedSigningKeyServiceServer) ListSigningKeys(context.Context, *ListSigningKeysRequest) (*ListSigningKeysResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListSigningKeys not implemented")
+}
+func (UnimplementedSigningKeyServiceServer) GetSignedPolicy(context.Context, *GetSignedPolicyRequest) (*SignedPolicy, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetSignedPolicy not implemented")
 }
 func (UnimplementedSigningKeyServiceServer) WithdrawSigningKey(context.Context, *WithdrawSigningKeyRequest) (*SigningKey, error) {
 	return nil, status.Error(codes.Unimplemented, "method WithdrawSigningKey not implemented")
@@ -626,6 +650,24 @@ func _SigningKeyService_ListSigningKeys_Handler(srv interface{}, ctx context.Con
 	return interceptor(ctx, in, info, handler)
 }
 
+func _SigningKeyService_GetSignedPolicy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetSignedPolicyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SigningKeyServiceServer).GetSignedPolicy(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SigningKeyService_GetSignedPolicy_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SigningKeyServiceServer).GetSignedPolicy(ctx, req.(*GetSignedPolicyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _SigningKeyService_WithdrawSigningKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(WithdrawSigningKeyRequest)
 	if err := dec(in); err != nil {
@@ -658,6 +700,10 @@ var SigningKeyService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListSigningKeys",
 			Handler:    _SigningKeyService_ListSigningKeys_Handler,
+		},
+		{
+			MethodName: "GetSignedPolicy",
+			Handler:    _SigningKeyService_GetSignedPolicy_Handler,
 		},
 		{
 			MethodName: "WithdrawSigningKey",
