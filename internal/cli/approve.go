@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/domicile-io/domicile/api/client"
 	"github.com/domicile-io/domicile/api/control"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/internal/screen"
@@ -20,68 +19,20 @@ import (
 // errNotShown stops a signature when what would be signed is not what was shown.
 var errNotShown = errors.New("the control plane asks to sign another policy than the one it shows; nothing was signed: do not sign, and ask who runs it")
 
-// policyShown rebuilds a policy from what the control plane shows of it. Its
-// hash is computed here: nobody signs a hash that somebody else computed.
-func policyShown(p *controlv1.Policy, rules *controlv1.PolicyRules) (policy.ResidencyPolicy, error) {
-	base := policy.ResidencyPolicy{Tenant: policy.TenantID(p.GetTenant()), HomeRegion: policy.RegionID(p.GetHomeRegion()), Boundary: policy.Boundary(p.GetBoundary()),
-		HomeEpoch: uint64(p.GetHomeEpoch()), ContractingEntity: p.GetContractingEntity()}
-	out, err := control.ApplyRules(base, rules, "rules")
-	if err != nil {
-		return out, fmt.Errorf("read the policy: %w", err)
-	}
-	return out, nil
-}
-
-// signInForce signs the policy in force under the next sequence, as the
-// enrolment of a tenant's key needs it.
-func (a *app) signInForce(ctx context.Context, cp *client.Control, tenant string, c certificateFile, keyPath string) (*controlv1.Signature, error) {
-	if keyPath == "" {
-		return nil, usagef("--key is missing: a tenant's key signs the policy in force as it is enrolled")
-	}
-	key, err := readSecretKey(keyPath)
-	if err != nil {
-		return nil, err
-	}
-	if keyID(key) != c.Key.ID {
-		return nil, usagef("--key and --cert do not belong together: the certificate is of key %s", c.Key.ID)
-	}
-	now, err := cp.Policy(ctx, tenant)
-	if err != nil {
-		return nil, err
-	}
-	if now.GetTenant() != string(c.Tenant) {
-		return nil, usagef("the certificate is of tenant %s, not of %s", c.Tenant, tenant)
-	}
-	enrolled, err := cp.SigningKeys(ctx, tenant)
-	if err != nil {
-		return nil, err
-	}
-	doc, err := policyShown(now, now.GetRules())
-	if err != nil {
-		return nil, err
-	}
-	hash, err := policy.PolicyHash(&doc)
-	if err != nil {
-		return nil, err
-	}
-	sig := policy.Sign(key, policy.PolicyStatement(c.Cluster, c.Tenant, enrolled.GetSequence()+1, hash))
-	return control.SignatureOf(sig), nil
-}
-
 func (a *app) changesApprove() *cobra.Command {
 	var keyPath string
 	var yes bool
 	c := &cobra.Command{Use: "approve CHANGE --key FILE", Short: "Show what a change would do, then sign it", Args: cobra.ExactArgs(1),
-		Long: `Shows the difference between the policy in force and the proposed one in plain words, computed on this
-machine, and signs exactly that with a local key file. A tightening applies with the tenant's key, a
-loosening with the tenant's key and a second person's; each signs on their own machine.`,
+		Long: `Proves the policy in force, as a node does, against what this machine has pinned (domicile trust pin): who
+signed it, under which number, with keys that the operator's root has certified. Then shows the difference
+to the proposed policy in plain words, computed on this machine, and signs exactly that with a local key
+file. What the control plane cannot prove, nobody signs.
+
+A tightening applies with the tenant's key, a loosening with the tenant's key and a second person's; each
+signs on their own machine.`,
 		RunE: a.run(func(ctx context.Context, args []string) error {
 			if keyPath == "" {
 				return usagef("--key is missing: name your key file; it stays on this machine")
-			}
-			key, err := readSecretKey(keyPath)
-			if err != nil {
-				return err
 			}
 			cp, err := a.control()
 			if err != nil {
@@ -91,7 +42,18 @@ loosening with the tenant's key and a second person's; each signs on their own m
 			if err != nil {
 				return err
 			}
-			statement, err := a.reviewed(ctx, cp, ch)
+			who, err := a.signatory(keyPath, ch.GetTenant())
+			if err != nil {
+				return err
+			}
+			row, err := who.proven(ctx, cp, string(who.pin.Tenant))
+			if err == nil {
+				err = who.counts(row)
+			}
+			if err != nil {
+				return err
+			}
+			statement, err := a.reviewed(who.pin, row, ch)
 			if err != nil {
 				return err
 			}
@@ -100,8 +62,11 @@ loosening with the tenant's key and a second person's; each signs on their own m
 					return err
 				}
 			}
-			sig := policy.Sign(key, statement)
+			sig := policy.Sign(who.key, statement)
 			done, err := cp.ApproveChange(ctx, &controlv1.ApproveChangeRequest{Change: ch.GetId(), Signatures: []*controlv1.Signature{control.SignatureOf(sig)}})
+			if err == nil && done.GetState() == "applied" { // remembered, so that an earlier one is told from it
+				_, err = who.proven(ctx, cp, string(who.pin.Tenant))
+			}
 			if err != nil {
 				return err
 			}
@@ -118,23 +83,20 @@ loosening with the tenant's key and a second person's; each signs on their own m
 	return c
 }
 
-// reviewed shows a change in plain words and gives the statement to sign.
-func (a *app) reviewed(ctx context.Context, cp *client.Control, ch *controlv1.Change) ([]byte, error) {
-	now, err := cp.Policy(ctx, ch.GetTenant())
-	if err != nil {
-		return nil, err
+// reviewed shows a change of a proven policy in plain words and gives the statement to
+// sign. Cluster and tenant are the pinned ones, and the number is the one after the
+// proven policy's: a signature for another is for a policy that nobody here has seen.
+func (a *app) reviewed(p *pin, row *policy.TenantRow, ch *controlv1.Change) ([]byte, error) {
+	if ch.GetTenant() != string(p.Tenant) {
+		return nil, errNotShown
 	}
-	keys, err := cp.SigningKeys(ctx, ch.GetTenant())
-	if err != nil {
-		return nil, err
+	if want := row.Signers.Sequence + 1; ch.GetSequence() != want {
+		return nil, fmt.Errorf("the change is for number %d of the tenant's policies, and the one after the policy in force, which is proven, is %d; nothing was signed: it must be proposed again, and if it was not made for an earlier policy, ask who runs the control plane", ch.GetSequence(), want)
 	}
-	inForce, err := policyShown(now, now.GetRules())
+	inForce := row.Policy
+	proposed, err := control.ApplyRules(*inForce, ch.GetProposed(), "rules")
 	if err != nil {
-		return nil, err
-	}
-	proposed, err := policyShown(now, ch.GetProposed())
-	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read the proposed policy: %w", err)
 	}
 	if ch.GetBillingCountry() != "" { // re-contracting: the one thing beside its rules that a change may change
 		proposed.ContractingEntity = ch.GetContractingEntity()
@@ -143,11 +105,12 @@ func (a *app) reviewed(ctx context.Context, cp *client.Control, ch *controlv1.Ch
 	if err != nil {
 		return nil, err
 	}
-	if hex.EncodeToString(hash[:]) != ch.GetHash() || now.GetTenant() != ch.GetTenant() {
+	if hex.EncodeToString(hash[:]) != ch.GetHash() {
 		return nil, errNotShown
 	}
-	kind, fields := policy.Classify(&inForce, &proposed)
-	a.err.Line("Change %s of tenant %s, home %s, would %s its policy:", a.err.Bold(screen.Clean(ch.GetId())), screen.Clean(now.GetTenant()), screen.Clean(now.GetHomeRegion()), kind)
+	kind, fields := policy.Classify(inForce, &proposed)
+	a.err.Line("The policy in force of tenant %s, home %s, is number %d: its signature and keys hold against the root that is pinned here.", p.Tenant, screen.Clean(string(inForce.HomeRegion)), row.Signers.Sequence)
+	a.err.Line("Change %s would %s it:", a.err.Bold(screen.Clean(ch.GetId())), kind)
 	a.err.Line("")
 	for _, f := range fields {
 		a.err.Line("  %s", a.plainly(f))
@@ -157,7 +120,7 @@ func (a *app) reviewed(ctx context.Context, cp *client.Control, ch *controlv1.Ch
 			a.err.Bold(screen.Clean(proposed.ContractingEntity)), screen.Clean(inForce.ContractingEntity))
 	}
 	a.err.Line("")
-	return policy.PolicyStatement(keys.GetCluster(), proposed.Tenant, ch.GetSequence(), hash), nil
+	return policy.PolicyStatement(p.Cluster, p.Tenant, ch.GetSequence(), hash), nil
 }
 
 func (a *app) confirm() error {

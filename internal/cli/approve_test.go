@@ -2,19 +2,12 @@ package cli
 
 import (
 	"bytes"
-	"context"
 	"encoding/hex"
 	"errors"
 	"io"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
-
-	"github.com/domicile-io/domicile/api/client"
 	"github.com/domicile-io/domicile/api/control"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/internal/screen"
@@ -30,18 +23,8 @@ func TestApproveSignsOnlyWhatItShows(t *testing.T) {
 	wider.Classes[policy.CallRecord] = policy.ClassRule{Mode: policy.Restricted}
 	widest := policy.DefaultPolicy(id, policy.Region{ID: "ie1", Boundary: "eu"}, "DOM-IE")
 	widest.Classes[policy.Recording] = policy.ClassRule{Mode: policy.Restricted}
-	answers := map[string]proto.Message{
-		"/v1/tenants/" + id + "/policy":       control.PolicyOf(&now, "1"),
-		"/v1/tenants/" + id + "/signing_keys": &controlv1.ListSigningKeysResponse{Sequence: 4, Cluster: cluster},
-	}
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		raw, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(answers[r.URL.Path])
-		if err != nil {
-			t.Error(err)
-		}
-		_, _ = io.Copy(w, bytes.NewReader(raw))
-	}))
-	defer s.Close()
+	p := &pin{Cluster: cluster, Tenant: id}
+	row := &policy.TenantRow{ID: id, Home: "ie1", Policy: &now, Signers: &policy.Signers{Sequence: 4}}
 	var said strings.Builder
 	a := &app{out: screen.New(io.Discard), err: screen.New(&said)}
 	review := func(shown, hashed policy.ResidencyPolicy) ([]byte, error) {
@@ -50,7 +33,7 @@ func TestApproveSignsOnlyWhatItShows(t *testing.T) {
 			t.Fatal(err)
 		}
 		ch := &controlv1.Change{Id: "CH1", Tenant: id, Hash: hex.EncodeToString(hash[:]), Sequence: 5, Proposed: control.RulesOf(&shown)}
-		return a.reviewed(context.Background(), &client.Control{BaseURL: s.URL}, ch)
+		return a.reviewed(p, row, ch)
 	}
 	hash, err := policy.PolicyHash(&wider)
 	if err != nil {
@@ -62,6 +45,12 @@ func TestApproveSignsOnlyWhatItShows(t *testing.T) {
 	}
 	if !strings.Contains(said.String(), "loosens  where call_record may be processed and viewed") || !strings.Contains(said.String(), "sealed → restricted") {
 		t.Errorf("it said:\n%s", said.String())
+	}
+	for name, ch := range map[string]*controlv1.Change{"of another tenant": {Tenant: "TN000000000000000000000000000000bb", Sequence: 5}, "for an earlier number": {Tenant: id, Sequence: 4}, "for a later one": {Tenant: id, Sequence: 6}} {
+		ch.Hash, ch.Proposed = hex.EncodeToString(hash[:]), control.RulesOf(&wider)
+		if got, err := a.reviewed(p, row, ch); err == nil || got != nil {
+			t.Errorf("a change %s: got %q", name, got)
+		}
 	}
 	for name, shown := range map[string]policy.ResidencyPolicy{"a harmless one": now, "another one": widest} {
 		if got, err := review(shown, wider); !errors.Is(err, errNotShown) || got != nil {

@@ -1,24 +1,16 @@
 package cli
 
 import (
-	"bytes"
-	"context"
 	"encoding/hex"
 	"fmt"
 	"io"
-	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
-	"github.com/domicile-io/domicile/api/client"
 	"github.com/domicile-io/domicile/api/control"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/internal/screen"
@@ -103,19 +95,6 @@ func unchanged() policy.ResidencyPolicy {
 // reads one line for each thing, of what it does and from what to what, and no
 // line of anything else.
 func TestPlainWordsNameEachChangeAndNothingElse(t *testing.T) {
-	var now atomic.Pointer[policy.ResidencyPolicy]
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var m proto.Message = control.PolicyOf(now.Load(), "1")
-		if strings.HasSuffix(r.URL.Path, "/signing_keys") {
-			m = &controlv1.ListSigningKeysResponse{Sequence: 4, Cluster: wordsCluster}
-		}
-		raw, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
-		if err != nil {
-			t.Error(err)
-		}
-		_, _ = io.Copy(w, bytes.NewReader(raw))
-	}))
-	defer s.Close()
 	rapid.Check(t, func(t *rapid.T) {
 		from, to := unchanged(), unchanged()
 		var want []string
@@ -132,7 +111,6 @@ func TestPlainWordsNameEachChangeAndNothingElse(t *testing.T) {
 		if back {
 			from, to = to, from
 		}
-		now.Store(&from)
 		hash, err := policy.PolicyHash(&to)
 		if err != nil {
 			t.Fatal(err)
@@ -140,7 +118,7 @@ func TestPlainWordsNameEachChangeAndNothingElse(t *testing.T) {
 		var out strings.Builder
 		a := &app{out: screen.New(io.Discard), err: screen.New(&out)}
 		ch := &controlv1.Change{Id: "CH1", Tenant: wordsTenant, Hash: hex.EncodeToString(hash[:]), Sequence: 5, Proposed: control.RulesOf(&to)}
-		if _, err := a.reviewed(context.Background(), &client.Control{BaseURL: s.URL}, ch); err != nil {
+		if _, err := a.reviewed(&pin{Cluster: wordsCluster, Tenant: wordsTenant}, &policy.TenantRow{ID: wordsTenant, Policy: &from, Signers: &policy.Signers{Sequence: 4}}, ch); err != nil {
 			t.Fatal(err)
 		}
 		lines := changesSaid(out.String())

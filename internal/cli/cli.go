@@ -3,7 +3,8 @@
 // Every command takes its addresses and credentials from flags, then from the
 // environment, then from the file named by --env-file (which `domicile dev`
 // writes); the control plane's token also from `domicile login`; and from nowhere else: there is no default region, and a region's
-// address is found by the region that the key itself names.
+// address is found by the region that the key itself names. What a machine that signs
+// knows of root and tenants (see pin) lies in the user's configuration folder.
 //
 // Exit codes, for scripts:
 //
@@ -95,7 +96,8 @@ Completion for your shell: domicile completion --help.
 
 There is no default region anywhere. Addresses and credentials come from flags, then from the
 environment (DOMICILE_CONTROL_URL, DOMICILE_TOKEN, DOMICILE_CA, DOMICILE_<REGION>_URL, DOMICILE_KEY),
-then from the file named by --env-file or DOMICILE_ENV_FILE; a token also from domicile login.
+then from the file named by --env-file or DOMICILE_ENV_FILE; a token also from domicile login. What a
+signer's machine has pinned lies in its configuration folder, or in DOMICILE_TRUST_DIR.
 
 Exit codes: 0 done, 1 refused or failed, 2 wrong command line, 3 not available now, 4 outcome unknown.`,
 		SilenceErrors: true, SilenceUsage: true,

@@ -2,8 +2,8 @@ package cli
 
 import (
 	"context"
-	"crypto/ed25519"
 	"crypto/rand"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -27,18 +27,17 @@ tenant's signing key signs it, which nodes want of a key above ingest once the t
 			if role == "" {
 				return usagef("--role is missing: ingest writes records, reader reads them, admin does both")
 			}
-			var secret ed25519.PrivateKey
-			if sign != "" { // before there is a key: one that is issued and not signed helps nobody
-				var err error
-				if secret, err = readSecretKey(sign); err != nil {
-					return err
-				}
-			}
 			cp, err := a.control()
 			if err != nil {
 				return err
 			}
-			s, k, err := a.createKey(ctx, cp, args[0], role, secret)
+			var who *signatory
+			if sign != "" { // before there is a key: one that is issued and not signed helps nobody
+				if who, _, err = a.keySignatory(ctx, cp, sign, args[0]); err != nil {
+					return err
+				}
+			}
+			s, k, err := a.createKey(ctx, cp, args[0], role, who)
 			if err != nil {
 				return err
 			}
@@ -59,11 +58,14 @@ tenant's signing key signs it, which nodes want of a key above ingest once the t
 	return c
 }
 
-// createKey draws a key, registers its hash and, with a signing key, signs it.
-func (a *app) createKey(ctx context.Context, cp *client.Control, tenant, role string, secret ed25519.PrivateKey) (client.Secret, *controlv1.Key, error) {
+// createKey draws a key, registers its hash and, with somebody who signs, has it signed.
+func (a *app) createKey(ctx context.Context, cp *client.Control, tenant, role string, who *signatory) (client.Secret, *controlv1.Key, error) {
 	t, err := cp.Tenant(ctx, tenant)
 	if err != nil {
 		return client.Secret{}, nil, err
+	}
+	if who != nil && (t.GetId() != string(who.pin.Tenant) || t.GetHomeRegion() != string(who.row.Home)) {
+		return client.Secret{}, nil, errors.New("the control plane shows another tenant, or another home of it, than its signed policy; no key was made: ask who runs it")
 	}
 	s, err := client.NewSecret(t.GetHomeRegion(), rand.Reader)
 	if err != nil {
@@ -75,7 +77,7 @@ func (a *app) createKey(ctx context.Context, cp *client.Control, tenant, role st
 		return client.Secret{}, nil, err
 	}
 	asked := &controlv1.Key{Id: s.KeyID, Tenant: t.GetId(), Region: t.GetHomeRegion(), Role: role, Terms: &controlv1.KeyTerms{SecretSha256: s.SHA256}}
-	signed, err := a.signCreated(ctx, cp, asked, k, secret)
+	signed, err := a.signCreated(ctx, cp, asked, k, who)
 	if err != nil {
 		return client.Secret{}, nil, fmt.Errorf("key %s was issued, signing it failed, and nobody has its secret; delete it, and make another: domicile keys delete %s %s: %w", s.KeyID, tenant, s.KeyID, err)
 	}

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"slices"
 	"time"
@@ -19,7 +18,8 @@ func (a *app) keysSign() *cobra.Command {
 	var every, yes bool
 	c := &cobra.Command{Use: "sign TENANT [KEY…] --key FILE", Short: "Show what API keys may do, then sign them", Args: cobra.MinimumNArgs(1),
 		Long: `Shows in plain words what each key may do, computes what is to be signed on this machine from exactly
-that, and signs it with the tenant's signing key. Of a tenant that signs its keys, nodes take no unsigned
+that, and signs it with the tenant's signing key, for the cluster and the tenant that are pinned on this
+machine (domicile trust pin), after it has proven that this key is the tenant's present one. Of a tenant that signs its keys, nodes take no unsigned
 one above ingest, whoever runs the control plane. --all is every key that is not signed yet: look at the
 list, and delete what you do not know.`,
 		Example: "  domicile keys sign acme-ie --all --key acme.key",
@@ -39,22 +39,15 @@ list, and delete what you do not know.`,
 }
 
 func (a *app) signKeys(ctx context.Context, tenant string, ids []string, path string, yes bool) error {
-	secret, err := readSecretKey(path)
-	if err != nil {
-		return err
-	}
 	cp, err := a.control()
 	if err != nil {
 		return err
 	}
-	enrolled, err := cp.SigningKeys(ctx, tenant)
+	who, enrolled, err := a.keySignatory(ctx, cp, path, tenant)
 	if err != nil {
 		return err
 	}
-	if len(enrolled.GetKeys()) == 0 {
-		return usagef("the tenant has no signing key, so its API keys need no signature; `domicile trust enrol` enrols one and signs them")
-	}
-	all, err := cp.Keys(ctx, tenant)
+	all, err := cp.Keys(ctx, string(who.pin.Tenant))
 	if err != nil {
 		return err
 	}
@@ -75,7 +68,11 @@ func (a *app) signKeys(ctx context.Context, tenant string, ids []string, path st
 		return err
 	}
 	for _, k := range chosen {
-		done, err := cp.SignKey(ctx, &controlv1.SignKeyRequest{Tenant: tenant, Key: k.GetId(), Number: number, Signature: signKey(secret, enrolled.GetCluster(), number, k)})
+		sig, err := who.signAPIKey(number, k)
+		if err != nil {
+			return err
+		}
+		done, err := cp.SignKey(ctx, &controlv1.SignKeyRequest{Tenant: string(who.pin.Tenant), Key: k.GetId(), Number: number, Signature: sig})
 		if err != nil {
 			return err
 		}
@@ -89,6 +86,24 @@ func (a *app) signKeys(ctx context.Context, tenant string, ids []string, path st
 			}
 		}
 	})
+}
+
+// keySignatory is whoever signs a tenant's API keys: with its present signing key, as the
+// proven chain has it.
+func (a *app) keySignatory(ctx context.Context, cp *client.Control, path, tenant string) (*signatory, *controlv1.ListSigningKeysResponse, error) {
+	who, err := a.signatory(path, tenant)
+	if err != nil {
+		return nil, nil, err
+	}
+	row, err := who.proven(ctx, cp, tenant)
+	if err == nil {
+		err = who.own(row)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	enrolled, err := cp.SigningKeys(ctx, string(who.pin.Tenant))
+	return who, enrolled, err
 }
 
 // keysToSign finds the keys to sign: those of the ids or, without any, each that has
@@ -118,8 +133,8 @@ func keysToSign(all []*controlv1.Key, ids []string) (out []*controlv1.Key, err e
 // signCreated signs a key that was drawn here. What is signed is what was asked for:
 // a control plane that answers with more, for a key whose holder was to have less, has
 // it signed by nobody.
-func (a *app) signCreated(ctx context.Context, cp *client.Control, asked, k *controlv1.Key, secret ed25519.PrivateKey) (*controlv1.Key, error) {
-	if secret == nil || k.GetSigning() == "not_needed" {
+func (a *app) signCreated(ctx context.Context, cp *client.Control, asked, k *controlv1.Key, who *signatory) (*controlv1.Key, error) {
+	if who == nil || k.GetSigning() == "not_needed" {
 		return k, nil
 	}
 	shown, want := keyShown(k), keyShown(asked)
@@ -135,5 +150,9 @@ func (a *app) signCreated(ctx context.Context, cp *client.Control, asked, k *con
 	if err != nil {
 		return nil, err
 	}
-	return cp.SignKey(ctx, &controlv1.SignKeyRequest{Tenant: k.GetTenant(), Key: k.GetId(), Number: number, Signature: signKey(secret, enrolled.GetCluster(), number, k)})
+	sig, err := who.signAPIKey(number, k)
+	if err != nil {
+		return nil, err
+	}
+	return cp.SignKey(ctx, &controlv1.SignKeyRequest{Tenant: k.GetTenant(), Key: k.GetId(), Number: number, Signature: sig})
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"crypto/ed25519"
 	"fmt"
 	"time"
 
@@ -36,10 +35,14 @@ func keyShown(k *controlv1.Key) policy.APIKey {
 	return out
 }
 
-func signKey(secret ed25519.PrivateKey, cluster string, number uint64, k *controlv1.Key) *controlv1.Signature {
+// signAPIKey signs an API key of the pinned tenant, for the pinned cluster.
+func (s *signatory) signAPIKey(number uint64, k *controlv1.Key) (*controlv1.Signature, error) {
 	shown := keyShown(k)
-	sig := policy.Sign(secret, policy.KeyStatement(cluster, shown.Tenant, number, shown.Digest()))
-	return control.SignatureOf(sig)
+	if shown.Tenant != s.pin.Tenant {
+		return nil, usagef("the signing key is of tenant %s, and API key %s is not; it was not signed", s.pin.Tenant, k.GetId())
+	}
+	sig := policy.Sign(s.key, policy.KeyStatement(s.pin.Cluster, s.pin.Tenant, number, shown.Digest()))
+	return control.SignatureOf(sig), nil
 }
 
 // sayKeys says in plain words what is about to be signed. No key can hide another: what

@@ -17,6 +17,7 @@ import (
 	"github.com/domicile-io/domicile/api/client"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/internal/screen"
+	"github.com/domicile-io/domicile/policy"
 )
 
 // A number rises, goes with the time, and is never taken from a control plane that
@@ -44,6 +45,7 @@ func TestNumbersOfSignedKeys(t *testing.T) {
 // plane that makes another of it, so that somebody has more than was meant, gets nothing.
 func TestCreatedKeysAreSignedAsTheyWereAskedFor(t *testing.T) {
 	const tenant = "TN000000000000000000000000000000aa"
+	who := &signatory{key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), pin: &pin{Cluster: wordsCluster, Tenant: tenant}, row: &policy.TenantRow{ID: tenant, Home: "ie1"}}
 	for name, forge := range map[string]func(*controlv1.Key){
 		"":                 func(*controlv1.Key) {},
 		"a wider role":     func(k *controlv1.Key) { k.Role = "admin" },
@@ -81,7 +83,7 @@ func TestCreatedKeysAreSignedAsTheyWereAskedFor(t *testing.T) {
 			}
 			_, _ = w.Write(raw)
 		}))
-		_, k, err := (&app{}).createKey(context.Background(), &client.Control{BaseURL: s.URL}, "clinic", "reader", ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
+		_, k, err := (&app{}).createKey(context.Background(), &client.Control{BaseURL: s.URL}, "clinic", "reader", who)
 		s.Close()
 		if signed != (name == "") || (err == nil) != signed || signed && k.GetSigning() != "signed" {
 			t.Errorf("%s: signed %t, %v", name, signed, err)

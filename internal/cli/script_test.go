@@ -54,7 +54,7 @@ func TestScripts(t *testing.T) {
 				env.Setenv("DEV_ENV_FILE", e.EnvFile())
 				return nil
 			},
-			Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "keyvar": keyvar, "await": await, "recipient": recipient, "operation": operation, "hold": hold, "receipt": receipt, "sound": sound, "recording": recording, "callid": callid, "completes": completes},
+			Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "keyvar": keyvar, "await": await, "recipient": recipient, "operation": operation, "hold": hold, "receipt": receipt, "sound": sound, "recording": recording, "callid": callid, "completes": completes, "lies": lies},
 		})
 	})
 }

@@ -3,16 +3,13 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/domicile-io/domicile/api/client"
-	"github.com/domicile-io/domicile/api/control"
 	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/internal/screen"
-	"github.com/domicile-io/domicile/policy"
 )
 
 func (a *app) tenantsSuspend() *cobra.Command {
@@ -157,57 +154,4 @@ func (a *app) tenantsReceipts() *cobra.Command {
 				a.out.Table([]string{"REGION", "NODE", "CALLS", "QUARANTINED", "TRANSFERS", "RECEIVED", "KEYS", "AT", "SHA-256"}, rows)
 			})
 		})})
-}
-
-func (a *app) tenantsSignPurge() *cobra.Command {
-	var keyPath, out string
-	var yes bool
-	c := &cobra.Command{Use: "sign-purge TENANT --key FILE --out FILE", Short: "Sign, on this machine, that a tenant's data may be destroyed", Args: cobra.ExactArgs(1),
-		Long: `For a tenant that signs: its key and an approver's sign the same statement, each on their own machine. It
-names the tenant and the policy in force; a later policy voids it. Nodes verify both signatures.`,
-		RunE: a.run(func(ctx context.Context, args []string) error {
-			if keyPath == "" || out == "" {
-				return usagef("--key and --out are both needed")
-			}
-			key, err := readSecretKey(keyPath)
-			if err != nil {
-				return err
-			}
-			cp, err := a.control()
-			if err != nil {
-				return err
-			}
-			t, err := cp.Tenant(ctx, args[0])
-			if err != nil {
-				return err
-			}
-			keys, err := cp.SigningKeys(ctx, args[0])
-			if err != nil {
-				return err
-			}
-			if !yes {
-				a.err.Line("Tenant %s (%s), home %s: its records, exports and keys would be destroyed, for good. Type destroy to sign exactly this:",
-					a.err.Bold(screen.Clean(t.GetSlug())), screen.Clean(t.GetId()), screen.Clean(t.GetHomeRegion()))
-				if a.readLine() != "destroy" {
-					return errors.New("nothing was signed")
-				}
-			}
-			sig := policy.Sign(key, policy.PurgeStatement(keys.GetCluster(), policy.TenantID(t.GetId()), keys.GetSequence()))
-			s := control.SignatureOf(sig)
-			raw, err := protoForm.Marshal(s)
-			if err != nil {
-				return fmt.Errorf("encode the signature: %w", err)
-			}
-			if err := writeNew(out, append(raw, '\n'), 0o644); err != nil {
-				return err
-			}
-			return a.result(s, func() {
-				a.out.Fields([2]string{"signature", out}, [2]string{"key", sig.KeyID}, [2]string{"tenant", t.GetId()})
-				a.err.Line("next: domicile tenants delete %s --purge --signature %s --signature OTHER", args[0], out)
-			})
-		})}
-	c.Flags().StringVar(&keyPath, "key", "", "your key `file`; it stays on this machine")
-	c.Flags().StringVar(&out, "out", "", "signature `file` to write")
-	c.Flags().BoolVar(&yes, "yes", false, "sign without asking")
-	return c
 }

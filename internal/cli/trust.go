@@ -8,14 +8,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/domicile-io/domicile/api/bundle"
-	"github.com/domicile-io/domicile/api/control"
-	controlv1 "github.com/domicile-io/domicile/api/control/v1"
 	"github.com/domicile-io/domicile/policy"
 )
 
 func (a *app) trustCommand() *cobra.Command {
 	return group("trust", "The offline root, and the keys with which tenants and second people sign",
-		a.trustInit(), a.trustCertify(), a.trustRotate(), a.trustEnrol(), a.trustKeys(), a.trustWithdraw(), a.trustAdmitNode())
+		a.trustInit(), a.trustCertify(), a.trustRotate(), a.trustEnrol(), a.trustPin(), a.trustVerify(), a.trustKeys(), a.trustWithdraw(), a.trustAdmitNode())
 }
 
 func (a *app) trustInit() *cobra.Command {
@@ -152,47 +150,6 @@ or stolen, let the root certify the next one instead (domicile trust certify).`,
 	f.StringVar(&cert, "cert", "", "present key's certificate `file`")
 	f.StringVar(&next, "next", "", "next key's public `file`")
 	f.StringVar(&out, "out", "", "certificate `file` to write")
-	return c
-}
-
-func (a *app) trustEnrol() *cobra.Command {
-	var cert, key string
-	var yes bool
-	c := &cobra.Command{Use: "enrol TENANT --cert FILE [--key FILE]", Aliases: []string{"enroll"}, Short: "Bring a certified key to the control plane", Args: cobra.ExactArgs(1),
-		Long: `A tenant's key signs the policy in force as it is enrolled (--key). From then on nodes of its home take
-no policy of the tenant without a signature of its present key, and no API key above ingest; this cannot be
-undone. So it signs, too, the API keys that are there, after it has shown in plain words what each may do.`,
-		RunE: a.run(func(ctx context.Context, args []string) error {
-			if cert == "" {
-				return usagef("--cert is missing: name the file of `domicile trust certify` or `rotate`")
-			}
-			c, err := readCertificate(cert)
-			if err != nil {
-				return err
-			}
-			in := &controlv1.CreateSigningKeyRequest{Tenant: args[0], Purpose: string(c.Key.Purpose), Principal: c.Key.Principal, Entity: c.Key.Entity,
-				Boundary: string(c.Key.Boundary), PublicKey: c.Key.PublicKey, Certificate: control.SignatureOf(c.Key.Certificate)}
-			cp, err := a.control()
-			if err != nil {
-				return err
-			}
-			if c.Key.Purpose == policy.TenantKey {
-				if in.PolicySignature, err = a.signInForce(ctx, cp, args[0], c, key); err != nil {
-					return err
-				}
-				if in.ApiKeys, err = a.signWorkingKeys(ctx, cp, args[0], c, key, yes); err != nil {
-					return err
-				}
-			}
-			k, err := cp.CreateSigningKey(ctx, in)
-			if err != nil {
-				return err
-			}
-			return a.result(k, func() { a.out.Line("%s key %s of %s is enrolled", k.GetPurpose(), k.GetId(), k.GetTenant()) })
-		})}
-	c.Flags().StringVar(&cert, "cert", "", "certificate `file`")
-	c.Flags().StringVar(&key, "key", "", "key `file`; with a tenant's key")
-	c.Flags().BoolVar(&yes, "yes", false, "sign API keys without asking; for scripts that have looked")
 	return c
 }
 

@@ -73,26 +73,37 @@ func (a *app) withdraw(ctx context.Context, tenant, id, key, cert string, yes bo
 	if err != nil {
 		return err
 	}
-	enrolled, err := cp.SigningKeys(ctx, tenant)
-	if err != nil {
-		return err
+	var who *signatory
+	var keys []*controlv1.SigningKey
+	var cluster string
+	if key != "" { // what is signed here names an approver of the proven chain, and not one that is only shown
+		if who, _, err = a.keySignatory(ctx, cp, key, tenant); err != nil {
+			return err
+		}
+		keys = control.SigningKeysOf(who.pin.Tenant, who.row.Signers)
+	} else {
+		enrolled, err := cp.SigningKeys(ctx, tenant)
+		if err != nil {
+			return err
+		}
+		keys, cluster = enrolled.GetKeys(), enrolled.GetCluster()
 	}
-	k, left := approversWithout(enrolled.GetKeys(), id)
+	k, left := approversWithout(keys, id)
 	if k == nil {
 		return usagef("no approver of the tenant has this key, or it is withdrawn already; `domicile trust keys %s` lists them", tenant)
 	}
 	w := policy.Withdrawal{Key: id}
-	if cert != "" {
-		w, err = readWithdrawal(cert, enrolled.GetCluster(), k)
-	} else {
-		w.Signature, err = a.signWithdrawal(key, enrolled.GetCluster(), w, k)
-	}
-	if err != nil {
-		return err
+	if who == nil {
+		if w, err = readWithdrawal(cert, cluster, k); err != nil {
+			return err
+		}
 	}
 	a.sayWithdrawal(k, left)
 	if !yes && !a.confirmed("Type withdraw to end this approver: ", "withdraw") {
 		return errors.New("nothing was signed or sent; repeat the command to look again")
+	}
+	if who != nil {
+		w.Signature = policy.Sign(who.key, w.Statement(who.pin.Cluster, who.pin.Tenant))
 	}
 	done, err := cp.WithdrawSigningKey(ctx, &controlv1.WithdrawSigningKeyRequest{Tenant: tenant, SigningKey: id,
 		Signature: control.SignatureOf(w.Signature)})
@@ -136,16 +147,6 @@ func (a *app) sayWithdrawal(k *controlv1.SigningKey, left []*controlv1.SigningKe
 	for _, k := range left {
 		a.err.Line("  %s, employed by %s, at work in %s", screen.Clean(k.GetPrincipal()), screen.Clean(k.GetEntity()), screen.Clean(k.GetBoundary()))
 	}
-}
-
-// signWithdrawal signs with the tenant's key. The tenant is that which the control
-// plane names: its word decides nothing, because nodes verify by their own id of it.
-func (a *app) signWithdrawal(path, cluster string, w policy.Withdrawal, k *controlv1.SigningKey) (policy.Signature, error) {
-	key, err := readSecretKey(path)
-	if err != nil {
-		return policy.Signature{}, err
-	}
-	return policy.Sign(key, w.Statement(cluster, policy.TenantID(k.GetTenant()))), nil
 }
 
 // readWithdrawal reads what the root has signed, which must be of this key.

@@ -122,6 +122,9 @@ func (p *pki) openKeys() error {
 		return fmt.Errorf("bundle.key: %w", err)
 	}
 	p.rootPublic = root.Public().(ed25519.PublicKey)
+	if err := writeAtomically(filepath.Join(p.dir, "root.pub"), []byte(hex.EncodeToString(p.rootPublic)+"\n")); err != nil { // what whoever signs pins
+		return err
+	}
 	cert := bundle.CertifyKey(root, p.identity.Cluster, key.Public().(ed25519.PublicKey))
 	return writeAtomically(p.bundleCert, []byte(hex.EncodeToString(cert)+"\n"))
 }
