@@ -72,3 +72,26 @@ func TestINV34_ADamagedDumpIsNotLoaded(t *testing.T) {
 		refused("a flipped byte", b)
 	}
 }
+
+// FuzzLoadDump: what is loaded is a state whose dump is what was read, to the byte;
+// of what is refused nothing stays.
+func FuzzLoadDump(f *testing.F) {
+	s := empty(f)
+	dump := dumpOf(f, s.Store)
+	f.Add(dump)
+	f.Add(dump[:len(dump)/2])
+	f.Add([]byte(dumpMagic))
+	f.Add(append([]byte(dumpMagic), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		path := filepath.Join(t.TempDir(), "state.db")
+		if err := LoadDump(path, bytes.NewReader(data)); err != nil {
+			if _, err := os.Lstat(path); err == nil {
+				t.Fatal("a refused dump left its file behind")
+			}
+			return
+		}
+		if !isState(t, path, data) {
+			t.Fatal("the dump of what was loaded is another")
+		}
+	})
+}
