@@ -104,6 +104,14 @@ func (k SigningKey) Check() error {
 	return nil
 }
 
+// same reports whether two are one key, certified for one purpose. How the certificates
+// are written is all one: each was verified, and of one signature there are several
+// forms (base64 skips line breaks), so whoever sends another form changes nothing.
+func (k SigningKey) same(other SigningKey) bool {
+	k.Certificate, other.Certificate = Signature{}, Signature{}
+	return k == other
+}
+
 // PolicyHash is SHA-256 of the canonical form: what people approve.
 func PolicyHash(p *ResidencyPolicy) ([sha256.Size]byte, error) {
 	b, err := p.Canonical()
@@ -200,14 +208,15 @@ func (k SigningKey) certified(cluster string, tenant TenantID, root, before ed25
 	return errors.New("its certificate is neither the root's nor its predecessor's")
 }
 
-// Extends reports whether s is what old may become: the tenant's chain only grows at
-// its end, approvers and withdrawals are only added, nobody who approved no more
-// approves again, and neither the sequence nor the number of API keys goes down.
+// Extends reports whether s, which has passed Verify, is what old may become: the
+// tenant's chain only grows at its end, approvers and withdrawals are only added,
+// nobody who approved no more approves again, and neither the sequence nor the number
+// of API keys goes down.
 func (s *Signers) Extends(old *Signers) error {
 	if s.Sequence < old.Sequence {
 		return fmt.Errorf("policy sequence %d is below %d", s.Sequence, old.Sequence)
 	}
-	if len(s.Tenant) < len(old.Tenant) || !slices.Equal(s.Tenant[:len(old.Tenant)], old.Tenant) {
+	if len(s.Tenant) < len(old.Tenant) || !slices.EqualFunc(s.Tenant[:len(old.Tenant)], old.Tenant, SigningKey.same) {
 		return errors.New("an enrolled signing key is missing or changed")
 	}
 	if err := s.keepsApprovers(old); err != nil {

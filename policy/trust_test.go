@@ -306,3 +306,28 @@ func TestStatementsAreFrozen(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// A certificate can be written in several ways, and all of them verify. A voter that
+// was taken over and sent another way of writing keeps no node, and nobody who signs,
+// from the honest row for good.
+func TestAnotherWayToWriteACertificateIsNoOtherKey(t *testing.T) {
+	root, tenant, next, person := trustKey(1), trustKey(2), trustKey(3), trustKey(4)
+	first, approver := certifiedKey(root, tenant, TenantKey), certifiedKey(root, person, ApproverKey)
+	broken := func(k SigningKey) SigningKey { k.Certificate.Value += "\n"; return k } // which base64 skips
+	row := func(n uint64, first, approver SigningKey) *TenantRow {
+		return signedRow(t, &Signers{Sequence: n, Tenant: []SigningKey{first}, Approvers: []SigningKey{approver}}, tenant)
+	}
+	sent := row(5, broken(first), broken(approver))
+	if err := VerifyRow(trustCluster, publicOf(root), row(5, first, approver), sent); err != nil {
+		t.Fatalf("the test's other way to write it does not verify: %v", err)
+	}
+	if err := VerifyRow(trustCluster, publicOf(root), sent, row(6, first, approver)); err != nil {
+		t.Errorf("the honest row after it: %v", err)
+	}
+	chain := func(by ed25519.PrivateKey) *TenantRow {
+		return signedRow(t, &Signers{Sequence: 5, Tenant: []SigningKey{first, certifiedKey(by, next, TenantKey)}}, next)
+	}
+	if err := VerifyRow(trustCluster, publicOf(root), chain(tenant), chain(root)); err != nil {
+		t.Errorf("the same successor, certified by the root: %v", err)
+	}
+}

@@ -44,7 +44,7 @@ func (s *Signers) Withdrawable(id string) bool {
 // one: a restored control plane learns again what it has forgotten, in any order.
 func (s *Signers) keepsApprovers(old *Signers) error {
 	for _, k := range old.Approvers {
-		if !slices.Contains(s.Approvers, k) {
+		if !slices.ContainsFunc(s.Approvers, k.same) {
 			return errors.New("an enrolled signing key is missing or changed")
 		}
 		_, did := old.Approver(k.ID)
