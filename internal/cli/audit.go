@@ -20,31 +20,6 @@ func (a *app) auditCommand() *cobra.Command {
 		a.auditList(), a.auditCheckpoint(), a.auditProve(), a.auditVerify())
 }
 
-// auditPage is how many records are asked for at once.
-const auditPage = 1000
-
-// eachLeaf reads records from number start up to, and without, end, of those that meet a filter.
-func eachLeaf(ctx context.Context, cp *client.Control, start, end uint64, filter string, take func(*controlv1.Leaf) error) error {
-	for token := ""; start < end; {
-		page, err := cp.AuditLeaves(ctx, start, auditPage, token, filter)
-		if err != nil {
-			return err
-		}
-		for _, l := range page.GetLeaves() {
-			if l.GetIndex() >= end {
-				return nil
-			}
-			if err := take(l); err != nil {
-				return err
-			}
-		}
-		if token = page.GetNextPageToken(); token == "" { // fewer than were signed: whoever checks will say so
-			return nil
-		}
-	}
-	return nil
-}
-
 // checkpointWait is how long a checkpoint may lag behind the log.
 const checkpointWait = 5 * time.Second
 
@@ -111,7 +86,7 @@ in the control plane's log.`,
 				end = start + count
 			}
 			if err := eachLeaf(ctx, cp, start, end, filter, out.add); err != nil {
-				return err
+				return a.finding(err)
 			}
 			return a.plain(out, func() { a.showLeaves(out.Leaves) })
 		})})

@@ -1,6 +1,6 @@
 package chaos
 
-// signatoryBugs are about what whoever signs believes.
+// signatoryBugs are about what whoever signs, or reads the log of changes, believes.
 var signatoryBugs = []bug{
 	{"the command line believes the policy that it is shown", []plant{{"internal/cli/signatory.go",
 		"if err := policy.VerifyRow(p.Cluster, p.root(), p.Proven, row); err != nil {", "if err := policy.VerifyRow(p.Cluster, p.root(), p.Proven, row); err != nil && p.Proven == nil {"}},
@@ -23,6 +23,15 @@ var signatoryBugs = []bug{
 	{"what proves a policy lacks what the tenant said of its API keys", []plant{{"api/control/signers.go",
 		"if head, _ := s.Head(); s.SignsKeys() {", "if head, _ := s.Head(); s.SignsKeys() && head.ID == \"\" {"}},
 		"./controlplane", "TestTheSignedPolicyOverREST"},
+	{"pages of the audit log go in a circle", []plant{{"internal/cli/leaves.go",
+		"case r.used[token]:", "case r.used[token] && token == \"\":"}},
+		"./internal/cli", "TestINV26_AServersOrderAndPageTokensAreNotBelieved"},
+	{"a number that the server passes over is not missed", []plant{{"internal/cli/leaves.go",
+		"case r.all && index > r.next:", "case r.all && index > r.end:"}},
+		"./internal/cli", "TestINV26_AServersOrderAndPageTokensAreNotBelieved"},
+	{"a number that the server gives twice is listed twice", []plant{{"internal/cli/leaves.go",
+		"case index < r.next:", "case index < r.next && index < 1:"}},
+		"./internal/cli", "TestINV26_AServersOrderAndPageTokensAreNotBelieved"},
 }
 
 func init() { bugs = append(bugs, signatoryBugs...) }
