@@ -47,4 +47,7 @@ var nodeBugs = []bug{
 	{"a key that is destroyed during a rotation is carried over", []plant{{"dataplane/keytable/use.go",
 		"versions, b.Redirty = append(versions, b.Pending), true", "b.Redirty = true"}},
 		"./dataplane/keytable", "TestAKeyDestroyedDuringARotationStaysDestroyed"},
+	{"a page goes on at the node that gave the one before it", []plant{{"dataplane/store/sealed/store.go",
+		"s.keys.Named(\"store/page-token\")", "s.keys.Named(\"store/page-token/\" + time.Now().String())"}},
+		"./test/system", "TestINV33_NodesBehindOneNameAreOneRegion"},
 }
