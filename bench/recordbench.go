@@ -20,12 +20,14 @@ import (
 // each on what the earlier ones have stored.
 type recordBench struct {
 	c       *testcluster.Cluster
+	node    string // and region
 	region  *client.Region
 	p       *peers
 	each    time.Duration
 	dir     string
 	targets []*target
 	limits  []limit
+	numbers int // that records call
 
 	stored int     // records in the region
 	json   int64   // bytes of them, as sent
@@ -48,7 +50,7 @@ type growing struct {
 
 func (b *recordBench) note(l *lines) {
 	for i := range min(int(l.next.Load()), len(l.bodies)) {
-		b.stored += len(l.rows[i])
+		b.stored += l.each
 		b.json += int64(len(l.bodies[i]))
 	}
 }
@@ -88,7 +90,7 @@ func (b *recordBench) bulk(ctx context.Context) (err error) {
 
 // posted sends new batches to the node over HTTPS, and says what that cost.
 func (b *recordBench) posted(ctx context.Context, l *lines) (float64, cost, error) {
-	m := meterOf(b.c.Process("ie1").PID())
+	m := meterOf(b.c.Process(b.node).PID())
 	v, err := post(ctx, b.region, l, b.each)
 	if err != nil {
 		return 0, cost{}, fmt.Errorf("ours, over HTTPS: %w", err)
@@ -113,14 +115,19 @@ func (b *recordBench) copied(ctx context.Context, l *lines, t *target) error {
 	return nil
 }
 
+// folder is where the node keeps records.
+func (b *recordBench) folder() (string, error) {
+	config, err := b.c.Env.RegionConfig(b.node)
+	return filepath.Join(config.DataDir, "records"), err
+}
+
 // size compares what the node's whole record folder takes with what was sent: as the
 // last write leaves it, with the engine's logs, and once the store has rested.
 func (b *recordBench) size(ctx context.Context) error {
-	config, err := b.c.Env.RegionConfig("ie1")
+	folder, err := b.folder()
 	if err != nil {
 		return err
 	}
-	folder := filepath.Join(config.DataDir, "records")
 	took, err := folderSize(folder)
 	if err != nil {
 		return err
@@ -142,8 +149,8 @@ func (b *recordBench) size(ctx context.Context) error {
 // A store rests when it was not written to for some seconds (docs/adr/0088).
 const (
 	restLooks = 500 * time.Millisecond
-	restSame  = 10 // looks at which a folder that rests has the same size
-	restMost  = time.Minute
+	restSame  = 10               // looks at which a folder that rests has the same size
+	restMost  = 10 * time.Minute // tables of many records may still be merged
 )
 
 // restedSize waits until a folder stays as large as it is.
@@ -177,7 +184,7 @@ func (b *recordBench) single(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("ours: %w", err)
 		}
-		m := meterOf(b.c.Process("ie1").PID())
+		m := meterOf(b.c.Process(b.node).PID())
 		v, done, err := a.singles(ctx, b.each)
 		cost := m.per(done)
 		if err = errors.Join(err, a.close()); err != nil {
@@ -214,7 +221,7 @@ func (c *counting) Write(p []byte) (int, error) {
 func (b *recordBench) scan(ctx context.Context) error {
 	t := &target{id: "P12", what: "everything of a tenant by time: GET /v1/calls:export / COPY (SELECT … ORDER BY listed) TO STDOUT", floor: 2, goal: 4, unit: "records/s"}
 	for range rounds {
-		start, used := time.Now(), meterOf(b.c.Process("ie1").PID())
+		start, used := time.Now(), meterOf(b.c.Process(b.node).PID())
 		file, err := b.region.ExportCalls(ctx, "ndjson", client.Filter{})
 		if err != nil {
 			return err
@@ -252,7 +259,7 @@ func (b *recordBench) subject(ctx context.Context) error {
 	calls := 0
 	for i := range 51 {
 		start := time.Now()
-		page, err := b.region.SearchCalls(ctx, data.Search{Number: fmt.Sprintf("+3531555%04d", 97*i), PageSize: 1000})
+		page, err := b.region.SearchCalls(ctx, data.Search{Number: callee(int64(i*(b.numbers/103)), int64(b.numbers)), PageSize: 1000})
 		if err != nil {
 			return err
 		}
@@ -283,31 +290,40 @@ func (b *recordBench) grown(ctx context.Context) (g growing, err error) {
 	if err != nil {
 		return g, err
 	}
+	g.reads, err = b.pointReads(ctx, ids)
+	return g, err
+}
+
+// pointReads reads calls one by one, for half a turn.
+func (b *recordBench) pointReads(ctx context.Context, ids []string) (float64, error) {
 	n, start := 0, time.Now()
 	for ; time.Since(start) < b.each/2; n++ {
 		if _, err := b.region.Call(ctx, ids[n*37%len(ids)]); err != nil {
-			return g, err
+			return 0, err
 		}
 	}
-	g.reads = rate(n, time.Since(start))
-	return g, nil
+	return rate(n, time.Since(start)), nil
 }
 
 func (b *recordBench) growth(ctx context.Context) error {
 	now, err := b.grown(ctx)
-	if err != nil {
-		return err
+	if err == nil {
+		b.lost(now)
 	}
+	return err
+}
+
+// lost notes what data that have grown take from what they did.
+func (b *recordBench) lost(now growing) {
 	change := func(before, after float64) float64 { return max(0, 1-after/before) * 100 }
 	of := fmt.Sprintf(" lost from %d to %d records", b.first.stored, now.stored)
 	b.limits = append(b.limits, limit{"P18", "ingest rate" + of, change(b.first.ingest, now.ingest), "%", 20, 5},
 		limit{"P18", "point reads" + of, change(b.first.reads, now.reads), "%", 20, 5})
-	return nil
 }
 
 // recovery kills the region's process and waits until it serves again.
 func (b *recordBench) recovery(ctx context.Context) error {
-	node := b.c.Process("ie1")
+	node := b.c.Process(b.node)
 	if err := node.Kill(); err != nil {
 		return err
 	}

@@ -68,12 +68,13 @@ var columns = []string{"tenant", "native_id", "listed", "from_number", "to_numbe
 // lines are batches of records, each given once to whoever asks.
 type lines struct {
 	bodies [][]byte
-	rows   [][][]any
+	rows   [][][]any // of peers; none if there are none
+	each   int       // records of a batch
 	next   atomic.Int64
 }
 
 func prepare(batches, each int) (*lines, error) {
-	l := &lines{}
+	l := &lines{each: each}
 	for range batches {
 		var body []byte
 		var rows [][]any
@@ -97,11 +98,8 @@ func (l *lines) take() (int, bool) {
 }
 
 // records counts what was taken.
-func (l *lines) records() (n int) {
-	for i := range min(int(l.next.Load()), len(l.rows)) {
-		n += len(l.rows[i])
-	}
-	return n
+func (l *lines) records() int {
+	return l.each * min(int(l.next.Load()), len(l.bodies))
 }
 
 // copyIn sends every batch by COPY, each its own transaction, as we sync each.
@@ -175,8 +173,8 @@ func post(ctx context.Context, region *client.Region, l *lines, length time.Dura
 			return false, nil
 		}
 		counts, err := region.Batch(ctx, client.Upload{Body: bytes.NewReader(l.bodies[i])})
-		if err == nil && counts.Accepted != len(l.rows[i]) {
-			err = fmt.Errorf("%+v of %d accepted", counts, len(l.rows[i]))
+		if err == nil && counts.Accepted != l.each {
+			err = fmt.Errorf("%+v of %d accepted", counts, l.each)
 		}
 		done.Add(int64(counts.Accepted))
 		return true, err
@@ -184,27 +182,42 @@ func post(ctx context.Context, region *client.Region, l *lines, length time.Dura
 	return rate(int(done.Load()), took), err
 }
 
-// records measures a region's record store beside its peers, in turns.
-func records(ctx context.Context, dir, bin string, length time.Duration) ([]*target, []limit, error) {
+// records measures a region's record store beside its peers, in turns, and with many
+// records alone, if so many are asked for.
+func records(ctx context.Context, dir, bin string, length time.Duration, many int) ([]*target, []limit, error) {
 	c, err := testcluster.Open(ctx, testcluster.Options{Dir: filepath.Join(dir, "region"), Bin: bin})
 	if err != nil {
 		return nil, nil, err
 	}
 	defer c.Close()
-	region, err := place(ctx, c)
-	if err != nil {
-		return nil, nil, err
+	b := &recordBench{c: c, node: "ie1", each: length / rounds, dir: dir, numbers: callees}
+	if err := b.beside(ctx, many == 0); err != nil || many == 0 {
+		return b.targets, b.limits, err
 	}
-	p, err := openPeers(ctx, dir)
+	more, err := loaded(ctx, c, b.each, many)
+	return b.targets, append(b.limits, more...), err
+}
+
+// beside measures what has peers; and with the records that this leaves, if alone, what
+// has none.
+func (b *recordBench) beside(ctx context.Context, alone bool) (err error) {
+	if b.region, err = place(ctx, b.c, "bench-ie", b.node, "IE"); err != nil {
+		return err
+	}
+	p, err := openPeers(ctx, b.dir)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	defer p.close()
-	b := &recordBench{c: c, region: region, p: p, each: length / rounds, dir: dir}
-	for _, step := range []func(context.Context) error{b.bulk, b.size, b.single, b.scan, b.subject, b.growth, b.streamed, b.recovery} {
+	b.p = p
+	steps := []func(context.Context) error{b.bulk, b.size, b.single, b.scan, b.subject, b.growth, b.streamed, b.recovery}
+	if !alone {
+		steps = []func(context.Context) error{b.bulk, b.size, b.single, b.scan, b.streamed}
+	}
+	for _, step := range steps {
 		if err := step(ctx); err != nil {
-			return b.targets, b.limits, err
+			return err
 		}
 	}
-	return b.targets, b.limits, nil
+	return nil
 }

@@ -23,7 +23,7 @@ func (b *recordBench) streamed(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		m := meterOf(b.c.Process("ie1").PID())
+		m := meterOf(b.c.Process(b.node).PID())
 		v, err := b.stream(ctx, l)
 		if err != nil {
 			return fmt.Errorf("streams: %w", err)
@@ -68,7 +68,7 @@ func (b *recordBench) stream(ctx context.Context, l *lines) (float64, error) {
 	var all sync.WaitGroup
 	for n := range batchWriters {
 		all.Go(func() {
-			o := client.StreamOptions{Addresses: []string{b.c.Env.IngestAddress("ie1")}, Key: b.region.Key, TLS: trust, Acknowledged: acknowledged}
+			o := client.StreamOptions{Addresses: []string{b.c.Env.IngestAddress(b.node)}, Key: b.region.Key, TLS: trust, Acknowledged: acknowledged}
 			errs[n] = stream(ctx, o, l, start, b.each)
 		})
 	}

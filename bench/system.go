@@ -30,7 +30,7 @@ func system(ctx context.Context, dir, bin string, length time.Duration, r *repor
 		return err
 	}
 	defer c.Close()
-	region, err := place(ctx, c)
+	region, err := place(ctx, c, "bench-ie", "ie1", "IE")
 	if err != nil {
 		return err
 	}
@@ -43,26 +43,38 @@ func system(ctx context.Context, dir, bin string, length time.Duration, r *repor
 		func() (float64, error) { return singles(ctx, region, each) })
 }
 
-func place(ctx context.Context, c *testcluster.Cluster) (*client.Region, error) {
+func place(ctx context.Context, c *testcluster.Cluster, slug, home, country string) (*client.Region, error) {
 	control := c.Control("cp1")
-	if _, err := control.CreateTenant(ctx, &controlv1.CreateTenantRequest{Slug: "bench-ie", HomeRegion: "ie1", BillingCountry: "IE"}); err != nil {
+	if _, err := control.CreateTenant(ctx, &controlv1.CreateTenantRequest{Slug: slug, HomeRegion: home, BillingCountry: country}); err != nil {
 		return nil, err
 	}
-	key, err := control.CreateKey(ctx, &controlv1.CreateKeyRequest{Tenant: "bench-ie", Region: "ie1", Role: "admin"})
+	key, err := control.CreateKey(ctx, &controlv1.CreateKeyRequest{Tenant: slug, Region: home, Role: "admin"})
 	if err != nil {
 		return nil, err
 	}
-	return c.Region("ie1", key.Secret), nil
+	return c.Region(home, key.Secret), nil
 }
 
 // serial makes every record of a run a new one.
 var serial atomic.Int64
 
 // line is one record of about 1 KB, as a switch would fill it in.
-func line(buf []byte, n int64) []byte {
-	buf = fmt.Appendf(buf, `{"native_id":"%08x-5b1e-4c57-9d0f-%012x","leg":"a","from":"+35386%07d","to":"+3531555%04d","caller_name":"Caller %d","direction":"inbound","status":"completed",`,
-		n&0xffffffff, n*2654435761&0xffffffffffff, n*7919%10000000, n%10000, n)
-	at := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(n) * 37 * time.Millisecond)
+func line(buf []byte, n int64) []byte { return lineTo(buf, n, callees) }
+
+const callees = 10000 // numbers that are called
+
+// startOf is when a record's call began.
+func startOf(n int64) time.Time {
+	return time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(n) * 37 * time.Millisecond)
+}
+
+func callee(n, numbers int64) string { return fmt.Sprintf("+3531%07d", 5550000+n%numbers) }
+
+// lineTo is the same, to one of so many numbers.
+func lineTo(buf []byte, n int64, numbers int) []byte {
+	buf = fmt.Appendf(buf, `{"native_id":"%08x-5b1e-4c57-9d0f-%012x","leg":"a","from":"+35386%07d","to":%q,"caller_name":"Caller %d","direction":"inbound","status":"completed",`,
+		n&0xffffffff, n*2654435761&0xffffffffffff, n*7919%10000000, callee(n, int64(numbers)), n)
+	at := startOf(n)
 	buf = fmt.Appendf(buf, `"start_time":%q,"answer_time":%q,"end_time":%q,"duration_ms":%d,"billsec_ms":%d,"sip_code":200,"q850_cause":16,`,
 		at.Format(time.RFC3339Nano), at.Add(4*time.Second).Format(time.RFC3339Nano), at.Add(94*time.Second).Format(time.RFC3339Nano), 94000, 90000)
 	buf = fmt.Appendf(buf, `"stir":{"attest":"A","orig_id":"%032x","verstat":"TN-Validation-Passed-A"},"recording_refs":[`, n)
