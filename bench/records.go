@@ -210,9 +210,9 @@ func (b *recordBench) beside(ctx context.Context, alone bool) (err error) {
 	}
 	defer p.close()
 	b.p = p
-	steps := []func(context.Context) error{b.bulk, b.size, b.single, b.scan, b.subject, b.growth, b.streamed, b.recovery}
+	steps := []func(context.Context) error{b.refused, b.bulk, b.size, b.single, b.scan, b.subject, b.growth, b.streamed, b.recovery}
 	if !alone {
-		steps = []func(context.Context) error{b.bulk, b.size, b.single, b.scan, b.streamed}
+		steps = []func(context.Context) error{b.refused, b.bulk, b.size, b.single, b.scan, b.streamed}
 	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
