@@ -18,6 +18,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 )
 
 const (
@@ -27,33 +28,39 @@ const (
 	// mostFill bounds what is taken of one size, in bytes, beside a process that
 	// goes on allocating.
 	mostFill = 64 << 20
-	// freshSpan is by how much what is in use grows when a size has no free place
-	// left: two spans of the largest kind.
-	freshSpan = 256 << 10
+	// window is how many bytes of one size are taken between two questions whether they
+	// were free places: more than two spans of the largest kind.
+	window = 256 << 10
+	// fresh is by how much what is in use grows over a window when it was not: all but
+	// the span that was begun before.
+	fresh = window / 4 * 3
+	// header is what stands before what has pointers and more than headed bytes, and what
+	// is left of the largest place in any case (runtime/malloc.go).
+	header, headed = 8, 512
+	mostSmall      = 32<<10 - header
 	// pagesAtHand is more than a processor keeps (64), of the runtime's size of a page.
 	pagesAtHand = 2 * 64
 	pageSize    = 8 << 10
 	// gather is for how long processors wait for each other.
 	gather = 2 * time.Millisecond
-	// askEvery is how many bytes are taken between two questions how much is in use.
-	askEvery = 64 << 10
 )
 
 var one sync.Mutex // two at once would only get in each other's way
 
 // Free collects, gives free pages back to the system, and overwrites free places in
-// pages that stay. It takes as long as two collections and a copy of the heap's free
-// places: tens of milliseconds for each 100 MiB. The process goes on meanwhile.
+// pages that stay. It takes as long as five collections and a copy of the heap's free
+// places, and beside these some windows of memory for each size, which the collector
+// may take back at once. The process goes on meanwhile, slower.
 func Free() {
 	one.Lock()
 	defer one.Unlock()
-	debug.FreeOSMemory() // twice: what a sync.Pool held survives the first
-	debug.FreeOSMemory()
+	debug.FreeOSMemory() // and once more: what a sync.Pool held survives the first
 	for range fills {
+		debug.FreeOSMemory()
 		fill()
 		everywhere(pages)
-		runtime.GC()
 	}
+	debug.FreeOSMemory() // and once more: the collector's own pages are free after it
 	debug.FreeOSMemory()
 }
 
@@ -84,13 +91,19 @@ func everywhere(do func()) {
 	all.Wait()
 }
 
-// fill takes free places of every size, with and without pointers.
+// fill takes free places of every size, with and without pointers. What is smaller than
+// 16 bytes and has no pointers stands in places of 16.
 func fill() {
 	for _, size := range sizes() {
-		take(size, func() any { return make([]byte, size) })
-		if size >= 16 {
-			take(size, func() any { return make([]*byte, size/8) })
+		if size < 16 {
+			continue
 		}
+		plain, words := min(size, mostSmall), size/8
+		if size > headed {
+			words = (size - header) / 8
+		}
+		take(size, func() unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(make([]byte, plain))) })
+		take(size, func() unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(make([]*byte, words))) })
 	}
 }
 
@@ -107,16 +120,20 @@ var sizes = sync.OnceValue(func() (out []int) {
 	return append(out, 19072, 20480, 21760, 24576, 27264, 28672, 32768)
 })
 
-// take takes places of one size until new ones would have to be made.
-func take(size int, one func() any) {
-	before := inUse()
-	var held []any
-	for taken, asked := 0, 0; taken < mostFill; taken += size {
-		held = append(held, one())
-		if asked += size; asked >= askEvery {
-			if asked = 0; inUse() > before+freshSpan+32*uint64(cap(held)) { // held itself, and what it outgrew
-				break
-			}
+// take takes places of one size until new ones would have to be made. To hold one costs
+// a word, in memory that is there before it is asked how much is in use: else what is
+// taken to hold many small places would look like new ones of theirs.
+func take(size int, one func() unsafe.Pointer) {
+	var held [][]unsafe.Pointer
+	for taken := 0; taken < mostFill; taken += window {
+		some := make([]unsafe.Pointer, window/size)
+		held = append(held, some)
+		before := inUse()
+		for i := range some {
+			some[i] = one()
+		}
+		if inUse() >= before+fresh {
+			break
 		}
 	}
 	runtime.KeepAlive(held)

@@ -93,3 +93,40 @@ func TestINV21_WhatWasLetGoIsOverwritten(t *testing.T) {
 	}
 	runtime.KeepAlive(kept)
 }
+
+// shortTexts leaves a secret in very many places as small as a number's text, beside
+// some that stay in each page.
+func shortTexts(masked []byte) (kept [][]byte) {
+	for n := range 2 << 20 {
+		b := make([]byte, len(masked))
+		for i, x := range masked {
+			b[i] = x ^ mask
+		}
+		if n%64 == 0 {
+			clear(b)
+			kept = append(kept, b)
+		}
+	}
+	return kept
+}
+
+// There are as many free places of the smallest size as in a node's heap: none is left
+// because taking it costs more than it holds.
+func TestINV21_ShortTextsAreOverwritten(t *testing.T) {
+	masked := secret()
+	littered := make(chan [][]byte)
+	go func() { littered <- shortTexts(masked) }()
+	kept := <-littered
+	runtime.GC()
+	before := held(t, masked)
+	if before < 100_000 {
+		t.Fatalf("void: only %d of what was let go are there before", before)
+	}
+	Free()
+	after := held(t, masked)
+	t.Logf("%d places held what was let go, %d hold it", before, after)
+	if after > before/1000 {
+		t.Error("that is more than a thousandth")
+	}
+	runtime.KeepAlive(kept)
+}

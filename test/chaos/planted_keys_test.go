@@ -10,6 +10,8 @@ var keysBugs = []bug{
 		"./dataplane", "TestINV21_MemoryIsOverwrittenAfterAnErasure"},
 	{"free places in pages that stay are left", []plant{{"internal/wipe/wipe.go", "		fill()\n", "		_ = fill\n"}},
 		"./internal/wipe", "TestINV21_WhatWasLetGoIsOverwritten"},
+	{"small places are left as soon as some were taken", []plant{{"internal/wipe/wipe.go", "if inUse() >= before+fresh {", "if inUse() >= before {"}},
+		"./internal/wipe", "TestINV21_ShortTextsAreOverwritten"},
 	{"a crash forgets that a generation is to end", []plant{{"dataplane/local/keyring.go",
 		"k.asked = k.history.Asked", "k.asked = false"}},
 		"./dataplane/local", "TestINV21_AnAskedRotationOutlivesACrash"},
