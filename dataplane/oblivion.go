@@ -23,13 +23,19 @@ type oblivion struct {
 	wipe   func()               // overwrites what was let go
 	now    func() time.Duration // on a clock that goes on in suspend
 
-	erased atomic.Int64 // when somebody was erased last; 0: nobody since the last wipe but one
-	soon   atomic.Bool  // the first wipe is due
+	erased atomic.Int64  // when somebody was erased last; 0: nobody since the last wipe but one
+	soon   atomic.Bool   // the first wipe is due
+	rested time.Duration // none begins before; look's alone
 }
 
 // heldAtMost is how long after an erasure something of its time may still be held:
 // a look late, and a connection that nobody uses (a minute).
 const heldAtMost = policy.KeysFor + oblivionEvery + time.Minute
+
+// restAfter is for how many times as long as a wipe took none begins after it: of a
+// node whose heap is large, whoever erases somebody again and again takes a tenth of the
+// time at most.
+const restAfter = 9
 
 // someone says that a person was erased.
 func (o *oblivion) someone() {
@@ -37,11 +43,15 @@ func (o *oblivion) someone() {
 	o.soon.Store(true)
 }
 
-// look is done again and again.
+// look is done again and again. What is due while it rests stays due.
 func (o *oblivion) look() {
 	o.forget()
+	began := o.now()
+	if began < o.rested {
+		return
+	}
 	at := o.erased.Load()
-	last := at != 0 && o.now()-time.Duration(at) >= heldAtMost
+	last := at != 0 && began-time.Duration(at) >= heldAtMost
 	if !o.soon.Swap(false) && !last {
 		return
 	}
@@ -49,6 +59,8 @@ func (o *oblivion) look() {
 		o.erased.CompareAndSwap(at, 0) // unless somebody was erased meanwhile
 	}
 	o.wipe()
+	ended := o.now()
+	o.rested = ended + restAfter*(ended-began)
 }
 
 // opened is a record store, as far as it holds something opened.

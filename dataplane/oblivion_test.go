@@ -37,3 +37,22 @@ func TestINV21_MemoryIsOverwrittenAfterAnErasure(t *testing.T) {
 		}
 	}
 }
+
+// Somebody is erased all the time, and overwriting takes long: a node rests in between,
+// and what came meanwhile is overwritten after that.
+func TestINV21_OverwritingLeavesANodeTimeForItsWork(t *testing.T) {
+	now, wiped, takes := time.Hour, 0, 3*time.Second
+	o := &oblivion{forget: func() {}, wipe: func() { wiped++; now += takes }, now: func() time.Duration { return now }}
+	o.someone()
+	o.look()
+	until := now + restAfter*takes
+	o.someone()
+	for ; now < until; now += time.Second {
+		if o.look(); wiped != 1 {
+			t.Fatalf("overwritten again %s after it took %s", now+restAfter*takes-until, takes)
+		}
+	}
+	if o.look(); wiped != 2 {
+		t.Errorf("overwritten %d times: what was due while the node rested is forgotten", wiped)
+	}
+}

@@ -10,6 +10,8 @@ var keysBugs = []bug{
 		"./dataplane", "TestINV21_MemoryIsOverwrittenAfterAnErasure"},
 	{"free places in pages that stay are left", []plant{{"internal/wipe/wipe.go", "		fill()\n", "		_ = fill\n"}},
 		"./internal/wipe", "TestINV21_WhatWasLetGoIsOverwritten"},
+	{"memory is overwritten all the time", []plant{{"dataplane/oblivion.go", "o.rested = ended + restAfter*(ended-began)", "o.rested = ended"}},
+		"./dataplane", "TestINV21_OverwritingLeavesANodeTimeForItsWork"},
 	{"small places are left as soon as some were taken", []plant{{"internal/wipe/wipe.go", "if inUse() >= before+fresh {", "if inUse() >= before {"}},
 		"./internal/wipe", "TestINV21_ShortTextsAreOverwritten"},
 	{"a crash forgets that a generation is to end", []plant{{"dataplane/local/keyring.go",
