@@ -49,7 +49,7 @@ tenant's signing key signs it, which nodes want of a key above ingest once the t
 					a.err.Line("nodes refuse it until it is signed: domicile keys sign %s %s --key FILE", args[0], k.GetId())
 				}
 				if !k.GetDistributed() {
-					a.err.Line("%s has not confirmed the key yet; it works as soon as the region hears of it", k.GetRegion())
+					a.err.Line("not every connected node of %s has confirmed the key yet; it works at each as soon as that one hears of it", k.GetRegion())
 				}
 			})
 		})}
@@ -111,6 +111,9 @@ func (a *app) keysList() *cobra.Command {
 
 func (a *app) keysDelete() *cobra.Command {
 	return &cobra.Command{Use: "delete TENANT KEY", Short: "Revoke a key", Args: cobra.ExactArgs(2),
+		Long: `Revokes a key of the tenant or of a recipient. Connected nodes of its region refuse it within seconds. A node
+that is cut off from the control plane does not hear of it: it shows calls and recordings to the key for at most
+24 hours after it last heard, and lets it do what else it may until it hears again.`,
 		RunE: a.run(func(ctx context.Context, args []string) error {
 			cp, err := a.control()
 			if err != nil {
@@ -123,6 +126,23 @@ func (a *app) keysDelete() *cobra.Command {
 			if err := cp.DeleteKey(ctx, args[0], args[1], k.GetEtag()); err != nil {
 				return err
 			}
-			return a.result(&controlv1.DeleteKeyResponse{}, func() { a.out.Line("key %s is revoked", args[1]) })
+			return a.result(&controlv1.DeleteKeyResponse{}, func() { a.showRevoked(k) })
 		})}
+}
+
+// showRevoked says what the deletion of a key does not: that of a node which hears nothing
+// nobody knows that it refuses the key. Unlike an export under a revoked basis
+// (docs/adr/0091) most of what a key opens has no time at which it stops by itself.
+func (a *app) showRevoked(k *controlv1.Key) {
+	a.out.Line("key %s is revoked", k.GetId())
+	goes := map[string]string{
+		"ingest":    "takes records from it",
+		"reader":    "shows calls and recordings to it for at most 24 h after it last heard, and lets it do what else it may",
+		"recipient": "shows to it what the recipient received",
+	}[k.GetRole()]
+	if goes == "" { // admin, and a role that is newer than this program
+		goes = "shows calls and recordings to it for at most 24 h after it last heard, and lets it bring in, delete and do what else it may"
+	}
+	a.err.Line("connected nodes of %s refuse it within seconds; one that is cut off %s until it hears again", k.GetRegion(), goes)
+	a.err.Line("next: domicile nodes list --region %s; mend or stop each that is not connected", k.GetRegion())
 }

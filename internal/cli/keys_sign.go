@@ -82,7 +82,7 @@ func (a *app) signKeys(ctx context.Context, tenant string, ids []string, path st
 		for _, k := range signed {
 			a.out.Line("key %s is signed", k.GetId())
 			if !k.GetDistributed() {
-				a.err.Line("%s has not confirmed it yet; it works as soon as the region hears of it", k.GetRegion())
+				a.err.Line("not every connected node of %s has confirmed it yet; it works at each as soon as that one hears of it", k.GetRegion())
 			}
 		}
 	})

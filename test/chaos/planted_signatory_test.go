@@ -32,6 +32,9 @@ var signatoryBugs = []bug{
 	{"a number that the server gives twice is listed twice", []plant{{"internal/cli/leaves.go",
 		"case index < r.next:", "case index < r.next && index < 1:"}},
 		"./internal/cli", "TestINV26_AServersOrderAndPageTokensAreNotBelieved"},
+	{"a deleted key is said to be refused by every node", []plant{{"internal/cli/keys.go",
+		"connected nodes of %s refuse it within seconds; one that is cut off %s until it hears again\", k.GetRegion(), goes)", "every node of %s refuses it\", k.GetRegion())"}},
+		"./internal/cli", "TestADeletedKeyIsSaidAsFarAsItHasCome"},
 }
 
 func init() { bugs = append(bugs, signatoryBugs...) }

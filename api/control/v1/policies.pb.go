@@ -2650,12 +2650,13 @@ func (x *CreateRecipientKeyRequest) GetKeyId() string {
 }
 
 type RecipientKey struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Recipient     string                 `protobuf:"bytes,2,opt,name=recipient,proto3" json:"recipient,omitempty"`
-	Region        string                 `protobuf:"bytes,3,opt,name=region,proto3" json:"region,omitempty"`
-	Secret        string                 `protobuf:"bytes,4,opt,name=secret,proto3" json:"secret,omitempty"`
-	Distributed   bool                   `protobuf:"varint,5,opt,name=distributed,proto3" json:"distributed,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Id        string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Recipient string                 `protobuf:"bytes,2,opt,name=recipient,proto3" json:"recipient,omitempty"`
+	Region    string                 `protobuf:"bytes,3,opt,name=region,proto3" json:"region,omitempty"`
+	Secret    string                 `protobuf:"bytes,4,opt,name=secret,proto3" json:"secret,omitempty"`
+	// Whether every connected node of its region, and at least one, has it. DeleteKey revokes it and says how far that goes.
+	Distributed   bool `protobuf:"varint,5,opt,name=distributed,proto3" json:"distributed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

@@ -736,7 +736,8 @@ type Key struct {
 	Role   string                 `protobuf:"bytes,4,opt,name=role,proto3" json:"role,omitempty"`
 	// The whole key, returned once by CreateKey, else "".
 	Secret string `protobuf:"bytes,5,opt,name=secret,proto3" json:"secret,omitempty"`
-	// Whether the home region already has it.
+	// Whether every connected node of its region, and at least one, has it as it is: there it works. Nothing is said of
+	// nodes that are not connected.
 	Distributed bool                   `protobuf:"varint,6,opt,name=distributed,proto3" json:"distributed,omitempty"`
 	Etag        string                 `protobuf:"bytes,7,opt,name=etag,proto3" json:"etag,omitempty"`
 	CreateTime  *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`

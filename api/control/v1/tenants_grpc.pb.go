@@ -383,7 +383,9 @@ type KeyServiceClient interface {
 	SignKey(ctx context.Context, in *SignKeyRequest, opts ...grpc.CallOption) (*Key, error)
 	// DeleteKey revokes an API key.
 	//
-	// Nodes refuse it as soon as they have heard. Needs If-Match.
+	// The answer says that it is revoked, not that every node has heard: connected nodes of its region refuse it within
+	// seconds. One that is cut off shows calls and recordings to it for at most 24 hours after it last heard, and lets it
+	// do what else it may until it hears again. Needs If-Match.
 	DeleteKey(ctx context.Context, in *DeleteKeyRequest, opts ...grpc.CallOption) (*DeleteKeyResponse, error)
 }
 
@@ -470,7 +472,9 @@ type KeyServiceServer interface {
 	SignKey(context.Context, *SignKeyRequest) (*Key, error)
 	// DeleteKey revokes an API key.
 	//
-	// Nodes refuse it as soon as they have heard. Needs If-Match.
+	// The answer says that it is revoked, not that every node has heard: connected nodes of its region refuse it within
+	// seconds. One that is cut off shows calls and recordings to it for at most 24 hours after it last heard, and lets it
+	// do what else it may until it hears again. Needs If-Match.
 	DeleteKey(context.Context, *DeleteKeyRequest) (*DeleteKeyResponse, error)
 	mustEmbedUnimplementedKeyServiceServer()
 }
