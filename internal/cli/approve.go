@@ -20,16 +20,17 @@ import (
 var errNotShown = errors.New("the control plane asks to sign another policy than the one it shows; nothing was signed: do not sign, and ask who runs it")
 
 func (a *app) changesApprove() *cobra.Command {
-	var keyPath string
+	var keyPath, tenant string
 	var yes bool
-	c := &cobra.Command{Use: "approve CHANGE --key FILE", Short: "Show what a change would do, then sign it", Args: cobra.ExactArgs(1),
+	c := &cobra.Command{Use: "approve CHANGE --key FILE [--tenant TENANT]", Short: "Show what a change would do, then sign it", Args: cobra.ExactArgs(1),
 		Long: `Proves the policy in force, as a node does, against what this machine has pinned (domicile trust pin): who
 signed it, under which number, with keys that the operator's root has certified. Then shows the difference
 to the proposed policy in plain words, computed on this machine, and signs exactly that with a local key
 file. What the control plane cannot prove, nobody signs.
 
 A tightening applies with the tenant's key, a loosening with the tenant's key and a second person's; each
-signs on their own machine.`,
+signs on their own machine. Whoever approves for several tenants with one key names the tenant by its id: of
+which one a change is, is the control plane's word.`,
 		RunE: a.run(func(ctx context.Context, args []string) error {
 			if keyPath == "" {
 				return usagef("--key is missing: name your key file; it stays on this machine")
@@ -42,7 +43,7 @@ signs on their own machine.`,
 			if err != nil {
 				return err
 			}
-			who, err := a.signatory(keyPath, ch.GetTenant())
+			who, err := a.approving(keyPath, tenant, ch)
 			if err != nil {
 				return err
 			}
@@ -79,8 +80,22 @@ signs on their own machine.`,
 			})
 		})}
 	c.Flags().StringVar(&keyPath, "key", "", "your key `file`")
+	c.Flags().StringVar(&tenant, "tenant", "", "id of the tenant, TN…; needed of a key that signs for several")
 	c.Flags().BoolVar(&yes, "yes", false, "sign without asking; for scripts that have looked")
 	return c
+}
+
+// approving is who signs a change. The change chooses none of several tenants: a
+// control plane could show that of another in the place of the one that was asked for.
+func (a *app) approving(keyPath, tenant string, ch *controlv1.Change) (*signatory, error) {
+	who, err := a.signatory(keyPath, tenant)
+	if err != nil {
+		return nil, err
+	}
+	if ch.GetTenant() != string(who.pin.Tenant) {
+		return nil, fmt.Errorf("the control plane says that the change is of tenant %.40q, and you sign for %s; nothing was signed: look whether it is the right change, or find out who answers there", ch.GetTenant(), who.pin.Tenant)
+	}
+	return who, nil
 }
 
 // reviewed shows a change of a proven policy in plain words and gives the statement to

@@ -115,6 +115,11 @@ func (l *liar) twistProof(e *controlv1.SignedPolicy) error {
 		e.Cluster = otherCluster
 	case "tenant":
 		e.Tenant = "TN000000000000000000000000000000ee"
+	case "more": // than a signature covers
+		e.Policy.Etag = "told"
+		for _, k := range e.Keys {
+			k.Tenant = "told"
+		}
 	case "unsigned":
 		e.Keys, e.Sequence, e.Withdrawals, e.ApiKeys, e.Policy.Signatures = nil, 0, nil, nil, nil
 	case "key":

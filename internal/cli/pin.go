@@ -80,6 +80,8 @@ func readPin(folder string, tenant policy.TenantID) (*pin, error) {
 		return nil, fmt.Errorf("read what is pinned of tenant %s: %w", tenant, err)
 	case info.Mode().Perm()&0o077 != 0:
 		return nil, fmt.Errorf("%s is open to others; look at what it says, and `chmod 600` it", path)
+	case othersWrite(folder):
+		return nil, fmt.Errorf("others may write to %s, and put an earlier file in the place of %s; look at what is there, and `chmod 700` it", folder, filepath.Base(path))
 	case info.Size() > maxPinBytes:
 		return nil, fmt.Errorf("%s is damaged: it has more than %d bytes", path, maxPinBytes)
 	}
@@ -100,6 +102,11 @@ func readPin(folder string, tenant policy.TenantID) (*pin, error) {
 		return nil, fmt.Errorf("%s is damaged, or of a later release (%w); nothing is signed by what it says: take it from a backup, or remove it and repeat `domicile trust pin`", path, err)
 	}
 	return p, nil
+}
+
+func othersWrite(folder string) bool {
+	info, err := os.Stat(folder)
+	return err != nil || info.Mode().Perm()&0o022 != 0
 }
 
 // pinsOf are the pins of a signing key: one person may sign for several tenants.
@@ -125,27 +132,4 @@ func pinsOf(folder, key string) (out []*pin, err error) {
 		}
 	}
 	return out, nil
-}
-
-// save keeps the pin. The file appears whole or not at all.
-func (p *pin) save(folder string) error {
-	raw, err := json.MarshalIndent(p, "", "  ")
-	if err != nil {
-		return fmt.Errorf("encode what is pinned: %w", err)
-	}
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return fmt.Errorf("keep what is pinned: %w", err)
-	}
-	f, err := os.CreateTemp(folder, ".pin-*") // mode 0600
-	if err != nil {
-		return fmt.Errorf("keep what is pinned: %w", err)
-	}
-	_, err = f.Write(append(raw, '\n'))
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), pinPath(folder, p.Tenant))
-	}
-	if err != nil {
-		return fmt.Errorf("keep what is pinned: %w", errors.Join(err, os.Remove(f.Name())))
-	}
-	return nil
 }

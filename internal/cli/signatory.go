@@ -52,7 +52,7 @@ func (a *app) signatory(path, ref string) (*signatory, error) {
 	if policy.ValidID(policy.KindTenant, ref) {
 		return nil, fmt.Errorf("key %s is not pinned for tenant %s; nothing was signed: if it was certified for it, `domicile trust pin` with that certificate", keyID(key), ref)
 	}
-	return nil, usagef("key %s signs for %d tenants: give the tenant's id, TN…, in place of its slug", keyID(key), len(pins))
+	return nil, usagef("key %s signs for %d tenants: give the tenant's id, TN…, and not its slug (changes approve: --tenant TN…)", keyID(key), len(pins))
 }
 
 // proven asks the control plane for the policy in force and what proves it, and holds

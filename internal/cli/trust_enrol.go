@@ -63,6 +63,9 @@ func (a *app) enrol(ctx context.Context, tenant string, o enrolFlags) error {
 		if who, err = a.signEnrolment(ctx, cp, in, c, o); err != nil {
 			return err
 		}
+		if who.row != nil { // an answer was lost, and the command is repeated
+			return a.result(control.SigningKeyOf(c.Tenant, who.row.Signers, c.Key), func() { a.out.Line("tenant key %s of %s is enrolled already", c.Key.ID, c.Tenant) })
+		}
 	}
 	k, err := cp.CreateSigningKey(ctx, in)
 	if err != nil {
@@ -82,7 +85,8 @@ func (a *app) enrol(ctx context.Context, tenant string, o enrolFlags) error {
 }
 
 // signEnrolment puts into the request what a tenant's key signs as it is enrolled: the
-// policy in force, under the next number, and the API keys that work.
+// policy in force, under the next number, and the API keys that work. Of a key that is
+// proven to be the present one already it signs nothing, and gives the proven row.
 func (a *app) signEnrolment(ctx context.Context, cp *client.Control, in *controlv1.CreateSigningKeyRequest, c certificateFile, o enrolFlags) (*signatory, error) {
 	who, err := a.enrolling(c, o)
 	if err != nil {
@@ -105,6 +109,10 @@ func (a *app) signEnrolment(ctx context.Context, cp *client.Control, in *control
 		row, err := who.pin.prove(e)
 		if err != nil {
 			return nil, err
+		}
+		if head, _ := row.Signers.Head(); head.ID == c.Key.ID {
+			who.row = row
+			return who, who.pin.save(who.folder)
 		}
 		doc, chain = row.Policy, row.Signers
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/domicile-io/domicile/api/control"
 	"github.com/domicile-io/domicile/policy"
 )
 
@@ -112,6 +113,9 @@ does not hold.`,
 			if err != nil {
 				return err
 			}
+			if policy.ValidID(policy.KindTenant, args[0]) && e.GetTenant() != args[0] {
+				return fmt.Errorf("the control plane shows tenant %.40q in the place of %s; %w", e.GetTenant(), args[0], errUnproven)
+			}
 			folder, err := a.pinFolder()
 			if err != nil {
 				return err
@@ -130,7 +134,8 @@ does not hold.`,
 			if err != nil {
 				return err
 			}
-			return a.result(e, func() { a.sayProven(p, row) })
+			proven := control.SignedPolicyOf(p.Cluster, row.Policy, "", row.Signers) // and not e, which says more than it proves
+			return a.result(proven, func() { a.sayProven(p, row) })
 		})}
 }
 
