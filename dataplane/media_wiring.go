@@ -30,26 +30,8 @@ func (n *Node) openMedia(Options) error {
 	return nil
 }
 
-// startSweeper ends abandoned uploads, and asks buckets where they are, at the start
-// and hourly.
+// startSweeper ends abandoned uploads.
 func (n *Node) startSweeper() {
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		for ctx.Err() == nil {
-			if err := n.feed.Wait(ctx, 1); err == nil { // there are no tenants before the first bundle
-				for _, b := range n.buckets {
-					_ = b.verify(ctx) // it tells
-				}
-			}
-			select {
-			case <-ctx.Done():
-			case <-time.After(sweepEvery):
-			}
-		}
-	}()
-	n.onClose("buckets' watch", func(context.Context) error { cancel(); <-ended; return nil })
 	n.background("sweeper", lease.Sweep, func(ctx context.Context) {
 		for ctx.Err() == nil {
 			if err := n.feed.Wait(ctx, 1); err == nil { // there are no tenants before the first bundle

@@ -264,7 +264,7 @@ func (n *Node) openServer(Options) error {
 	n.onClose("tenants' listener", func(ctx context.Context) error {
 		return errors.Join(n.server.Shutdown(ctx), <-n.served, <-streams)
 	})
-	return nil
+	return n.startSelfTests()
 }
 
 // serveStreams answers streams of records, where the node has a port for them.

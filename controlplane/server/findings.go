@@ -12,13 +12,14 @@ const (
 	causeBucketLocation    = "BUCKET_LOCATION"    // its bucket is elsewhere
 	causeBucketReplication = "BUCKET_REPLICATION" // its bucket is copied
 	causeBucketKey         = "BUCKET_KEY"         // its bucket is not encrypted under a key of the region
+	causeCanary            = "CANARY_NOT_REFUSED" // it did not refuse what belongs to another region
 	causeCorrupt           = "CORRUPT_VALUES"     // some of what it stores is not what was written
 )
 
 // findingCategory is "" for what is not of the list.
 func findingCategory(cause string) string {
 	switch cause {
-	case causeBucketLocation, causeBucketReplication:
+	case causeBucketLocation, causeBucketReplication, causeCanary:
 		return "LOCATION"
 	case causeBucketKey, causeCorrupt:
 		return "ENCRYPTION" // of the closed list the one about what seals guard

@@ -96,6 +96,8 @@ func Remediation(cluster string, v store.Violation) []string {
 		do = []string{show, evict}
 	case v.Cause == causeBucketLocation, v.Cause == causeBucketReplication, v.Cause == causeBucketKey:
 		do = []string{show, "domicile regions list", evict} // the bucket is mended with its cloud's own tools
+	case v.Cause == causeCanary:
+		do = []string{show, evict} // its region's other nodes go on; what it took in is looked at before it comes back
 	case v.Cause == causeCorrupt:
 		do = []string{show, "domicile nodes evict " + resource + " --reason REPLACED"}
 	case v.Category == "ENCRYPTION":

@@ -14,7 +14,7 @@ import (
 // What a violation says to type is a command that exists, with flags that it takes.
 func TestRemediesAreCommands(t *testing.T) {
 	const hex32 = "00000000000000000000000000000001"
-	causes := []string{"BUCKET_LOCATION", "BUCKET_REPLICATION", "BUCKET_KEY", "CORRUPT_VALUES", "STATE_HASH", "BAD_SIGNATURE", "STORAGE", "DOCUMENT_REPLAYED", "ADMISSION_ENDED", "EVICTED_NODE", "NOT_ADMITTED", string(instance.WrongRegion)}
+	causes := []string{"BUCKET_LOCATION", "BUCKET_REPLICATION", "BUCKET_KEY", "CANARY_NOT_REFUSED", "CORRUPT_VALUES", "STATE_HASH", "BAD_SIGNATURE", "STORAGE", "DOCUMENT_REPLAYED", "ADMISSION_ENDED", "EVICTED_NODE", "NOT_ADMITTED", string(instance.WrongRegion)}
 	seen := 0
 	for _, category := range store.ViolationCategories {
 		for _, cause := range causes {

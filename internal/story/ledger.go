@@ -27,7 +27,8 @@ func (t *teller) ledger(ctx context.Context) error {
 		if e.Class == policy.CustomerAPI.String() {
 			customers++
 		}
-		if !slices.Contains(allowed, e.Class) {
+		itself := e.Class == policy.Telemetry.String() && e.Region == h.region // the node tests its own ports
+		if !slices.Contains(allowed, e.Class) && !itself {
 			foreign++
 		}
 	}

@@ -26,6 +26,7 @@ import (
 
 // collects is the receiving end of OTLP: it keeps what it is sent.
 type collects struct {
+	at string // its address
 	collector.UnimplementedTraceServiceServer
 	mu    sync.Mutex
 	spans map[string][]string // name → values of attributes
@@ -67,7 +68,8 @@ func (c *collects) serve(t *testing.T, node dataplane.Config) string {
 	collector.RegisterTraceServiceServer(s, c)
 	go s.Serve(l)
 	t.Cleanup(s.Stop)
-	return l.Addr().String()
+	c.at = l.Addr().String()
+	return c.at
 }
 
 // A node's traces reach the region's collector, through its door, and say
@@ -113,7 +115,7 @@ func missing(sink *collects, region *client.Region) error {
 		return err
 	}
 	for _, e := range ledger.Entries {
-		if e.Class == "TELEMETRY" && e.Connections > 0 {
+		if e.Class == "TELEMETRY" && e.Connections > 0 && e.Destination == sink.at { // a node tests itself under this class, too
 			return nil
 		}
 	}

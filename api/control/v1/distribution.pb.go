@@ -391,7 +391,7 @@ func (x *Waiting) GetSeconds() uint64 {
 
 type Finding struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// BUCKET_LOCATION, BUCKET_REPLICATION, BUCKET_KEY, CORRUPT_VALUES; what a voter does not know it passes over.
+	// BUCKET_LOCATION, BUCKET_REPLICATION, BUCKET_KEY, CANARY_NOT_REFUSED, CORRUPT_VALUES; what a voter does not know it passes over.
 	Cause         string `protobuf:"bytes,1,opt,name=cause,proto3" json:"cause,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
