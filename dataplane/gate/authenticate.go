@@ -18,6 +18,7 @@ import (
 //  5. key of a moved tenant: WRONG_REGION at the old home, CREDENTIAL_SUPERSEDED at the new
 //  6. HTTP Basic whose user is not the key's tenant: UNAUTHENTICATED
 //  7. the tenant is suspended, or ends: PERMISSION_DENIED
+//  8. a recipient's key where nobody was heard for policy.ReadFor: POLICY_STALE
 //
 // A key of another region that this region knows as its own tenant's, from
 // before a move, is CREDENTIAL_SUPERSEDED and not sent back to the old home.
@@ -103,9 +104,17 @@ func (g *Gate) recipient(v *feed.View, p Principal, user string) (Principal, err
 		return p, err
 	}
 	if pair.Weak(g.o.Attestation()) {
-		return p, policy.Errorf(policy.PermissionDenied, "%s", policy.RuleAttestation.Explanation()).With("rules", policy.RuleAttestation.String())
+		return p, refusedBy(policy.RuleAttestation, policy.PermissionDenied)
+	}
+	if age := g.o.Feed.Age(); age < 0 || age >= policy.ReadFor { // such a key only reads, and may have been revoked since
+		return p, refusedBy(policy.RuleStaleRead, policy.PolicyStale)
 	}
 	return p, nil
+}
+
+// refusedBy is a refusal of one rule, in the words that a decision has for it.
+func refusedBy(rule policy.RuleCode, reason policy.Reason) *policy.Error {
+	return policy.Errorf(reason, "%s", rule.Explanation()).With("rules", rule.String())
 }
 
 // alive is nil for an active tenant, whose state pairs leave out; else the

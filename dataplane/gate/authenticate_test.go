@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/domicile-io/domicile/policy"
 )
@@ -22,6 +23,21 @@ func key(n int, t policy.TenantID, r policy.RegionID, role policy.KeyRole, epoch
 }
 
 func full(r policy.RegionID, n int) string { return fmt.Sprintf("sk_%s_%032x_%s", r, n, secret(n)) }
+
+// A recipient's key may have been revoked since the node last heard, and it does nothing
+// but read: it stops when other reads do.
+func TestARecipientReadsNoLongerThanOthers(t *testing.T) {
+	g, b := testGate(t, nil)
+	for age, want := range map[time.Duration]policy.Reason{0: "", policy.ReadFor - 1: "", policy.ReadFor: policy.PolicyStale, policy.AgeUnknown: policy.PolicyStale} {
+		b.age = age
+		if _, err := g.Authenticate(Credential{Key: full("ie1", 6)}); reasonOf(err) != want {
+			t.Errorf("recipient's key, last heard %v ago: %v, want %q", age, err, want)
+		}
+		if _, err := g.Authenticate(Credential{Key: full("ie1", 1)}); err != nil {
+			t.Errorf("own tenant's key, last heard %v ago: %v", age, err)
+		}
+	}
+}
 
 func TestAuthenticate(t *testing.T) {
 	g, _ := testGate(t, nil)

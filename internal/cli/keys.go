@@ -112,8 +112,8 @@ func (a *app) keysList() *cobra.Command {
 func (a *app) keysDelete() *cobra.Command {
 	return &cobra.Command{Use: "delete TENANT KEY", Short: "Revoke a key", Args: cobra.ExactArgs(2),
 		Long: `Revokes a key of the tenant or of a recipient. Connected nodes of its region refuse it within seconds. A node
-that is cut off from the control plane does not hear of it: it shows calls and recordings to the key for at most
-24 hours after it last heard, and lets it do what else it may until it hears again.`,
+that is cut off from the control plane does not hear of it: it shows calls, recordings and received rows to the
+key for at most 24 hours after it last heard, and lets it do what else it may until it hears again.`,
 		RunE: a.run(func(ctx context.Context, args []string) error {
 			cp, err := a.control()
 			if err != nil {
@@ -138,7 +138,7 @@ func (a *app) showRevoked(k *controlv1.Key) {
 	goes := map[string]string{
 		"ingest":    "takes records from it",
 		"reader":    "shows calls and recordings to it for at most 24 h after it last heard, and lets it do what else it may",
-		"recipient": "shows to it what the recipient received",
+		"recipient": "shows to it what the recipient received for at most 24 h after it last heard, or",
 	}[k.GetRole()]
 	if goes == "" { // admin, and a role that is newer than this program
 		goes = "shows calls and recordings to it for at most 24 h after it last heard, and lets it bring in, delete and do what else it may"

@@ -17,7 +17,7 @@ func TestADeletedKeyIsSaidAsFarAsItHasCome(t *testing.T) {
 		"ingest":    {"takes records from it until it hears again", day},
 		"reader":    {day, "bring in"},
 		"admin":     {"bring in, delete and do what else it may until it hears again", "everywhere"},
-		"recipient": {"what the recipient received until it hears again", day},
+		"recipient": {"what the recipient received for " + day + ", or until it hears again", "bring in"},
 		"new one":   {"bring in, delete and do what else it may until it hears again", "everywhere"},
 	} {
 		var out, hints bytes.Buffer
