@@ -15,7 +15,7 @@ func TestWordsThatAreNoCommandsAreToldWhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	for word, want := range map[string]string{
-		"verify":  "did you mean audit verify, backup verify, receipts verify?",
+		"verify":  "did you mean audit verify, backup verify, receipts verify, trust verify?",
 		"restore": "did you mean backup restore?",
 		"moves":   "moving a tenant to another home is not built yet",
 		"access":  "staff access grants are not built yet",

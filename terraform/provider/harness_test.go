@@ -228,8 +228,8 @@ func (s *workspace) signs(slug string) (keys []string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	root := filepath.Join(s.w.env.Dir(), "pki", "root.key")
-	where := []string{"--root", root, "--cluster", known.GetCluster(), "--tenant", t.GetId()}
+	root := filepath.Join(s.w.env.Dir(), "pki", "root")
+	where := []string{"--root", root + ".key", "--cluster", known.GetCluster(), "--tenant", t.GetId()}
 	for _, who := range []string{"tenant", "approver"} {
 		s.domicile("", "trust", "init", "--out", who)
 		more := []string{"--purpose", who, "--key", who + ".pub", "--out", who + ".cert"}
@@ -238,8 +238,9 @@ func (s *workspace) signs(slug string) (keys []string) {
 		}
 		s.domicile("", append(append([]string{"trust", "certify"}, where...), more...)...)
 	}
-	s.domicile("", "trust", "enrol", slug, "--cert", "tenant.cert", "--key", "tenant.key")
+	s.domicile("", "trust", "enrol", slug, "--cert", "tenant.cert", "--key", "tenant.key", "--root", root+".pub", "--first", "--yes")
 	s.domicile(s.w.env.OfficerToken(), "trust", "enrol", slug, "--cert", "approver.cert")
+	s.domicile("", "trust", "pin", "--cert", "approver.cert", "--root", root+".pub")
 	return []string{"tenant.key", "approver.key"}
 }
 
